@@ -1,0 +1,298 @@
+"""Joint sets by name: orders, trees, mirrors and maps, all computed from the names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+_SWAP = {"left": "right", "right": "left"}
+
+
+def mirrored_name(name: str) -> str:
+    """The name of the same joint on the other side of the body (`left_knee` -> `right_knee`)."""
+    return "_".join(_SWAP.get(part, part) for part in name.split("_"))
+
+
+@dataclass(frozen=True)
+class JointSet:
+    """An ordered list of named points on a body, optionally a tree (`parent_names`, the root's is None)."""
+
+    name: str
+    names: tuple[str, ...]
+    parent_names: tuple[str | None, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"joint set {self.name!r}: expected distinct joint names, got {self.names}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
+
+    def index(self, name: str) -> int:
+        """The position of a joint; ValueError names the joints there are."""
+        try:
+            return self._index[name]
+        except KeyError:
+            known = ", ".join(self.names)
+            raise ValueError(f"joint set {self.name!r} has no joint {name!r}; it has: {known}.") from None
+
+    def indices(self, *names: str) -> list[int]:
+        """The positions of several joints."""
+        return [self.index(name) for name in names]
+
+    @cached_property
+    def parents(self) -> tuple[int, ...]:
+        """Parent positions, -1 for the root; only for sets that are trees."""
+        if self.parent_names is None:
+            raise ValueError(f"joint set {self.name!r} is not a tree")
+        return tuple(-1 if parent is None else self.index(parent) for parent in self.parent_names)
+
+    @cached_property
+    def mirror(self) -> tuple[int, ...]:
+        """For each joint the position of its mirror image; joints of the middle stay."""
+        return tuple(self._index.get(mirrored_name(name), i) for i, name in enumerate(self.names))
+
+    @cached_property
+    def depths(self) -> tuple[tuple[int, ...], ...]:
+        """Joint positions grouped by their distance from the root: level 0 is the root itself."""
+        level: list[int] = []
+        for parent in self.parents:
+            level.append(0 if parent < 0 else level[parent] + 1)
+        return tuple(tuple(i for i, d in enumerate(level) if d == depth) for depth in range(max(level) + 1))
+
+    def map_to(self, other: JointSet) -> tuple[list[int], list[int]]:
+        """Positions (here, there) of the joints that both sets have, in the other set's order."""
+        shared = [name for name in other.names if name in self._index]
+        return self.indices(*shared), other.indices(*shared)
+
+
+def _tree(name: str, parent_of: dict[str, str | None]) -> JointSet:
+    return JointSet(name, tuple(parent_of), tuple(parent_of.values()))
+
+
+_SMPL24: dict[str, str | None] = {
+    "pelvis": None,
+    "left_hip": "pelvis",
+    "right_hip": "pelvis",
+    "spine1": "pelvis",
+    "left_knee": "left_hip",
+    "right_knee": "right_hip",
+    "spine2": "spine1",
+    "left_ankle": "left_knee",
+    "right_ankle": "right_knee",
+    "spine3": "spine2",
+    "left_foot": "left_ankle",
+    "right_foot": "right_ankle",
+    "neck": "spine3",
+    "left_collar": "spine3",
+    "right_collar": "spine3",
+    "head": "neck",
+    "left_shoulder": "left_collar",
+    "right_shoulder": "right_collar",
+    "left_elbow": "left_shoulder",
+    "right_elbow": "right_shoulder",
+    "left_wrist": "left_elbow",
+    "right_wrist": "right_elbow",
+    "left_hand": "left_wrist",
+    "right_hand": "right_wrist",
+}
+
+SMPL24 = _tree("smpl24", _SMPL24)
+"""SMPL's 24 joints and tree: the joints that a body pose rotates."""
+
+SMPL29 = _tree(
+    "smpl29",
+    _SMPL24
+    | {
+        "head_top": "head",
+        "left_middle_tip": "left_hand",
+        "right_middle_tip": "right_hand",
+        "left_big_toe": "left_foot",
+        "right_big_toe": "right_foot",
+    },
+)
+"""SMPL's 24 joints and the five surface points at their ends (HybrIK's 29-point skeleton)."""
+
+COCO17 = JointSet(
+    "coco17",
+    (
+        "nose",
+        "left_eye",
+        "right_eye",
+        "left_ear",
+        "right_ear",
+        "left_shoulder",
+        "right_shoulder",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
+        "left_hip",
+        "right_hip",
+        "left_knee",
+        "right_knee",
+        "left_ankle",
+        "right_ankle",
+    ),
+)
+
+COCO_FEET = JointSet(
+    "coco_feet",
+    ("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"),
+)
+
+H36M17 = JointSet(
+    "h36m17",
+    (
+        "pelvis",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "spine",
+        "neck",
+        "jaw",
+        "head_top",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+    ),
+)
+
+LSP14 = JointSet(
+    "lsp14",
+    (
+        "right_ankle",
+        "right_knee",
+        "right_hip",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_wrist",
+        "right_elbow",
+        "right_shoulder",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "neck",
+        "head_top",
+    ),
+)
+"""The 14 of Human3.6M's 17 joints on which most tables of the field are measured."""
+
+MPI_INF_3DHP17 = JointSet(
+    "mpi_inf_3dhp17",
+    (
+        "head_top",
+        "neck",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "pelvis",
+        "spine",
+        "head",
+    ),
+)
+
+OPENPOSE25 = JointSet(
+    "openpose25",
+    (
+        "nose",
+        "neck",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "pelvis",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_eye",
+        "left_eye",
+        "right_ear",
+        "left_ear",
+        "left_big_toe",
+        "left_small_toe",
+        "left_heel",
+        "right_big_toe",
+        "right_small_toe",
+        "right_heel",
+    ),
+)
+
+MEDIAPIPE33 = JointSet(
+    "mediapipe33",
+    (
+        "nose",
+        "left_eye_inner",
+        "left_eye",
+        "left_eye_outer",
+        "right_eye_inner",
+        "right_eye",
+        "right_eye_outer",
+        "left_ear",
+        "right_ear",
+        "mouth_left",
+        "mouth_right",
+        "left_shoulder",
+        "right_shoulder",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
+        "left_pinky",
+        "right_pinky",
+        "left_index",
+        "right_index",
+        "left_thumb",
+        "right_thumb",
+        "left_hip",
+        "right_hip",
+        "left_knee",
+        "right_knee",
+        "left_ankle",
+        "right_ankle",
+        "left_heel",
+        "right_heel",
+        "left_foot_index",
+        "right_foot_index",
+    ),
+)
+
+LIMBS12 = JointSet(
+    "limbs12",
+    tuple(
+        f"{side}_{joint}"
+        for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        for side in ("left", "right")
+    ),
+)
+"""The twelve limb joints that every data set and detector shares; reprojection errors are measured on them."""
+
+JOINT_SETS = {
+    s.name: s
+    for s in (SMPL24, SMPL29, COCO17, COCO_FEET, H36M17, LSP14, MPI_INF_3DHP17, OPENPOSE25, MEDIAPIPE33, LIMBS12)
+}

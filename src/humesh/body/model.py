@@ -1,0 +1,105 @@
+"""The skinned body: shape blending, forward kinematics and linear blend skinning of SMPL-format bodies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from humesh.body.files import BodyData, read_body
+from humesh.body.joints import JOINT_SETS, JointSet
+from humesh.body.kinematics import forward_kinematics
+from humesh.body.pose import Bodies, BodyPose
+
+
+class BodyModel(nn.Module):
+    """BodyPose -> Bodies. Differentiable in every input; works in the dtype and on the device of the pose.
+
+    Loper et al., SMPL, SIGGRAPH Asia 2015, eq. 1-10. Buffers are stored coordinate by coordinate (x, y, z planes) so
+    that blending and skinning are matrix products and long contiguous multiply-adds.
+    """
+
+    template: Tensor  # 3V
+    shape_directions: Tensor  # S x 3V
+    rest_template: Tensor  # J x 3, the joints of the mean body
+    rest_directions: Tensor  # S x J x 3
+    weights: Tensor  # J x V
+    pose_directions: Tensor  # P x 3V
+
+    def __init__(self, data: BodyData) -> None:
+        super().__init__()
+        self.name, self.faces = data.name, data.faces
+        self.keypoint_names = tuple(data.keypoint_regressors)
+
+        def buffer(name: str, array: object) -> None:
+            self.register_buffer(name, torch.as_tensor(array, dtype=torch.float32).contiguous(), persistent=False)
+
+        vertices = len(data.template)
+        template, shapes = torch.as_tensor(data.template), torch.as_tensor(data.shape_directions)
+        regressor = torch.as_tensor(data.joint_regressor)
+        buffer("template", template.T.flatten())
+        buffer("shape_directions", shapes.permute(2, 1, 0).flatten(1))
+        buffer("rest_template", regressor @ template)
+        buffer("rest_directions", torch.einsum("jv,vcs->sjc", regressor, shapes))
+        buffer("weights", torch.as_tensor(data.weights).T)
+        bends = torch.zeros(vertices, 3, 0) if data.pose_directions is None else torch.as_tensor(data.pose_directions)
+        buffer("pose_directions", bends.permute(2, 1, 0).flatten(1))
+        for name, rows in data.keypoint_regressors.items():
+            buffer(f"regressor_{name}", rows)
+
+    @classmethod
+    def load(cls, body: str | Path = "open", shapes: int = 10) -> BodyModel:
+        """A shipped body ("open", "open-low") or one from an SMPL .pkl or .npz; raises BodyFileError."""
+        return cls(read_body(body, shapes))
+
+    @property
+    def shapes(self) -> int:
+        """How many shape coefficients the body has."""
+        return self.shape_directions.shape[0]
+
+    def rest_joints(self, shape: Float[Tensor, "*g S"]) -> Float[Tensor, "*g J 3"]:
+        """Joints of the T-posed body of a shape, metres; linear in the shape."""
+        self._check_shape(shape)
+        return self.rest_template.to(shape) + torch.einsum("...s,sjc->...jc", shape, self.rest_directions.to(shape))
+
+    def rest_vertices(self, shape: Float[Tensor, "*g S"]) -> Float[Tensor, "*g V 3"]:
+        """Vertices of the T-posed body of a shape, metres."""
+        self._check_shape(shape)
+        return (self.template.to(shape) + shape @ self.shape_directions.to(shape)).unflatten(-1, (3, -1)).mT
+
+    def joints(self, pose: BodyPose) -> Float[Tensor, "*g J 3"]:
+        """The posed joints alone, without the mesh, metres, camera frame."""
+        _, joints = forward_kinematics(pose.rotations, self.rest_joints(pose.shape))
+        return joints + pose.translation[..., None, :]
+
+    def forward(self, pose: BodyPose) -> Bodies:
+        """The posed surface and joints, metres, camera frame."""
+        shape, group = pose.shape, pose.rotations.shape[:-3]
+        rest = self.rest_joints(shape)
+        turns, joints = forward_kinematics(pose.rotations, rest)
+        shift = joints + pose.translation[..., None, :] - (turns @ rest[..., None])[..., 0]
+        surface = self.template.to(shape) + shape @ self.shape_directions.to(shape)
+        if len(self.pose_directions):
+            bend = pose.rotations[..., 1:, :, :] - torch.eye(3).to(shape)
+            surface = surface + bend.flatten(-3) @ self.pose_directions.to(shape)
+        x, y, z = surface.expand(*group, -1).unflatten(-1, (3, -1)).unbind(-2)
+        affine = torch.cat([turns, shift[..., None]], dim=-1).flatten(-2).mT  # *g 12 J
+        blend = (affine @ self.weights.to(shape)).unflatten(-2, (3, 4))  # *g 3 4 V
+        planes = blend[..., 3, :] + blend[..., 0, :] * x[..., None, :]
+        planes = planes + blend[..., 1, :] * y[..., None, :] + blend[..., 2, :] * z[..., None, :]
+        return Bodies(planes.mT, joints + pose.translation[..., None, :], self.faces)
+
+    def keypoints(self, vertices: Float[Tensor, "*g V 3"], joint_set: JointSet) -> Float[Tensor, "*g K 3"]:
+        """Points of a joint set on posed vertices, metres; ValueError where the body file has no such regressor."""
+        if joint_set.name not in self.keypoint_names:
+            raise ValueError(
+                f"body {self.name!r} has no regressor for joint set {joint_set.name!r}; it has: "
+                f"{', '.join(self.keypoint_names) or 'none'} (of {', '.join(JOINT_SETS)})."
+            )
+        return self.get_buffer(f"regressor_{joint_set.name}").to(vertices) @ vertices
+
+    def _check_shape(self, shape: Tensor) -> None:
+        if shape.shape[-1] != self.shapes:
+            raise ValueError(f"body {self.name!r}: expected {self.shapes} shape coefficients, got {shape.shape[-1]}.")

@@ -1,0 +1,50 @@
+"""The two records of a body: how it is posed and where its surface and joints are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from humesh.body.joints import SMPL24
+
+
+@dataclass(frozen=True)
+class BodyPose:
+    """Parent-relative joint rotations (the root's in the camera frame), shape coefficients, translation in metres.
+
+    As in SMPL the root turns about the rest pelvis, so the posed pelvis is the rest pelvis plus the translation.
+    """
+
+    rotations: Float[Tensor, "*g J 3 3"]
+    shape: Float[Tensor, "*g S"]
+    translation: Float[Tensor, "*g 3"]
+
+    @classmethod
+    def rest(cls, *group: int, shapes: int = 10, dtype: torch.dtype = torch.float32) -> BodyPose:
+        """The T-pose of the mean body at the origin."""
+        rotations = torch.eye(3, dtype=dtype).expand(*group, len(SMPL24), 3, 3)
+        return cls(rotations, torch.zeros(*group, shapes, dtype=dtype), torch.zeros(*group, 3, dtype=dtype))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> BodyPose:
+        """The pose with a function applied to each of its tensors (indexing, detaching, moving)."""
+        return BodyPose(function(self.rotations), function(self.shape), function(self.translation))
+
+    def mirrored(self) -> BodyPose:
+        """The pose seen in a mirror across x = 0: left and right joints swapped, every rotation reflected."""
+        flip = torch.tensor([-1.0, 1.0, 1.0]).to(self.rotations)
+        rotations = self.rotations[..., list(SMPL24.mirror), :, :] * flip[:, None] * flip
+        return BodyPose(rotations, self.shape, self.translation * flip)
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Posed bodies in metres, camera frame; all share their triangles."""
+
+    vertices: Float[Tensor, "*g V 3"]
+    joints: Float[Tensor, "*g J 3"]
+    faces: Int[np.ndarray, "F 3"]

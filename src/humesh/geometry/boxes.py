@@ -1,0 +1,65 @@
+"""Boxes (x0, y0, x1, y1 in pixels) and affine crops, as tensors with any leading dimensions."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def box_around(
+    points: Float[Tensor, "*g K 2"], wanted: Bool[Tensor, "*g K"] | None = None, margin: float = 0.0
+) -> Float[Tensor, "*g 4"]:
+    """The smallest box that holds the wanted points, grown on each side by margin times its size; NaN for none."""
+    if wanted is None:
+        wanted = torch.ones_like(points[..., 0], dtype=torch.bool)
+    infinity = torch.tensor(float("inf")).to(points)
+    low = torch.where(wanted[..., None], points, infinity).amin(-2)
+    high = torch.where(wanted[..., None], points, -infinity).amax(-2)
+    grown = margin * (high - low)
+    box = torch.cat([low - grown, high + grown], dim=-1)
+    return torch.where(wanted.any(-1)[..., None], box, torch.tensor(float("nan")).to(points))
+
+
+def box_iou(a: Float[Tensor, "*#g 4"], b: Float[Tensor, "*#g 4"]) -> Float[Tensor, "*g"]:
+    """Intersection over union of boxes pair by pair; for all pairs call it with a[:, None] and b[None]."""
+    inside = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
+    union = box_area(a) + box_area(b) - inside
+    return torch.where(union > 0, inside / union.clamp(min=1e-12), torch.zeros_like(inside))
+
+
+def box_area(box: Float[Tensor, "*g 4"]) -> Float[Tensor, "*g"]:
+    """Area in square pixels; an inside-out box has none."""
+    return (box[..., 2:] - box[..., :2]).clamp(min=0).prod(-1)
+
+
+def square_crop(
+    box: Float[Tensor, "*g 4"], size: int, scale: float = 1.0, angle: float | Float[Tensor, "*#g"] = 0.0
+) -> Float[Tensor, "*g 2 3"]:
+    """`crop_from_photo` of the square around a box's centre, `scale` times its longer side, as size x size pixels.
+
+    A positive angle (radians) turns the content of the crop clockwise on the screen.
+    """
+    centre = (box[..., :2] + box[..., 2:]) / 2
+    zoom = size / (scale * (box[..., 2:] - box[..., :2]).amax(-1))
+    angle = torch.as_tensor(angle).to(box).expand(zoom.shape)
+    cos, sin = zoom * angle.cos(), zoom * angle.sin()
+    linear = torch.stack([cos, -sin, sin, cos], dim=-1).unflatten(-1, (2, 2))
+    shift = size / 2 - (linear @ centre[..., None])[..., 0]
+    return torch.cat([linear, shift[..., None]], dim=-1)
+
+
+def affine_3x3(affine: Float[Tensor, "*g 2 3"]) -> Float[Tensor, "*g 3 3"]:
+    """The same map in homogeneous coordinates."""
+    last = torch.tensor([[0.0, 0.0, 1.0]]).to(affine).expand(*affine.shape[:-2], 1, 3)
+    return torch.cat([affine, last], dim=-2)
+
+
+def affine_apply(affine: Float[Tensor, "*g 2 3"], points: Float[Tensor, "*g K 2"]) -> Float[Tensor, "*g K 2"]:
+    """Points moved by an affine map."""
+    return points @ affine[..., :2].mT + affine[..., None, :, 2]
+
+
+def affine_inverse(affine: Float[Tensor, "*g 2 3"]) -> Float[Tensor, "*g 2 3"]:
+    """The map back: `photo_from_crop` of `crop_from_photo`; raises torch.linalg.LinAlgError for a flat one."""
+    return torch.linalg.inv(affine_3x3(affine))[..., :2, :]

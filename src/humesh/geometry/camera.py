@@ -1,0 +1,61 @@
+"""The pinhole camera. OpenCV axes: x right, y down, z forward; a crop is a camera too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humesh.geometry.boxes import affine_3x3
+from humesh.geometry.rotations import rotation_about_z
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Intrinsics in pixels; the pixel in the top-left corner covers [0, 1) x [0, 1), its centre is (0.5, 0.5)."""
+
+    matrix: Float[Tensor, "*g 3 3"]
+
+    @classmethod
+    def virtual(cls, focal_px: float, size: tuple[int, int]) -> Camera:
+        """A camera of that focal length whose optical axis meets the centre of an image of (width, height)."""
+        width, height = size
+        matrix = [[focal_px, 0.0, width / 2], [0.0, focal_px, height / 2], [0.0, 0.0, 1.0]]
+        return cls(torch.tensor(matrix, dtype=torch.float64))
+
+    @classmethod
+    def guess(cls, size: tuple[int, int]) -> Camera:
+        """The camera assumed when nothing is known: the focal length is the image's diagonal (53 degrees over it)."""
+        width, height = size
+        return cls.virtual((width**2 + height**2) ** 0.5, size)
+
+    @property
+    def focal_px(self) -> Float[Tensor, "*g"]:
+        """Focal length in pixels (the geometric mean over x and y)."""
+        return (self.matrix[..., 0, :2].norm(dim=-1) * self.matrix[..., 1, :2].norm(dim=-1)).sqrt()
+
+    @property
+    def principal_point_px(self) -> Float[Tensor, "*g 2"]:
+        """Where the optical axis meets the image, in pixels."""
+        return self.matrix[..., :2, 2]
+
+    def project(self, points: Float[Tensor, "*g K 3"]) -> Float[Tensor, "*g K 2"]:
+        """Pixels of points in metres; points in or behind the camera's plane give numbers without meaning."""
+        homogeneous = points @ self.matrix.to(points).mT
+        return homogeneous[..., :2] / homogeneous[..., 2:]
+
+    def rays(self, pixels: Float[Tensor, "*g K 2"]) -> Float[Tensor, "*g K 3"]:
+        """Directions (x, y, 1) in the camera's frame on which the pixels lie."""
+        homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
+        rays = torch.linalg.solve(self.matrix.to(pixels), homogeneous.mT).mT
+        return rays / rays[..., 2:]
+
+    def cropped(self, crop_from_photo: Float[Tensor, "*g 2 3"]) -> Camera:
+        """The camera `A K` of an affine crop: the same bodies in the same metres, in the crop's pixels."""
+        return Camera(affine_3x3(crop_from_photo) @ self.matrix.to(crop_from_photo))
+
+    def rolled(self, angle: Float[Tensor, "*g"]) -> Camera:
+        """The camera `K Rz(-angle)` that sees a scene turned by Rz(angle) as this one saw it before; radians."""
+        return Camera(self.matrix.to(angle) @ rotation_about_z(-angle))

@@ -1,0 +1,68 @@
+"""Rotations as matrices, 6D columns and axis-angle vectors (through roma), for any leading dimensions."""
+
+from __future__ import annotations
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def rotation_from_6d(six: Float[Tensor, "*g 6"]) -> Float[Tensor, "*g 3 3"]:
+    """Matrix from 6 numbers: the first column, then the second one (not interleaved), made orthonormal.
+
+    Gram-Schmidt as in Zhou et al., CVPR 2019: x = a/|a|, z = x cross b normalised, y = z cross x.
+    """
+    return roma.special_gramschmidt(six.unflatten(-1, (2, 3)).mT)
+
+
+def rotation_to_6d(rotation: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 6"]:
+    """The first column of the matrix followed by its second one."""
+    return rotation[..., :, :2].mT.flatten(-2)
+
+
+def rotation_from_axis_angle(vector: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3 3"]:
+    """Matrix of a rotation vector (axis times angle in radians)."""
+    return roma.rotvec_to_rotmat(vector)
+
+
+def rotation_to_axis_angle(rotation: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 3"]:
+    """Rotation vector (axis times angle in radians, angle at most pi) of a matrix."""
+    return roma.rotmat_to_rotvec(rotation)
+
+
+def rotation_about(axis: Float[Tensor, "*#g 3"], cos: Float[Tensor, "*#g"], sin: Float[Tensor, "*#g"]) -> Tensor:
+    """Matrix `*g 3 3` of the turn about a unit axis by the angle of (cos, sin), by Rodrigues' formula."""
+    return (
+        cos[..., None, None] * torch.eye(3).to(axis)
+        + sin[..., None, None] * cross_matrix(axis)
+        + ((1 - cos)[..., None, None] * axis[..., :, None] * axis[..., None, :])
+    )
+
+
+def rotation_about_z(angle: Float[Tensor, "*g"]) -> Float[Tensor, "*g 3 3"]:
+    """Matrix of a turn about the optical axis; positive angles turn x towards y (clockwise on the screen), radians."""
+    axis = torch.tensor([0.0, 0.0, 1.0]).to(angle).expand(*angle.shape, 3)
+    return rotation_about(axis, angle.cos(), angle.sin())
+
+
+def cross_matrix(vector: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3 3"]:
+    """The matrix [v]x with [v]x w = v cross w."""
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+
+
+def rotation_angle_between(a: Float[Tensor, "*#g 3 3"], b: Float[Tensor, "*#g 3 3"]) -> Float[Tensor, "*g"]:
+    """Angle in radians of the rotation that takes b to a."""
+    return roma.rotmat_geodesic_distance(a, b)
+
+
+def nearest_rotation(matrix: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 3 3"]:
+    """The proper rotation (det +1) closest to a matrix: U diag(1, 1, det(U V^T)) V^T of its SVD; identity for zeros.
+
+    Solves Wahba's problem: for M = sum_i target_i rest_i^T the answer best maps the rest vectors to the targets.
+    Gradients stay finite where singular values coincide (roma's own backward).
+    """
+    empty = (matrix == 0).all(-1).all(-1)[..., None, None]
+    return roma.special_procrustes(torch.where(empty, torch.eye(3).to(matrix), matrix))

@@ -1,0 +1,1 @@
+"""From files to photos and the people in them."""

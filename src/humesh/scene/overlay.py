@@ -1,0 +1,97 @@
+"""Pictures of a recovery: on its photo, from beside, from above, all in one sheet, and a film that goes round."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from humesh.scene.recovery import Recovery
+from humesh.scene.render import Stage, render
+from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, Studio, facing
+
+_LIGHT_SCHEME = ("77AADD", "EE8866", "EEDD88", "44BB99", "FFAABB", "BBCC33", "99DDFF", "DDDDDD")
+PALETTE = np.array([[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code in _LIGHT_SCHEME])
+"""Eight sRGB colours 0..1 for people: Paul Tol's "light" scheme (personal.sron.nl/~pault), made to be told apart by
+colour-blind viewers; ordered so that the first ones differ most."""
+
+SHEET_HEIGHT = 1080  # px at most; a contact sheet is for looking at, the overlay keeps the photo's size
+
+
+def colours(count: int) -> Float[np.ndarray, "P 3"]:
+    """The colours of so many people, in the order of the palette, from its start again when it is used up."""
+    return PALETTE[np.arange(count) % len(PALETTE)]
+
+
+def overlay(recovery: Recovery, opacity: float = 0.9) -> UInt8[np.ndarray, "H W 3"]:
+    """The photo with everybody's mesh drawn over it, a little transparent."""
+    photo, bodies = recovery.photo, recovery.bodies
+    size = photo.pixels.shape[1], photo.pixels.shape[0]
+    rendering = render(bodies.vertices, bodies.faces, photo.camera, size, colours(len(recovery.people)))
+    return rendering.over(photo.pixels, opacity)
+
+
+def side_view(recovery: Recovery, size: tuple[int, int] = (720, 720)) -> UInt8[np.ndarray, "H W 3"]:
+    """The group from its side as (width, height): what is near the photo's camera is on the left."""
+    # Raised by 8 degrees so that the floor is seen from above and tells who stands in front of whom.
+    return _view(recovery, facing(math.pi / 2, math.radians(8)), size)
+
+
+def top_view(recovery: Recovery, size: tuple[int, int] = (720, 720)) -> UInt8[np.ndarray, "H W 3"]:
+    """The group from above as (width, height): what is near the photo's camera is at the bottom."""
+    return _view(recovery, LOOKING_DOWN, size)
+
+
+def contact_sheet(recovery: Recovery) -> UInt8[np.ndarray, "H W 3"]:
+    """Overlay, side view and top view side by side, at most 1080 px high."""
+    front = overlay(recovery)
+    height = min(front.shape[0], SHEET_HEIGHT)
+    if height < front.shape[0]:
+        width = max(1, round(front.shape[1] * height / front.shape[0]))
+        front = np.asarray(Image.fromarray(front).resize((width, height), Image.Resampling.LANCZOS))
+    gap = np.full((height, max(2, height // 150), 3), 255, np.uint8)
+    size = max(1, round(0.75 * height)), height
+    return np.concatenate([front, gap, side_view(recovery, size), gap, top_view(recovery, size)], axis=1)
+
+
+def turntable(
+    recovery: Recovery,
+    path: str | Path,
+    seconds: float = 4,
+    fps: int = 25,
+    size: tuple[int, int] = (640, 640),
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Writes an MP4 (H.264) of a camera that goes once round the group; `progress(done, frames)` after each frame."""
+    size = size[0] // 2 * 2, size[1] // 2 * 2  # yuv420p halves both sides
+    frames = max(1, round(seconds * fps))
+    studio = _studio(recovery)
+    with av.open(str(path), "w", format="mp4") as film:
+        stream = film.add_stream("libx264", rate=fps, options={"crf": "18", "movflags": "+faststart"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for k in range(frames):
+            picture = _empty(size) if studio is None else studio.around(2 * math.pi * k / frames, size)
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            if progress is not None:
+                progress(k + 1, frames)
+        film.mux(stream.encode())
+
+
+def _view(recovery: Recovery, turn: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    studio = _studio(recovery)
+    return _empty(size) if studio is None else studio.picture(turn, size)
+
+
+def _studio(recovery: Recovery) -> Studio | None:
+    """The people of a recovery in a studio; None for nobody."""
+    bodies = recovery.bodies
+    return Studio(Stage(bodies.vertices, bodies.faces, colours(len(recovery.people)))) if recovery.people else None
+
+
+def _empty(size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    return np.tile(np.rint(BACKGROUND).astype(np.uint8), (size[1], size[0], 1))

