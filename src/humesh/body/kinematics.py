@@ -43,11 +43,11 @@ def bone_children(skeleton: JointSet) -> dict[str, str]:
 
 
 def forward_kinematics(
-    rotations: Float[Tensor, "*g J 3 3"], rest: Float[Tensor, "*#g J 3"], skeleton: JointSet = SMPL24
+    rotations: Float[Tensor, "*g R 3 3"], rest: Float[Tensor, "*#g J 3"], skeleton: JointSet = SMPL24
 ) -> tuple[Float[Tensor, "*g J 3 3"], Float[Tensor, "*g J 3"]]:
     """Global rotations and joint positions (metres) of a posed skeleton; the root stays where it rests.
 
-    Points beyond the J rotated joints (the ends of SMPL29) move with their parents and keep their frames.
+    Points beyond the R rotated joints (the ends of SMPL29) move with their parents and keep their frames.
     """
     parents, group, ends = skeleton.parents, rotations.shape[:-3], len(skeleton) - rotations.shape[-3]
     rotations = torch.cat([rotations, torch.eye(3).to(rotations).expand(*group, ends, 3, 3)], dim=-3)

@@ -30,7 +30,7 @@ class BodyModel(nn.Module):
 
     def __init__(self, data: BodyData) -> None:
         super().__init__()
-        self.name, self.faces = data.name, data.faces
+        self.data, self.name, self.faces = data, data.name, data.faces
         self.keypoint_names = tuple(data.keypoint_regressors)
 
         def buffer(name: str, array: object) -> None:

@@ -48,3 +48,7 @@ class Bodies:
     vertices: Float[Tensor, "*g V 3"]
     joints: Float[Tensor, "*g J 3"]
     faces: Int[np.ndarray, "F 3"]
+
+    def cpu(self) -> Bodies:
+        """The same bodies in the CPU's memory."""
+        return Bodies(self.vertices.cpu(), self.joints.cpu(), self.faces)

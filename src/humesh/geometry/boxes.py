@@ -55,7 +55,7 @@ def affine_3x3(affine: Float[Tensor, "*g 2 3"]) -> Float[Tensor, "*g 3 3"]:
     return torch.cat([affine, last], dim=-2)
 
 
-def affine_apply(affine: Float[Tensor, "*g 2 3"], points: Float[Tensor, "*g K 2"]) -> Float[Tensor, "*g K 2"]:
+def affine_apply(affine: Float[Tensor, "*#g 2 3"], points: Float[Tensor, "*#g K 2"]) -> Float[Tensor, "*g K 2"]:
     """Points moved by an affine map."""
     return points @ affine[..., :2].mT + affine[..., None, :, 2]
 

@@ -37,6 +37,7 @@ _LIMBS = (("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist"))
 _HIPS, _SHOULDERS, _EARS = (("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"), ("left_ear", "right_ear"))
 _SPINE = ("pelvis", "spine1", "spine2", "spine3")
 _X, _Y, _Z = torch.eye(3, dtype=torch.float64)  # of a T-posed body: its left, up, forward
+_ELBOW_AXIS = torch.tensor([0.0, 0.9, -0.44]).double()  # of the right one; 26 degrees off up: median of the CMU mocap
 
 _SEGMENTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     *(((f"{s}_{a}",), (f"{s}_{b}",)) for limb in _LIMBS for a, b in pairwise(limb) for s in _LEFT_RIGHT),
@@ -100,7 +101,7 @@ class LandmarkIK:
             shape = self._shape(placed, trust)
             skeleton, sides, head = _skeleton(placed, trust)
             rest = self.body.rest_joints(shape)
-            rotations = inverse_kinematics(skeleton, rest, given_rotations=fixed, given=is_fixed, sides=sides)
+            rotations = inverse_kinematics(skeleton, rest, given_rotations=fixed, given=is_fixed, sides=sides, fallback_m=None)
             rotations = _with_head(rotations, head, seen[..., SMPL24.index("head")])
             joints = self.body.joints(BodyPose(rotations, shape, torch.zeros_like(offset)))
             translation = translation_onto_pixels(joints, camera.project(skeleton), joint_weights, camera, steps=5)
@@ -220,11 +221,10 @@ def _skeleton(placed: Points, trust: Points) -> tuple[Float[Tensor, "P 24 3"], S
         sideways[f"{s}_elbow"] = (_Z, 0.5 * in_hand * hand[..., 2])  # 0.5: half of the forearm's turn shows at the wrist
         sideways[f"{s}_wrist"] = (_Z, in_hand * hand[..., 2])
         sideways[f"{s}_ankle"] = (_X, in_foot * foot[..., 0])
-        # A knee bends backwards about the body's left; an elbow forwards, about down on the left and up on the right.
+        # A knee bends backwards about the body's left; an elbow forwards and a little up.
         unbent = 0.5 * in_foot * foot[..., 0]  # a straight leg turns with its foot
         sideways[f"{s}_hip"] = (_X, _hinge(joints, s, _LIMBS[0], turn["pelvis"], -_Y, _X, unbent))
-        axis = -_Y if s == "left" else _Y
-        arm = _X if s == "left" else -_X
+        arm, axis = (_X, -_ELBOW_AXIS) if s == "left" else (-_X, _ELBOW_AXIS)
         sideways[f"{s}_shoulder"] = (axis, _hinge(joints, s, _LIMBS[1], turn["thorax"], arm, axis, torch.zeros_like(unbent)))
     nothing = torch.zeros_like(low)
     sides = [sideways.get(joint, (_X, nothing)) for joint in SMPL24.names]
@@ -237,7 +237,8 @@ def _hinge(
 ) -> Float[Tensor, "P 3"]:
     """Where a limb's hinge axis points, as far as its bend shows it (weight: sine of the bend), else `unbent`.
 
-    An axis that asks for a twist of more than 90 degrees from the untwisted limb is an error of depth and is not heard.
+    An axis far from where the untwisted limb has it is an error of depth and not heard: beyond 134 degrees for a limb
+    bent at a right angle, beyond 73 for a straight one.
     """
     first, second, third = (joints[f"{side}_{joint}"] for joint in limb)
     upper, lower = normalize(second - first, dim=-1), normalize(third - second, dim=-1)
@@ -245,7 +246,7 @@ def _hinge(
     untwisted = _turned(trunk @ swing(rest_bone.expand_as(upper), _turned(trunk.mT, upper)), rest_axis)
     bend = axis.norm(dim=-1, keepdim=True)
     agreement = (normalize(axis, dim=-1) * untwisted).sum(-1, keepdim=True)
-    heard = torch.where(agreement > 0, (1.5 * bend).clamp(max=1.0), torch.zeros_like(bend))
+    heard = torch.where(agreement > 0.3 - bend, (1.5 * bend).clamp(max=1.0), torch.zeros_like(bend))
     return heard * normalize(axis, dim=-1) + (1 - heard) * unbent
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -74,11 +76,14 @@ def turntable(
     with av.open(str(path), "w", format="mp4") as film:
         stream = film.add_stream("libx264", rate=fps, options={"crf": "18", "movflags": "+faststart"})
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        for k in range(frames):
-            picture = _empty(size) if studio is None else studio.around(2 * math.pi * k / frames, size)
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            if progress is not None:
-                progress(k + 1, frames)
+        angles = [2 * math.pi * k / frames for k in range(frames)]
+        # Threads, because Embree and most of NumPy let go of Python's lock.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            draw = pool.map(lambda angle: _empty(size) if studio is None else studio.around(angle, size), angles)
+            for done, picture in enumerate(draw, 1):
+                film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                if progress is not None:
+                    progress(done, frames)
         film.mux(stream.encode())
 
 

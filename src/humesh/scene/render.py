@@ -6,6 +6,9 @@ intersection in NumPy (which is what trimesh's wrapper does), and its rays may k
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,19 +18,14 @@ from embreex.rtcore_scene import EmbreeScene
 from jaxtyping import Bool, Float, Int, UInt8
 
 from humesh.geometry.camera import Camera
+from humesh.scene.shading import encode, hemisphere, shade, tangents, vertex_normals
 
 _TILE = 8  # px; rays are cast in tiles that a triangle's bounding box touches
-_CHUNK = 1 << 19  # rays at a time: bounds the memory for large photos
+_CHUNK = 1 << 17  # rays at a time, 20 MB of them: bounds the memory for large photos, and is one thread's share
 _NEAR = 1e-3  # metres; triangles that reach behind it have no bounding box in the picture
-_CONTRAST = 14  # of 255 between neighbouring pixels: above it (folds, limbs before the trunk) pixels are antialiased too
-_RAYS = 16  # for each pixel on an edge
-_SUBPIXELS = np.array([[(i + 0.5) / _RAYS, int(f"{i:04b}"[::-1], 2) / _RAYS + 0.5 / _RAYS] for i in range(_RAYS)])
-"""Hammersley's 16 points: every sixteenth of the width and of the height is sampled exactly once."""
-
-# Lights in the viewing camera's frame (x right, y down, z forward), as directions towards the light, and their strength.
-_LIGHTS = (((-0.55, -0.75, -0.62), 0.78), ((0.85, -0.10, -0.45), 0.16))  # key above-left, fill from the right
-_SKY, _GROUND = 0.33, 0.10  # ambient light from above and below
-_RIM, _GLOSS = 0.10, 0.07
+_CONTRAST = 20  # of 255 between neighbouring pixels: above it (folds, an arm before the trunk) a pixel is an edge too
+EDGE_RAYS = 16  # for each pixel on an edge
+_OPEN_RAYS, _OPEN_REACH = 16, 0.25  # from each vertex, and how far (metres) something there takes light away
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,9 @@ class Stage:
     ) -> None:
         points = np.asarray(torch.as_tensor(vertices).detach().cpu(), dtype=np.float64).reshape(-1, 3)
         if not np.isfinite(points).all():
-            raise ValueError("render: expected finite vertices in metres, got NaN or infinity; check the recovered pose.")
+            raise ValueError(
+                "render: expected finite vertices (metres), got NaN or infinity; check the recovered pose."
+            )
         people, count = len(vertices), vertices.shape[1]
         self.points = points
         self.faces = (faces[None] + count * np.arange(people)[:, None, None]).reshape(-1, 3)
@@ -98,9 +98,13 @@ class Stage:
         if self.faces.size:
             self.scene = EmbreeScene(robust=True)  # robust: no ray slips through between two triangles
             TriangleMesh(self.scene, points.astype(np.float32), self.faces.astype(np.int32))
+            self.scene.run(np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32))  # builds the tree before threads
+            self.openness = self._openness()
 
-    def render(self, camera: Camera, size: tuple[int, int], view: View = PHOTO_VIEW) -> Rendering:
-        """A picture of (width, height) pixels; one ray a pixel, and 16 in pixels on an edge."""
+    def render(
+        self, camera: Camera, size: tuple[int, int], view: View = PHOTO_VIEW, rays: int = EDGE_RAYS
+    ) -> Rendering:
+        """A picture of (width, height) pixels; one ray a pixel, and `rays` (a power of 2) in pixels on an edge."""
         width, height = size
         rgba = np.zeros((height, width, 4), np.uint8)
         depth = np.full((height, width), np.inf, np.float32)
@@ -108,7 +112,7 @@ class Stage:
         tiles = np.argwhere(self._touched(camera, size, view))
         if len(tiles):
             self._first_pass(camera, view, tiles, rgba, depth, person)
-            self._edges(camera, view, tiles, rgba, person)
+            self._edges(camera, view, tiles, _spread(rays), rgba, person)
         return Rendering(rgba, depth, person)
 
     def _first_pass(
@@ -116,28 +120,36 @@ class Stage:
     ) -> None:
         """Fills the pictures from the rays through the centres of the tiles' pixels."""
         inside = np.stack(np.divmod(np.arange(_TILE**2), _TILE), axis=-1)
-        for part in _parts(len(tiles), _CHUNK // _TILE**2):
+
+        def cast(part: slice) -> None:
             pixels = (tiles[part, None] * _TILE + inside).reshape(-1, 2)
             pixels = pixels[(pixels < person.shape).all(-1)]
             hit, who, light, far = self._cast(camera, view, pixels[:, ::-1] + 0.5)
             at = tuple(pixels[hit].T)
-            rgba[(*at, slice(3))], rgba[(*at, 3)], depth[at], person[at] = _encode(light), 255, far, who
+            rgba[(*at, slice(3))], rgba[(*at, 3)], depth[at], person[at] = encode(light), 255, far, who
 
-    def _edges(self, camera: Camera, view: View, tiles: np.ndarray, rgba: np.ndarray, person: np.ndarray) -> None:
+        _in_threads(cast, _parts(len(tiles), _CHUNK // _TILE**2))
+
+    def _edges(
+        self, camera: Camera, view: View, tiles: np.ndarray, spread: np.ndarray, rgba: np.ndarray, person: np.ndarray
+    ) -> None:
         """Replaces colour and cover of the pixels on silhouettes, person boundaries and strong contrasts."""
         (top, left), (bottom, right) = tiles.min(0) * _TILE, (tiles.max(0) + 1) * _TILE
         window = slice(top, bottom), slice(left, right)
         edge = _uneven(person[window], 0) | _uneven(rgba[(*window, 1)].astype(np.int16), _CONTRAST)
-        pixels = np.argwhere(edge) + (top, left)
-        for part in _parts(len(pixels), _CHUNK // _RAYS):
-            rays = (pixels[part, None, ::-1] + _SUBPIXELS).reshape(-1, 2)
+        pixels = np.argwhere(edge) + np.array([top, left])
+
+        def cast(part: slice) -> None:
+            rays = (pixels[part, None, ::-1] + spread).reshape(-1, 2)
             hit, _, light, _ = self._cast(camera, view, rays)
-            pixel, count = hit // _RAYS, len(pixels[part])
+            pixel, count = hit // len(spread), len(pixels[part])
             hits = np.bincount(pixel, minlength=count)
             total = np.stack([np.bincount(pixel, light[:, c], count) for c in range(3)], axis=-1)
             at = tuple(pixels[part].T)
-            rgba[(*at, slice(3))] = _encode(total / np.maximum(hits, 1)[:, None])
-            rgba[(*at, 3)] = np.rint(hits * (255 / _RAYS))
+            rgba[(*at, slice(3))] = encode(total / np.maximum(hits, 1)[:, None])
+            rgba[(*at, 3)] = np.rint(hits * (255 / len(spread)))
+
+        _in_threads(cast, _parts(len(pixels), _CHUNK // len(spread)))
 
     def _cast(
         self, camera: Camera, view: View, pixels: Float[np.ndarray, "R 2"]
@@ -147,16 +159,36 @@ class Stage:
         back = np.linalg.inv(camera.matrix.detach().cpu().numpy().astype(np.float64))
         rays = pixels @ back[:, :2].T + back[:, 2]
         rays /= rays[:, 2:]
+        assert self.scene is not None  # without faces no tile is touched
         origin = np.broadcast_to(view.centre.astype(np.float32), rays.shape)
         # Directions (x, y, 1) are left unnormalised: the distance that Embree counts in them is the depth z.
         found = self.scene.run(np.ascontiguousarray(origin), (rays @ view.turn.T).astype(np.float32), output=1)
         hit = np.flatnonzero(found["primID"] >= 0)
         face, u, v = found["primID"][hit], found["u"][hit, None], found["v"][hit, None]
-        corner = self.faces[face]
-        normal = self.normals[corner[:, 0]] * (1 - u - v) + self.normals[corner[:, 1]] * u + self.normals[corner[:, 2]] * v
+        a, b, c = (self.normals[self.faces[face, k]] for k in range(3))
+        normal = a * (1 - u - v) + b * u + c * v
         who = face // self.faces_each
-        light = _shade(normal @ view.turn.astype(np.float32), rays[hit].astype(np.float32), self.paint[who])
-        return hit, who, light, found["tfar"][hit]
+        light = shade(normal @ view.turn.astype(np.float32), rays[hit].astype(np.float32), self.paint[who])
+        a, b, c = (self.openness[self.faces[face, k], None] for k in range(3))
+        return hit, who, light * (a * (1 - u - v) + b * u + c * v), found["tfar"][hit]
+
+    def _openness(self) -> Float[np.ndarray, "K"]:
+        """How much of the surroundings each vertex sees, 0..1: folds, armpits and the soles of feet are darker."""
+        directions = hemisphere(_OPEN_RAYS)
+        across, along = tangents(self.normals)
+        start = self.points.astype(np.float32) + 1e-3 * self.normals  # 1 mm off the surface, not to meet it again
+        open_part = np.zeros(len(start), np.float32)
+
+        def cast(part: slice) -> None:
+            frames = np.stack([across[part], along[part], self.normals[part]], axis=1)  # vertices, axes, 3
+            rays = (directions @ frames).reshape(-1, 3)
+            origins = np.repeat(start[part], _OPEN_RAYS, axis=0)
+            found = self.scene.run(origins, rays, dists=_OPEN_REACH, output=1)
+            free = np.where(found["primID"] >= 0, found["tfar"] / _OPEN_REACH, 1)
+            open_part[part] = free.reshape(-1, _OPEN_RAYS).mean(1)
+
+        _in_threads(cast, _parts(len(start), _CHUNK // _OPEN_RAYS))
+        return open_part
 
     def _touched(self, camera: Camera, size: tuple[int, int], view: View) -> Bool[np.ndarray, "h w"]:
         """The tiles of the picture that some triangle's bounding box touches."""
@@ -179,45 +211,10 @@ class Stage:
         return count.reshape(rows + 1, columns + 1).cumsum(0).cumsum(1)[:-1, :-1] > 0.5
 
 
-def vertex_normals(points: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
-    """Unit normals, each the mean over the triangles around it weighted by their area; +z where there are none."""
-    a, b, c = (points[faces[:, k]] for k in range(3))
-    across = np.cross(b - a, c - a)
-    sums = [np.bincount(faces.ravel(), np.repeat(across[:, k], 3), len(points)) for k in range(3)]
-    normals = np.stack(sums, axis=-1)
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    return np.where(length > 1e-20, normals / np.maximum(length, 1e-20), (0.0, 0.0, 1.0))
-
-
-def _shade(
-    normal: Float[np.ndarray, "R 3"], ray: Float[np.ndarray, "R 3"], paint: Float[np.ndarray, "R 3"]
-) -> Float[np.ndarray, "R 3"]:
-    """Light from matt surfaces towards the camera, linear RGB: sky and ground, two lamps, a little gloss and rim."""
-    view, normal = -_unit(ray), _unit(normal)
-    facing = _dot(normal, view)
-    normal = np.where(facing[:, None] < 0, -normal, normal)  # an open mesh seen from its inside
-    above = 0.5 - 0.5 * normal[:, 1]
-    matt, shine = _GROUND + (_SKY - _GROUND) * above, np.zeros_like(above)
-    for direction, strength in _LIGHTS:
-        towards = _unit(np.array([direction], np.float32))[0]
-        # Wrapped by a quarter, as from a lamp with a large soft screen.
-        matt += strength * np.clip((normal @ towards + 0.25) / 1.25, 0, None)
-        shine += strength * np.clip(_dot(normal, _unit(view + towards)), 0, None) ** 24
-    rim = _RIM * (1 - np.abs(facing)) ** 3 * above
-    return paint * matt[:, None] + (_GLOSS * shine + rim)[:, None]
-
-
-def _dot(a: Float[np.ndarray, "R 3"], b: Float[np.ndarray, "R 3"]) -> Float[np.ndarray, "R"]:
-    return np.einsum("rc,rc->r", a, b)  # three times as fast as a sum over the short axis
-
-
-def _unit(vectors: Float[np.ndarray, "R 3"]) -> Float[np.ndarray, "R 3"]:
-    return vectors / np.sqrt(np.maximum(_dot(vectors, vectors), 1e-20))[:, None]
-
-
-def _encode(light: Float[np.ndarray, "R 3"]) -> UInt8[np.ndarray, "R 3"]:
-    """Linear light as sRGB bytes (by the power 1 / 2.2), too bright ones cut."""
-    return np.rint(255 * np.clip(light, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+def _spread(count: int) -> Float[np.ndarray, "R 2"]:
+    """Hammersley's points in the unit square, for a power of 2: each strip of 1 / count, up and across, holds one."""
+    bits = count.bit_length() - 1
+    return np.array([[i + 0.5, int(f"{i:0{bits}b}"[::-1], 2) + 0.5] for i in range(count)]) / count
 
 
 def _uneven(values: Int[np.ndarray, "h w"], step: int) -> Bool[np.ndarray, "h w"]:
@@ -233,3 +230,12 @@ def _uneven(values: Int[np.ndarray, "h w"], step: int) -> Bool[np.ndarray, "h w"
 def _parts(count: int, size: int = _CHUNK) -> list[slice]:
     """The range of `count` things cut into slices of at most `size`."""
     return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def _in_threads(work: Callable[[slice], None], parts: list[slice]) -> None:
+    """Does the work of all parts on all processors: Embree and most of NumPy let go of Python's lock."""
+    if len(parts) == 1:
+        return work(parts[0])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(work, parts):  # also raises what a part has raised
+            pass

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from humesh.geometry.camera import Camera
-from humesh.scene.render import Rendering, Stage, View
+from humesh.scene.render import EDGE_RAYS, Stage, View
 
 FIELD_OF_VIEW = math.radians(28)  # over the longer side: that of a portrait lens, which keeps bodies in proportion
 MARGIN = 0.08  # of the picture's width and height left free on each side
@@ -36,50 +36,53 @@ class Studio:
         return self.seen(View(turn, centre), size)
 
     def around(self, angle: float, size: tuple[int, int], elevation: float = 0.14) -> UInt8[np.ndarray, "H W 3"]:
-        """The people from an orbit about their middle that holds them from every side; angle 0: as the photo, radians."""
+        """The people from an orbit that holds them from every side; angle 0: from the photo's side, radians."""
         turn = facing(angle, elevation)
         radius = np.hypot(*(self.points - self.middle)[:, [0, 2]].T)
         height = self.points[:, 1] - self.middle[1]
         # Whoever stands r from the axis comes by everywhere on a circle; 24 points of it are enough.
-        ring = [np.stack([radius * math.cos(a), height, radius * math.sin(a)], -1) for a in np.arange(24) * math.pi / 12]
-        centre = framing(np.concatenate(ring), facing(0.0, elevation), *_half_views(size))
-        return self.seen(View(turn, self.middle + facing(angle, 0.0) @ centre), size)
+        turns = np.arange(24)[:, None] * (math.pi / 12)
+        ring = np.stack(np.broadcast_arrays(radius * np.cos(turns), height, radius * np.sin(turns)), axis=-1)
+        centre = framing(ring.reshape(-1, 3), facing(0.0, elevation), *_half_views(size))
+        # Half the rays: nobody sees the difference in a moving picture.
+        return self.seen(View(turn, self.middle + facing(angle, 0.0) @ centre), size, EDGE_RAYS // 2)
 
-    def seen(self, view: View, size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    def seen(self, view: View, size: tuple[int, int], rays: int = EDGE_RAYS) -> UInt8[np.ndarray, "H W 3"]:
         """The people over the floor and the light background."""
         camera = studio_camera(size)
-        rendering: Rendering = self.stage.render(camera, size, view)
-        return rendering.over(self._floor(camera, size, view))
+        return self.stage.render(camera, size, view, rays).over(self._floor(camera, size, view))
 
     def _floor(self, camera: Camera, size: tuple[int, int], view: View) -> UInt8[np.ndarray, "H W 3"]:
         """The background with the floor's lines, which fade away from the people, and soft shadows under the bodies."""
         width, height = size
-        columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+        columns, rows = np.meshgrid(*(np.arange(length, dtype=np.float32) + 0.5 for length in size))
         focal, (x, y) = float(camera.focal_px), camera.principal_point_px.tolist()
         rays = np.stack([(columns - x) / focal, (rows - y) / focal, np.ones_like(rows)], axis=-1).reshape(-1, 3)
-        rays = rays @ view.turn.T
-        picture = np.tile(BACKGROUND, (width * height, 1))
-        down = np.flatnonzero(rays[:, 1] > 1e-3)
-        rays = rays[down]
-        far = (self.high[1] - view.centre[1]) / rays[:, 1]
-        spot = view.centre[[0, 2]] + far[:, None] * rays[:, [0, 2]]  # x, z on the floor, metres
+        rays = rays @ view.turn.T.astype(np.float32)
+        pixels = np.flatnonzero(rays[:, 1] > 1e-3)
+        far = (self.high[1] - view.centre[1]).astype(np.float32) / rays[pixels, 1]
+        spot = np.stack([view.centre[k] + far * rays[pixels, k] for k in (0, 2)]).astype(np.float32)  # x, z: metres
         reach = np.linalg.norm((self.high - self.low)[[0, 2]]) / 2
-        away = np.linalg.norm(spot - self.middle[[0, 2]], axis=-1)
+        away = np.hypot(spot[0] - self.middle[0], spot[1] - self.middle[2])
         fade = np.clip(1.6 - away / (reach + 0.8), 0, 1)
+        seen = np.flatnonzero(fade)
+        pixels, far, spot, fade = pixels[seen], far[seen], spot[:, seen], fade[seen]
         # A line is one pixel wide: a pixel spans far / focal metres across, and more along a slanting ray.
-        lines = np.zeros(len(down))
+        lines = np.zeros_like(fade)
         for axis in (0, 1):
-            slant = np.hypot(1, rays[:, 2 * axis] / rays[:, 1])
-            span = far / focal * slant
-            off = np.abs(spot[:, axis] / _GRID - np.rint(spot[:, axis] / _GRID)) * _GRID
+            span = far / focal * np.hypot(1, rays[pixels, 2 * axis] / rays[pixels, 1])
+            off = np.abs(spot[axis] / _GRID - np.rint(spot[axis] / _GRID)) * _GRID
             lines = np.maximum(lines, np.clip(1.2 - off / span, 0, 1) * np.clip(_GRID / (6 * span), 0, 1))
-        picture[down] += (lines * fade)[:, None] * (_LINE - BACKGROUND)
-        picture[down] += self._shadow_at(spot)[:, None] * (_SHADOW - picture[down])
+        picture = np.tile(BACKGROUND.astype(np.float32), (width * height, 1))
+        picture[pixels] += (lines * fade)[:, None] * (_LINE - BACKGROUND).astype(np.float32)
+        shadow = self._shadow_at(spot.T)
+        dark = np.flatnonzero(shadow > 1e-3)
+        picture[pixels[dark]] += shadow[dark, None] * (_SHADOW - picture[pixels[dark]])
         return np.rint(picture).astype(np.uint8).reshape(height, width, 3)
 
     def _shadow_at(self, spot: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, "R"]:
         """How dark the floor is at points (x, z), 0..1, between the cells of the map in proportion."""
-        at = np.clip((spot - self._shadow_from) / _CELL, 0, np.array(self._shadow.shape) - 1.001)
+        at = np.clip((spot - self._shadow_from) / _CELL, 0, np.array(self._shadow.shape) - 1.01).astype(np.float32)
         low, part = at.astype(int), at % 1
         i, j, a, b = low[:, 0], low[:, 1], part[:, 0], part[:, 1]
         near = self._shadow[i, j] * (1 - b) + self._shadow[i, j + 1] * b
@@ -87,7 +90,7 @@ class Studio:
 
 
 def facing(angle: float, elevation: float) -> Float[np.ndarray, "3 3"]:
-    """The axes (columns) of a camera gone round the people by an angle and up by another; 0, 0: those of the photo's."""
+    """The axes (columns) of a camera gone round by an angle and up by another, in radians; 0, 0: the photo's axes."""
     cos, sin, up, down = math.cos(angle), math.sin(angle), math.cos(elevation), math.sin(elevation)
     about = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
     return about @ np.array([[1, 0, 0], [0, up, down], [0, -down, up]])
@@ -105,10 +108,10 @@ def studio_camera(size: tuple[int, int]) -> Camera:
 def framing(
     points: Float[np.ndarray, "K 3"], turn: Float[np.ndarray, "3 3"], across: float, along: float
 ) -> Float[np.ndarray, "3"]:
-    """The centre of the nearest camera with the axes `turn` that sees all points within |x| <= across z, |y| <= along z.
+    """The centre of the nearest camera with axes `turn` that sees all points within |x| <= across z, |y| <= along z.
 
-    In the camera's axes a centre (c, -d) holds a point (x, z) if x - across z <= c + across d and the same to the left, so
-    the two outermost points of each axis give d and c at once.
+    In the camera's axes a centre (c, -d) holds a point (x, z) if x - across z <= c + across d, and likewise to the
+    left, so the two outermost points of each axis give d and c at once.
     """
     seen = points @ turn
     ends = [

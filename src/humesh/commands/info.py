@@ -1,0 +1,39 @@
+"""`humesh info`: what is installed, what runs where, and what may be used for what."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from humesh.body.files import SHIPPED
+from humesh.methods import METHODS
+from humesh.scene.record import humesh_version
+
+
+def info() -> int:
+    """Say version, device, bodies, and the methods with their weights' licences."""
+    import torch
+
+    print(f"humesh {humesh_version()} on Python {platform.python_version()}, torch {torch.__version__}")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none found, the CPU is used"
+    print(f"GPU: {device}; {torch.get_num_threads()} CPU threads")
+    print("\nPerson finders")
+    for package, what in {"mediapipe": "in the base install, models in its wheel", "rtmlib": "optional extra"}.items():
+        print(f"  {package:12} {_version(package):12} {what}")
+    print("\nBodies")
+    for name in SHIPPED:
+        print(f"  {name:12} made from MakeHuman data, CC0: free for any use")
+    print("  FILE         your own SMPL .pkl or .npz (--body FILE); its owner's licence applies")
+    print("\nMethods")
+    for name, card in METHODS.items():
+        print(f"  {name:12} {card.paper}")
+        print(f"               needs {card.needs}")
+        print(f"               weights: {card.licence}")
+    return 0
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"

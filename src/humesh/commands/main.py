@@ -1,0 +1,29 @@
+"""`humesh VERB`: reads the command line and calls the verb; errors of the user end in one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+
+import tyro
+
+from humesh.commands.demo import demo
+from humesh.commands.errors import UserError, say_error
+from humesh.commands.info import info
+from humesh.commands.predict import predict
+
+
+def main() -> None:
+    """The entry point of the command `humesh`."""
+    try:
+        code = tyro.extras.subcommand_cli_from_dict(
+            {"predict": predict, "demo": demo, "info": info},
+            prog="humesh",
+            description="Photos of people into posed body meshes.",
+        )
+    except UserError as error:
+        say_error(str(error))
+        code = 2
+    except KeyboardInterrupt:
+        say_error("stopped; what was finished is kept, and the same command goes on from there.")
+        code = 130
+    sys.exit(code)

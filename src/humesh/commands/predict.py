@@ -1,0 +1,185 @@
+"""`humesh predict`: photos in, pictures and files of posed bodies out."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from humesh.commands.errors import UserError, say_error
+
+if TYPE_CHECKING:
+    from humesh.images.given import GivenPeople
+    from humesh.recover import Recoverer
+
+IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+
+Format = Literal["jpg", "views", "mp4", "glb", "obj", "ply", "npz", "json", "bvh"]
+
+
+def predict(
+    inputs: tyro.conf.Positional[list[Path]],
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_out"),
+    method: Literal["ik_refine"] = "ik_refine",
+    body: str = "open",
+    detections: Path | None = None,
+    finder: Literal["mediapipe", "rtmlib"] = "mediapipe",
+    focal_px: float | None = None,
+    formats: tuple[Format, ...] = ("jpg", "views", "glb", "json"),
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> int:
+    """Recover the bodies of everyone in photos.
+
+    Each photo gets files named after it: an overlay picture, side and top views, a GLB for Blender or three.js, a JSON
+    with all numbers. Photos that are finished are skipped, so a stopped run goes on where it was.
+
+    Args:
+        inputs: Photos, folders of photos, or patterns such as "shots/*.jpg".
+        out: Folder for the results.
+        method: The method that poses the bodies.
+        body: "open" (free, shipped) or your own SMPL .pkl or .npz file.
+        detections: People you already have: a COCO results JSON, a folder of OpenPose JSON, or a JSON of boxes.
+        finder: What finds people when no detections are given.
+        focal_px: The photos' focal length in pixels, where you know it better than EXIF does.
+        formats: What to write; mp4 is a turntable film.
+        device: Where bodies are computed: cpu, cuda, cuda:1.
+        overwrite: Do photos again that are finished.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from humesh.images.photo import PhotoError
+
+    photos = _named_photos(_expand(inputs))
+    _check_writable(out)
+    wanted = (*dict.fromkeys(f for f in formats if f != "json"), "json")  # always, and last: it marks a photo as finished
+    todo = {name: path for name, path in photos.items() if overwrite or not _finished(out, name, wanted)}
+    if len(todo) < len(photos):
+        print(f"{len(photos) - len(todo)} of {len(photos)} photos are finished and skipped (--overwrite does them again).")
+    if not todo:
+        return 0
+    recoverer = _recoverer(body, finder, device)
+    given = _given(detections)
+    failed: list[str] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=len(todo) == 1) as progress:
+        task = progress.add_task("photos", total=len(todo))
+        for name, path in todo.items():
+            try:
+                told = _one(name, path, out, wanted, recoverer, given, focal_px)
+                progress.console.print(told, highlight=False, markup=False, soft_wrap=True)
+            except (PhotoError, OSError, MemoryError) as error:
+                failed.append(str(error) or f"photo {path}: {type(error).__name__}.")
+                say_error(failed[-1])
+            progress.advance(task)
+    if failed and len(photos) == 1:
+        return 2
+    if failed:
+        say_error(f"{len(failed)} of {len(photos)} photos failed:\n  " + "\n  ".join(failed))
+        return 1
+    return 0
+
+
+def _one(
+    name: str,
+    path: Path,
+    out: Path,
+    formats: tuple[str, ...],
+    recoverer: Recoverer,
+    given: GivenPeople | None,
+    focal_px: float | None,
+) -> str:
+    """One photo's files; returns what to tell the user."""
+    from humesh.geometry.camera import Camera
+    from humesh.images.photo import Photo
+    from humesh.scene.export import save
+
+    photo = Photo.read(path)
+    if focal_px is not None:
+        photo = replace(photo, camera=Camera.virtual(focal_px, photo.size), camera_source="given")
+    recovery = recoverer(photo, None if given is None else given.people(path))
+    written = save(recovery, out / name, formats, image_path=path)
+    count = len(recovery.people)
+    lines = [f"{path}: {'nobody' if count == 0 else '1 person' if count == 1 else f'{count} people'} found"]
+    lines += [f"  {note}" for note in recovery.notes]
+    lines += [f"  {file}" for file in written]
+    return "\n".join(lines)
+
+
+def _expand(inputs: list[Path]) -> list[Path]:
+    """The photos that files, folders and patterns name, in order, each once."""
+    photos: list[Path] = []
+    for given in inputs:
+        if given.is_dir():
+            inside = sorted(p for p in given.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and p.is_file())
+            if not inside:
+                raise UserError(f"folder {given}: expected photos ({', '.join(sorted(IMAGE_ENDINGS))}), found none.")
+            photos += inside
+        elif given.exists() or not glob.has_magic(str(given)):
+            photos.append(given)  # a missing file is told of when its turn comes: the others are done all the same
+        else:
+            inside = sorted(Path(match) for match in glob.glob(str(given), recursive=True) if Path(match).is_file())
+            if not inside:
+                raise UserError(f"pattern {given}: expected photos, matches none.")
+            photos += inside
+    if not photos:
+        raise UserError("expected at least one photo, folder or pattern, got none; see: humesh predict --help")
+    return list(dict.fromkeys(photos))
+
+
+def _named_photos(photos: list[Path]) -> dict[str, Path]:
+    """Result names by photo: its stem, or with its ending and folder where several photos share one."""
+    stems = Counter(path.stem for path in photos)
+    full = Counter(path.name for path in photos)
+    named: dict[str, Path] = {}
+    for path in photos:
+        name = path.stem if stems[path.stem] == 1 else f"{path.stem}_{path.suffix.removeprefix('.')}"
+        if full[path.name] > 1:
+            name = f"{path.resolve().parent.name}_{name}"
+        while name in named:
+            name += "_"
+        named[name] = path
+    return named
+
+
+def _finished(out: Path, name: str, formats: tuple[str, ...]) -> bool:
+    from humesh.scene.export import ENDINGS
+
+    # BVH files are one a person, perhaps none: the JSON, written after them, stands for them.
+    return all((out / f"{name}{ENDINGS[f]}").is_file() for f in formats if f != "bvh")
+
+
+def _check_writable(out: Path) -> None:
+    """Tells before any work is done that results cannot be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".humesh_can_write"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"cannot write into {out}: {error.strerror}; give another folder with -o.") from None
+
+
+def _recoverer(body: str, finder: str, device: str) -> Recoverer:
+    from humesh.images.people import MediaPipePeople, RtmlibPeople
+    from humesh.recover import Recoverer
+
+    try:
+        return Recoverer(body, RtmlibPeople() if finder == "rtmlib" else MediaPipePeople(), device)
+    except (ValueError, ImportError) as error:  # of the body's file or the device; of a package that is not there
+        raise UserError(str(error)) from None
+
+
+def _given(detections: Path | None) -> GivenPeople | None:
+    from humesh.images.given import DetectionsError, GivenPeople
+
+    if detections is None:
+        return None
+    try:
+        return GivenPeople(detections)
+    except DetectionsError as error:
+        raise UserError(str(error)) from None

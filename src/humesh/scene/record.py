@@ -1,0 +1,125 @@
+"""The numbers of a recovery, in one layout for JSON and NPZ: metres, camera frame; pixels of the photo; radians."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from humesh.body.joints import COCO17, SMPL24
+from humesh.geometry.rotations import rotation_to_axis_angle
+from humesh.scene.recovery import Recovery
+
+_NEAREST = 1e-3  # metres; points nearer than this, or behind, are projected from there so that pixels stay finite
+
+
+def record(recovery: Recovery, image_path: str | Path) -> dict[str, Any]:
+    """All that is known about the people of a photo, as plain finite numbers and texts ready for JSON."""
+    photo = recovery.photo
+    height, width = photo.pixels.shape[:2]
+    tables = {name: column.tolist() for name, column in people_arrays(recovery).items()}
+    return {
+        "image": {"path": str(image_path), "width": width, "height": height},
+        "camera": {
+            "focal_px": round(float(photo.camera.focal_px), 6),
+            "principal_point_px": _rounded(photo.camera.principal_point_px).tolist(),
+            "source": photo.camera_source,
+        },
+        "method": recovery.method,
+        "body": recovery.body.name,
+        "humesh_version": humesh_version(),
+        "people": [_person(tables, row) for row in range(len(recovery.people))],
+        "notes": list(recovery.notes),
+    }
+
+
+def _person(tables: dict[str, list[Any]], row: int) -> dict[str, Any]:
+    """One row of the arrays as a nested dictionary: `joints/xyz_m` becomes `["joints"]["xyz_m"]`."""
+    person: dict[str, Any] = {}
+    for name, column in tables.items():
+        group, _, field = name.rpartition("/")
+        place = person.setdefault(group, {}) if group else person
+        place[field] = column if field == "names" else column[row]
+    return person
+
+
+def people_arrays(recovery: Recovery) -> dict[str, np.ndarray]:
+    """The people as arrays, a row for each (names: one list for all), keyed as in the JSON with `/` between levels."""
+    people, pose = recovery.people, recovery.pose.map(_exact)
+    joints = _exact(recovery.bodies.joints)
+    names, keypoints = _coco17(recovery, joints)
+    ids = [index if person.track is None else person.track for index, person in enumerate(people)]
+    return {
+        "id": np.array(ids, dtype=np.int64),
+        "score": _rounded([person.score for person in people]),
+        "box_xyxy": _rounded([person.box for person in people]).reshape(-1, 4),
+        "translation_m": _rounded(pose.translation),
+        "pose_axis_angle": _rounded(rotation_to_axis_angle(pose.rotations)),
+        "betas": _rounded(pose.shape),
+        "joints/names": np.array(SMPL24.names),
+        "joints/xyz_m": _rounded(joints),
+        "joints/xy_px": _rounded(_pixels(recovery, joints), 3),
+        "joints/confidence": _rounded(recovery.confidence),
+        "joints/seen": recovery.seen.detach().cpu().numpy().astype(bool),
+        "keypoints_coco17/names": np.array(names),
+        "keypoints_coco17/xyz_m": _rounded(keypoints),
+        "keypoints_coco17/xy_px": _rounded(_pixels(recovery, keypoints), 3),
+    }
+
+
+def write_json(recovery: Recovery, image_path: str | Path, path: str | Path) -> None:
+    """Writes the record; raises ValueError for NaN and infinity, which JSON does not know."""
+    text = json.dumps(record(recovery, image_path), allow_nan=False, ensure_ascii=False, indent=1)
+    # A line for each vector instead of each number; in JSON a newline never lies inside a text.
+    text = re.sub(r"\[\n\s*([^\[\]{}]*?)\s*\]", lambda row: "[" + re.sub(r"\n\s*", " ", row[1]) + "]", text)
+    Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+def write_npz(recovery: Recovery, image_path: str | Path, path: str | Path) -> None:
+    """Writes the record as arrays (keys as `joints/xyz_m`, no pickles) with the vertices and faces."""
+    told = record(recovery, image_path)
+    plain = {key: told[key] for key in ("method", "body", "humesh_version")}
+    nested = {f"{group}/{field}": value for group in ("image", "camera") for field, value in told[group].items()}
+    arrays = {key: np.array(value) for key, value in (plain | nested).items()} | people_arrays(recovery)
+    arrays["notes"] = np.array(told["notes"], dtype=np.str_)
+    arrays["vertices_m"] = recovery.bodies.vertices.detach().cpu().numpy().astype(np.float32)
+    arrays["faces"] = np.asarray(recovery.bodies.faces, dtype=np.int32)
+    with Path(path).open("wb") as stream:  # a stream, because NumPy would append .npz to another name
+        np.savez_compressed(stream, **arrays)
+
+
+def _coco17(recovery: Recovery, joints: Tensor) -> tuple[list[str], Tensor]:
+    """Names and places of COCO's keypoints; of a body without their regressor the joints of the same names."""
+    if COCO17.name in recovery.body.keypoint_names:
+        return list(COCO17.names), recovery.body.keypoints(_exact(recovery.bodies.vertices), COCO17)
+    here, there = SMPL24.map_to(COCO17)
+    return [COCO17.names[k] for k in there], joints[:, here]
+
+
+def _pixels(recovery: Recovery, points: Tensor) -> Tensor:
+    ahead = torch.cat([points[..., :2], points[..., 2:].clamp(min=_NEAREST)], dim=-1)
+    return recovery.photo.camera.project(ahead)
+
+
+def _exact(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().double()
+
+
+def _rounded(values: Any, digits: int = 6) -> np.ndarray:
+    """Numbers to micrometres or microradians (pixels: a thousandth), without the minus sign of a zero."""
+    array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
+    return array.round(digits) + 0.0
+
+
+def humesh_version() -> str:
+    """The installed version, or that of a source tree."""
+    try:
+        return version("humesh")
+    except PackageNotFoundError:
+        return "0+source"

@@ -1,0 +1,100 @@
+"""Rotations against algebra and the parity fixtures."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from humesh.geometry.rotations import (
+    cross_matrix,
+    nearest_rotation,
+    rotation_about,
+    rotation_about_z,
+    rotation_angle_between,
+    rotation_from_6d,
+    rotation_from_axis_angle,
+    rotation_to_6d,
+    rotation_to_axis_angle,
+)
+
+UNITS = np.load(Path(__file__).parents[1] / "data" / "ik_units.npz")
+seeds = st.integers(0, 2**31)
+
+
+def _random_rotations(seed: int, *group: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return rotation_from_axis_angle(torch.randn(*group, 3, generator=generator, dtype=torch.float64))
+
+
+def _is_rotation(matrix: torch.Tensor, tolerance: float = 1e-9) -> bool:
+    eye = torch.eye(3).to(matrix)
+    orthonormal = torch.allclose(matrix @ matrix.mT, eye.expand_as(matrix), atol=tolerance)
+    return orthonormal and bool((torch.linalg.det(matrix) > 0).all())
+
+
+def test_6d_is_the_first_column_then_the_second() -> None:
+    rotation = torch.arange(9.0).reshape(3, 3)
+    assert rotation_to_6d(rotation).tolist() == [0, 3, 6, 1, 4, 7]
+
+
+def test_6d_equals_the_parity_data() -> None:
+    assert torch.allclose(rotation_to_6d(torch.tensor(UNITS["rot6d/R"])), torch.tensor(UNITS["rot6d/r6"]), atol=1e-12)
+    raw = rotation_from_6d(torch.tensor(UNITS["rot6d/raw6"]))
+    assert torch.allclose(raw, torch.tensor(UNITS["rot6d/raw_R"]), atol=1e-8)
+
+
+@given(seeds)
+def test_6d_and_axis_angle_come_back(seed: int) -> None:
+    rotation = _random_rotations(seed, 2, 5)
+    assert torch.allclose(rotation_from_6d(rotation_to_6d(rotation)), rotation, atol=1e-10)
+    assert torch.allclose(rotation_from_axis_angle(rotation_to_axis_angle(rotation)), rotation, atol=1e-10)
+
+
+@given(seeds, st.floats(-3.1, 3.1))
+def test_rotation_about_equals_the_axis_angle_form(seed: int, angle: float) -> None:
+    axis = torch.nn.functional.normalize(torch.randn(4, 3, generator=torch.Generator().manual_seed(seed)).double(), dim=-1)
+    turned = torch.full((4,), angle, dtype=torch.float64)
+    expected = rotation_from_axis_angle(axis * angle)
+    assert torch.allclose(rotation_about(axis, turned.cos(), turned.sin()), expected, atol=1e-9)
+
+
+def test_a_positive_turn_about_z_brings_x_to_y() -> None:
+    quarter = rotation_about_z(torch.tensor(torch.pi / 2, dtype=torch.float64))
+    assert torch.allclose(quarter @ torch.tensor([1.0, 0, 0]).double(), torch.tensor([0, 1.0, 0]).double(), atol=1e-12)
+
+
+def test_cross_matrix_is_the_cross_product() -> None:
+    a, b = torch.randn(7, 3), torch.randn(7, 3)
+    assert torch.allclose((cross_matrix(a) @ b[..., None])[..., 0], torch.linalg.cross(a, b), atol=1e-6)
+
+
+@given(seeds)
+def test_nearest_rotation_beats_every_rotation_tried(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    nearest = nearest_rotation(matrix)
+    assert _is_rotation(nearest)
+    others = _random_rotations(seed + 1, 200)
+    assert ((nearest * matrix).sum() >= (others * matrix).sum((-2, -1)) - 1e-9).all()
+
+
+def test_nearest_rotation_of_hard_matrices_is_a_rotation_with_finite_gradients() -> None:
+    mirror = torch.diag(torch.tensor([1.0, 1.0, -1.0]))
+    hard = torch.stack([torch.zeros(3, 3), mirror, torch.eye(3), torch.ones(3, 3), -torch.eye(3)]).double()
+    hard.requires_grad_()
+    rotations = nearest_rotation(hard)
+    assert _is_rotation(rotations.detach())
+    assert torch.equal(rotations[0].detach(), torch.eye(3).double())
+    rotations.square().sum().backward()
+    assert hard.grad is not None
+    assert hard.grad.isfinite().all()
+
+
+@given(seeds, st.floats(0.01, 3.1))
+def test_angle_between_is_the_angle_turned(seed: int, angle: float) -> None:
+    rotation = _random_rotations(seed, 3)
+    turned = torch.full((3,), angle, dtype=torch.float64)
+    angles = rotation_angle_between(rotation @ rotation_about_z(turned), rotation)
+    assert torch.allclose(angles, turned, atol=1e-6)

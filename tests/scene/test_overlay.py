@@ -1,0 +1,95 @@
+"""Pictures and the film of a recovery."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from humesh.scene.overlay import PALETTE, colours, contact_sheet, overlay, side_view, top_view, turntable
+from humesh.scene.recovery import Recovery
+from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, facing, framing
+
+
+def test_overlay_changes_the_photo_only_under_the_bodies(recovery: Recovery) -> None:
+    picture = overlay(recovery)
+    height, width = recovery.photo.pixels.shape[:2]
+    changed = np.argwhere((picture != recovery.photo.pixels).any(-1))[:, ::-1]
+    corners = recovery.photo.camera.project(recovery.bodies.vertices.double()).numpy().reshape(-1, 2)
+    assert picture.shape == (height, width, 3)
+    assert len(changed) > 100
+    assert (changed >= np.floor(corners.min(0))).all()
+    assert (changed <= np.ceil(corners.max(0))).all()
+
+
+def test_nobody(nobody: Recovery, tmp_path: Path) -> None:
+    assert np.array_equal(overlay(nobody), nobody.photo.pixels)
+    for view in (side_view(nobody, (50, 40)), top_view(nobody, (50, 40))):
+        assert view.shape == (40, 50, 3)
+        assert (view == BACKGROUND.astype(np.uint8)).all()
+    assert contact_sheet(nobody).shape[0] == nobody.photo.pixels.shape[0]
+    turntable(nobody, tmp_path / "nobody.mp4", seconds=0.2, size=(32, 32))
+
+
+def test_views_hold_everybody(recovery: Recovery) -> None:
+    for view in (side_view(recovery, (90, 70)), top_view(recovery, (70, 90))):
+        paint = np.ptp(view.astype(int), axis=-1) > 25  # the floor is grey, the people are coloured
+        rows, columns = np.nonzero(paint)
+        assert paint.mean() > 0.02
+        assert 0 < rows.min() < rows.max() < view.shape[0] - 1
+        assert 0 < columns.min() < columns.max() < view.shape[1] - 1
+
+
+@pytest.mark.parametrize("turn", [facing(0.0, 0.0), facing(1.0, 0.2), LOOKING_DOWN])
+def test_framing_touches_the_border_and_holds_all(turn: np.ndarray) -> None:
+    points = np.random.default_rng(0).normal(size=(200, 3)) * [1, 2, 5] + [3, 0, 40]
+    across, along = 0.3, 0.2
+    seen = (points - framing(points, turn, across, along)) @ turn
+    reach = np.abs(seen[:, :2]) / seen[:, 2:] / [across, along]
+    assert seen[:, 2].min() > 0
+    assert reach.max() == pytest.approx(1.0, abs=1e-9)
+    np.testing.assert_allclose(turn.T @ turn, np.eye(3), atol=1e-12)
+    assert np.linalg.det(turn) == pytest.approx(1)
+
+
+def test_side_view_shows_near_people_on_the_left() -> None:
+    ahead = np.array([0.0, 0.0, 1.0])  # away from the photo's camera
+    np.testing.assert_allclose(ahead @ facing(math.pi / 2, 0.0), [1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(ahead @ LOOKING_DOWN, [0, -1, 0], atol=1e-12)  # up in the view from above
+
+
+def test_colours_differ_for_everybody_and_come_again() -> None:
+    assert np.array_equal(colours(10)[8:], PALETTE[:2])
+    assert colours(0).shape == (0, 3)
+
+
+# Viénot, Brettel and Mollon 1999: what protanopes and deuteranopes see of linear RGB.
+_BLINDNESS = {
+    "protanopia": [[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]],
+    "deuteranopia": [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]],
+}
+
+
+@pytest.mark.parametrize("kind", list(_BLINDNESS))
+def test_the_first_colours_differ_for_colour_blind_viewers(kind: str) -> None:
+    seen = np.clip(PALETTE[:5] ** 2.2 @ np.array(_BLINDNESS[kind]).T, 0, 1) ** (1 / 2.2)
+    nearest = min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2))
+    assert nearest > 0.08  # 20 of 255 steps
+
+
+def test_turntable(recovery: Recovery, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    turntable(recovery, tmp_path / "t.mp4", seconds=0.4, fps=20, size=(65, 49), progress=lambda *n: told.append(n))
+    assert told == [(k, 8) for k in range(1, 9)]
+    with av.open(str(tmp_path / "t.mp4")) as film:
+        stream = film.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(stream)]
+        assert float(film.duration / av.time_base) == pytest.approx(0.4, abs=0.01)
+    assert len(frames) == 8
+    assert frames[0].shape == (48, 64, 3)
+    assert np.abs(frames[0].astype(int) - frames[4]).max() > 30

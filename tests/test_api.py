@@ -1,0 +1,37 @@
+"""Everything public says in words what it does."""
+
+import importlib
+import inspect
+import pkgutil
+from types import ModuleType
+
+import humesh
+
+
+def _modules() -> list[ModuleType]:
+    found = pkgutil.walk_packages(humesh.__path__, "humesh.")
+    return [humesh, *(importlib.import_module(module.name) for module in found)]
+
+
+def test_every_public_name_is_there() -> None:
+    assert callable(humesh.recover)
+    for name in humesh.__all__:
+        assert getattr(humesh, name).__doc__
+
+
+def test_everything_public_has_a_docstring() -> None:
+    missing = []
+    for module in _modules():
+        if not module.__doc__:
+            missing.append(module.__name__)
+        for name, thing in vars(module).items():
+            if name.startswith("_") or getattr(thing, "__module__", None) != module.__name__:
+                continue
+            if inspect.isfunction(thing) and not thing.__doc__:
+                missing.append(f"{module.__name__}.{name}")
+            if inspect.isclass(thing):
+                if not thing.__doc__:
+                    missing.append(f"{module.__name__}.{name}")
+                methods = [(n, m) for n, m in vars(thing).items() if inspect.isfunction(m) and not n.startswith("_")]
+                missing += [f"{module.__name__}.{name}.{n}" for n, m in methods if not m.__doc__ and n != "forward"]
+    assert not missing
