@@ -38,19 +38,84 @@ JOINTS = list(BONE_OF_JOINT)
 PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21]
 SIDES = ("left", "right")
 LIMBS = ["shoulder", "elbow", "wrist", "hip", "knee", "ankle"]
-COCO17 = "nose left_eye right_eye left_ear right_ear".split() + [f"{s}_{b}" for b in LIMBS for s in SIDES]
+COCO17 = ["nose", "left_eye", "right_eye", "left_ear", "right_ear"] + [f"{s}_{b}" for b in LIMBS for s in SIDES]
 NAMES = {
     "coco17": COCO17,
     "coco_feet": [f"{s}_{p}" for s in SIDES for p in ("big_toe", "small_toe", "heel")],
-    "h36m17": "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine neck jaw head_top "
-    "left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist".split(),
-    "mpi_inf_3dhp17": "head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
-    "right_hip right_knee right_ankle left_hip left_knee left_ankle pelvis spine head".split(),
-    "mediapipe33": "nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye right_eye_outer left_ear "
-    "right_ear mouth_left mouth_right left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist "
-    "left_pinky right_pinky left_index right_index left_thumb right_thumb left_hip right_hip left_knee right_knee "
-    "left_ankle right_ankle left_heel right_heel left_foot_index right_foot_index".split(),
-    "extra": "head_top left_middle_tip right_middle_tip left_big_toe right_big_toe".split(),
+    "h36m17": [
+        "pelvis",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "spine",
+        "neck",
+        "jaw",
+        "head_top",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+    ],
+    "mpi_inf_3dhp17": [
+        "head_top",
+        "neck",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "pelvis",
+        "spine",
+        "head",
+    ],
+    "mediapipe33": [
+        "nose",
+        "left_eye_inner",
+        "left_eye",
+        "left_eye_outer",
+        "right_eye_inner",
+        "right_eye",
+        "right_eye_outer",
+        "left_ear",
+        "right_ear",
+        "mouth_left",
+        "mouth_right",
+        "left_shoulder",
+        "right_shoulder",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
+        "left_pinky",
+        "right_pinky",
+        "left_index",
+        "right_index",
+        "left_thumb",
+        "right_thumb",
+        "left_hip",
+        "right_hip",
+        "left_knee",
+        "right_knee",
+        "left_ankle",
+        "right_ankle",
+        "left_heel",
+        "right_heel",
+        "left_foot_index",
+        "right_foot_index",
+    ],
+    "extra": ["head_top", "left_middle_tip", "right_middle_tip", "left_big_toe", "right_big_toe"],
 }
 POSE = 1.5  # weight of the posed examples beside the shapes when keypoint rows are fitted
 SLIVER, SKIN = 1e-4, 2e-2  # price of long edges, and of edges along which skinning weights change, beside the error
@@ -76,7 +141,7 @@ def draw_adults(count: int, random: np.random.Generator) -> dict[str, torch.Tens
         "proportions": random.normal(0.5, 0.2, count),
         "cupsize": random.uniform(0, 1, count),
         "firmness": random.uniform(0, 1, count),
-        **dict(zip(("african", "asian", "caucasian"), ancestry.T)),
+        **dict(zip(("african", "asian", "caucasian"), ancestry.T, strict=False)),
     }
     return {name: torch.as_tensor(np.clip(values, 0, 1)) for name, values in drawn.items()}
 
@@ -88,7 +153,7 @@ def rest_people(model: anny.Anny, people: dict[str, torch.Tensor]) -> tuple[np.n
         with torch.no_grad():
             out = model(phenotype_kwargs={name: value[start : start + 32] for name, value in people.items()})
         parts.append([out[key].numpy() for key in ("rest_vertices", "rest_bone_heads", "rest_bone_tails")])
-    return tuple(np.concatenate(p)[..., [0, 2, 1]] * [1, 1, -1] for p in zip(*parts))
+    return tuple(np.concatenate(p)[..., [0, 2, 1]] * [1, 1, -1] for p in zip(*parts, strict=False))
 
 
 def stature(vertices: np.ndarray) -> np.ndarray:
@@ -104,7 +169,7 @@ def with_heights(model: anny.Anny, people: dict, random: np.random.Generator) ->
     heights = np.stack(
         [stature(rest_people(model, people | {"height": torch.full_like(people["age"], a)})[0]) for a in anchors], 1
     )
-    value = [np.interp(want, row, anchors) for want, row in zip(wanted, heights)]
+    value = [np.interp(want, row, anchors) for want, row in zip(wanted, heights, strict=False)]
     return people | {"height": torch.as_tensor(np.array(value))}
 
 
@@ -183,7 +248,7 @@ def shape_space(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np
     area = np.zeros(len(mean))
     np.add.at(area, faces, trimesh.triangles.area(mean[faces])[:, None] / 3)
     root = np.sqrt(area / area.sum())[:, None]
-    u, s, vt = np.linalg.svd(((vertices - mean) * root).reshape(len(vertices), -1), full_matrices=False)
+    u, s, _vt = np.linalg.svd(((vertices - mean) * root).reshape(len(vertices), -1), full_matrices=False)
     scale = np.sqrt(len(vertices) - 1)
     scores = u[:, :DIRECTIONS] * scale
     directions = np.einsum("sk,svx->vxk", scores, vertices - mean) / (len(vertices) - 1)
@@ -259,7 +324,7 @@ class HalfMesh:
         length = np.sum((self.shapes[0, others] - self.shapes[0, vertex]) ** 2, -1)
         skin = np.sum((self.weights[others] - self.weights[vertex]) ** 2, -1)
         cost = cost + self.area[vertex] * length * (SLIVER + SKIN * skin)
-        for value, other in zip(cost.tolist(), others):
+        for value, other in zip(cost.tolist(), others, strict=False):
             heapq.heappush(self.queue, (value, vertex, other, int(self.age[vertex])))
 
     def allowed(self, gone: int, kept: int) -> bool:
@@ -344,7 +409,8 @@ def point_of(keypoint: str, group: str) -> str:
     if group in ("h36m17", "mpi_inf_3dhp17"):
         renamed = {"pelvis": "hips_middle", "spine": "spine_middle", "neck": "neck_base", "head": "head_middle"}
         name = renamed.get(name, name)
-    return {"mouth_left": "mouth_left", "left_foot_index": "left_toe_tip", "left_big_toe": "left_toe_tip"}.get(name, name)
+    name = "mouth_left" if name == "mouth_right" else name
+    return "left_toe_tip" if part in ("foot_index", "big_toe") else name
 
 
 def pick_vertices(mean: np.ndarray, guide: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, int]:
@@ -370,8 +436,8 @@ def fit_rows(targets: dict[str, np.ndarray], basis: np.ndarray, near: int) -> di
     """Sparse non-negative rows [V], summing to 1, that read points off vertices.
 
     `targets` [E,3] and `basis` [V,E,3] hold the same E examples: the mean, the shape directions (reading those right
-    is reading every shape right) and, for keypoints, poses. Only the `near` vertices closest to the point in the mean, on
-    its own side of the body, may take part.
+    is reading every shape right) and, for keypoints, poses. Only the `near` vertices closest to the point in the mean,
+    on its own side of the body, may take part.
     """
     rows = {}
     for name, target in targets.items():
@@ -521,16 +587,16 @@ def t_posed_people(count: int, train: slice, random: np.random.Generator):
     slide = 1000 * np.linalg.norm(heads - drawn_heads, axis=-1).mean(0)
     print("joints moved from MakeHuman's bone heads, mean mm:")
     print("  " + ", ".join(f"{j} {slide[bones.index(b)]:.0f}" for j, b in BONE_OF_JOINT.items() if "right" not in j))
-    up = {bone: bones[parent] if parent >= 0 else None for bone, parent in zip(bones, parents)}
-    rotations = t_pose_rotations(dict(zip(bones, heads[train].mean(0))), up)
+    up = {bone: bones[parent] if parent >= 0 else None for bone, parent in zip(bones, parents, strict=False)}
+    rotations = t_pose_rotations(dict(zip(bones, heads[train].mean(0), strict=False)), up)
     skin, guide_skin, pelvis = dense_weights(model), dense_weights(guide_model), bones.index("pelvis")
     vertices, moved, guides = [], [], []
-    for body, guide, head in zip(rest, guide_rest, heads):
+    for body, guide, head in zip(rest, guide_rest, heads, strict=False):
         body, joints = posed(body, skin, head, rotations, parents)
         guide, _ = posed(guide, guide_skin, head, rotations, parents)
         vertices.append(body - joints[pelvis])
         moved.append(joints - joints[pelvis])
-        guides.append(dict(zip(labels, read @ guide - joints[pelvis])))
+        guides.append(dict(zip(labels, read @ guide - joints[pelvis], strict=False)))
     vertices = np.stack(vertices)
     twin = cKDTree(vertices[0]).query(vertices[0] * MIRROR)[1]
     return 0.5 * (vertices + vertices[:, twin] * MIRROR), moved, guides, faces, bones, smpl_weights(model), twin
@@ -543,7 +609,7 @@ def report_level(path, arrays, kept, mean, faces, hidden, unseen, joints) -> Non
     print(f"{path}: {len(kept)} vertices, {len(mesh.faces)} faces, {path.stat().st_size / 1e6:.2f} MB, watertight "
           f"{mesh.is_watertight}, volume {1000 * mesh.volume:.1f} of {1000 * volume(mean, faces):.1f} l")  # fmt: skip
     print(f"  full mesh to this one: mean {far.mean():.2f}, 99 % {np.percentile(far, 99):.2f}, most {far.max():.2f} mm")
-    for joint, row in zip(JOINTS, arrays["J_regressor"]):
+    for joint, row in zip(JOINTS, arrays["J_regressor"], strict=False):
         if joint in joints:
             error = 1000 * np.linalg.norm(np.einsum("v,svx->sx", row, unseen[:, kept]) - joints[joint], axis=1)
             print(f"  {joint:14s} {error.mean():5.2f} mean {error.max():5.2f} most, mm; {np.sum(row > 0)} vertices")
@@ -559,7 +625,7 @@ def main() -> None:
     vertices, moved, guides, faces, bones, weights, twin = t_posed_people(args.samples * 6 // 5, train, random)
     mean, directions, scores, held = shape_space(vertices[train], faces)
     picked = pick_vertices(mean, {n: np.mean([g[n] for g in guides[train]], 0) for n in guides[0]}, weights)
-    points = [points_of_person(*person, picked, bones) for person in zip(vertices, moved, guides)]
+    points = [points_of_person(*person, picked, bones) for person in zip(vertices, moved, guides, strict=False)]
     points = {name: np.stack([p[name] for p in points]) for name in points[0]}
     targets = {name: examples(value[train], scores) for name, value in points.items()}
     heights, unseen = stature(vertices), vertices[args.samples :]
@@ -580,7 +646,7 @@ def main() -> None:
     shapes = np.stack([mean] + [mean + s * directions[..., 1] for s in (-2.0, 2.0)])
     half = HalfMesh(shapes, faces, weights, np.where(hidden, 0.3, 1.0 + 2.0 * head + 1.0 * hand))
     args.out.mkdir(parents=True, exist_ok=True)
-    for (name, count), near in zip(LEVELS.items(), (700, 200)):
+    for (name, count), near in zip(LEVELS.items(), (700, 200), strict=False):
         half.thin(count)
         kept, level_faces = half.whole(twin)
         arrays = body_file(kept, level_faces, mean, directions, weights, targets, poses, near)

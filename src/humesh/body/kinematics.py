@@ -143,12 +143,12 @@ def _turn_between(axis: Tensor, start: Tensor, end: Tensor) -> Tensor:
 
 def inverse_kinematics(
     target: Float[Tensor, "*g K 3"],
-    rest: Float[Tensor, "*g K 3"],
+    rest: Float[Tensor, "*#g K 3"],
     twist: Float[Tensor, "*g 23 2"] | None = None,
     *,
     skeleton: JointSet = SMPL24,
-    given_rotations: Float[Tensor, "*g 24 3 3"] | None = None,
-    given: Bool[Tensor, "*g 24"] | None = None,
+    given_rotations: Float[Tensor, "*#g 24 3 3"] | None = None,
+    given: Bool[Tensor, "*#g 24"] | None = None,
     sides: Sides | None = None,
     root: Literal["svd", "two_step"] = "svd",
     chain: Literal["adaptive", "naive"] = "adaptive",

@@ -27,7 +27,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.align import translation_onto_pixels
 from humesh.geometry.camera import Camera
-from humesh.geometry.rotations import rotation_about
+from humesh.geometry.rotations import nearest_rotation, rotation_about
 from humesh.methods.base import SkeletonPrediction
 
 Points = dict[str, Tensor]  # by joint or landmark name: `P 3` metres, or `P` confidences; of the resting guide just `3`
@@ -158,7 +158,7 @@ def _axes(along: Tensor, beside: Tensor) -> Float[Tensor, "*g 3 3"]:
     """The frame whose first column is `along` and whose second one is the part of `beside` at right angles to it."""
     first = normalize(along, dim=-1)
     third = normalize(torch.linalg.cross(first, beside), dim=-1)
-    return torch.stack([first, torch.linalg.cross(third, first), third], dim=-1)
+    return nearest_rotation(torch.stack([first, torch.linalg.cross(third, first), third], dim=-1))  # points may coincide
 
 
 def _part_axes(points: Points) -> Points:

@@ -174,6 +174,8 @@ class Stage:
 
     def _openness(self) -> Float[np.ndarray, "K"]:
         """How much of the surroundings each vertex sees, 0..1: folds, armpits and the soles of feet are darker."""
+        scene = self.scene
+        assert scene is not None
         directions = hemisphere(_OPEN_RAYS)
         across, along = tangents(self.normals)
         start = self.points.astype(np.float32) + 1e-3 * self.normals  # 1 mm off the surface, not to meet it again
@@ -183,7 +185,7 @@ class Stage:
             frames = np.stack([across[part], along[part], self.normals[part]], axis=1)  # vertices, axes, 3
             rays = (directions @ frames).reshape(-1, 3)
             origins = np.repeat(start[part], _OPEN_RAYS, axis=0)
-            found = self.scene.run(origins, rays, dists=_OPEN_REACH, output=1)
+            found = scene.run(origins, rays, dists=_OPEN_REACH, output=1)
             free = np.where(found["primID"] >= 0, found["tfar"] / _OPEN_REACH, 1)
             open_part[part] = free.reshape(-1, _OPEN_RAYS).mean(1)
 
