@@ -118,6 +118,7 @@ NAMES = {
     "extra": ["head_top", "left_middle_tip", "right_middle_tip", "left_big_toe", "right_big_toe"],
 }
 POSE = 1.5  # weight of the posed examples beside the shapes when keypoint rows are fitted
+MOST_WEIGHTS = 4  # joints that move a vertex: what glTF viewers and game engines take
 SLIVER, SKIN = 1e-4, 2e-2  # price of long edges, and of edges along which skinning weights change, beside the error
 CLAVICLE_LIFT = 8.0  # degrees; a raised arm lifts its collar bone, looked at by eye
 MIRROR = np.array([-1.0, 1.0, 1.0])
@@ -235,7 +236,9 @@ def smpl_weights(model: anny.Anny) -> np.ndarray:
         finger = bone.split("_")[0] in ("index", "middle", "ring", "pinky", "thumb")
         hand = JOINTS.index("left_hand" if bone[-1] == "l" else "right_hand")
         merge[index, hand if finger else joint_of_bone[bone]] = 1
-    return dense_weights(model) @ merge
+    weights = dense_weights(model) @ merge
+    weights[weights < np.sort(weights, 1)[:, -MOST_WEIGHTS, None]] = 0
+    return weights / weights.sum(1, keepdims=True)
 
 
 # ---------------------------------------------------------------- shape space

@@ -54,6 +54,8 @@ def predict(
 
     from humesh.images.photo import PhotoError
 
+    if focal_px is not None and not 0 < focal_px < float("inf"):
+        raise UserError(f"--focal-px: expected a positive number of pixels, got {focal_px:g}.")
     photos = _named_photos(_expand(inputs))
     _check_writable(out)
     wanted = (*dict.fromkeys(f for f in formats if f != "json"), "json")  # always, and last: it marks a photo as finished
