@@ -237,7 +237,7 @@ def smpl_weights(model: anny.Anny) -> np.ndarray:
         hand = JOINTS.index("left_hand" if bone[-1] == "l" else "right_hand")
         merge[index, hand if finger else joint_of_bone[bone]] = 1
     weights = dense_weights(model) @ merge
-    weights[weights < np.sort(weights, 1)[:, -MOST_WEIGHTS, None]] = 0
+    weights[weights <= np.sort(weights, 1)[:, -MOST_WEIGHTS - 1, None]] = 0  # of two equal ones, left and right, both go
     return weights / weights.sum(1, keepdims=True)
 
 
