@@ -56,7 +56,10 @@ def smplx_style(vertices: int) -> Callable[[torch.Tensor, torch.Tensor], torch.T
         relative = joints.clone()
         relative[:, 1:] -= joints[:, parents[1:]]
         matrices = torch.cat(
-            [torch.nn.functional.pad(rotations, [0, 0, 0, 1]), torch.nn.functional.pad(relative, [0, 1], value=1)[..., None]],
+            [
+                torch.nn.functional.pad(rotations, [0, 0, 0, 1]),
+                torch.nn.functional.pad(relative, [0, 1], value=1)[..., None],
+            ],
             dim=-1,
         )
         chain = [matrices[:, 0]]
@@ -88,8 +91,8 @@ def skinning(batch: int = 16) -> None:
     with torch.no_grad():
         medians = median_ms(*works.values())
     for name, milliseconds in zip(works, medians, strict=True):
-        ratio = milliseconds / medians[0]
-        print(f"skinning {batch} bodies of {len(body.template) // 3} vertices, {name:12} {milliseconds:7.1f} ms  {ratio:5.2f} x humesh")
+        what = f"skinning {batch} bodies of {len(body.template) // 3} vertices, {name:12}"
+        print(f"{what} {milliseconds:7.1f} ms  {milliseconds / medians[0]:5.2f} x humesh")
 
 
 def _body_models(pose: BodyPose) -> Callable[[], object] | None:
@@ -116,7 +119,10 @@ def _body_models(pose: BodyPose) -> Callable[[], object] | None:
         model = SMPL(model_path=path, rotation_type="rotmat")
     print("body-models skins with zero pose correctives, which it does not leave out; humesh does")
     return lambda: model.forward_vertices(
-        pose.rotations[:, 1:], pelvis_rotation=pose.rotations[:, 0], shape=pose.shape, global_translation=pose.translation
+        pose.rotations[:, 1:],
+        pelvis_rotation=pose.rotations[:, 0],
+        shape=pose.shape,
+        global_translation=pose.translation,
     )
 
 
@@ -189,7 +195,9 @@ def main() -> None:
         photo_child(*arguments.child)
         return
     torch.manual_seed(0)
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), platform.processor())
+    cpu = next(
+        (line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), platform.processor()
+    )
     print(f"{cpu.split(':')[-1].strip()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     skinning()
     kinematics()

@@ -82,7 +82,9 @@ def test_people_given_as_boxes_are_posed(recoverer: humesh.Recoverer, recovery: 
     assert len(given.people) == 1 or not given.seen[1].all()
 
 
-def test_people_without_anything_seen_are_left_out_and_said(recoverer: humesh.Recoverer, recovery: humesh.Recovery) -> None:
+def test_people_without_anything_seen_are_left_out_and_said(
+    recoverer: humesh.Recoverer, recovery: humesh.Recovery
+) -> None:
     seen = recovery.people[0]
     assert seen.keypoints is not None
     unseen = replace(seen, keypoints=seen.keypoints * [1, 1, 0])

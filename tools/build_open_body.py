@@ -118,6 +118,20 @@ NAMES = {
     "extra": ["head_top", "left_middle_tip", "right_middle_tip", "left_big_toe", "right_big_toe"],
 }
 POSE = 1.5  # weight of the posed examples beside the shapes when keypoint rows are fitted
+SEEN_BY_MEDIAPIPE_MM = {
+    "nose": (0, 4, -19),
+    "left_ear": (-33, 6, 25),
+    "left_shoulder": (-1, -7, 2),
+    "left_elbow": (-7, 1, 14),
+    "left_wrist": (15, 3, 4),
+    "left_pinky": (-4, -10, 35),
+    "left_index": (-16, -8, -15),
+    "left_hip": (-7, 34, -1),
+    "left_knee": (-5, 13, 1),
+    "left_ankle": (1, 2, 3),
+    "left_heel": (-6, -3, 3),
+    "left_foot_index": (27, 9, -25),
+}  # mm left, up, forward in T-pose: where MediaPipe sees a point, from COCO's of anny (tools/measure_landmarks.py)
 MOST_WEIGHTS = 4  # joints that move a vertex: what glTF viewers and game engines take
 SLIVER, SKIN = 1e-4, 2e-2  # price of long edges, and of edges along which skinning weights change, beside the error
 CLAVICLE_LIFT = 8.0  # degrees; a raised arm lifts its collar bone, looked at by eye
@@ -237,7 +251,9 @@ def smpl_weights(model: anny.Anny) -> np.ndarray:
         hand = JOINTS.index("left_hand" if bone[-1] == "l" else "right_hand")
         merge[index, hand if finger else joint_of_bone[bone]] = 1
     weights = dense_weights(model) @ merge
-    weights[weights <= np.sort(weights, 1)[:, -MOST_WEIGHTS - 1, None]] = 0  # of two equal ones, left and right, both go
+    weights[weights <= np.sort(weights, 1)[:, -MOST_WEIGHTS - 1, None]] = (
+        0  # of two equal ones, left and right, both go
+    )
     return weights / weights.sum(1, keepdims=True)
 
 
@@ -398,16 +414,20 @@ def points_of_person(vertices, moved, guide, picked, bones) -> dict[str, np.ndar
     points["jaw"] = 0.6 * points["coco_nose"] + 0.4 * points["head_middle"]
     for name, bone in (("index", "index_01_l"), ("pinky", "pinky_01_l"), ("thumb", "thumb_03_l")):
         points[f"left_{name}"] = moved[bones.index(bone)]
+    for name, shift_mm in SEEN_BY_MEDIAPIPE_MM.items():
+        points[f"mp_{name}"] = points[point_of(name, "")] + np.array(shift_mm) / 1000
     return points
 
 
 def point_of(keypoint: str, group: str) -> str:
-    """Which of `points_of_person` a keypoint of a set is (left-hand name)."""
+    """Which of `points_of_person` a keypoint of a set is (left-hand name); without a set, what the shifts start from."""
     name = keypoint.replace("right", "left")
+    if group == "mediapipe33" and name in SEEN_BY_MEDIAPIPE_MM:
+        return f"mp_{name}"
     part = name.removeprefix("left_")
     if group in ("coco17", "coco_feet"):
         return f"coco_{name}"
-    if group == "mediapipe33" and (part in LIMBS or part in ("nose", "eye", "ear", "heel")):
+    if group in ("mediapipe33", "") and (part in LIMBS or part in ("nose", "eye", "ear", "heel")):
         return f"coco_{name}"
     if group in ("h36m17", "mpi_inf_3dhp17"):
         renamed = {"pelvis": "hips_middle", "spine": "spine_middle", "neck": "neck_base", "head": "head_middle"}
@@ -515,7 +535,7 @@ def with_poses(targets, joint_rows, point_rows, basis, weights, poses):
     heads = np.stack([joint_rows[joint] @ basis[:, 0] for joint in JOINTS])
     share = {}
     for name, row in point_rows.items():
-        part = name.removeprefix("coco_")
+        part = name.removeprefix("coco_").removeprefix("mp_")
         if part in JOINTS:
             share[name] = np.eye(24)[JOINTS.index(part)]
             share[name] = 0.5 * (share[name] + np.eye(24)[PARENTS[JOINTS.index(part)]]) if part != name else share[name]

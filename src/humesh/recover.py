@@ -25,7 +25,7 @@ class Recoverer:
     """Photos to posed bodies; holds what is costly to load, so make one and call it often.
 
     `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; default MediaPipe. `device`: where bodies are
-    skinned. Raises BodyFileError (a ValueError) for a body that cannot be read, ValueError for a device that is not there.
+    skinned. Raises BodyFileError (a ValueError) for a body that cannot be read, ValueError for a missing device.
     """
 
     def __init__(
@@ -92,5 +92,7 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r}: expected cpu, or cuda with a GPU present ({str(error).splitlines()[0]}).") from None
+        raise ValueError(
+            f"device {name!r}: expected cpu, or cuda with a GPU present ({str(error).splitlines()[0]})."
+        ) from None
     return device

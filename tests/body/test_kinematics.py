@@ -77,7 +77,7 @@ def test_rotations_equal_the_parity_data(case: str, variant: str, points: int) -
 @pytest.mark.parametrize("points", [24, 29])
 @pytest.mark.parametrize("case", CASES)
 def test_the_fall_back_fires_where_the_authors_does(case: str, points: int) -> None:
-    """Where the rule does not fire on a joint or above it, adaptive with and without the rule agree, else they differ."""
+    """Where the rule fires on no joint above, solutions with and without it agree, and differ where it fires first."""
     fired = PARITY[f"{case}/fallback_adaptive{points}"]
     with_rule = _solve(case, "adaptive", points, torch.float64, torch.float64)
     without = _solve(case, "svdroot_nofb", points, torch.float64, torch.float64)
@@ -252,5 +252,5 @@ def test_sides_give_the_twist_that_they_show(seed: int) -> None:
 
 
 def test_a_wrong_skeleton_is_told() -> None:
-    with pytest.raises(ValueError, match="24 x 3 for skeleton 'smpl24'.*pass skeleton=SMPL29 for 29 points"):
+    with pytest.raises(ValueError, match=r"24 x 3 for skeleton 'smpl24'.*pass skeleton=SMPL29 for 29 points"):
         inverse_kinematics(torch.zeros(29, 3), torch.zeros(29, 3))

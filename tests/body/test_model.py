@@ -73,7 +73,9 @@ def test_skinning_equals_the_plain_twin(seed: int, correctives: bool) -> None:
 
 @pytest.mark.parametrize("group", [(), (3,), (2, 3)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_any_leading_dimensions_in_the_dtype_of_the_pose(open_body: BodyModel, group: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_any_leading_dimensions_in_the_dtype_of_the_pose(
+    open_body: BodyModel, group: tuple[int, ...], dtype: torch.dtype
+) -> None:
     bodies = open_body(_pose(1, *group, dtype=dtype))
     vertices = len(open_body.template) // 3
     assert bodies.vertices.shape == (*group, vertices, 3)
@@ -123,7 +125,9 @@ def test_a_mirrored_pose_gives_the_mirrored_joints(open_body: BodyModel) -> None
     pose = BodyPose(pose.rotations, torch.zeros(10).double(), pose.translation)
     flip = torch.tensor([-1.0, 1, 1]).double()
     mirrored = open_body(pose.mirrored()).joints
-    assert torch.allclose(mirrored, open_body(pose).joints[list(SMPL24.mirror)] * flip, atol=1e-3)  # the body is nearly symmetric
+    assert torch.allclose(
+        mirrored, open_body(pose).joints[list(SMPL24.mirror)] * flip, atol=1e-3
+    )  # the body is nearly symmetric
     again = pose.mirrored().mirrored()
     assert torch.equal(again.rotations, pose.rotations)
 

@@ -140,7 +140,9 @@ def test_a_truncated_photo_alone_ends_with_2(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere; the same sentence is tested with -o on a file")
+@pytest.mark.skipif(
+    os.geteuid() == 0, reason="root may write everywhere; the same sentence is tested with -o on a file"
+)
 def test_a_folder_that_cannot_be_written_is_told_first(
     monkeypatch: pytest.MonkeyPatch, grey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,7 +208,11 @@ def test_the_demo_says_where_its_pictures_are(
         assert str(tmp_path / "demo" / f"camera{ending}") in told
 
 
-@pytest.mark.parametrize("words", [[], ["predcit"], ["predict", "--formats", "gif"], ["predict", "a.jpg", "--method", "magic"]])
-def test_misspelt_commands_end_with_2(monkeypatch: pytest.MonkeyPatch, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [[], ["predcit"], ["predict", "--formats", "gif"], ["predict", "a.jpg", "--method", "magic"]]
+)
+def test_misspelt_commands_end_with_2(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, *words) == 2
     assert capsys.readouterr().err

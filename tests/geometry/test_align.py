@@ -57,7 +57,9 @@ def test_points_without_weight_do_not_matter() -> None:
 def test_the_translation_is_found_exactly(seed: int, steps: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     points = 0.5 * torch.randn(2, 3, 12, 3, generator=generator, dtype=torch.float64)
-    true = torch.tensor([0.4, -0.2, 5.0]).double() + 0.5 * torch.randn(2, 3, 3, generator=generator, dtype=torch.float64)
+    true = torch.tensor([0.4, -0.2, 5.0]).double() + 0.5 * torch.randn(
+        2, 3, 3, generator=generator, dtype=torch.float64
+    )
     camera = Camera.guess((800, 600))
     pixels = camera.project(points + true[..., None, :])
     found = translation_onto_pixels(points, pixels, torch.ones(2, 3, 12).double(), camera, steps)
@@ -78,6 +80,8 @@ def test_steps_lower_the_error_in_pixels_and_outliers_hardly_count() -> None:
 
 def test_nothing_seen_gives_a_finite_place_in_front_of_the_camera() -> None:
     points = torch.randn(3, 12, 3).double()
-    found = translation_onto_pixels(points, torch.zeros(3, 12, 2).double(), torch.zeros(3, 12).double(), Camera.guess((9, 9)), 3)
+    found = translation_onto_pixels(
+        points, torch.zeros(3, 12, 2).double(), torch.zeros(3, 12).double(), Camera.guess((9, 9)), 3
+    )
     assert found.isfinite().all()
     assert ((points[..., 2] + found[..., None, 2]) >= 0.1 - 1e-9).all()

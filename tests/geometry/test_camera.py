@@ -58,7 +58,9 @@ def test_rolling_the_camera_and_turning_the_scene_cancel(seed: int, angle: float
 
 
 @given(st.floats(0.3, 2), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5), st.floats(40, 900))
-def test_weak_perspective_in_a_crop_gives_cliffs_full_image_translation(s: float, tx: float, ty: float, side: float) -> None:
+def test_weak_perspective_in_a_crop_gives_cliffs_full_image_translation(
+    s: float, tx: float, ty: float, side: float
+) -> None:
     """CLIFF (Li et al., ECCV 2022): t = (tx + 2 cx / (s b), ty + 2 cy / (s b), 2 f / (s b)), c from the photo's centre.
 
     Here: the crop's camera sees the body's origin at the pixel that (s, tx, ty) says, at the depth 2 f / (s b).

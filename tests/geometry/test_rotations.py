@@ -54,7 +54,9 @@ def test_6d_and_axis_angle_come_back(seed: int) -> None:
 
 @given(seeds, st.floats(-3.1, 3.1))
 def test_rotation_about_equals_the_axis_angle_form(seed: int, angle: float) -> None:
-    axis = torch.nn.functional.normalize(torch.randn(4, 3, generator=torch.Generator().manual_seed(seed)).double(), dim=-1)
+    axis = torch.nn.functional.normalize(
+        torch.randn(4, 3, generator=torch.Generator().manual_seed(seed)).double(), dim=-1
+    )
     turned = torch.full((4,), angle, dtype=torch.float64)
     expected = rotation_from_axis_angle(axis * angle)
     assert torch.allclose(rotation_about(axis, turned.cos(), turned.sin()), expected, atol=1e-9)

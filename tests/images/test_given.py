@@ -100,8 +100,8 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DetectionsError, match="could not read it"):
         GivenPeople(tmp_path / "binary.json")
-    with pytest.raises(DetectionsError, match="named PHOTO_keypoints.json, found none"):
-        (tmp_path / "folder").mkdir()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DetectionsError, match=r"named PHOTO_keypoints.json, found none"):
         GivenPeople(tmp_path / "folder")
     _write(tmp_path / "folder" / "a_keypoints.json", {"people": [{"pose_keypoints_2d": [1, 2]}]})
     with pytest.raises(DetectionsError, match=r"a_keypoints.json, person 0: expected 75 finite numbers"):

@@ -68,7 +68,8 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     # What the sensor stored, so that the tag tells how to turn it upright (TIFF 6.0, tag 274).
     stored = {
         1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
-        5: upright.swapaxes(0, 1), 6: np.rot90(upright, 1), 7: np.rot90(upright.swapaxes(0, 1), 2), 8: np.rot90(upright, -1),
+        5: upright.swapaxes(0, 1), 6: np.rot90(upright, 1),
+        7: np.rot90(upright.swapaxes(0, 1), 2), 8: np.rot90(upright, -1),
     }[orientation]  # fmt: skip
     exif = Image.Exif()
     exif[274] = orientation
@@ -96,7 +97,10 @@ def test_the_focal_length_comes_from_exif_or_is_guessed_and_said(tmp_path: Path)
     ("exif", "focal"),
     [
         ({"FocalLengthIn35mmFilm": 43}, 43 / math.hypot(36, 24) * 500),
-        ({"FocalLength": 50.0, "FocalPlaneXResolution": 10.0, "FocalPlaneResolutionUnit": 4, "ExifImageWidth": 400}, 500.0),
+        (
+            {"FocalLength": 50.0, "FocalPlaneXResolution": 10.0, "FocalPlaneResolutionUnit": 4, "ExifImageWidth": 400},
+            500.0,
+        ),
         ({"FocalLength": 50.0, "FocalPlaneXResolution": 254.0, "ExifImageWidth": 800}, 250.0),
         ({"FocalLength": 50.0}, None),
         ({"FocalLengthIn35mmFilm": 0}, None),

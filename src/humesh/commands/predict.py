@@ -58,10 +58,15 @@ def predict(
         raise UserError(f"--focal-px: expected a positive number of pixels, got {focal_px:g}.")
     photos = _named_photos(_expand(inputs))
     _check_writable(out)
-    wanted = (*dict.fromkeys(f for f in formats if f != "json"), "json")  # always, and last: it marks a photo as finished
+    wanted = (
+        *dict.fromkeys(f for f in formats if f != "json"),
+        "json",
+    )  # always, and last: it marks a photo as finished
     todo = {name: path for name, path in photos.items() if overwrite or not _finished(out, name, wanted)}
     if len(todo) < len(photos):
-        print(f"{len(photos) - len(todo)} of {len(photos)} photos are finished and skipped (--overwrite does them again).")
+        print(
+            f"{len(photos) - len(todo)} of {len(photos)} photos are finished and skipped (--overwrite does them again)."
+        )
     if not todo:
         return 0
     recoverer = _recoverer(body, finder, device)

@@ -69,7 +69,9 @@ def _load(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DetectionsError(f"detections {path}: expected a JSON file or an OpenPose folder, found nothing.") from None
+        raise DetectionsError(
+            f"detections {path}: expected a JSON file or an OpenPose folder, found nothing."
+        ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DetectionsError(f"detections {path}: expected a JSON file, could not read it ({error}).") from error
 
@@ -79,7 +81,9 @@ def _read_json(path: Path) -> dict[str, list[Person]]:
     names: dict[Any, str] = {}
     if isinstance(content, dict) and "annotations" in content:
         images = content.get("images", [])
-        if not isinstance(images, list) or any(not isinstance(i, dict) or {"id", "file_name"} - i.keys() for i in images):
+        if not isinstance(images, list) or any(
+            not isinstance(i, dict) or {"id", "file_name"} - i.keys() for i in images
+        ):
             raise DetectionsError(f"detections {path}: expected images with id and file_name.")
         names = {image["id"]: Path(image["file_name"]).stem for image in images}
         content = content["annotations"]

@@ -32,7 +32,7 @@ class MediaPipePeople:
     """
 
     def __init__(
-        self, *, min_score: float = 0.3, tiles: int = 40, crowd_tiles: int = 160, workers: int | None = None
+        self, *, min_score: float = 0.35, tiles: int = 40, crowd_tiles: int = 160, workers: int | None = None
     ) -> None:
         self.min_score, self.tiles, self.crowd_tiles = min_score, tiles, crowd_tiles
         count = workers or min(4, os.cpu_count() or 1)
@@ -58,7 +58,8 @@ class MediaPipePeople:
         pyramid = Pyramid(photo.pixels)
         found: list[Pose] = []
         for i, tiles in enumerate(tile_batches(width, height, self.tiles, self.crowd_tiles)):
-            if i and not any(pose.size < 2.5 * tiles[0, 2] for pose in found):  # people fill 0.4 or more of their tile
+            small = any(pose.size < 2.5 * tiles[0, 2] for pose in found)  # people are found from 0.4 of a tile on
+            if i and not small and (found or i > 1):
                 break
             found = self._search(pyramid, tiles, found)
         return [_person(pose, width, height) for pose in found]
@@ -164,12 +165,13 @@ def similarity(one: Pose, other: Pose) -> float:
 
 
 def _is_part(pose: Pose, other: Pose) -> bool:
-    """Whether a pose is a limb or head of another that the model mistook for a body: much smaller and inside of it."""
-    if pose.size > 0.6 * other.size or pose.score > 0.9:
-        return False
-    inner, outer = (_box_around(each.points, np.inf, np.inf) for each in (pose, other))
-    shared = np.maximum(np.minimum(inner[2:], outer[2:]) - np.maximum(inner[:2], outer[:2]), 0)
-    return bool(np.prod(shared) > 0.7 * np.prod(inner[2:] - inner[:2]))
+    """Whether a pose only seems to be a body, made of parts of a better one: small inside it, or doubtful over it."""
+    inner, outer = (_box_around(each.points, 10**9, 10**9) for each in (pose, other))
+    shared = np.prod(np.maximum(np.minimum(inner[2:], outer[2:]) - np.maximum(inner[:2], outer[:2]), 0))
+    share = float(shared / np.prod(inner[2:] - inner[:2]))
+    small = pose.size < 0.6 * other.size and pose.score < 0.9
+    doubtful = pose.score < 0.6 * other.score
+    return (small and share > 0.7) or (doubtful and share > 0.5)
 
 
 def _apart(poses: Sequence[Pose]) -> list[Pose]:
@@ -205,7 +207,7 @@ def _agreed(before: Pose, plain: Pose, mirrored: Pose, photo_size: Sequence[int]
 
 def _is_promising(pose: Pose, photo_size: Sequence[int]) -> bool:
     """Whether a first look deserves more of them; keeps 98.5 % of the bodies and a third of the rest (as `_RATING`)."""
-    visible = pose.points[_limbs_inside(pose.points, photo_size), 2].mean()
+    visible = float(pose.points[_limbs_inside(pose.points, photo_size), 2].mean())
     return 0.35 * _logit(pose.score) + 4.72 * visible + 6.3 * pose.next_roi.score > 5.4
 
 
@@ -224,7 +226,7 @@ def _outside(points: Float[np.ndarray, "33 3"], photo_size: Sequence[int]) -> Bo
     return ((points[:, :2] < 0) | (points[:, :2] > photo_size)).any(1)
 
 
-def _box_around(points: Float[np.ndarray, "33 3"], width: float, height: float) -> Float[np.ndarray, "4"]:
+def _box_around(points: Float[np.ndarray, "33 3"], width: int, height: int) -> Float[np.ndarray, "4"]:
     """The box (x0 y0 x1 y1 px, inside the photo) of a body by its trusted points, with room for skull and soles."""
     trusted = points[points[:, 2] > 0.3, :2]
     trusted = trusted if len(trusted) >= 4 else points[:, :2]
@@ -239,7 +241,7 @@ def _person(pose: Pose, width: int, height: int) -> Person:
     return Person(_box_around(points, width, height), pose.score, points, MEDIAPIPE33, pose.landmarks3d)
 
 
-def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
+def _overlap(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float:
     """Intersection over union of two boxes."""
     wide, high = (min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
     shared = max(wide, 0) * max(high, 0)

@@ -56,7 +56,9 @@ class Photo:
         """
         path = Path(path)
         if not path.is_file():
-            raise PhotoError(f"photo {path}: expected an image file, found {'a folder' if path.is_dir() else 'nothing'}.")
+            raise PhotoError(
+                f"photo {path}: expected an image file, found {'a folder' if path.is_dir() else 'nothing'}."
+            )
         if path.stat().st_size == 0:
             raise PhotoError(f"photo {path}: expected an image, the file is empty; fetch it anew.")
         try:
@@ -65,7 +67,9 @@ class Photo:
                 with Image.open(path) as image:
                     return cls._of_image(image, path)
         except UnidentifiedImageError:
-            raise PhotoError(f"photo {path}: expected an image (JPEG, PNG, WebP, TIFF, GIF, BMP), it is none.") from None
+            raise PhotoError(
+                f"photo {path}: expected an image (JPEG, PNG, WebP, TIFF, GIF, BMP), it is none."
+            ) from None
         except Image.DecompressionBombError:
             raise PhotoError(_too_large(path, "more than 178")) from None
         except (OSError, SyntaxError, ValueError, EOFError) as error:
@@ -132,7 +136,11 @@ def _eight_bit_rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
     """8-bit RGB pixels of an image of any mode; transparency is laid over white, 16-bit grey scaled by its range."""
     if image.mode.startswith(("I", "F")):
         grey = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode.startswith("I") and grey.max(initial=0) > 255 else max(float(grey.max(initial=1)), 1.0)
+        top = (
+            65535.0
+            if image.mode.startswith("I") and grey.max(initial=0) > 255
+            else max(float(grey.max(initial=1)), 1.0)
+        )
         scaled = np.clip(np.nan_to_num(grey) / top * 255, 0, 255).astype(np.uint8)
         return np.repeat(scaled[..., None], 3, axis=-1)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:

@@ -50,9 +50,9 @@ _LANDMARKS_OF = {
     **{f"{s}_{joint}": (f"{s}_{joint}",) for limb in _LIMBS for joint in limb for s in _LEFT_RIGHT},
     **{f"{s}_foot": (f"{s}_heel", f"{s}_foot_index") for s in _LEFT_RIGHT},
     **{f"{s}_hand": (f"{s}_pinky", f"{s}_index") for s in _LEFT_RIGHT},
-    **{joint: _HIPS for joint in ("pelvis", "spine1")},
-    **{joint: (*_HIPS, *_SHOULDERS) for joint in ("spine2", "spine3")},
-    **{joint: _SHOULDERS for joint in ("neck", "left_collar", "right_collar")},
+    **dict.fromkeys(("pelvis", "spine1"), _HIPS),
+    **dict.fromkeys(("spine2", "spine3"), (*_HIPS, *_SHOULDERS)),
+    **dict.fromkeys(("neck", "left_collar", "right_collar"), _SHOULDERS),
     "head": ("nose", *_EARS),
 }  # from which landmarks each of the 24 joints is made, and takes its confidence (their mean)
 
@@ -101,7 +101,9 @@ class LandmarkIK:
             shape = self._shape(placed, trust)
             skeleton, sides, head = _skeleton(placed, trust)
             rest = self.body.rest_joints(shape)
-            rotations = inverse_kinematics(skeleton, rest, given_rotations=fixed, given=is_fixed, sides=sides, fallback_m=None)
+            rotations = inverse_kinematics(
+                skeleton, rest, given_rotations=fixed, given=is_fixed, sides=sides, fallback_m=None
+            )
             rotations = _with_head(rotations, head, seen[..., SMPL24.index("head")])
             joints = self.body.joints(BodyPose(rotations, shape, torch.zeros_like(offset)))
             translation = translation_onto_pixels(joints, camera.project(skeleton), joint_weights, camera, steps=5)
@@ -135,7 +137,7 @@ class LandmarkIK:
 
 @cache
 def _guide() -> tuple[Points, Points]:
-    """Where the 24 joints and the 33 landmarks lie on the resting open body, metres."""
+    """Where the 24 joints and the 33 landmarks, as MediaPipe sees them, lie on the resting open body, metres."""
     body = BodyModel.load("open")
     nobody = torch.zeros(body.shapes, dtype=torch.float64)
     points = body.keypoints(body.rest_vertices(nobody), MEDIAPIPE33)
@@ -158,7 +160,9 @@ def _axes(along: Tensor, beside: Tensor) -> Float[Tensor, "*g 3 3"]:
     """The frame whose first column is `along` and whose second one is the part of `beside` at right angles to it."""
     first = normalize(along, dim=-1)
     third = normalize(torch.linalg.cross(first, beside), dim=-1)
-    return nearest_rotation(torch.stack([first, torch.linalg.cross(third, first), third], dim=-1))  # points may coincide
+    return nearest_rotation(
+        torch.stack([first, torch.linalg.cross(third, first), third], dim=-1)
+    )  # points may coincide
 
 
 def _part_axes(points: Points) -> Points:
@@ -193,7 +197,9 @@ def _skeleton(placed: Points, trust: Points) -> tuple[Float[Tensor, "P 24 3"], S
     sideways: dict[str, tuple[Tensor, Tensor]] = {}  # joint -> rest direction, direction now times its weight
 
     def put(joint: str, anchor: tuple[str, ...], rotation: Tensor) -> None:
-        joints[joint] = _middle(placed, anchor) + size * _turned(rotation, rest_joints[joint] - _middle(rest_points, anchor))
+        joints[joint] = _middle(placed, anchor) + size * _turned(
+            rotation, rest_joints[joint] - _middle(rest_points, anchor)
+        )
 
     low, high = _middle(placed, _HIPS), _middle(placed, _SHOULDERS)
     rest_low, rest_high = _middle(rest_points, _HIPS), _middle(rest_points, _SHOULDERS)
@@ -218,14 +224,20 @@ def _skeleton(placed: Points, trust: Points) -> tuple[Float[Tensor, "P 24 3"], S
         put(f"{s}_foot", (f"{s}_ankle",), foot)
         in_hand = _middle(trust, _LANDMARKS_OF[f"{s}_hand"])[..., None]
         in_foot = _middle(trust, _LANDMARKS_OF[f"{s}_foot"])[..., None]
-        sideways[f"{s}_elbow"] = (_Z, 0.5 * in_hand * hand[..., 2])  # 0.5: half of the forearm's turn shows at the wrist
+        sideways[f"{s}_elbow"] = (
+            _Z,
+            0.5 * in_hand * hand[..., 2],
+        )  # 0.5: half of the forearm's turn shows at the wrist
         sideways[f"{s}_wrist"] = (_Z, in_hand * hand[..., 2])
         sideways[f"{s}_ankle"] = (_X, in_foot * foot[..., 0])
         # A knee bends backwards about the body's left; an elbow forwards and a little up.
         unbent = 0.5 * in_foot * foot[..., 0]  # a straight leg turns with its foot
         sideways[f"{s}_hip"] = (_X, _hinge(joints, s, _LIMBS[0], turn["pelvis"], -_Y, _X, unbent))
         arm, axis = (_X, -_ELBOW_AXIS) if s == "left" else (-_X, _ELBOW_AXIS)
-        sideways[f"{s}_shoulder"] = (axis, _hinge(joints, s, _LIMBS[1], turn["thorax"], arm, axis, torch.zeros_like(unbent)))
+        sideways[f"{s}_shoulder"] = (
+            axis,
+            _hinge(joints, s, _LIMBS[1], turn["thorax"], arm, axis, torch.zeros_like(unbent)),
+        )
     nothing = torch.zeros_like(low)
     sides = [sideways.get(joint, (_X, nothing)) for joint in SMPL24.names]
     evidence = Sides(torch.stack([rest for rest, _ in sides]), torch.stack([now for _, now in sides], dim=-2))
@@ -233,7 +245,13 @@ def _skeleton(placed: Points, trust: Points) -> tuple[Float[Tensor, "P 24 3"], S
 
 
 def _hinge(
-    joints: Points, side: str, limb: tuple[str, ...], trunk: Tensor, rest_bone: Tensor, rest_axis: Tensor, unbent: Tensor
+    joints: Points,
+    side: str,
+    limb: tuple[str, ...],
+    trunk: Tensor,
+    rest_bone: Tensor,
+    rest_axis: Tensor,
+    unbent: Tensor,
 ) -> Float[Tensor, "P 3"]:
     """Where a limb's hinge axis points, as far as its bend shows it (weight: sine of the bend), else `unbent`.
 
@@ -259,7 +277,10 @@ def _rest_like(seen: Points) -> tuple[Float[Tensor, "24 3 3"], Bool[Tensor, "P 2
     fixed: Points = {joint: torch.eye(3, dtype=torch.float64) for joint in SMPL24.names}
     taken: Points = {joint: torch.zeros_like(seen["pelvis"]) for joint in SMPL24.names}
     for s, sign in zip(_LEFT_RIGHT, (-1.0, 1.0), strict=True):
-        down, bent = torch.tensor(sign * 1.2).double(), torch.tensor(0.25).double()  # rad: arms that hang, elbows just bent
+        down, bent = (
+            torch.tensor(sign * 1.2).double(),
+            torch.tensor(0.25).double(),
+        )  # rad: arms that hang, elbows just bent
         fixed[f"{s}_shoulder"] = rotation_about(_Z, down.cos(), down.sin())
         fixed[f"{s}_elbow"] = rotation_about(sign * _Y, bent.cos(), bent.sin())
         for limb, end in zip(_LIMBS, ("foot", "hand"), strict=True):
