@@ -171,7 +171,7 @@ def _is_part(pose: Pose, other: Pose) -> bool:
     share = float(shared / np.prod(inner[2:] - inner[:2]))
     small = pose.size < 0.6 * other.size and pose.score < 0.9
     doubtful = pose.score < 0.6 * other.score
-    return (small and share > 0.7) or (doubtful and share > 0.5)
+    return (small and share > 0.7) or (doubtful and (share > 0.5 or similarity(pose, other) > 0.2))
 
 
 def _apart(poses: Sequence[Pose]) -> list[Pose]:

@@ -69,6 +69,7 @@ class LandmarkIK:
     seen_above: float = 0.3
     length_sd_m: float = 0.03
     rounds: int = 3
+    fallback_m: float | None = None  # the authors' 0.015 makes errors larger here: benchmarks/landmark_ik.py
 
     def __call__(
         self,
@@ -102,7 +103,7 @@ class LandmarkIK:
             skeleton, sides, head = _skeleton(placed, trust)
             rest = self.body.rest_joints(shape)
             rotations = inverse_kinematics(
-                skeleton, rest, given_rotations=fixed, given=is_fixed, sides=sides, fallback_m=None
+                skeleton, rest, given_rotations=fixed, given=is_fixed, sides=sides, fallback_m=self.fallback_m
             )
             rotations = _with_head(rotations, head, seen[..., SMPL24.index("head")])
             joints = self.body.joints(BodyPose(rotations, shape, torch.zeros_like(offset)))
