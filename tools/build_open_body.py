@@ -420,7 +420,7 @@ def points_of_person(vertices, moved, guide, picked, bones) -> dict[str, np.ndar
 
 
 def point_of(keypoint: str, group: str) -> str:
-    """Which of `points_of_person` a keypoint of a set is (left-hand name); without a set, what the shifts start from."""
+    """Which of `points_of_person` a keypoint of a set is (left-hand name); "" is what shifts start from."""
     name = keypoint.replace("right", "left")
     if group == "mediapipe33" and name in SEEN_BY_MEDIAPIPE_MM:
         return f"mp_{name}"

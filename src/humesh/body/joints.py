@@ -243,6 +243,10 @@ OPENPOSE25 = JointSet(
     ),
 )
 
+_HALPE_FEET = ("left_big_toe", "right_big_toe", "left_small_toe", "right_small_toe", "left_heel", "right_heel")
+HALPE26 = JointSet("halpe26", (*COCO17.names, "head_top", "neck", "pelvis", *_HALPE_FEET))
+"""The body points of Halpe, which rtmlib's BodyWithFeet gives."""
+
 MEDIAPIPE33 = JointSet(
     "mediapipe33",
     (
@@ -294,5 +298,17 @@ LIMBS12 = JointSet(
 
 JOINT_SETS = {
     s.name: s
-    for s in (SMPL24, SMPL29, COCO17, COCO_FEET, H36M17, LSP14, MPI_INF_3DHP17, OPENPOSE25, MEDIAPIPE33, LIMBS12)
+    for s in (
+        SMPL24,
+        SMPL29,
+        COCO17,
+        COCO_FEET,
+        H36M17,
+        LSP14,
+        MPI_INF_3DHP17,
+        OPENPOSE25,
+        HALPE26,
+        MEDIAPIPE33,
+        LIMBS12,
+    )
 }

@@ -28,4 +28,4 @@ def demo(out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_demo
         Image.fromarray(camera()).save(out / "camera.png")
     except OSError as error:
         raise UserError(f"cannot write into {out}: {error.strerror}; give another folder with -o.") from None
-    return predict([out / "camera.png"], out=out, overwrite=True)
+    return predict([out / "camera.png"], out=out, formats=("jpg", "views", "glb", "json"), overwrite=True)

@@ -29,14 +29,14 @@ def predict(
     detections: Path | None = None,
     finder: Literal["mediapipe", "rtmlib"] = "mediapipe",
     focal_px: float | None = None,
-    formats: tuple[Format, ...] = ("jpg", "views", "glb", "json"),
+    formats: tuple[Format, ...] = ("jpg", "glb", "json"),
     device: str = "cpu",
     overwrite: bool = False,
 ) -> int:
     """Recover the bodies of everyone in photos.
 
-    Each photo gets files named after it: an overlay picture, side and top views, a GLB for Blender or three.js, a JSON
-    with all numbers. Photos that are finished are skipped, so a stopped run goes on where it was.
+    Each photo gets files named after it: an overlay picture, a GLB for Blender or three.js, a JSON with all numbers.
+    Photos that are finished are skipped, so a stopped run goes on where it was.
 
     Args:
         inputs: Photos, folders of photos, or patterns such as "shots/*.jpg".
@@ -46,7 +46,7 @@ def predict(
         detections: People you already have: a COCO results JSON, a folder of OpenPose JSON, or a JSON of boxes.
         finder: What finds people when no detections are given.
         focal_px: The photos' focal length in pixels, where you know it better than EXIF does.
-        formats: What to write; mp4 is a turntable film.
+        formats: What to write; views is a picture from the side and from above, mp4 a turntable film.
         device: Where bodies are computed: cpu, cuda, cuda:1.
         overwrite: Do photos again that are finished.
     """

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from humesh.body.joints import COCO17, LIMBS12, MEDIAPIPE33, JointSet
+from humesh.body.joints import HALPE26, LIMBS12, MEDIAPIPE33
 from humesh.images.landmark_models import Pose, PoseModels, Pyramid, Roi
 from humesh.images.photo import Person, Photo
 
@@ -19,8 +19,8 @@ _SMALLEST_PHOTO, _SMALLEST_TILE = 24, 48  # px; the detector sees nobody in less
 _SAME_HEAD = 0.5  # intersection over union of two detections of one head
 _LIMBS = MEDIAPIPE33.indices(*LIMBS12.names)
 _RATING = (-12.23, 0.21, 0.18, -1.20, -0.53, 2.98, 3.60)
-"""Logistic regression of whether a find is a body, on `_evidence`. Fitted on 3,300 candidates of 28 photos without
-people, 22 collages of cut-out people and 9 photos; at 0.3 it keeps 4 of 1,555 candidates where nobody is."""
+"""Logistic regression of whether a find is a body, on the evidence of `_agreed`; fitted on 3,280 candidates: 29
+photos without people, 22 collages and 9 photos of people. At 0.3 it keeps 4 of the 1,555 where nobody is."""
 
 
 class MediaPipePeople:
@@ -72,7 +72,9 @@ class MediaPipePeople:
     def _in_box(self, pyramid: Pyramid, box: Float[np.ndarray, "4"]) -> Person:
         centre, side = (box[:2] + box[2:]) / 2, max(float(np.max(box[2:] - box[:2])), 1.0)
         tiles = np.array([[*(centre - half * side), 2 * half * side] for half in (0.5, 0.65)])
-        looks = self._looks(pyramid, [Roi(*centre.tolist(), 1.25 * side), *self._candidates(pyramid, tiles)])
+        looks = self._looks(
+            pyramid, [Roi(float(centre[0]), float(centre[1]), 1.25 * side), *self._candidates(pyramid, tiles)]
+        )
         tried = list(looks)
         for _ in range(2):
             looks = self._looks(pyramid, [pose.next_roi for pose in looks])
@@ -82,10 +84,10 @@ class MediaPipePeople:
             return pose.score * _overlap(_box_around(pose.points, pyramid.width, pyramid.height), box)
 
         best = max(tried, key=fit)
-        person = replace(_person(*self._settled(pyramid, [best]), pyramid.width, pyramid.height), box=box.copy())
+        (settled,) = self._settled(pyramid, [best])
         if best.score < 0.5 or fit(best) < 0.15:  # nobody, or somebody else nearby
-            return replace(person, keypoints=person.keypoints * [1, 1, 0])
-        return person
+            settled = replace(settled, points=settled.points * [1, 1, 0])
+        return replace(_person(settled, pyramid.width, pyramid.height), box=box.copy())
 
     def _search(self, pyramid: Pyramid, tiles: Float[np.ndarray, "T 3"], found: list[Pose]) -> list[Pose]:
         """The people found before and those of these tiles, without duplicates, best first."""
@@ -247,11 +249,6 @@ def _overlap(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndar
     shared = max(wide, 0) * max(high, 0)
     union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - shared
     return float(shared / union) if union > 0 else 0.0
-
-
-_FEET = ("left_big_toe", "right_big_toe", "left_small_toe", "right_small_toe", "left_heel", "right_heel")
-HALPE26 = JointSet("halpe26", (*COCO17.names, "head_top", "neck", "pelvis", *_FEET))
-"""The points of rtmlib's BodyWithFeet."""
 
 
 class RtmlibPeople:

@@ -11,6 +11,7 @@ face; joints that are not seen take a rest-like rotation.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -93,19 +94,19 @@ class LandmarkIK:
         joint_confidence = torch.stack([_middle(trust, _LANDMARKS_OF[joint]) for joint in SMPL24.names], dim=-1)
         seen = joint_confidence >= self.seen_above
         joint_weights = self._weights(joint_confidence)
-        fixed, is_fixed = _rest_like(_by_name(seen, SMPL24, -1))
         offset = translation_onto_pixels(landmarks, pixels, weights, camera, steps=3)
         for _ in range(self.rounds):
             ahead = landmarks + offset[..., None, :]
             from_2d = used[..., None] & (ahead[..., 2:] > 0.1)  # 0.1 m: nothing nearer to the camera is believed
             placed = _by_name(torch.where(from_2d, rays * ahead[..., 2:], ahead), MEDIAPIPE33, -2)
             shape = self._shape(placed, trust)
-            skeleton, sides, head = _skeleton(placed, trust)
+            skeleton, sides, turn = _skeleton(placed, trust)
+            fixed, is_fixed = _rest_like(_by_name(seen, SMPL24, -1), turn["pelvis"])
             rest = self.body.rest_joints(shape)
             rotations = inverse_kinematics(
                 skeleton, rest, given_rotations=fixed, given=is_fixed, sides=sides, fallback_m=self.fallback_m
             )
-            rotations = _with_head(rotations, head, seen[..., SMPL24.index("head")])
+            rotations = _with_head(rotations, turn["head"], seen[..., SMPL24.index("head")])
             joints = self.body.joints(BodyPose(rotations, shape, torch.zeros_like(offset)))
             translation = translation_onto_pixels(joints, camera.project(skeleton), joint_weights, camera, steps=5)
             # The body is not as large as the landmarks say: move these to the depth at which the body fits the photo.
@@ -182,8 +183,8 @@ def _part_axes(points: Points) -> Points:
     return axes
 
 
-def _skeleton(placed: Points, trust: Points) -> tuple[Float[Tensor, "P 24 3"], Sides, Float[Tensor, "P 3 3"]]:
-    """SMPL's 24 joints from the 33 landmarks, the evidence for twists, and the head's orientation.
+def _skeleton(placed: Points, trust: Points) -> tuple[Float[Tensor, "P 24 3"], Sides, Points]:
+    """SMPL's 24 joints from the 33 landmarks, the evidence for twists, and the parts' turns `P 3 3` from the T-pose.
 
     Limb joints are the landmarks, hips and shoulders moved by the guide body's distance between joint and landmark.
     Pelvis to spine3 lie between the middles of hips and shoulders as on the guide, turning evenly from the hips' line
@@ -242,7 +243,7 @@ def _skeleton(placed: Points, trust: Points) -> tuple[Float[Tensor, "P 24 3"], S
     nothing = torch.zeros_like(low)
     sides = [sideways.get(joint, (_X, nothing)) for joint in SMPL24.names]
     evidence = Sides(torch.stack([rest for rest, _ in sides]), torch.stack([now for _, now in sides], dim=-2))
-    return torch.stack([joints[joint] for joint in SMPL24.names], dim=-2), evidence, turn["head"]
+    return torch.stack([joints[joint] for joint in SMPL24.names], dim=-2), evidence, turn
 
 
 def _hinge(
@@ -273,24 +274,29 @@ def _turned(rotation: Tensor, vector: Tensor) -> Tensor:
     return (rotation @ vector[..., None])[..., 0]
 
 
-def _rest_like(seen: Points) -> tuple[Float[Tensor, "24 3 3"], Bool[Tensor, "P 24"]]:
-    """Rotations for what is not seen, and which joints take them: every joint that moves a bone with an unseen end."""
-    fixed: Points = {joint: torch.eye(3, dtype=torch.float64) for joint in SMPL24.names}
+def _rest_like(seen: Points, pelvis: Float[Tensor, "P 3 3"]) -> tuple[Float[Tensor, "P 24 3 3"], Bool[Tensor, "P 24"]]:
+    """Rotations for what is not seen, and which joints take them: every joint that moves a bone with an unseen end.
+
+    Arms hang beside the trunk, elbows just bent. Legs hang down the photo, as those of somebody who stands and bends,
+    up to 80 degrees from the trunk's line; for people who lie or hang upside down they go on along the trunk.
+    """
+    fixed: Points = {joint: torch.eye(3).to(pelvis).expand_as(pelvis) for joint in SMPL24.names}
     taken: Points = {joint: torch.zeros_like(seen["pelvis"]) for joint in SMPL24.names}
+    down = pelvis[..., 1, :]  # the camera's y, in the pelvis' frame
+    upright = -down[..., 1] > math.cos(math.radians(80))
+    hanging = torch.where(upright[..., None, None], swing(-_Y.expand_as(down), down), fixed["pelvis"])
     for s, sign in zip(_LEFT_RIGHT, (-1.0, 1.0), strict=True):
-        down, bent = (
-            torch.tensor(sign * 1.2).double(),
-            torch.tensor(0.25).double(),
-        )  # rad: arms that hang, elbows just bent
-        fixed[f"{s}_shoulder"] = rotation_about(_Z, down.cos(), down.sin())
-        fixed[f"{s}_elbow"] = rotation_about(sign * _Y, bent.cos(), bent.sin())
+        lowered, bent = torch.tensor(sign * 1.2).double(), torch.tensor(0.25).double()  # radians
+        fixed[f"{s}_shoulder"] = rotation_about(_Z, lowered.cos(), lowered.sin()).expand_as(pelvis)
+        fixed[f"{s}_elbow"] = rotation_about(sign * _Y, bent.cos(), bent.sin()).expand_as(pelvis)
+        fixed[f"{s}_hip"] = hanging
         for limb, end in zip(_LIMBS, ("foot", "hand"), strict=True):
             for joint, child in pairwise((*limb, end)):
                 unseen_joint = torch.zeros_like(seen["pelvis"]) if joint == limb[0] else ~seen[f"{s}_{joint}"]
                 taken[f"{s}_{joint}"] = unseen_joint | ~seen[f"{s}_{child}"]
     taken["neck"] = ~seen["head"]
     return (
-        torch.stack([fixed[joint] for joint in SMPL24.names]),
+        torch.stack([fixed[joint] for joint in SMPL24.names], dim=-3),
         torch.stack([taken[joint] for joint in SMPL24.names], dim=-1),
     )
 

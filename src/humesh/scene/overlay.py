@@ -6,15 +6,18 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from humesh.images.photo import Photo
 from humesh.scene.recovery import Recovery
-from humesh.scene.render import Stage, render
+from humesh.scene.render import Stage
 from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, Studio, facing
 
 _LIGHT_SCHEME = ("77AADD", "EE8866", "EEDD88", "44BB99", "FFAABB", "BBCC33", "99DDFF", "DDDDDD")
@@ -22,7 +25,8 @@ PALETTE = np.array([[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code
 """Eight sRGB colours 0..1 for people: Paul Tol's "light" scheme (personal.sron.nl/~pault), made to be told apart by
 colour-blind viewers; ordered so that the first ones differ most."""
 
-SHEET_HEIGHT = 1080  # px at most; a contact sheet is for looking at, the overlay keeps the photo's size
+SHEET_HEIGHT = 540  # px at most; a contact sheet is for a quick look, the overlay keeps the photo's size
+_FROM_THE_SIDE = facing(math.pi / 2, math.radians(8))  # 8 degrees up: the floor shows who stands in front of whom
 
 
 def colours(count: int) -> Float[np.ndarray, "P 3"]:
@@ -32,33 +36,29 @@ def colours(count: int) -> Float[np.ndarray, "P 3"]:
 
 def overlay(recovery: Recovery, opacity: float = 0.9) -> UInt8[np.ndarray, "H W 3"]:
     """The photo with everybody's mesh drawn over it, a little transparent."""
-    photo, bodies = recovery.photo, recovery.bodies
-    size = photo.pixels.shape[1], photo.pixels.shape[0]
-    rendering = render(bodies.vertices, bodies.faces, photo.camera, size, colours(len(recovery.people)))
-    return rendering.over(photo.pixels, opacity)
+    photo = recovery.photo
+    return _stage(recovery).render(photo.camera, photo.size).over(photo.pixels, opacity)
 
 
 def side_view(recovery: Recovery, size: tuple[int, int] = (720, 720)) -> UInt8[np.ndarray, "H W 3"]:
     """The group from its side as (width, height): what is near the photo's camera is on the left."""
-    # Raised by 8 degrees so that the floor is seen from above and tells who stands in front of whom.
-    return _view(recovery, facing(math.pi / 2, math.radians(8)), size)
+    return _view(_studio(recovery), _FROM_THE_SIDE, size)
 
 
 def top_view(recovery: Recovery, size: tuple[int, int] = (720, 720)) -> UInt8[np.ndarray, "H W 3"]:
     """The group from above as (width, height): what is near the photo's camera is at the bottom."""
-    return _view(recovery, LOOKING_DOWN, size)
+    return _view(_studio(recovery), LOOKING_DOWN, size)
 
 
 def contact_sheet(recovery: Recovery) -> UInt8[np.ndarray, "H W 3"]:
-    """Overlay, side view and top view side by side, at most 1080 px high."""
-    front = overlay(recovery)
-    height = min(front.shape[0], SHEET_HEIGHT)
-    if height < front.shape[0]:
-        width = max(1, round(front.shape[1] * height / front.shape[0]))
-        front = np.asarray(Image.fromarray(front).resize((width, height), Image.Resampling.LANCZOS))
+    """Overlay, side view and top view side by side, at most 540 px high."""
+    stage, photo = _stage(recovery), _smaller(recovery.photo, SHEET_HEIGHT)
+    front = stage.render(photo.camera, photo.size).over(photo.pixels, 0.9)
+    height, studio = photo.size[1], Studio(stage) if recovery.people else None
     gap = np.full((height, max(2, height // 150), 3), 255, np.uint8)
     size = max(1, round(0.75 * height)), height
-    return np.concatenate([front, gap, side_view(recovery, size), gap, top_view(recovery, size)], axis=1)
+    views = [_view(studio, turn, size) for turn in (_FROM_THE_SIDE, LOOKING_DOWN)]
+    return np.concatenate([front, gap, views[0], gap, views[1]], axis=1)
 
 
 def turntable(
@@ -87,15 +87,28 @@ def turntable(
         film.mux(stream.encode())
 
 
-def _view(recovery: Recovery, turn: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
-    studio = _studio(recovery)
+def _smaller(photo: Photo, height: int) -> Photo:
+    """The photo at most so many pixels high: a scaled photo is a crop, and a crop is a camera."""
+    scale = height / photo.size[1]
+    if scale >= 1:
+        return photo
+    size = max(1, round(photo.size[0] * scale)), height
+    pixels = np.asarray(Image.fromarray(photo.pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0))
+    scaled = torch.tensor([[size[0] / photo.size[0], 0, 0], [0, scale, 0]], dtype=torch.float64)
+    return replace(photo, pixels=pixels, camera=photo.camera.cropped(scaled))
+
+
+def _view(studio: Studio | None, turn: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
     return _empty(size) if studio is None else studio.picture(turn, size)
+
+
+def _stage(recovery: Recovery) -> Stage:
+    return Stage(recovery.bodies.vertices, recovery.bodies.faces, colours(len(recovery.people)))
 
 
 def _studio(recovery: Recovery) -> Studio | None:
     """The people of a recovery in a studio; None for nobody."""
-    bodies = recovery.bodies
-    return Studio(Stage(bodies.vertices, bodies.faces, colours(len(recovery.people)))) if recovery.people else None
+    return Studio(_stage(recovery)) if recovery.people else None
 
 
 def _empty(size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
