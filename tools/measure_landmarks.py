@@ -31,6 +31,16 @@ PART = {"hip": "pelvis", "shoulder": "spine3", "elbow": "shoulder", "wrist": "el
 SPREAD = {"hip": 0.35, "knee": 0.0, "shoulder": 0.5, "elbow": 0.3, "spine1": 0.12, "spine2": 0.1, "spine3": 0.1,
           "neck": 0.2, "head": 0.2, "wrist": 0.25, "ankle": 0.15, "collar": 0.08}  # fmt: skip
 
+LENGTHS = [
+    ("hip", "knee"),
+    ("knee", "ankle"),
+    ("shoulder", "elbow"),
+    ("elbow", "wrist"),
+    ("middle_hip", "middle_shoulder"),
+    ("left_shoulder", "right_shoulder"),
+    ("left_hip", "right_hip"),
+]
+
 
 def part_of(landmark: str) -> str:
     """The joint whose rotation carries a landmark."""
@@ -62,12 +72,25 @@ def random_person(generator: torch.Generator) -> BodyPose:
     return BodyPose(rotations[None], shape[None], torch.tensor([[0.0, 0.0, 3.4]]))
 
 
+def _lengths(points: np.ndarray) -> np.ndarray:
+    """Distances between landmarks, `LENGTHS`; of a pair both sides' mean, of "middle" ends the middles'."""
+    at = {name: points[k] for k, name in enumerate(MEDIAPIPE33.names)}
+    for joint in ("hip", "shoulder"):
+        at[f"middle_{joint}"] = (at[f"left_{joint}"] + at[f"right_{joint}"]) / 2
+    sides = [("left_", "left_"), ("right_", "right_")]
+    return np.array([
+        np.mean([np.linalg.norm(at[s + a] - at[t + b]) for s, t in (sides if "_" not in a else [("", "")])])
+        for a, b in LENGTHS
+    ])  # fmt: skip
+
+
 def measure(people: int, seed: int) -> dict[str, np.ndarray]:
     """Offset of each landmark in metres, by name."""
     body, camera, finder = BodyModel.load("open"), Camera.guess(SIZE), MediaPipePeople()
     generator, colours = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     rows: dict[str, list[np.ndarray]] = {name: [] for name in MEDIAPIPE33.names}
     rights: dict[str, list[np.ndarray]] = {name: [] for name in MEDIAPIPE33.names}
+    ratios: list[np.ndarray] = []
     for _ in range(people):
         pose = random_person(generator)
         with torch.no_grad():
@@ -81,6 +104,8 @@ def measure(people: int, seed: int) -> dict[str, np.ndarray]:
         if len(found) != 1 or found[0].keypoints is None:
             continue
         pixels, focal = camera.project(points), float(camera.focal_px)
+        assert found[0].landmarks3d is not None
+        ratios.append(_lengths(found[0].landmarks3d) / _lengths(points.numpy()))
         for k, name in enumerate(MEDIAPIPE33.names):
             u, v, confidence = found[0].keypoints[k]
             miss = np.array([u, v]) - pixels[k].numpy()
@@ -100,6 +125,10 @@ def measure(people: int, seed: int) -> dict[str, np.ndarray]:
         ridge = 5.0 / 0.01
         offset = np.linalg.solve(system.T @ system + ridge * np.eye(3), system.T @ right)
         offsets[name] = offset * (flip == 1) if name == other else offset
+    lengths = np.array(ratios)
+    print(f"MediaPipe's metric lengths by the body's, spread of the person's median {np.median(lengths, 1).std():.3f}:")
+    for (a, b), ratio in zip(LENGTHS, np.median(lengths, 0), strict=True):
+        print(f"  {a} to {b}: {ratio:.2f}")
     return offsets
 
 

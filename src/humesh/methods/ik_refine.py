@@ -40,12 +40,17 @@ _SPINE = ("pelvis", "spine1", "spine2", "spine3")
 _X, _Y, _Z = torch.eye(3, dtype=torch.float64)  # of a T-posed body: its left, up, forward
 _ELBOW_AXIS = torch.tensor([0.0, 0.9, -0.44]).double()  # of the right one; 26 degrees off up: median of the CMU mocap
 
-_SEGMENTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    *(((f"{s}_{a}",), (f"{s}_{b}",)) for limb in _LIMBS for a, b in pairwise(limb) for s in _LEFT_RIGHT),
-    (_HIPS, _SHOULDERS),
-    (_SHOULDERS[:1], _SHOULDERS[1:]),
-    (_HIPS[:1], _HIPS[1:]),
-)  # bones whose lengths tell the shape; two names mean the middle between them
+_LENGTHS = {("hip", "knee"): 0.97, ("knee", "ankle"): 0.92, ("shoulder", "elbow"): 0.93, ("elbow", "wrist"): 0.89}
+_SEGMENTS: tuple[tuple[tuple[str, ...], tuple[str, ...], float], ...] = (
+    *(((f"{s}_{a}",), (f"{s}_{b}",), ratio) for (a, b), ratio in _LENGTHS.items() for s in _LEFT_RIGHT),
+    (_HIPS, _SHOULDERS, 0.98),
+    (_SHOULDERS[:1], _SHOULDERS[1:], 0.97),
+    (_HIPS[:1], _HIPS[1:], 1.10),
+)
+"""Bones whose lengths tell the shape (two names: the middle between them), and the ratio of MediaPipe's metric lengths
+to the open body's on renderings of it (median); a person's ratios all vary together by the spread below, as much as
+people's heights do, so they hardly tell a height. Measured by tools/measure_landmarks.py."""
+_COMMON_SD = 0.055
 
 _LANDMARKS_OF = {
     **{f"{s}_{joint}": (f"{s}_{joint}",) for limb in _LIMBS for joint in limb for s in _LEFT_RIGHT},
@@ -68,7 +73,7 @@ class LandmarkIK:
 
     body: BodyModel
     seen_above: float = 0.3
-    length_sd_m: float = 0.03
+    length_sd_m: float = 0.04
     rounds: int = 3
     fallback_m: float | None = None  # the authors' 0.015 makes errors larger here: benchmarks/landmark_ik.py
 
@@ -82,7 +87,7 @@ class LandmarkIK:
         """Bodies from 2D points (x, y px, confidence) and 3D landmarks (metres) in a photo of (width, height) px."""
         pixels, landmarks = keypoints[..., :2].double(), landmarks.double()
         inside = ((pixels >= 0) & (pixels <= torch.tensor(size))).all(-1)
-        confidence = keypoints[..., 2].double() * inside
+        confidence = _without_guessed_knees(keypoints[..., 2].double() * inside, self.seen_above)
         used = confidence >= self.seen_above
         weights = self._weights(confidence)
         rays = camera.rays(pixels)
@@ -123,18 +128,35 @@ class LandmarkIK:
         rest = _by_name(self.body.rest_template.double(), SMPL24, -2)
         slopes = _by_name(self.body.rest_directions.double(), SMPL24, -2)  # S 3
         guide_joints, guide_points = _guide()
-        gradients, misses, weights = [], [], []
-        for a, b in _SEGMENTS:
+        gradients, lengths, misses, weights = [], [], [], []
+        for a, b, ratio in _SEGMENTS:
             bone = _middle(rest, b) - _middle(rest, a)
             gradients.append((_middle(slopes, b) - _middle(slopes, a)) @ normalize(bone, dim=-1))
             # A landmark is not quite the joint: the guide body tells how much longer the joints' distance is.
-            factor = _distance(guide_joints, a, b) / _distance(guide_points, a, b)
-            misses.append(_distance(placed, a, b) * factor - bone.norm())
+            factor = _distance(guide_joints, a, b) / _distance(guide_points, a, b) / ratio
+            lengths.append(bone.norm())
+            misses.append(_distance(placed, a, b) * factor - lengths[-1])
             both = torch.minimum(_middle(trust, a), _middle(trust, b))
             weights.append(torch.where(both >= self.seen_above, both, torch.zeros_like(both)))
-        gradient, weight = torch.stack(gradients), torch.stack(weights, dim=-1)
-        normal = gradient.mT @ (weight[..., None] * gradient) + self.length_sd_m**2 * torch.eye(self.body.shapes)
-        return torch.linalg.solve(normal, (gradient.mT @ (weight * torch.stack(misses, dim=-1))[..., None])[..., 0])
+        # One unknown more: how much too large or small this person's landmarks are as a whole.
+        common = _COMMON_SD * torch.stack(lengths)[:, None]
+        gradient, weight = torch.cat([torch.stack(gradients), common], dim=-1), torch.stack(weights, dim=-1)
+        normal = gradient.mT @ (weight[..., None] * gradient) + self.length_sd_m**2 * torch.eye(gradient.shape[-1])
+        solved = torch.linalg.solve(normal, (gradient.mT @ (weight * torch.stack(misses, dim=-1))[..., None])[..., 0])
+        return solved[..., :-1]
+
+
+def _without_guessed_knees(confidence: Float[Tensor, "P 33"], seen_above: float) -> Float[Tensor, "P 33"]:
+    """The confidences, 0 for knees below 0.7 whose ankles are not seen.
+
+    Of people cut off at the hips the landmark model guesses knees somewhere inside the photo, at up to 0.6.
+    """
+    confidence = confidence.clone()
+    for s in _LEFT_RIGHT:
+        knee, ankle = MEDIAPIPE33.indices(f"{s}_knee", f"{s}_ankle")
+        guessed = (confidence[..., knee] < 0.7) & (confidence[..., ankle] < seen_above)
+        confidence[..., knee] = torch.where(guessed, 0.0, confidence[..., knee])
+    return confidence
 
 
 @cache
