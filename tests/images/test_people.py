@@ -94,6 +94,23 @@ def test_a_part_of_a_body_goes_and_a_far_person_behind_stays() -> None:
     assert distinct([sure, body]) == [sure, body]
 
 
+def _stick(face: tuple[float, float], lying: bool, score: float) -> Pose:
+    """A body of 200 px with its face at a place: hips below it, or beside it."""
+    points = np.full((33, 3), [*face, 0.9])
+    down = np.array([1.0, 0.0]) if lying else np.array([0.0, 1.0])
+    for part, at in {"shoulder": 40, "elbow": 70, "wrist": 100, "hip": 100, "knee": 150, "ankle": 190}.items():
+        points[MEDIAPIPE33.indices(f"left_{part}", f"right_{part}"), :2] += at * down
+    return Pose(points, np.zeros((33, 3)), score, Roi(float(face[0]), float(face[1]), 250.0))
+
+
+def test_two_bodies_with_one_face_are_one_person_the_upright_one() -> None:
+    upright, lying = _stick((300, 100), lying=False, score=0.45), _stick((303, 98), lying=True, score=0.66)
+    assert similarity(upright, lying) < 0.4
+    assert distinct([upright, lying]) == [upright]
+    neighbour = _stick((325, 100), lying=True, score=0.66)  # cheek to cheek, somebody else
+    assert distinct([upright, neighbour]) == [neighbour, upright]
+
+
 def test_similarity_is_cocos_formula() -> None:
     one, other = _pose(), _pose(x=8, y=6)  # 10 px apart, a tenth of 100 px is one sigma
     assert similarity(one, other) == pytest.approx(math.exp(-0.5))
