@@ -196,10 +196,10 @@ def _is_part(pose: Pose, other: Pose) -> bool:
 
 
 def _apart(poses: Sequence[Pose]) -> list[Pose]:
-    """Best detection first, without those that lead to a region in which the landmark model would see the same."""
+    """Best detection first, without those that are already the same body or would be after the next look."""
     kept: list[Pose] = []
     for pose in sorted(poses, key=lambda pose: -pose.next_roi.score):
-        if not any(pose.next_roi.is_near(other.next_roi) for other in kept):
+        if not any(pose.next_roi.is_near(other.next_roi) or similarity(pose, other) > 0.8 for other in kept):
             kept.append(pose)
     return kept
 
