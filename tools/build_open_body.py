@@ -24,6 +24,8 @@ from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from humesh.body.joints import COCO17, COCO_FEET, H36M17, MEDIAPIPE33, MPI_INF_3DHP17, SMPL24
+
 SEED, DIRECTIONS = 20251121, 10
 LEVELS = {"open_body": 6890, "open_body_low": 1200}  # vertices wanted; 6890 is SMPL's own count
 BONE_OF_JOINT = {
@@ -34,88 +36,11 @@ BONE_OF_JOINT = {
     "right_shoulder": "upperarm_r", "left_elbow": "lowerarm_l", "right_elbow": "lowerarm_r", "left_wrist": "hand_l",
     "right_wrist": "hand_r", "left_hand": "middle_01_l", "right_hand": "middle_01_r",
 }  # fmt: skip
-JOINTS = list(BONE_OF_JOINT)
-PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21]
+JOINTS, PARENTS = list(SMPL24.names), list(SMPL24.parents)
 SIDES = ("left", "right")
 LIMBS = ["shoulder", "elbow", "wrist", "hip", "knee", "ankle"]
-COCO17 = ["nose", "left_eye", "right_eye", "left_ear", "right_ear"] + [f"{s}_{b}" for b in LIMBS for s in SIDES]
-NAMES = {
-    "coco17": COCO17,
-    "coco_feet": [f"{s}_{p}" for s in SIDES for p in ("big_toe", "small_toe", "heel")],
-    "h36m17": [
-        "pelvis",
-        "right_hip",
-        "right_knee",
-        "right_ankle",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "spine",
-        "neck",
-        "jaw",
-        "head_top",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "right_shoulder",
-        "right_elbow",
-        "right_wrist",
-    ],
-    "mpi_inf_3dhp17": [
-        "head_top",
-        "neck",
-        "right_shoulder",
-        "right_elbow",
-        "right_wrist",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "right_hip",
-        "right_knee",
-        "right_ankle",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "pelvis",
-        "spine",
-        "head",
-    ],
-    "mediapipe33": [
-        "nose",
-        "left_eye_inner",
-        "left_eye",
-        "left_eye_outer",
-        "right_eye_inner",
-        "right_eye",
-        "right_eye_outer",
-        "left_ear",
-        "right_ear",
-        "mouth_left",
-        "mouth_right",
-        "left_shoulder",
-        "right_shoulder",
-        "left_elbow",
-        "right_elbow",
-        "left_wrist",
-        "right_wrist",
-        "left_pinky",
-        "right_pinky",
-        "left_index",
-        "right_index",
-        "left_thumb",
-        "right_thumb",
-        "left_hip",
-        "right_hip",
-        "left_knee",
-        "right_knee",
-        "left_ankle",
-        "right_ankle",
-        "left_heel",
-        "right_heel",
-        "left_foot_index",
-        "right_foot_index",
-    ],
-    "extra": ["head_top", "left_middle_tip", "right_middle_tip", "left_big_toe", "right_big_toe"],
+NAMES = {each.name: list(each.names) for each in (COCO17, COCO_FEET, H36M17, MPI_INF_3DHP17, MEDIAPIPE33)} | {
+    "extra": ["head_top", "left_middle_tip", "right_middle_tip", "left_big_toe", "right_big_toe"]
 }
 POSE = 1.5  # weight of the posed examples beside the shapes when keypoint rows are fitted
 SEEN_BY_MEDIAPIPE_MM = {

@@ -70,220 +70,101 @@ class JointSet:
         return self.indices(*shared), other.indices(*shared)
 
 
-def _tree(name: str, parent_of: dict[str, str | None]) -> JointSet:
-    return JointSet(name, tuple(parent_of), tuple(parent_of.values()))
+def _named(name: str, names: str) -> JointSet:
+    return JointSet(name, tuple(names.split()))
 
 
-_SMPL24: dict[str, str | None] = {
-    "pelvis": None,
-    "left_hip": "pelvis",
-    "right_hip": "pelvis",
-    "spine1": "pelvis",
-    "left_knee": "left_hip",
-    "right_knee": "right_hip",
-    "spine2": "spine1",
-    "left_ankle": "left_knee",
-    "right_ankle": "right_knee",
-    "spine3": "spine2",
-    "left_foot": "left_ankle",
-    "right_foot": "right_ankle",
-    "neck": "spine3",
-    "left_collar": "spine3",
-    "right_collar": "spine3",
-    "head": "neck",
-    "left_shoulder": "left_collar",
-    "right_shoulder": "right_collar",
-    "left_elbow": "left_shoulder",
-    "right_elbow": "right_shoulder",
-    "left_wrist": "left_elbow",
-    "right_wrist": "right_elbow",
-    "left_hand": "left_wrist",
-    "right_hand": "right_wrist",
-}
+def _tree(name: str, branches: str) -> JointSet:
+    """A tree from `joint<parent` words, the root alone."""
+    pairs = [word.partition("<") for word in branches.split()]
+    return JointSet(name, tuple(joint for joint, _, _ in pairs), tuple(parent or None for _, _, parent in pairs))
+
+
+_SMPL24 = """
+    pelvis left_hip<pelvis right_hip<pelvis spine1<pelvis left_knee<left_hip right_knee<right_hip spine2<spine1
+    left_ankle<left_knee right_ankle<right_knee spine3<spine2 left_foot<left_ankle right_foot<right_ankle
+    neck<spine3 left_collar<spine3 right_collar<spine3 head<neck left_shoulder<left_collar
+    right_shoulder<right_collar left_elbow<left_shoulder right_elbow<right_shoulder left_wrist<left_elbow
+    right_wrist<right_elbow left_hand<left_wrist right_hand<right_wrist
+"""
+_ENDS = """
+    head_top<head left_middle_tip<left_hand right_middle_tip<right_hand left_big_toe<left_foot
+    right_big_toe<right_foot
+"""
 
 SMPL24 = _tree("smpl24", _SMPL24)
 """SMPL's 24 joints and tree: the joints that a body pose rotates."""
 
-SMPL29 = _tree(
-    "smpl29",
-    _SMPL24
-    | {
-        "head_top": "head",
-        "left_middle_tip": "left_hand",
-        "right_middle_tip": "right_hand",
-        "left_big_toe": "left_foot",
-        "right_big_toe": "right_foot",
-    },
-)
+SMPL29 = _tree("smpl29", _SMPL24 + _ENDS)
 """SMPL's 24 joints and the five surface points at their ends (HybrIK's 29-point skeleton)."""
 
-COCO17 = JointSet(
+COCO17 = _named(
     "coco17",
-    (
-        "nose",
-        "left_eye",
-        "right_eye",
-        "left_ear",
-        "right_ear",
-        "left_shoulder",
-        "right_shoulder",
-        "left_elbow",
-        "right_elbow",
-        "left_wrist",
-        "right_wrist",
-        "left_hip",
-        "right_hip",
-        "left_knee",
-        "right_knee",
-        "left_ankle",
-        "right_ankle",
-    ),
+    """
+    nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist
+    right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle
+    """,
 )
 
-COCO_FEET = JointSet(
+COCO_FEET = _named(
     "coco_feet",
-    ("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"),
+    """
+    left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel
+    """,
 )
 
-H36M17 = JointSet(
+H36M17 = _named(
     "h36m17",
-    (
-        "pelvis",
-        "right_hip",
-        "right_knee",
-        "right_ankle",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "spine",
-        "neck",
-        "jaw",
-        "head_top",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "right_shoulder",
-        "right_elbow",
-        "right_wrist",
-    ),
+    """
+    pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine neck jaw head_top left_shoulder
+    left_elbow left_wrist right_shoulder right_elbow right_wrist
+    """,
 )
 
-LSP14 = JointSet(
+LSP14 = _named(
     "lsp14",
-    (
-        "right_ankle",
-        "right_knee",
-        "right_hip",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "right_wrist",
-        "right_elbow",
-        "right_shoulder",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "neck",
-        "head_top",
-    ),
+    """
+    right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow right_shoulder
+    left_shoulder left_elbow left_wrist neck head_top
+    """,
 )
 """The 14 of Human3.6M's 17 joints on which most tables of the field are measured."""
 
-MPI_INF_3DHP17 = JointSet(
+MPI_INF_3DHP17 = _named(
     "mpi_inf_3dhp17",
-    (
-        "head_top",
-        "neck",
-        "right_shoulder",
-        "right_elbow",
-        "right_wrist",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "right_hip",
-        "right_knee",
-        "right_ankle",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "pelvis",
-        "spine",
-        "head",
-    ),
+    """
+    head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip right_knee
+    right_ankle left_hip left_knee left_ankle pelvis spine head
+    """,
 )
 
-OPENPOSE25 = JointSet(
+OPENPOSE25 = _named(
     "openpose25",
-    (
-        "nose",
-        "neck",
-        "right_shoulder",
-        "right_elbow",
-        "right_wrist",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "pelvis",
-        "right_hip",
-        "right_knee",
-        "right_ankle",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "right_eye",
-        "left_eye",
-        "right_ear",
-        "left_ear",
-        "left_big_toe",
-        "left_small_toe",
-        "left_heel",
-        "right_big_toe",
-        "right_small_toe",
-        "right_heel",
-    ),
+    """
+    nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist pelvis right_hip right_knee
+    right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear left_big_toe left_small_toe
+    left_heel right_big_toe right_small_toe right_heel
+    """,
 )
 
-_HALPE_FEET = ("left_big_toe", "right_big_toe", "left_small_toe", "right_small_toe", "left_heel", "right_heel")
-HALPE26 = JointSet("halpe26", (*COCO17.names, "head_top", "neck", "pelvis", *_HALPE_FEET))
+HALPE26 = _named(
+    "halpe26",
+    """
+    nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist
+    right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle head_top neck pelvis left_big_toe
+    right_big_toe left_small_toe right_small_toe left_heel right_heel
+    """,
+)
 """The body points of Halpe, which rtmlib's BodyWithFeet gives."""
 
-MEDIAPIPE33 = JointSet(
+MEDIAPIPE33 = _named(
     "mediapipe33",
-    (
-        "nose",
-        "left_eye_inner",
-        "left_eye",
-        "left_eye_outer",
-        "right_eye_inner",
-        "right_eye",
-        "right_eye_outer",
-        "left_ear",
-        "right_ear",
-        "mouth_left",
-        "mouth_right",
-        "left_shoulder",
-        "right_shoulder",
-        "left_elbow",
-        "right_elbow",
-        "left_wrist",
-        "right_wrist",
-        "left_pinky",
-        "right_pinky",
-        "left_index",
-        "right_index",
-        "left_thumb",
-        "right_thumb",
-        "left_hip",
-        "right_hip",
-        "left_knee",
-        "right_knee",
-        "left_ankle",
-        "right_ankle",
-        "left_heel",
-        "right_heel",
-        "left_foot_index",
-        "right_foot_index",
-    ),
+    """
+    nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye right_eye_outer left_ear right_ear
+    mouth_left mouth_right left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_pinky
+    right_pinky left_index right_index left_thumb right_thumb left_hip right_hip left_knee right_knee left_ankle
+    right_ankle left_heel right_heel left_foot_index right_foot_index
+    """,
 )
 
 LIMBS12 = JointSet(
