@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humesh.body.files import BodyData
-from humesh.body.joints import COCO17, OPENPOSE25, SMPL24
+from humesh.body.joints import COCO17, H36M17, LSP14, OPENPOSE25, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.rotations import rotation_from_axis_angle
@@ -137,6 +137,13 @@ def test_wrong_inputs_are_told(open_body: BodyModel) -> None:
         open_body.rest_joints(torch.zeros(11))
     with pytest.raises(ValueError, match="no regressor for joint set 'openpose25'; it has: coco17"):
         open_body.keypoints(torch.zeros(len(open_body.template) // 3, 3), OPENPOSE25)
+
+
+def test_the_14_evaluated_joints_are_a_choice_of_human36ms(open_body: BodyModel) -> None:
+    vertices = open_body.rest_vertices(torch.zeros(10))
+    all17 = dict(zip(H36M17.names, open_body.keypoints(vertices, H36M17), strict=True))
+    for name, point in zip(LSP14.names, open_body.keypoints(vertices, LSP14), strict=True):
+        assert torch.equal(point, all17[name])
 
 
 def test_keypoints_are_regressed(open_body: BodyModel) -> None:

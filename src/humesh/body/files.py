@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from humesh.body.joints import JOINT_SETS, SMPL24
+from humesh.body.joints import H36M17, JOINT_SETS, LSP14, SMPL24
 
 SHIPPED = {"open": "open_body.npz", "open-low": "open_body_low.npz"}
 """The bodies that humesh brings along: the open body and a low-poly level of the same body."""
@@ -104,6 +104,8 @@ def _body_data(name: str, arrays: dict[str, Any], shapes: int) -> BodyData:
     posedirs = numbers.get("posedirs")
     prefix = "regressor_"
     regressors = {key.removeprefix(prefix): arrays[key] for key in arrays if str(key).startswith(prefix)}
+    if H36M17.name in regressors:  # the 14 evaluated joints are a choice of these 17
+        regressors[LSP14.name] = regressors[H36M17.name][H36M17.indices(*LSP14.names)]
     return BodyData(
         name=name,
         template=numbers["v_template"],
