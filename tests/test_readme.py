@@ -21,7 +21,7 @@ def test_it_is_short_and_complete() -> None:
     assert 'pip install ".[demo]" && humesh demo' in TEXT
     assert "%" not in re.sub(r"\d ?%|per cent|% of", "", TEXT), "a placeholder was left"
     for name in (*METHODS, *(f for f in WRITERS if f != "json")):
-        assert f"`{name}`" in TEXT or f".{name}`" in TEXT, name
+        assert f"`{name}`" in TEXT or f"{name}`" in TEXT, name
 
 
 def test_what_it_links_to_is_there() -> None:
@@ -38,7 +38,7 @@ def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     Image.fromarray(camera()).save("photo.jpg")
     (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     exec(compile(block, "README.md", "exec"), {})
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"photo.glb", "photo.jpg", "photo.npz"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"photo.glb", "photo_overlay.jpg", "photo.npz"}
 
 
 def test_its_commands_are_commands() -> None:

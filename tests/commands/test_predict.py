@@ -42,7 +42,7 @@ def test_a_photo_gives_its_files(monkeypatch: pytest.MonkeyPatch, photo: Path, t
     formats = ["jpg", "views", "glb", "obj", "ply", "npz", "json", "bvh"]
     assert run(monkeypatch, "predict", photo, "-o", out, "--formats", *formats) == 0
     assert {p.name for p in out.iterdir()} == {
-        "man.jpg", "man_views.jpg", "man.glb", "man.obj", "man.ply", "man.npz", "man.json", "man.bvh",
+        "man_overlay.jpg", "man_views.jpg", "man.glb", "man.obj", "man.ply", "man.npz", "man.json", "man.bvh",
     }  # fmt: skip
     record = json.loads((out / "man.json").read_text())
     assert record["image"] == {"path": str(photo), "width": 512, "height": 512}
@@ -51,7 +51,7 @@ def test_a_photo_gives_its_files(monkeypatch: pytest.MonkeyPatch, photo: Path, t
     assert np.shape(person["pose_axis_angle"]) == (24, 3)
     assert np.shape(person["joints"]["xyz_m"]) == (24, 3)
     assert len(person["keypoints_coco17"]["names"]) == 17
-    with Image.open(out / "man.jpg") as overlay:
+    with Image.open(out / "man_overlay.jpg") as overlay:
         assert overlay.size == (512, 512)
 
 
@@ -70,7 +70,7 @@ def test_finished_photos_are_skipped_unless_told(
     assert run(monkeypatch, *words, "--overwrite") == 0
     assert (out / "grey.json").stat().st_mtime_ns > first
     assert run(monkeypatch, "predict", grey, "-o", out, "--formats", "jpg") == 0  # another format is not there yet
-    assert (out / "grey.jpg").is_file()
+    assert (out / "grey_overlay.jpg").is_file()
 
 
 def test_of_several_photos_the_bad_ones_are_listed_and_the_rest_is_done(
@@ -171,6 +171,23 @@ def test_an_interrupt_keeps_what_is_finished(
     assert [p.name for p in out.iterdir()] == ["grey.json"]
 
 
+def test_no_result_takes_the_place_of_a_photo(
+    monkeypatch: pytest.MonkeyPatch, grey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "grey.jpg"
+    Image.open(grey).save(photo)
+    grey.unlink()
+    before = photo.read_bytes()
+    assert run(monkeypatch, "predict", photo, "-o", tmp_path, "--formats", "jpg") == 0
+    assert photo.read_bytes() == before
+    assert (tmp_path / "grey_overlay.jpg").is_file()
+    assert run(monkeypatch, "predict", tmp_path, "-o", tmp_path) == 2
+    assert "results would lie among the photos" in capsys.readouterr().err
+    clash = tmp_path / "grey_overlay.jpg"  # somebody's photo that is called like another one's overlay
+    assert run(monkeypatch, "predict", photo, clash, "-o", tmp_path, "--formats", "jpg", "--overwrite") == 2
+    assert "grey_overlay.jpg would be overwritten" in capsys.readouterr().err
+
+
 def test_results_of_photos_with_one_stem_do_not_overwrite_each_other() -> None:
     photos = [Path("a/x.jpg"), Path("a/x.png"), Path("b/x.png"), Path("a/y.jpg")]
     named = _named_photos(photos)
@@ -192,7 +209,7 @@ def test_the_demo_says_where_its_pictures_are(
     assert run(monkeypatch, "demo", "-o", tmp_path / "demo") == 0
     told = capsys.readouterr().out
     assert "1 person found" in told
-    for ending in (".jpg", "_views.jpg", ".glb", ".json"):
+    for ending in ("_overlay.jpg", "_views.jpg", ".glb", ".json"):
         assert str(tmp_path / "demo" / f"camera{ending}") in told
 
 

@@ -57,7 +57,7 @@ def predict(
     if focal_px is not None and not 0 < focal_px < float("inf"):
         raise UserError(f"--focal-px: expected a positive number of pixels, got {focal_px:g}.")
     photos = _named_photos(_expand(inputs))
-    _check_writable(out)
+    _check_out(out, inputs, photos)
     wanted = (
         *dict.fromkeys(f for f in formats if f != "json"),
         "json",
@@ -160,8 +160,16 @@ def _finished(out: Path, name: str, formats: tuple[str, ...]) -> bool:
     return all((out / f"{name}{ENDINGS[f]}").is_file() for f in formats if f != "bvh")
 
 
-def _check_writable(out: Path) -> None:
-    """Tells before any work is done that results cannot be written."""
+def _check_out(out: Path, inputs: list[Path], photos: dict[str, Path]) -> None:
+    """Tells before any work is done that results cannot be written, or that they would get in the photos' way."""
+    from humesh.scene.export import ENDINGS
+
+    if any(given.is_dir() and given.resolve() == out.resolve() for given in inputs):
+        raise UserError(f"{out}: the results would lie among the photos; give another folder with -o.")
+    originals = {path.resolve() for path in photos.values()}
+    for result in (out / f"{name}{ending}" for name in photos for ending in ENDINGS.values()):
+        if result.resolve() in originals:
+            raise UserError(f"the photo {result} would be overwritten by a result; give another folder with -o.")
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".humesh_can_write"

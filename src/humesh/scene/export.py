@@ -77,8 +77,8 @@ WRITERS: dict[str, Writer] = {
 }
 """Every format that a recovery can be written in; JSON last, so that it tells that the others are there."""
 
-ENDINGS = {name: "_views.jpg" if name == "views" else f".{name}" for name in WRITERS}
-"""What a file of each format is called after the photo's own name."""
+ENDINGS = {name: f".{name}" for name in WRITERS} | {"jpg": "_overlay.jpg", "views": "_views.jpg"}
+"""What a file of each format is called after the photo's own name; no picture can take the place of its photo."""
 
 
 def save(
