@@ -170,7 +170,7 @@ def test_forward_kinematics_equals_the_plain_twin(seed: int, points: int) -> Non
     assert torch.allclose(joints, _forward_twin(rotations, rest, skeleton.parents), atol=1e-12)
 
 
-def _own_twists(rotations: torch.Tensor, rest: torch.Tensor, skeleton: object) -> torch.Tensor:
+def _own_twists(rotations: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
     child = bone_children(SMPL29 if rest.shape[1] == 29 else SMPL24)
     names = SMPL29.names
     twists = torch.tensor([1.0, 0.0]).double().repeat(len(rest), 23, 1)
@@ -190,7 +190,7 @@ def test_a_pose_with_its_own_twists_comes_back(seed: int, points: int, chain: st
     rest, rotations = _random_skeleton(seed, points)
     skeleton = SMPL24 if points == 24 else SMPL29
     _, joints = forward_kinematics(rotations, rest, skeleton)
-    twists = length * _own_twists(rotations, rest, skeleton)
+    twists = length * _own_twists(rotations, rest)
     found = inverse_kinematics(joints + 7.0, rest, twists, skeleton=skeleton, chain=chain, given_rotations=rotations)
     moving = [SMPL24.index(name) for name in bone_children(skeleton)]
     assert rotation_angle_between(found[:, moving], rotations[:, moving]).max() < 1e-4

@@ -90,6 +90,26 @@ def test_of_several_photos_the_bad_ones_are_listed_and_the_rest_is_done(
     assert [p.name for p in out.iterdir()] == ["grey.json"]
 
 
+def test_an_error_nobody_thought_of_costs_one_photo_only(
+    monkeypatch: pytest.MonkeyPatch, grey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from humesh.recover import Recoverer
+
+    strange = tmp_path / "a_strange.png"
+    Image.new("RGB", (32, 32), "white").save(strange)
+    done = Recoverer.__call__
+
+    def fails(self: Recoverer, photo: object, people: object = None) -> object:
+        if getattr(photo, "size", None) == (32, 32):
+            raise RuntimeError("the model broke")
+        return done(self, photo, people)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Recoverer, "__call__", fails)
+    assert run(monkeypatch, "predict", strange, grey, "-o", tmp_path / "out", "--formats", "json") == 1
+    assert f"photo {strange}: RuntimeError: the model broke" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["grey.json"]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

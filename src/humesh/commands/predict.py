@@ -58,29 +58,26 @@ def predict(
         raise UserError(f"--focal-px: expected a positive number of pixels, got {focal_px:g}.")
     photos = _named_photos(_expand(inputs))
     _check_out(out, inputs, photos)
-    wanted = (
-        *dict.fromkeys(f for f in formats if f != "json"),
-        "json",
-    )  # always, and last: it marks a photo as finished
+    wanted = (*formats, "json")  # the record is always written, and last: it marks a photo as finished
     todo = {name: path for name, path in photos.items() if overwrite or not _finished(out, name, wanted)}
     if len(todo) < len(photos):
-        print(
-            f"{len(photos) - len(todo)} of {len(photos)} photos are finished and skipped (--overwrite does them again)."
-        )
+        done = len(photos) - len(todo)
+        print(f"{done} of {len(photos)} photos are finished and skipped (--overwrite does them again).")
     if not todo:
         return 0
-    recoverer = _recoverer(body, finder, device)
     given = _given(detections)
+    recoverer = _recoverer(body, finder, device)
     failed: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=len(todo) == 1) as progress:
         task = progress.add_task("photos", total=len(todo))
         for name, path in todo.items():
             try:
-                told = _one(name, path, out, wanted, recoverer, given, focal_px)
-                progress.console.print(told, highlight=False, markup=False, soft_wrap=True)
-            except (PhotoError, OSError, MemoryError) as error:
-                failed.append(str(error) or f"photo {path}: {type(error).__name__}.")
+                report = _one(name, path, out, wanted, recoverer, given, focal_px)
+                progress.console.print(report, highlight=False, markup=False, soft_wrap=True)
+            except Exception as error:  # whatever it is, the other photos are done all the same
+                told = isinstance(error, PhotoError)
+                failed.append(str(error) if told else f"photo {path}: {type(error).__name__}: {error}")
                 say_error(failed[-1])
             progress.advance(task)
     if failed and len(photos) == 1:

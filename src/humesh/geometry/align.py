@@ -67,9 +67,8 @@ def translation_onto_pixels(
         moved = points + translation[..., None, :]
         residual = pixels - camera.project(moved)
         distance = residual.norm(dim=-1)
-        threshold = 1.5 * torch.where(weights > 0, distance, torch.nan).nanmedian(-1, keepdim=True).values.nan_to_num(
-            1.0
-        )
+        middle = torch.where(weights > 0, distance, torch.nan).nanmedian(-1, keepdim=True).values
+        threshold = 1.5 * middle.nan_to_num(1.0)
         huber = weights * (threshold.clamp(min=1e-6) / distance.clamp(min=1e-12)).clamp(max=1.0)
         x, y, z = moved.unbind(-1)
         linear = camera.matrix.to(points)[..., None, :2, :2]
@@ -82,7 +81,7 @@ def translation_onto_pixels(
 
 
 def _weighted_solve(rows: Tensor, right: Tensor, weights: Tensor) -> Tensor:
-    """Weighted normal equations of the rows `*g K 2 3`, with a ridge of 1e-9 of their size against empty systems."""
+    """Weighted normal equations of the rows `*g K 2 3`, with a tiny ridge against empty systems."""
     weighted = rows * weights[..., None]
     normal = (weighted[..., None] * rows[..., None, :]).sum((-4, -3))
     scale = normal.diagonal(dim1=-2, dim2=-1).amax(-1)[..., None, None].clamp(min=1e-12)
