@@ -69,6 +69,14 @@ class BodyModel(nn.Module):
         self._check_shape(shape)
         return (self.template.to(shape) + shape @ self.shape_directions.to(shape)).unflatten(-1, (3, -1)).mT
 
+    def unposed_vertices(self, pose: BodyPose) -> Float[Tensor, "*g V 3"]:
+        """The T-posed surface that skinning starts from, metres: of the pose's shape, with its correctives if any."""
+        surface = self.rest_vertices(pose.shape)
+        if not len(self.pose_directions):
+            return surface
+        bend = pose.rotations[..., 1:, :, :] - torch.eye(3).to(pose.shape)
+        return surface + (bend.flatten(-3) @ self.pose_directions.to(pose.shape)).unflatten(-1, (3, -1)).mT
+
     def joints(self, pose: BodyPose) -> Float[Tensor, "*g J 3"]:
         """The posed joints alone, without the mesh, metres, camera frame."""
         _, joints = forward_kinematics(pose.rotations, self.rest_joints(pose.shape))
@@ -80,11 +88,7 @@ class BodyModel(nn.Module):
         rest = self.rest_joints(shape)
         turns, joints = forward_kinematics(pose.rotations, rest)
         shift = joints + pose.translation[..., None, :] - (turns @ rest[..., None])[..., 0]
-        surface = self.template.to(shape) + shape @ self.shape_directions.to(shape)
-        if len(self.pose_directions):
-            bend = pose.rotations[..., 1:, :, :] - torch.eye(3).to(shape)
-            surface = surface + bend.flatten(-3) @ self.pose_directions.to(shape)
-        x, y, z = surface.expand(*group, -1).unflatten(-1, (3, -1)).unbind(-2)
+        x, y, z = self.unposed_vertices(pose).expand(*group, -1, 3).unbind(-1)
         affine = torch.cat([turns, shift[..., None]], dim=-1).flatten(-2).mT  # *g 12 J
         blend = (affine @ self.weights.to(shape)).unflatten(-2, (3, 4))  # *g 3 4 V
         planes = blend[..., 3, :] + blend[..., 0, :] * x[..., None, :]

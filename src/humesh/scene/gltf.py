@@ -61,7 +61,7 @@ def gltf(recovery: Recovery) -> tuple[dict[str, Any], bytes]:
         name = f"person{person}"
         pose = exact.map(itemgetter(person))
         rest = recovery.body.rest_joints(pose.shape).numpy()
-        mesh = _bind_mesh(recovery.body, pose).numpy()
+        mesh = recovery.body.unposed_vertices(pose).numpy()
         bones = _bones(name, pose, rest, first=len(nodes))
         skeletons.append(len(nodes))
         joints = list(range(len(nodes), len(nodes) + len(bones)))
@@ -156,15 +156,6 @@ def skin_weights(weights: Float[np.ndarray, "V J"]) -> tuple[UInt8[np.ndarray, "
     largest = (largest / largest.sum(1, keepdims=True)).astype(np.float32)
     largest[:, 0] += (1 - largest.astype(np.float64).sum(1)).astype(np.float32)  # what rounding lost
     return joints, largest
-
-
-def _bind_mesh(body: BodyModel, pose: BodyPose) -> Float[torch.Tensor, "V 3"]:
-    """The T-posed surface that linear blend skinning starts from: shaped, and with the pose's correctives if any."""
-    surface = body.rest_vertices(pose.shape)
-    if len(body.pose_directions):
-        bend = (pose.rotations[1:] - torch.eye(3).to(surface)).flatten()
-        surface = surface + (bend @ body.pose_directions.to(surface)).unflatten(-1, (3, -1)).mT
-    return surface
 
 
 def _bones(name: str, pose: BodyPose, rest: Float[np.ndarray, "J 3"], first: int) -> list[dict[str, Any]]:
