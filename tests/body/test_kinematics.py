@@ -22,8 +22,8 @@ from humesh.body.kinematics import (
 from humesh.geometry.rotations import rotation_angle_between, rotation_from_axis_angle
 
 DATA = Path(__file__).parents[1] / "data"
-PARITY = np.load(DATA / "ik_hybrik.npz")
-UNITS = np.load(DATA / "ik_units.npz")
+PARITY = np.load(DATA / "parity" / "ik_refine" / "ik_hybrik.npz")
+UNITS = np.load(DATA / "parity" / "ik_refine" / "ik_units.npz")
 CASES = ("exact", "lengths", "noise20", "noise60")
 VARIANTS = {
     "naive": {"root": "two_step", "chain": "naive"},

@@ -19,7 +19,7 @@ from humesh.geometry.rotations import (
     rotation_to_axis_angle,
 )
 
-UNITS = np.load(Path(__file__).parents[1] / "data" / "ik_units.npz")
+UNITS = np.load(Path(__file__).parents[1] / "data" / "parity" / "ik_refine" / "ik_units.npz")
 seeds = st.integers(0, 2**31)
 
 
