@@ -22,7 +22,7 @@ from humesh.body.pose import BodyPose
 from humesh.geometry.align import procrustes
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.methods.ik_refine import LandmarkIK
+from humesh.methods.landmark_ik import LandmarkIK
 
 SIZE = (1280, 960)
 

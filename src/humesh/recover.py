@@ -3,40 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from humesh.body.files import SHIPPED
 from humesh.body.joints import MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.images.given import complete
+from humesh.images.groups import group_people
 from humesh.images.people import MediaPipePeople
 from humesh.images.photo import Person, Photo
 from humesh.methods.base import SkeletonPrediction
-from humesh.methods.ik_refine import LandmarkIK
+from humesh.methods.landmark_ik import LandmarkIK, confidence_of_joints
 from humesh.scene.recovery import Recovery
 
 PersonFinder = Callable[[Photo], list[Person]]
+
+_GROUPS_AT_ONCE = 8  # groups of crops that a network sees together; more would only take memory
 
 
 class Recoverer:
     """Photos to posed bodies; holds what is costly to load, so make one and call it often.
 
-    `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; default MediaPipe. `device`: where bodies are
-    skinned. Raises BodyFileError (a ValueError) for a body that cannot be read, ValueError for a missing device.
+    `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; default MediaPipe. `device`: where networks run
+    and bodies are skinned. `weights`: a trained method; without, the detector's landmarks are posed by `ik_refine`'s
+    inverse kinematics. Raises BodyFileError and WeightsError (ValueErrors) for files that cannot be read, ValueError
+    for a missing device.
     """
 
     def __init__(
-        self, body: str | Path | BodyModel = "open", finder: PersonFinder | None = None, device: str = "cpu"
+        self,
+        body: str | Path | BodyModel = "open",
+        finder: PersonFinder | None = None,
+        device: str = "cpu",
+        weights: str | Path | None = None,
     ) -> None:
         self.device = _device(device)
         self.body = body if isinstance(body, BodyModel) else BodyModel.load(body)
         self.finder = finder or self._mediapipe
-        self.method = "ik_refine"
-        self._pose_people = LandmarkIK(self.body)
+        self.method, self.notes = "ik_refine", ()
+        self._pose_people: Callable[[Photo, list[Person]], SkeletonPrediction] = self._by_landmarks
+        self._landmark_ik = LandmarkIK(self.body)
         self._skin = self.body if self.device.type == "cpu" else BodyModel(self.body.data).to(self.device)
+        if weights is not None:
+            self._load(weights)
+
+    def _load(self, weights: str | Path) -> None:
+        from humesh.methods.weights import load_method  # networks are costly to import; landmarks need none
+
+        header, network = load_method(weights, self.body)
+        self.method, self._network, self._pose_people = header.method, network.to(self.device), self._by_network
+        self._foreign_shape = header.body == "smpl" and self.body.name in SHIPPED
+        if self._foreign_shape:
+            self.notes = (
+                f"the weights speak of SMPL's body, but the body is {self.body.name!r}: poses are taken over, shapes "
+                "are not (every body is the mean one); give your SMPL file as the body.",
+            )
 
     @cached_property
     def _mediapipe(self) -> MediaPipePeople:
@@ -46,20 +74,21 @@ class Recoverer:
         """The bodies of everyone in a photo, or of the people given; raises PhotoError for a file that is no photo."""
         photo = photo if isinstance(photo, Photo) else Photo.read(photo)
         people = self.finder(photo) if people is None else people
-        if any(person.landmarks3d is None for person in people):
+        if any(self._incomplete(person) for person in people):
             people = complete(people, photo, self._mediapipe.landmarks)
-        notes = list(photo.notes)
+        notes = [*photo.notes, *self.notes]
         usable = [person for person in people if person.keypoints is not None and person.keypoints[:, 2].any()]
         if len(usable) < len(people):
             notes.append(f"{len(people) - len(usable)} of {len(people)} people left out: no body seen in their boxes.")
         with torch.no_grad():
-            prediction = self._predict(photo, usable)
+            prediction = self._pose_people(photo, usable) if usable else self._nobody()
             pose = prediction.pose.map(lambda tensor: tensor.float())
             bodies = self._skin(pose.map(lambda tensor: tensor.to(self.device))).cpu()
+        guess = "put into a rest-like pose" if self._pose_people == self._by_landmarks else "guessed by the network"
         for number, seen in enumerate(prediction.seen.tolist()):
             hidden = [name for name, is_seen in zip(SMPL24.names, seen, strict=True) if not is_seen]
             if hidden:
-                notes.append(f"person {number}: not seen and put into a rest-like pose: {', '.join(hidden)}.")
+                notes.append(f"person {number}: not seen and {guess}: {', '.join(hidden)}.")
         return Recovery(
             photo=photo,
             people=usable,
@@ -72,14 +101,37 @@ class Recoverer:
             notes=tuple(notes),
         )
 
-    def _predict(self, photo: Photo, people: list[Person]) -> SkeletonPrediction:
-        if not people:
-            nobody = torch.zeros(0, len(SMPL24))
-            return SkeletonPrediction(BodyPose.rest(0, shapes=self.body.shapes), nobody, nobody.bool())
+    def _incomplete(self, person: Person) -> bool:
+        """Whether a person lacks what the method starts from: landmarks, or for networks keypoints of any joint set."""
+        return person.landmarks3d is None if self._pose_people == self._by_landmarks else person.keypoints is None
+
+    def _nobody(self) -> SkeletonPrediction:
+        nobody = torch.zeros(0, len(SMPL24))
+        return SkeletonPrediction(BodyPose.rest(0, shapes=self.body.shapes), nobody, nobody.bool())
+
+    def _by_landmarks(self, photo: Photo, people: list[Person]) -> SkeletonPrediction:
         assert all(person.keypoint_set == MEDIAPIPE33 for person in people)
-        keypoints = torch.stack([torch.as_tensor(person.keypoints) for person in people])
         landmarks = torch.stack([torch.as_tensor(person.landmarks3d) for person in people])
-        return self._pose_people(keypoints, landmarks, photo.camera, photo.size)
+        return self._landmark_ik(_keypoints(people), landmarks, photo.camera, photo.size)
+
+    def _by_network(self, photo: Photo, people: list[Person]) -> SkeletonPrediction:
+        crops = group_people(self._network.spec, photo, people)
+        parts = []
+        for groups in torch.arange(len(crops.present)).split(_GROUPS_AT_ONCE):
+            part = crops.map(lambda tensor, groups=groups: tensor[groups].to(self.device))
+            parts.append(self._network(part).pose.map(lambda tensor, part=part: tensor[part.wanted].cpu()))
+        pose = BodyPose(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(BodyPose)))
+        if self._foreign_shape:
+            pose = replace(pose, shape=torch.zeros(len(people), self.body.shapes))
+        if all(person.keypoint_set == MEDIAPIPE33 for person in people):
+            confidence = confidence_of_joints(_keypoints(people), photo.size)
+        else:  # of other joint sets we do not know which of SMPL's joints they show
+            confidence = torch.ones(len(people), len(SMPL24))
+        return SkeletonPrediction(pose, confidence, confidence >= self._landmark_ik.seen_above)
+
+
+def _keypoints(people: list[Person]) -> Float[Tensor, "P K 3"]:
+    return torch.stack([torch.as_tensor(person.keypoints) for person in people])
 
 
 def recover(photo: Photo | str | Path, body: str | Path | BodyModel = "open") -> Recovery:

@@ -167,6 +167,35 @@ MEDIAPIPE33 = _named(
     """,
 )
 
+_FACE = "nose left_eye right_eye left_ear right_ear"
+
+JOTR30 = _named("jotr30", " ".join(SMPL24.names) + f" {_FACE} head_top")
+"""SMPL's 24 joints, COCO's face and the top of the head: JOTR's input heatmaps."""
+
+JOTR15 = _named(
+    "jotr15",
+    """
+    pelvis left_hip right_hip left_knee right_knee left_ankle right_ankle neck head_top left_shoulder right_shoulder
+    left_elbow right_elbow left_wrist right_wrist
+    """,
+)
+"""JOTR's joint queries."""
+
+OPENPOSE18 = _named(
+    "openpose18",
+    """
+    nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip right_knee
+    right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear
+    """,
+)
+
+SPIN24 = _named(
+    "spin24",
+    " ".join(LSP14.names)
+    + f" pelvis thorax spine jaw head {_FACE}",
+)
+"""The 24 joints of SPIN's data sets (Multi-RoI, INT): LSP's 14, Human3.6M's and MPI-INF-3DHP's trunk, COCO's face."""
+
 LIMBS12 = JointSet(
     "limbs12",
     tuple(
@@ -190,6 +219,10 @@ JOINT_SETS = {
         OPENPOSE25,
         HALPE26,
         MEDIAPIPE33,
+        JOTR30,
+        JOTR15,
+        OPENPOSE18,
+        SPIN24,
         LIMBS12,
     )
 }

@@ -59,3 +59,19 @@ class Camera:
     def rolled(self, angle: Float[Tensor, "*g"]) -> Camera:
         """The camera `K Rz(-angle)` that sees a scene turned by Rz(angle) as this one saw it before; radians."""
         return Camera(self.matrix.to(angle) @ rotation_about_z(-angle))
+
+    def translation_from_weak(
+        self, weak: Float[Tensor, "*g 3"], size: tuple[int, int] | int
+    ) -> Float[Tensor, "*g 3"]:
+        """Where a body of a weak-perspective camera (s, tx, ty) stands before this camera of a crop, metres.
+
+        At the body's depth s is half the crop's height per metre and (tx, ty) metres from the crop's centre. With the
+        camera `A K` of a crop this is CLIFF's crop-to-full conversion (Li et al., ECCV 2022), with a virtual camera
+        (f = 5000 px, centred) SPIN's: (tx, ty, 2 f / (s h)). `size`: the crop's (height, width) px, or its side.
+        """
+        height, width = (size, size) if isinstance(size, int) else size
+        scale, matrix = weak[..., 0] * (height / 2) + 1e-9, self.matrix.to(weak)  # 1e-9: the authors'
+        depth = matrix[..., 0, 0] / scale
+        centre = torch.tensor([width / 2, height / 2]).to(weak)
+        shift = depth[..., None] * (centre - matrix[..., :2, 2]) / matrix[..., 0, 0, None]
+        return torch.cat([weak[..., 1:] + shift, depth[..., None]], dim=-1)

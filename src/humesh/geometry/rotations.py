@@ -16,9 +16,22 @@ def rotation_from_6d(six: Float[Tensor, "*g 6"]) -> Float[Tensor, "*g 3 3"]:
     return roma.special_gramschmidt(six.unflatten(-1, (2, 3)).mT)
 
 
+def rotation_from_6d_rows(six: Float[Tensor, "*g 6"]) -> Float[Tensor, "*g 3 3"]:
+    """Matrix from 6 numbers read as 3 x 2 row by row: entries 0, 2, 4 are the first column, 1, 3, 5 the second.
+
+    The interleaved form of HMR, SPIN, JOTR, Multi-RoI and INT; otherwise as `rotation_from_6d`.
+    """
+    return roma.special_gramschmidt(six.unflatten(-1, (3, 2)))
+
+
 def rotation_to_6d(rotation: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 6"]:
     """The first column of the matrix followed by its second one."""
     return rotation[..., :, :2].mT.flatten(-2)
+
+
+def rotation_to_6d_rows(rotation: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 6"]:
+    """The first two columns of the matrix, interleaved (`rotation_from_6d_rows`)."""
+    return rotation[..., :2].flatten(-2)
 
 
 def rotation_from_axis_angle(vector: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3 3"]:

@@ -1,13 +1,18 @@
-"""What every method gives back."""
+"""What every method is: groups of crops in, posed bodies out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.images.crops import Crops, CropSpec
+from humesh.losses.targets import Targets, Term
+from humesh.methods.weights import KeyMap
 
 
 @dataclass(frozen=True)
@@ -23,3 +28,24 @@ class SkeletonPrediction(Prediction):
 
     confidence: Float[Tensor, "*g J"]
     seen: Bool[Tensor, "*g J"]  # False: the joint's place is a rest-like guess
+
+
+class Method(nn.Module):
+    """A network with its crops. `config_type` builds it; the body gives skeletons and is never saved with it."""
+
+    config_type: ClassVar[type]
+    authors_keys: ClassVar[KeyMap | None] = None  # None: no checkpoint of the authors' exists
+    config: Any
+    spec: CropSpec
+
+    def __init__(self, config: Any, body: BodyModel) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, crops: Crops) -> Prediction:
+        """The bodies of the wanted crops, `B N`; the rest of the answer means nothing."""
+        raise NotImplementedError
+
+    def own_terms(self, crops: Crops, prediction: Any, targets: Targets) -> dict[str, Term]:
+        """The loss terms that only this method has, unreduced, by name."""
+        raise NotImplementedError

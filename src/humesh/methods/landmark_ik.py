@@ -1,9 +1,9 @@
-"""Multi-person inverse kinematics (Cha, Saqlain, Kim, Shin, Baek, ECCV 2022), first form: needs no weights of its own.
+"""Multi-person inverse kinematics (Cha, Saqlain, Kim, Shin, Baek, ECCV 2022) without weights: `ik_refine`'s first form.
 
 The idea in six lines: a detector's metric 3D landmarks stand in for the paper's skeleton estimator; an absolute pose
 solve puts them into the photo's camera, where 2D decides x and y and 3D the depth (section 3.1; MeTRAbs); landmarks
 become SMPL's 24 joints; bone lengths give the shape; analytic inverse kinematics gives the rotations (section 3.3);
-the body's joints are then put onto the 2D points. The trained parts (skeleton, twists, refiner) are not in here yet.
+the body's joints are then put onto the 2D points. The trained form (skeleton, twists, refiner) is `ik_refine.py`.
 
 Ours, where the paper has nothing: twists come from the planes in which elbows and knees bend and from hands, feet and
 face; joints that are not seen take a rest-like rotation.
@@ -86,8 +86,7 @@ class LandmarkIK:
     ) -> SkeletonPrediction:
         """Bodies from 2D points (x, y px, confidence) and 3D landmarks (metres) in a photo of (width, height) px."""
         pixels, landmarks = keypoints[..., :2].double(), landmarks.double()
-        inside = ((pixels >= 0) & (pixels <= torch.tensor(size))).all(-1)
-        confidence = _without_guessed_knees(keypoints[..., 2].double() * inside, self.seen_above)
+        confidence = _believed(keypoints, size, self.seen_above)
         used = confidence >= self.seen_above
         weights = self._weights(confidence)
         rays = camera.rays(pixels)
@@ -96,7 +95,7 @@ class LandmarkIK:
         landmarks = landmarks @ swing(_Z.expand_as(middle), middle).mT
 
         trust = _by_name(confidence, MEDIAPIPE33, -1)
-        joint_confidence = torch.stack([_middle(trust, _LANDMARKS_OF[joint]) for joint in SMPL24.names], dim=-1)
+        joint_confidence = confidence_of_joints(keypoints, size, self.seen_above)
         seen = joint_confidence >= self.seen_above
         joint_weights = self._weights(joint_confidence)
         offset = translation_onto_pixels(landmarks, pixels, weights, camera, steps=3)
@@ -146,12 +145,21 @@ class LandmarkIK:
         return solved[..., :-1]
 
 
-def _without_guessed_knees(confidence: Float[Tensor, "P 33"], seen_above: float) -> Float[Tensor, "P 33"]:
-    """The confidences, 0 for knees below 0.7 whose ankles are not seen.
+def confidence_of_joints(
+    keypoints: Float[Tensor, "P 33 3"], size: tuple[int, int], seen_above: float = 0.3
+) -> Float[Tensor, "P 24"]:
+    """How well SMPL's 24 joints are seen in a photo of (width, height), from MediaPipe's 33 points in its pixels."""
+    trust = _by_name(_believed(keypoints, size, seen_above), MEDIAPIPE33, -1)
+    return torch.stack([_middle(trust, _LANDMARKS_OF[joint]) for joint in SMPL24.names], dim=-1)
+
+
+def _believed(keypoints: Float[Tensor, "P 33 3"], size: tuple[int, int], seen_above: float) -> Float[Tensor, "P 33"]:
+    """The confidences, 0 outside of the photo and for knees below 0.7 whose ankles are not seen.
 
     Of people cut off at the hips the landmark model guesses knees somewhere inside the photo, at up to 0.6.
     """
-    confidence = confidence.clone()
+    pixels = keypoints[..., :2].double()
+    confidence = keypoints[..., 2].double() * ((pixels >= 0) & (pixels <= torch.tensor(size))).all(-1)
     for s in _LEFT_RIGHT:
         knee, ankle = MEDIAPIPE33.indices(f"{s}_knee", f"{s}_ankle")
         guessed = (confidence[..., knee] < 0.7) & (confidence[..., ankle] < seen_above)

@@ -11,7 +11,7 @@ from humesh.geometry.align import procrustes
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.methods.base import SkeletonPrediction
-from humesh.methods.ik_refine import LandmarkIK
+from humesh.methods.landmark_ik import LandmarkIK
 
 SIZE = (1280, 960)
 FACING = torch.diag(torch.tensor([1.0, -1.0, -1.0])).double()  # a T-posed body upright in the camera's axes, facing it

@@ -1,0 +1,1 @@
+"""What numbers mean: metrics and matching as the benchmarks define them."""

@@ -1,0 +1,111 @@
+"""Crops: what every method looks at. A crop is a camera, so nothing about where it was cut is ever lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from humesh.body.joints import JointSet
+from humesh.geometry.boxes import affine_apply, affine_inverse
+from humesh.geometry.camera import Camera
+from humesh.images.photo import Person
+
+Box = Float[np.ndarray, "4"]  # x0 y0 x1 y1 px
+
+
+@dataclass(frozen=True)
+class Crops:
+    """B groups of N crops. Pixels are RGB in [0, 1]; keypoints are (x, y, confidence) in pixels of the crop.
+
+    `present`: False for padding, which changes nothing; `wanted`: the crops whose bodies the method answers with.
+    """
+
+    pixels: Float[Tensor, "B N 3 H W"]
+    crop_from_photo: Float[Tensor, "B N 2 3"]
+    photo_camera: Camera  # matrix B N 3 3
+    keypoints: Float[Tensor, "B N K 3"]  # K = 0 where the method wants none
+    present: Bool[Tensor, "B N"]
+    wanted: Bool[Tensor, "B N"]
+
+    @property
+    def camera(self) -> Camera:
+        """The cameras of the crops: the same bodies in the same metres, in crop pixels."""
+        return self.photo_camera.cropped(self.crop_from_photo)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the crops in pixels."""
+        return self.pixels.shape[-2], self.pixels.shape[-1]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Crops:
+        """The crops with a function applied to each of their tensors (indexing, moving)."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        parts["photo_camera"] = self.photo_camera.matrix
+        mapped = {name: function(tensor) for name, tensor in parts.items()}
+        return Crops(**{**mapped, "photo_camera": Camera(mapped["photo_camera"])})
+
+
+def longer_side(person: Person, size: tuple[int, int]) -> Box:
+    """The person's box as it was found; the crop is the square around it."""
+    return np.asarray(person.box, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """What a method wants to look at.
+
+    `size`: (height, width) of a crop, px. `group`: "single" (one person), "rois" (several boxes of one person),
+    "frames" (one person through time), "people" (everyone in a photo). `count`: how many crops a group has at most;
+    None: any number. `keypoints`: the joint set to give along. `box`: the box (x0 y0 x1 y1) of a person in a photo of
+    (width, height), `margin`: how much longer than it the crop's side is. `copies`: the boxes of "rois" as (shift x,
+    shift y, scale) in units of the first one's side.
+    """
+
+    size: tuple[int, int]
+    group: Literal["single", "rois", "frames", "people"] = "single"
+    count: int | None = 1
+    keypoints: JointSet | None = None
+    box: Callable[[Person, tuple[int, int]], Box] = longer_side
+    margin: float = 1.0
+    copies: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 1.0),)
+
+
+def crop_around(
+    centre: Float[Tensor, "*g 2"], height: Float[Tensor, "*g"], size: tuple[int, int]
+) -> Float[Tensor, "*g 2 3"]:
+    """`crop_from_photo` of the upright box of that centre and height (px), as a crop of (height, width) pixels."""
+    zoom = (size[0] / height)[..., None, None]
+    linear = zoom * torch.eye(2).to(centre)
+    shift = torch.tensor([size[1] / 2, size[0] / 2]).to(centre) - zoom[..., 0] * centre
+    return torch.cat([linear.expand(*centre.shape[:-1], 2, 2), shift[..., None]], dim=-1)
+
+
+def cut(
+    photo: UInt8[np.ndarray, "H W 3"], crop_from_photo: Float[Tensor, "n 2 3"], size: tuple[int, int]
+) -> Float[Tensor, "n 3 h w"]:
+    """Crops of (height, width) pixels, RGB in [0, 1], bilinear, black outside of the photo."""
+    height, width = size
+    rows, columns = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    centres = torch.stack([columns, rows], dim=-1).reshape(-1, 2).double()
+    at = affine_apply(affine_inverse(crop_from_photo.double()), centres)  # n h*w 2, in photo pixels
+    crops = []
+    for points in at:
+        # Only the part of the photo that the crop sees is made floating point; one pixel around it for the edges.
+        low = (points.amin(0).floor() - 1).clamp(min=0).long().tolist()
+        high = (points.amax(0).ceil() + 1).long().tolist()
+        part = np.ascontiguousarray(photo[low[1] : max(high[1], low[1]), low[0] : max(high[0], low[0])])
+        if not part.size:
+            crops.append(torch.zeros(3, height, width))
+            continue
+        pixels = torch.from_numpy(part).permute(2, 0, 1)[None].float() / 255
+        extent = torch.tensor([part.shape[1], part.shape[0]])
+        grid = ((points - torch.tensor(low)) * 2 / extent - 1).float().reshape(1, height, width, 2)
+        crops.append(grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0])
+    return torch.stack(crops) if crops else torch.zeros(0, 3, height, width)

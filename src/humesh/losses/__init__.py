@@ -1,0 +1,1 @@
+"""Labels with their weights, unreduced error terms, and the one place that weighs them."""

@@ -1,0 +1,50 @@
+"""Labels of a batch, each with a weight beside it: a missing label is weight 0, never None."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from humesh.body.joints import JointSet
+from humesh.body.pose import BodyPose
+
+Term = tuple[Tensor, Tensor]
+"""Errors of any shape, unreduced, and their weights, which broadcast to it."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is known of the people in crops; `*g` is B groups of N crops.
+
+    Rotations and points are in the axes of the crop's camera (a rolled crop has rolled labels), 3D in metres, 2D in
+    crop pixels. A person's `identity` is a number that all crops of the same person share.
+    """
+
+    pose: BodyPose
+    pose_weight: Float[Tensor, "*g J"]
+    shape_weight: Float[Tensor, "*g"]
+    translation_weight: Float[Tensor, "*g"]
+    joint_set: JointSet
+    points3d: Float[Tensor, "*g K 3"]
+    points3d_weight: Float[Tensor, "*g K"]
+    points2d: Float[Tensor, "*g K 2"]
+    points2d_weight: Float[Tensor, "*g K"]
+    identity: Int[Tensor, "*g"]
+
+    def only(self, joint_set: JointSet) -> Targets:
+        """The same labels with the points of another joint set, chosen by name; ValueError where one is missing."""
+        at = self.joint_set.indices(*joint_set.names)
+        return Targets(
+            self.pose,
+            self.pose_weight,
+            self.shape_weight,
+            self.translation_weight,
+            joint_set,
+            self.points3d[..., at, :],
+            self.points3d_weight[..., at],
+            self.points2d[..., at, :],
+            self.points2d_weight[..., at],
+            self.identity,
+        )

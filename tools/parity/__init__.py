@@ -1,0 +1,1 @@
+"""Comparisons of humesh's networks with arrays that the authors' networks made from made-up weights."""
