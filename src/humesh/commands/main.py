@@ -6,8 +6,10 @@ import sys
 
 import tyro
 
+from humesh.commands.convert import convert
 from humesh.commands.demo import demo
 from humesh.commands.errors import UserError, say_error
+from humesh.commands.export_model import export_model
 from humesh.commands.info import info
 from humesh.commands.predict import predict
 
@@ -16,7 +18,13 @@ def main() -> None:
     """The entry point of the command `humesh`."""
     try:
         code = tyro.extras.subcommand_cli_from_dict(
-            {"predict": predict, "demo": demo, "info": info},
+            {
+                "predict": predict,
+                "demo": demo,
+                "convert": convert,
+                "export-model": export_model,
+                "info": info,
+            },
             prog="humesh",
             description="Photos of people into posed body meshes.",
         )

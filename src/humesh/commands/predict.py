@@ -24,7 +24,7 @@ Format = Literal["jpg", "views", "mp4", "glb", "obj", "ply", "npz", "json", "bvh
 def predict(
     inputs: tyro.conf.Positional[list[Path]],
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_out"),
-    method: Literal["ik_refine"] = "ik_refine",
+    weights: Path | None = None,
     body: str = "open",
     detections: Path | None = None,
     finder: Literal["mediapipe", "rtmlib"] = "mediapipe",
@@ -41,7 +41,8 @@ def predict(
     Args:
         inputs: Photos, folders of photos, or patterns such as "shots/*.jpg".
         out: Folder for the results.
-        method: The method that poses the bodies.
+        weights: A trained method (.safetensors, see `humesh convert`); without, the finder's landmarks are posed by
+            the inverse kinematics of ik_refine, which needs none.
         body: "open" (free, shipped) or your own SMPL .pkl or .npz file.
         detections: People you already have: a COCO results JSON, a folder of OpenPose JSON, or a JSON of boxes.
         finder: What finds people when no detections are given.
@@ -66,7 +67,7 @@ def predict(
     if not todo:
         return 0
     given = _given(detections)
-    recoverer = _recoverer(body, finder, device)
+    recoverer = _recoverer(body, finder, device, weights)
     failed: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=len(todo) == 1) as progress:
@@ -176,13 +177,13 @@ def _check_out(out: Path, inputs: list[Path], photos: dict[str, Path]) -> None:
         raise UserError(f"cannot write into {out}: {error.strerror}; give another folder with -o.") from None
 
 
-def _recoverer(body: str, finder: str, device: str) -> Recoverer:
+def _recoverer(body: str, finder: str, device: str, weights: Path | None) -> Recoverer:
     from humesh.images.people import MediaPipePeople, RtmlibPeople
     from humesh.recover import Recoverer
 
     try:
-        return Recoverer(body, RtmlibPeople() if finder == "rtmlib" else MediaPipePeople(), device)
-    except (ValueError, ImportError) as error:  # of the body's file or the device; of a package that is not there
+        return Recoverer(body, RtmlibPeople() if finder == "rtmlib" else MediaPipePeople(), device, weights)
+    except (ValueError, ImportError) as error:  # of a file or the device; a package that is not there
         raise UserError(str(error)) from None
 
 

@@ -1,0 +1,79 @@
+"""Methods as plain functions of tensors, for compilers and for ONNX."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from humesh.geometry.camera import Camera
+from humesh.images.crops import Crops, crop_around
+from humesh.methods.base import Method
+
+OUTPUTS = ("rotations", "shape", "translation")
+
+
+class Deployed(nn.Module):
+    """A method whose crops come, and whose bodies go, as plain tensors."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(
+        self,
+        pixels: Float[Tensor, "B N 3 H W"],
+        crop_from_photo: Float[Tensor, "B N 2 3"],
+        camera: Float[Tensor, "B N 3 3"],
+        keypoints: Float[Tensor, "B N K 3"],
+        present: Bool[Tensor, "B N"],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotations `B N 24 3 3`, shape `B N S` and translation `B N 3` (metres, the photo's camera) of all crops."""
+        crops = Crops(pixels, crop_from_photo, Camera(camera), keypoints, present, present)
+        pose = self.method(crops).pose
+        return pose.rotations, pose.shape, pose.translation
+
+
+def example_inputs(method: Method, batch: int = 1, count: int | None = None) -> dict[str, Tensor]:
+    """Made-up inputs of the right shapes: noise seen by a camera of 1,000 px, all crops present."""
+    spec = method.spec
+    count = (spec.count or 1) if count is None or spec.group in ("single", "rois") else count
+    height, width = spec.size
+    generator = torch.Generator().manual_seed(0)
+    centre = torch.tensor([320.0, 240.0]) + 20 * torch.rand(batch, count, 2, generator=generator)
+    copies = torch.tensor(spec.copies)[:, 2] if spec.group == "rois" else torch.ones(count)
+    points = torch.rand(batch, count, len(spec.keypoints or ()), 3, generator=generator)
+    return {
+        "pixels": torch.rand(batch, count, 3, height, width, generator=generator),
+        "crop_from_photo": crop_around(centre, 200.0 * copies.expand(batch, count), spec.size),
+        "camera": Camera.virtual(1000.0, (640, 480)).matrix.float().expand(batch, count, 3, 3).contiguous(),
+        "keypoints": points * torch.tensor([width, height, 1.0]),
+        "present": torch.ones(batch, count, dtype=torch.bool),
+    }
+
+
+def export_onnx(method: Method, path: str | Path, batch: int = 1, count: int | None = None) -> None:
+    """Writes the method as ONNX for that many groups of that many crops; the file appears only when it is whole."""
+    if find_spec("onnxscript") is None:
+        raise ImportError('writing ONNX needs the packages onnx and onnxscript: pip install "humesh[export]"')
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    inputs = example_inputs(method, batch, count)
+    with torch.no_grad():
+        program = torch.onnx.export(
+            Deployed(method.eval()),
+            tuple(inputs.values()),
+            input_names=list(inputs),
+            output_names=list(OUTPUTS),
+            dynamo=True,
+            verbose=False,
+        )
+    part = path.with_name(path.name + ".part")
+    try:
+        program.save(part)  # type: ignore[union-attr]
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,80 @@
+"""Weighing: means of weight x error, learned weights, labels that are missing."""
+
+import math
+
+import pytest
+import torch
+
+from humesh.body.joints import COCO17, LIMBS12, SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.geometry.camera import Camera
+from humesh.losses.bodies import body_terms
+from humesh.losses.points import absolute, centred, distance, squared
+from humesh.losses.targets import Targets
+from humesh.losses.total import LearnedWeights, reduced, total
+
+
+def test_terms_are_what_their_names_say() -> None:
+    a, b = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 4.0]])
+    one = torch.ones(1, 1)
+    assert absolute(a, b, one)[0].tolist() == [[3, 4]]
+    assert squared(a, b, one)[0].tolist() == [[9, 16]]
+    assert distance(a, b, torch.ones(1))[0].tolist() == [5]
+    assert centred(torch.tensor([[1.0, 1, 1], [3, 3, 3]]), 0, 1).tolist() == [[-1, -1, -1], [1, 1, 1]]
+
+
+def test_what_is_not_labelled_counts_in_the_mean_as_zero() -> None:
+    term = (torch.tensor([[2.0, 4.0], [6.0, 8.0]]), torch.tensor([[1.0], [0.0]]))
+    assert reduced(term) == 1.5
+    loss, means = total({"a": term, "b": term}, {"a": 2.0, "b": 0.5})
+    assert loss == pytest.approx(2.5 * 1.5)
+    assert set(means) == {"a", "b"}
+    with pytest.raises(KeyError):
+        total({"a": term}, {})
+
+
+def test_learned_weights_are_their_formula() -> None:
+    learned = LearnedWeights(("a", "b"))
+    learned.scales.data = torch.tensor([1.0, 2.0])
+    weighed = learned({"a": torch.tensor(3.0), "b": torch.tensor(5.0)})
+    assert weighed["a"].item() == pytest.approx(0.5 * 3 + math.log(2))
+    assert weighed["b"].item() == pytest.approx(0.125 * 5 + math.log(5))
+
+
+def _targets(body: BodyModel, pose: BodyPose, camera: Camera) -> Targets:
+    points = body.keypoints(body(pose).vertices, COCO17)
+    one = torch.ones(points.shape[:-1])
+    return Targets(
+        pose, torch.ones(2, 24), torch.ones(2), torch.ones(2), COCO17, points, one, camera.project(points), one,
+        torch.arange(2),
+    )  # fmt: skip
+
+
+def test_the_labels_themselves_have_no_error_and_missing_ones_do_not_count(open_body: BodyModel) -> None:
+    rest = BodyPose.rest(2)
+    pose = BodyPose(rest.rotations, rest.shape + 0.3, torch.tensor([0.0, 0.0, 3.0]).expand(2, 3))
+    camera = Camera(Camera.virtual(500.0, (256, 256)).matrix.float().expand(2, 3, 3))
+    targets = _targets(open_body, pose, camera)
+    terms = body_terms(pose, targets.points3d, camera, (256, 256), targets)
+    assert all(reduced(term) < 1e-10 for term in terms.values())
+    off = body_terms(
+        BodyPose(rest.rotations, rest.shape, pose.translation), targets.points3d * 1.1, camera, (256, 256), targets
+    )
+    assert all(reduced(off[name]) > 1e-6 for name in ("shape", "points3d"))
+    zero = torch.zeros_like(targets.points3d_weight)
+    blind = Targets(
+        pose, torch.zeros(2, 24), torch.zeros(2), torch.zeros(2), COCO17, targets.points3d, zero, targets.points2d,
+        zero, targets.identity,
+    )  # fmt: skip
+    blind_terms = body_terms(rest, targets.points3d - 5.0, camera, (256, 256), blind)
+    assert all(reduced(term) == 0 for term in blind_terms.values())
+
+
+def test_labels_are_chosen_by_name(open_body: BodyModel) -> None:
+    camera = Camera(Camera.virtual(500.0, (256, 256)).matrix.float().expand(2, 3, 3))
+    targets = _targets(open_body, BodyPose.rest(2), camera)
+    limbs = targets.only(LIMBS12)
+    assert torch.equal(limbs.points3d[:, 0], targets.points3d[:, COCO17.index("left_shoulder")])
+    with pytest.raises(ValueError, match="has no joint 'pelvis'"):
+        targets.only(SMPL24)
