@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humesh.body.files import BodyData
-from humesh.body.joints import COCO17, H36M17, LSP14, OPENPOSE25, SMPL24
+from humesh.body.joints import COCO17, H36M17, JOTR30, LSP14, OPENPOSE25, SMPL24, JointSet
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.rotations import rotation_from_axis_angle
@@ -152,3 +152,15 @@ def test_keypoints_are_regressed(open_body: BodyModel) -> None:
     by_name = dict(zip(COCO17.names, points[0], strict=True))
     assert by_name["left_wrist"][0] > 0.5  # T-pose: the subject's left is +x
     assert by_name["nose"][2] > by_name["left_ear"][2]  # it faces +z
+
+
+def test_points_of_any_set_are_put_together_by_name(open_body: BodyModel) -> None:
+    bodies = open_body(BodyPose.rest(2))
+    points = dict(zip(JOTR30.names, open_body.points(bodies, JOTR30).unbind(-2), strict=True))
+    assert torch.equal(points["left_knee"], bodies.joints[:, SMPL24.index("left_knee")])
+    coco = open_body.keypoints(bodies.vertices, COCO17)
+    assert torch.allclose(points["nose"], coco[:, COCO17.index("nose")])
+    assert torch.equal(open_body.points(bodies, COCO17), coco)
+    assert (points["head_top"][:, 1] > points["nose"][:, 1]).all()
+    with pytest.raises(ValueError, match="has no point 'tail' of 'cat2'"):
+        open_body.points(bodies, JointSet("cat2", ("nose", "tail")))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from humesh.body.files import BodyData, read_body
-from humesh.body.joints import JOINT_SETS, JointSet
+from humesh.body.joints import JOINT_SETS, SMPL24, JointSet
 from humesh.body.kinematics import forward_kinematics
 from humesh.body.pose import Bodies, BodyPose
 
@@ -103,6 +103,25 @@ class BodyModel(nn.Module):
                 f"{', '.join(self.keypoint_names) or 'none'} (of {', '.join(JOINT_SETS)})."
             )
         return self.get_buffer(f"regressor_{joint_set.name}").to(vertices) @ vertices
+
+    def points(self, bodies: Bodies, joint_set: JointSet) -> Float[Tensor, "*g K 3"]:
+        """Points of any joint set on posed bodies, metres, camera frame, put together by name.
+
+        A set that the body file has a regressor for is regressed whole; of another one SMPL's 24 joints are the
+        skeleton's and the rest come from the first regressor that has the name. ValueError where none has.
+        """
+        if joint_set.name in self.keypoint_names:
+            return self.keypoints(bodies.vertices, joint_set)
+        sources = [JOINT_SETS[name] for name in self.keypoint_names]
+        found: dict[str, Tensor] = dict(zip(SMPL24.names, bodies.joints.unbind(-2), strict=True))
+        for name in (name for name in joint_set.names if name not in found):
+            source = next((s for s in sources if name in s.names), None)
+            if source is None:
+                known = ", ".join(sorted({n for s in sources for n in s.names}))
+                raise ValueError(f"body {self.name!r} has no point {name!r} of {joint_set.name!r}; it has: {known}.")
+            row = self.get_buffer(f"regressor_{source.name}")[source.index(name)]
+            found[name] = row.to(bodies.vertices) @ bodies.vertices
+        return torch.stack([found[name] for name in joint_set.names], dim=-2)
 
     def _check_shape(self, shape: Tensor) -> None:
         if shape.shape[-1] != self.shapes:

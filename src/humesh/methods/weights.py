@@ -177,12 +177,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals(_HARMLESS):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error)
-        if "Unsupported global" in reason or "Unsupported operand" in reason or "Unsupported class" in reason:
-            named = re.search(r"GLOBAL ([\w.]+)", reason)
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if named:
             raise WeightsError(
-                f"checkpoint {path}: expected tensors only, found code ({named.group(1) if named else 'unknown'}); it "
-                "is not run: save its state dict alone with torch.save and convert that."
+                f"checkpoint {path}: expected tensors only, found code ({named[1]}); it is not run: save "
+                "its state dict alone with torch.save and convert that."
             ) from None
         raise WeightsError(
             f"checkpoint {path}: expected a PyTorch checkpoint, it is damaged or another kind."
