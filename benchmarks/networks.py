@@ -1,0 +1,146 @@
+"""Times each method's network against its own bare image encoder in the same run, on 2 threads in float32.
+
+    python benchmarks/networks.py [--methods jotr int] [--gains]
+
+The ratio is what everything but the encoder costs: method (JOTR with the body model) / encoder on the same crops in the
+same memory format; medians over runs in which both take turns. `--gains` adds what channels-last, fused attention,
+torch.compile and bfloat16 each bring, in milliseconds. The authors' own networks, measured the same way on 2 threads:
+JOTR 1.56 (batch 1) and 1.47 (batch 8), INT 1.67 (an image) and 2.7 (16 frames), Multi-RoI 1.0 (five crops).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.methods.deploy import Deployed, example_inputs
+from humesh.methods.weights import build
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a method with so many groups of so many crops; `theirs`: the authors' ratio."""
+
+    method: str
+    batch: int
+    count: int = 1
+    theirs: float | None = None
+    settings: tuple[tuple[str, object], ...] = ()
+    with_body: bool = False
+
+
+ROWS = (
+    Row("jotr", 1, theirs=1.56, with_body=True),
+    Row("jotr", 8, theirs=1.47, with_body=True),
+    Row("multi_roi", 1, 5, 1.0),
+    Row("multi_roi", 8, 5, 1.0),
+    Row("multi_roi_authors", 1, 5, 1.0),
+    Row("multi_roi_authors", 8, 5, 1.0),
+    Row("int", 1, theirs=1.67, settings=(("temporal", "none"),)),
+    Row("int", 8, theirs=1.67, settings=(("temporal", "none"),)),
+    Row("int", 1, 16, 2.7),
+    Row("ik_refine", 1, 3),
+    Row("ik_refine", 8, 3),
+)
+
+
+def encoder_of(method: nn.Module, name: str) -> nn.Module:
+    """The bare CNN of a method: its weights, nothing else."""
+    return method.patch_embed.backbone if name == "int" else method.encoder  # type: ignore[union-attr, return-value]
+
+
+def medians(works: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
+    """Median milliseconds of works that take turns for so long, at least five times each."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or min(map(len, times.values())) < 5:
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(measured) for name, measured in times.items()}
+
+
+def _last(format_: torch.memory_format) -> Callable[[Tensor], Tensor]:
+    def moved(pixels: Tensor) -> Tensor:
+        return pixels.flatten(0, 1).contiguous(memory_format=format_).unflatten(0, pixels.shape[:2])
+
+    return moved
+
+
+def measure(row: Row, seconds: float, gains: bool) -> str:
+    """One row's line of the Markdown table."""
+    torch.manual_seed(0)
+    body = BodyModel.load("open")
+    method = build(row.method, dict(row.settings), body).eval()
+    inputs = example_inputs(method, row.batch, row.count)
+    encoder, whole = encoder_of(method, row.method), Deployed(method)
+
+    def works(format_: torch.memory_format, tag: str) -> dict[str, Callable[[], object]]:
+        given = inputs | {"pixels": _last(format_)(inputs["pixels"])}
+        flat = given["pixels"].flatten(0, 1)
+
+        def run() -> object:
+            answer = whole(**given)
+            return body(BodyPose(*answer)) if row.with_body else answer
+
+        return {f"encoder{tag}": lambda: encoder(flat), f"method{tag}": run}
+
+    cells = []
+    with torch.inference_mode():
+        for format_ in (torch.contiguous_format, torch.channels_last):
+            for module in (encoder, method):
+                module.to(memory_format=format_)
+            times = medians(works(format_, ""), seconds)
+            cells += [f"{times['encoder']:.0f}", f"{times['method']:.0f}", f"{times['method'] / times['encoder']:.2f}"]
+        if gains:
+            given = inputs | {"pixels": _last(torch.channels_last)(inputs["pixels"])}
+            compiled = torch.compile(whole)
+            with sdpa_kernel(SDPBackend.MATH):
+                unfused = medians({"unfused": lambda: whole(**given)}, seconds)["unfused"]
+
+            def half() -> object:
+                with torch.autocast("cpu", torch.bfloat16):
+                    return whole(**given)
+
+            others = medians(
+                {"fused": lambda: whole(**given), "compiled": lambda: compiled(**given), "bf16": half}, seconds
+            )
+            cells += [f"{time_:.0f}" for time_ in (unfused, others["fused"], others["compiled"], others["bf16"])]
+    theirs = "" if row.theirs is None else f"{row.theirs:.2f}"
+    return f"| {row.method} | {row.batch} x {row.count} | " + " | ".join([*cells[:6], theirs, *cells[6:]]) + " |"
+
+
+def main() -> None:
+    """Prints the table as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", nargs="*", default=None)
+    parser.add_argument("--gains", action="store_true")
+    parser.add_argument("--seconds", type=float, default=8.0, help="for each pair of timings")
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    print(f"torch {torch.__version__}, {given.threads} threads, float32; milliseconds (medians)\n")
+    heads = ["method", "groups x crops", "encoder", "whole", "ratio", "encoder, channels last", "whole, channels last",
+             "ratio, channels last", "authors' ratio"]  # fmt: skip
+    if given.gains:
+        heads += ["unfused attention", "fused", "compiled", "bfloat16"]
+    print("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
+    for row in ROWS:
+        if given.methods is None or row.method in given.methods:
+            print(measure(row, given.seconds, given.gains), flush=True)
+
+
+if __name__ == "__main__":
+    main()

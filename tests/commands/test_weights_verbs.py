@@ -1,0 +1,110 @@
+"""`convert`, `predict --weights` and `export-model` as a user meets them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from skimage.data import camera as photo_of_cameraman
+
+from humesh.body.model import BodyModel
+from humesh.commands.main import main
+from humesh.methods.weights import build, save_weights
+
+TINY = {"encoder": "resnet18", "size": 96, "width": 32, "heads": 4, "hidden": 64, "volume_hidden": 64}
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """The command's exit code."""
+    monkeypatch.setattr("sys.argv", ["humesh", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "man.png"
+    Image.fromarray(photo_of_cameraman()).save(path)
+    return path
+
+
+@pytest.mark.parametrize("body", ["open", "smpl"])
+def test_weights_run_on_a_photo(
+    body: str, monkeypatch: pytest.MonkeyPatch, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "jotr.safetensors"
+    save_weights(weights, "jotr", build("jotr", TINY, BodyModel.load("open-low")), body)
+    assert run(monkeypatch, "predict", photo, "--weights", weights, "-o", tmp_path / "out") == 0
+    record = json.loads((tmp_path / "out" / "man.json").read_text())
+    assert record["method"] == "jotr"
+    assert len(record["people"]) == 1
+    told = capsys.readouterr().out
+    assert ("weights speak of SMPL's body" in told) == (body == "smpl")
+    if body == "smpl":
+        assert not any(record["people"][0]["betas"])
+
+
+def test_given_keypoints_are_what_the_network_sees(
+    monkeypatch: pytest.MonkeyPatch, photo: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "jotr.safetensors"
+    save_weights(weights, "jotr", build("jotr", TINY, BodyModel.load("open-low")))
+    keypoints = [coordinate for i in range(17) for coordinate in (100.0 + 9 * i, 120.0 + 17 * i, 0.9)]
+    entry = {"image_id": "man", "category_id": 1, "bbox": [80, 100, 200, 320], "score": 0.9, "keypoints": keypoints}
+    (tmp_path / "people.json").write_text(json.dumps([entry]))
+    words = ("predict", photo, "--weights", weights, "-o", tmp_path / "out", "--detections", tmp_path / "people.json")
+    assert run(monkeypatch, *words) == 0
+    (person,) = json.loads((tmp_path / "out" / "man.json").read_text())["people"]
+    assert person["box_xyxy"] == [80, 100, 280, 420]
+
+
+def test_wrong_weights_are_told_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"nothing of the kind")
+    assert run(monkeypatch, "predict", photo, "--weights", tmp_path / "w.safetensors", "-o", tmp_path / "out") == 2
+    assert "expected a whole .safetensors file" in capsys.readouterr().err
+
+
+def test_convert_says_what_it_did(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkpoint with our own network's tensors under the names that the refiner's authors' arrays have."""
+    import numpy as np
+
+    data = Path(__file__).parents[1] / "data" / "parity" / "ik_refine" / "refiner.npz"
+    with np.load(data) as arrays:
+        state = {key.removeprefix("w/"): torch.tensor(arrays[key]) for key in arrays.files if key.startswith("w/")}
+    torch.save(state, tmp_path / "refiner.pt")
+    out = tmp_path / "refiner.safetensors"
+    assert run(monkeypatch, "convert", tmp_path / "refiner.pt", "--method", "ik_refine", "-o", out) == 0
+    assert "refiner of ik_refine" in capsys.readouterr().out
+    assert out.is_file()
+    for words, sentence in (
+        ((tmp_path / "refiner.pt", "--method", "int", "-o", out), "method"),
+        ((tmp_path / "refiner.pt", "--method", "magic", "-o", out), "expected one of jotr"),
+        ((tmp_path / "refiner.pt", "--method", "int", "-o", tmp_path / "out.pth"), "ends in .safetensors"),
+        ((tmp_path / "nothing.pt", "--method", "int", "-o", out), "found no such file"),
+    ):
+        assert run(monkeypatch, "convert", *words) == 2
+        told = capsys.readouterr().err.strip()
+        assert sentence in told
+        assert len(told.splitlines()) == 1
+
+
+def test_export_model_tells_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "jotr.safetensors"
+    save_weights(weights, "jotr", build("jotr", TINY, BodyModel.load("open-low")))
+    for words, sentence in (
+        (("magic", "-o", tmp_path / "m.onnx"), "expected one of jotr"),
+        (("jotr", "-o", tmp_path / "m.bin"), "ends in .onnx"),
+        (("int", "--weights", weights, "-o", tmp_path / "m.onnx"), "they are of 'jotr'"),
+    ):
+        assert run(monkeypatch, "export-model", *words) == 2
+        assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "m.onnx").exists()
