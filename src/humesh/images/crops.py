@@ -78,13 +78,21 @@ class CropSpec:
 
 
 def crop_around(
-    centre: Float[Tensor, "*g 2"], height: Float[Tensor, "*g"], size: tuple[int, int]
+    centre: Float[Tensor, "*g 2"],
+    height: Float[Tensor, "*g"],
+    size: tuple[int, int],
+    angle: float | Float[Tensor, "*#g"] = 0.0,
 ) -> Float[Tensor, "*g 2 3"]:
-    """`crop_from_photo` of the upright box of that centre and height (px), as a crop of (height, width) pixels."""
-    zoom = (size[0] / height)[..., None, None]
-    linear = zoom * torch.eye(2).to(centre)
-    shift = torch.tensor([size[1] / 2, size[0] / 2]).to(centre) - zoom[..., 0] * centre
-    return torch.cat([linear.expand(*centre.shape[:-1], 2, 2), shift[..., None]], dim=-1)
+    """`crop_from_photo` of the box of that centre and height (px), as a crop of (height, width) pixels.
+
+    A positive angle (radians) turns the content of the crop clockwise on the screen.
+    """
+    zoom = size[0] / height
+    angle = torch.as_tensor(angle).to(zoom).expand(zoom.shape)
+    cos, sin = zoom * angle.cos(), zoom * angle.sin()
+    linear = torch.stack([cos, -sin, sin, cos], dim=-1).unflatten(-1, (2, 2))
+    shift = torch.tensor([size[1] / 2, size[0] / 2]).to(centre) - (linear @ centre[..., None])[..., 0]
+    return torch.cat([linear, shift[..., None]], dim=-1)
 
 
 def cut(

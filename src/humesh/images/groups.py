@@ -25,7 +25,7 @@ def group_people(spec: CropSpec, photo: Photo, people: list[Person]) -> Crops:
     boxes = torch.tensor(np.array([spec.box(person, photo.size) for person in people]).reshape(-1, 4)).double()
     centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     height = spec.margin * torch.maximum(extent[:, 1], extent[:, 0] * spec.size[0] / spec.size[1])
-    copies = torch.tensor(spec.copies).double()  # n 3
+    copies = torch.tensor(spec.copies, dtype=torch.float64)  # n 3
     centres = centre[:, None] + height[:, None, None] * copies[:, :2]
     affine = crop_around(centres, height[:, None] * copies[:, 2], spec.size)  # people n 2 3
     points = torch.tensor(np.array([keypoints_as(person, spec.keypoints) for person in people])).reshape(

@@ -122,7 +122,8 @@ class PostNormLayer(nn.Module):
         placed = tokens + code
         tokens = self.norm1(tokens + self.dropout(self.self_attn(placed, placed, tokens)))
         if self.cross_attn is not None and self.norm2 is not None:
-            assert memory is not None and memory_code is not None
+            assert memory is not None
+            assert memory_code is not None
             seen = self.cross_attn(tokens + code, memory + memory_code, memory)
             tokens = self.norm2(tokens + self.dropout(seen))
         hidden = self.dropout(torch.relu(self.linear1(tokens)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from jaxtyping import Float
@@ -20,7 +22,9 @@ class Encoder(nn.Module):
         super().__init__()
         if name not in timm.list_models():
             raise ValueError(f"encoder {name!r}: timm has no such network; timm.list_models() lists those it has.")
-        net = timm.create_model(name, pretrained=pretrained, num_classes=0)
+        # As torchvision's start; timm's residual blocks would start as nothing, without a gradient inside.
+        start: dict[str, Any] = {"zero_init_last": False} if timm.models.is_model_in_modules(name, ["resnet"]) else {}
+        net: Any = timm.create_model(name, pretrained=pretrained, num_classes=0, **start)
         if hasattr(net, "layer4"):
             self.stem_parts, self.body_parts = ["conv1", "bn1", "act1", "maxpool"], [f"layer{i}" for i in (1, 2, 3, 4)]
             self.stem_width: int = net.bn1.num_features

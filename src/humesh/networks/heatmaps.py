@@ -17,12 +17,15 @@ def gaussian_heatmaps(
 
 
 def soft_argmax(logits: Float[Tensor, "*g K *space"], dims: int) -> Float[Tensor, "*g K D"]:
-    """Expected position of the softmax over the last `dims` axes; (x, y[, z]) in [0, 1] from first to last bin."""
-    space = logits.shape[-dims:]
-    mass = logits.flatten(-dims).softmax(-1).unflatten(-1, space)
+    """Expected position of the softmax over the last `dims` axes; (x, y[, z]) in [0, 1] from first to last bin.
+
+    Half-precision logits give positions in float32: bfloat16 would round them to whole pixels.
+    """
+    space, exact = logits.shape[-dims:], torch.promote_types(logits.dtype, torch.float32)
+    mass = logits.flatten(-dims).softmax(-1, dtype=exact).unflatten(-1, space)
     coordinates = []
     for axis in range(1, dims + 1):  # x is the last axis
         others = tuple(-other for other in range(1, dims + 1) if other != axis)
-        ticks = torch.linspace(0, 1, space[-axis]).to(logits)
+        ticks = torch.linspace(0, 1, space[-axis], dtype=mass.dtype, device=mass.device)
         coordinates.append((mass.sum(others) * ticks).sum(-1))
     return torch.stack(coordinates, dim=-1)

@@ -1,0 +1,259 @@
+"""INT (Yang et al., ICLR 2023): independent tokens for every joint's rotation, the shape and the camera.
+
+The idea in six lines: 24 learned joint tokens, a shape token and a camera token are put in front of the patches that a
+CNN makes of the crop, and go with them through a small vision transformer. Three linear layers read them: no mean pose,
+no iterations, no kinematic chain. In a clip, the tokens of one joint in all frames are a sequence of their own, on
+which a second small transformer, the same for all joints, learns how a joint turns through time (section 3.3). Shape
+and camera are each frame's own.
+
+As in the authors' code, ViT's class token stays in the sequence and nothing reads it. Not as there: the position code
+of time is resized for other numbers of frames without being overwritten. A single photo is a clip of one frame and
+goes through the temporal part too, as in the authors' training: their heads read nothing else after phase 1.
+
+Ours: the CNNs of `Encoder` for small machines; `whole_pose` in its details; the weights to start from (ViT's rule,
+and biases that are the rest pose and SPIN's mean camera); frames that are absent are not looked at. The parallel
+attention over space and time of MAED, in the paper's comparison, is another method's and not here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from humesh.body.joints import SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.geometry.rotations import rotation_from_6d_rows, rotation_to_axis_angle
+from humesh.images.crops import Box, Crops, CropSpec
+from humesh.images.photo import Person
+from humesh.images.rois import keypoint_box
+from humesh.losses.motion import velocity
+from humesh.losses.points import centred
+from humesh.losses.targets import Targets, Term
+from humesh.methods.base import Method, Prediction
+from humesh.methods.weights import KeyMap
+from humesh.networks.attention import PreNormBlock
+from humesh.networks.backbones import ImageNetColours
+from humesh.networks.hybrid import HYBRID, PLAIN, PatchEmbed, pretrained_vit
+
+_JOINTS = len(SMPL24)
+_READ = _JOINTS + 2  # tokens that the heads read: joints, shape, camera
+
+
+@dataclass(frozen=True)
+class IntConfig:
+    """The paper's tables 2 and 3: `temporal` "none", "per_joint" or "whole_pose"; `encoder` (see `PatchEmbed`).
+
+    `pretrained`: ImageNet weights; of a ViT the blocks that have a place here. `frames`: length of the position code
+    of time, 16 or 64 in the released files; clips may have any length.
+    """
+
+    encoder: str = HYBRID
+    pretrained: bool = False
+    crop: tuple[int, int] = (224, 224)  # height, width px
+    width: int = 768
+    heads: int = 12
+    depth: int = 6
+    mlp_ratio: int = 4
+    temporal: str = "per_joint"
+    frames: int = 16
+    temporal_depth: int = 3
+
+    def __post_init__(self) -> None:
+        if self.temporal not in ("none", *_MOTIONS):
+            raise ValueError(f"temporal: expected none, {' or '.join(_MOTIONS)}, got {self.temporal!r}.")
+
+
+def resized(code: Float[Tensor, "1 T C"], frames: int) -> Float[Tensor, "1 N C"]:
+    """The position code of time for another number of frames: linear between the middles of the old places."""
+    if frames == code.shape[1]:
+        return code
+    return interpolate(code.mT, size=frames, mode="linear", align_corners=False).mT
+
+
+def _blocks(config: IntConfig, depth: int) -> nn.ModuleList:
+    hidden = config.mlp_ratio * config.width
+    return nn.ModuleList([PreNormBlock(config.width, config.heads, hidden) for _ in range(depth)])
+
+
+class PerJointMotion(nn.Module):
+    """Each joint of each clip is one sequence; joints share the weights and know nothing of each other."""
+
+    def __init__(self, config: IntConfig) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(1, config.frames, config.width))
+        self.blocks = _blocks(config, config.temporal_depth)  # nothing normalises what they give: the authors' code
+
+    def forward(self, joints: Float[Tensor, "B N J C"], present: Bool[Tensor, "B N"] | None) -> Tensor:
+        """The joint tokens `B N J C`, each mixed with those of the same joint in the frames that are present."""
+        group = joints.transpose(1, 2).shape[:2]
+        mask = None if present is None else present[:, None].expand(*group, -1).flatten(0, 1)
+        return self.through_time(joints.transpose(1, 2).flatten(0, 1), mask).unflatten(0, group).transpose(1, 2)
+
+    def through_time(self, tokens: Float[Tensor, "S N C"], mask: Bool[Tensor, "S N"] | None) -> Tensor:
+        """Sequences `S N C` through the blocks; True in the mask: may be looked at."""
+        tokens = tokens + resized(self.position, tokens.shape[1])
+        for block in self.blocks:
+            tokens = block(tokens, mask=mask)
+        return tokens
+
+
+class WholePoseMotion(PerJointMotion):
+    """Each frame's whole pose is one token of the sequence; what the paper compares the joints' own motion with.
+
+    Our reading, as the paper has no details: a linear layer makes one token of a frame's 24, another one gives all 24
+    what came out, and that is added to them.
+    """
+
+    def __init__(self, config: IntConfig) -> None:
+        super().__init__(config)
+        self.join = nn.Linear(_JOINTS * config.width, config.width)
+        self.part = nn.Linear(config.width, _JOINTS * config.width)
+
+    def forward(self, joints: Float[Tensor, "B N J C"], present: Bool[Tensor, "B N"] | None) -> Tensor:
+        """The joint tokens `B N J C`, with what the poses of all frames that are present say."""
+        moved = self.part(self.through_time(self.join(joints.flatten(-2)), present))
+        return joints + moved.unflatten(-1, joints.shape[-2:])
+
+
+_MOTIONS = {"per_joint": PerJointMotion, "whole_pose": WholePoseMotion}
+
+
+def person_square(person: Person, size: tuple[int, int]) -> Box:
+    """The square of side 1.1 x the diagonal of the tight box of the keypoints seen, else of the person's own box.
+
+    The authors' preparation of 3DPW, without its smoothing along the track.
+    """
+    box = keypoint_box(person, size)
+    half = 1.1 * math.hypot(*(box[2:] - box[:2])) / 2
+    return np.concatenate([(box[:2] + box[2:]) / 2 - half, (box[:2] + box[2:]) / 2 + half])
+
+
+def parameter_norm(pose: BodyPose, counted: Bool[Tensor, "*g"]) -> Term:
+    """Length of the vector of all counted frames' axis-angles and shapes together, divided by how many they are.
+
+    The authors' prior ("norm"): one number of the batch, so it comes reduced, with weight 1.
+    """
+    vectors = torch.cat([rotation_to_axis_angle(pose.rotations).flatten(-2), pose.shape], dim=-1)
+    length = torch.where(counted[..., None], vectors, 0).norm()
+    return length / counted.sum().clamp(min=1), torch.ones_like(length)
+
+
+def _authors_config(state: Mapping[str, Tensor]) -> IntConfig:
+    """The sizes of a checkpoint of the authors': with or without the temporal part, of 16 or 64 frames."""
+    state = {key.removeprefix("module."): value for key, value in state.items()}
+    side = 16 * math.isqrt(state["pos_embed"].shape[1] - 1)
+    code = state.get("temporal_pos_embedding")
+    moving = {"temporal": "none"} if code is None else {"temporal": "per_joint", "frames": code.shape[1]}
+    return IntConfig(crop=(side, side), **moving)
+
+
+class IntTokens(Method):
+    """The whole method. `network` takes normalised pixels, as the authors' does; `forward` takes crops."""
+
+    config_type = IntConfig
+    authors_keys: ClassVar[KeyMap | None] = KeyMap(
+        renames=(
+            (r"^module\.", ""),
+            (r"^joint3d_", "joint_"),
+            (r"^cam_", "camera_"),
+            (r"^temporal_transformer", "temporal.blocks"),
+            (r"^temporal_pos_embedding", "temporal.position"),
+        ),
+        dropped={r"^(module\.)?smpl\.": "the body model's own arrays"},
+        config=_authors_config,
+    )
+
+    def __init__(self, config: IntConfig, body: BodyModel) -> None:
+        super().__init__(config, body)
+        moving = config.temporal != "none"
+        count = config.frames if moving else 1
+        self.spec = CropSpec(config.crop, "frames", count, box=person_square, margin=1.1)  # 1.1: authors' evaluation
+        self.bodies = (body,)  # in a tuple it is no submodule: neither moved nor exported with the network
+        self.colours = ImageNetColours()
+        self.patch_embed = PatchEmbed(config.encoder, config.width, config.pretrained)
+        rows, columns = (side // self.patch_embed.stride for side in config.crop)
+        if (rows * self.patch_embed.stride, columns * self.patch_embed.stride) != config.crop:
+            raise ValueError(f"crop: expected multiples of {self.patch_embed.stride} px, got {config.crop}.")
+
+        def token(count: int) -> nn.Parameter:
+            return nn.Parameter(torch.zeros(1, count, config.width))
+
+        self.cls_token, self.pos_embed = token(1), token(1 + rows * columns)
+        self.joint_tokens, self.shape_token, self.camera_token = token(_JOINTS), token(1), token(1)
+        self.blocks, self.norm = _blocks(config, config.depth), nn.LayerNorm(config.width, eps=1e-6)
+        self.temporal = _MOTIONS[config.temporal](config) if moving else None
+        self.joint_head = nn.Linear(config.width, 6)
+        self.shape_head = nn.Linear(config.width, body.shapes)
+        self.camera_head = nn.Linear(config.width, 3)
+        self._start()
+        if config.pretrained and config.encoder in (HYBRID, PLAIN):
+            own, given = self.state_dict(), pretrained_vit(config.encoder)
+            fitting = {key: x for key, x in given.items() if key in own and own[key].shape == x.shape}
+            self.load_state_dict(fitting, strict=False)
+
+    @torch.no_grad()
+    def _start(self) -> None:
+        """Weights to start from. Truncated normal, std 0.02: the authors' tokens, ViT's layers; the rest is ours."""
+        for name, parameter in self.named_parameters(recurse=False):
+            assert name.endswith(("_token", "_tokens", "_embed"))
+            nn.init.trunc_normal_(parameter, std=0.02)
+        if self.temporal is not None:
+            nn.init.trunc_normal_(self.temporal.position, std=0.02)
+        for part in (self.blocks, self.temporal or nn.Identity(), self.joint_head, self.shape_head, self.camera_head):
+            for layer in part.modules():
+                if isinstance(layer, nn.Linear):
+                    nn.init.trunc_normal_(layer.weight, std=0.02)
+                    nn.init.zeros_(layer.bias)
+        self.joint_head.bias[[0, 3]] = 1.0  # the identity, interleaved: no joint is bent much
+        self.camera_head.bias[0] = 0.9  # the scale of SPIN's mean camera; about 0, bodies would start infinitely far,
+        self.camera_head.weight /= 10  # and with much spread behind the camera
+
+    def forward(self, crops: Crops) -> Prediction:
+        """The bodies of all frames."""
+        six, shape, weak = self.network(self.colours(crops.pixels), crops.present)
+        translation = crops.camera.translation_from_weak(weak, crops.size)
+        return Prediction(BodyPose(rotation_from_6d_rows(six), shape, translation))
+
+    def network(
+        self, pixels: Float[Tensor, "B N 3 H W"], present: Bool[Tensor, "B N"] | None = None
+    ) -> tuple[Float[Tensor, "B N J 6"], Float[Tensor, "B N S"], Float[Tensor, "B N 3"]]:
+        """6D rotations (interleaved), shape and weak camera (s, tx, ty) of normalised pixels; None: all are present."""
+        tokens = self.encode(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
+        joints = tokens[..., :_JOINTS, :]
+        if self.temporal is not None:
+            joints = self.temporal(joints, present)
+        return self.joint_head(joints), self.shape_head(tokens[..., -2, :]), self.camera_head(tokens[..., -1, :])
+
+    def encode(self, pixels: Float[Tensor, "F 3 H W"]) -> Float[Tensor, "F R C"]:
+        """The R = 26 tokens of each frame for joints, shape and camera, normalised."""
+        every = (len(pixels), -1, -1)
+        seen = torch.cat([self.cls_token.expand(every), self.patch_embed(pixels)], dim=1) + self.pos_embed
+        prior = torch.cat([self.joint_tokens, self.shape_token, self.camera_token], dim=1)
+        tokens = torch.cat([prior.expand(every), seen], dim=1)
+        *blocks, last = self.blocks
+        for block in blocks:
+            tokens = block(tokens)
+        return self.norm(last(tokens, first=_READ))  # only these are read
+
+    def own_terms(self, crops: Crops, prediction: Prediction, targets: Targets) -> dict[str, Term]:
+        """`norm` and, in clips, `velocity`; the authors' weights are 1 and 0, in their last phase 0.01 and 600.
+
+        Points are metres from the middle of the hips. As theirs, both leave out frames without 3D labels.
+        """
+        weight = targets.points3d_weight * crops.present[..., None]
+        terms = {"norm": parameter_norm(prediction.pose, (weight > 0).any(-1))}
+        if crops.present.shape[1] > 1:
+            (body,) = self.bodies
+            hips = targets.joint_set.indices("left_hip", "right_hip")
+            points = body.points(body(prediction.pose), targets.joint_set)
+            terms["velocity"] = velocity(centred(points, *hips), centred(targets.points3d, *hips), weight)
+        return terms

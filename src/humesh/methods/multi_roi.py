@@ -1,0 +1,299 @@
+"""Multi-RoI (Nie et al., ECCV 2024): five boxes around one person, one body.
+
+The idea in six lines: the person's box and four shifted and rescaled copies are cut and go through one encoder. For
+each box the features of all are mixed, with weights that come from the features and from codes of how the boxes lie to
+each other. Regressors give the body and a camera for each box; in the photo all these cameras must agree (a loss), and
+features of the same person must be alike (a contrastive loss). Only the first box's answer is wanted.
+
+`MultiRoi` is the paper's form, `MultiRoiAuthors` the one its authors ran, which mixes and regresses in another way
+and gives a mesh for each box. What the paper leaves open is as in the authors' code: three rounds, dropout and no
+activations in the regressors, the contrastive head, 32 frequencies. Ours: each camera's regressor knows its own box,
+the mesh's the mean of the boxes, and self-attention (an ablation) has eight heads, sees no boxes and is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.geometry.rotations import rotation_from_6d_rows
+from humesh.images.crops import Crops
+from humesh.images.rois import ROI_COPIES, box_vectors, roi_copies, roi_spec
+from humesh.losses.targets import Targets, Term
+from humesh.losses.views import (
+    camera_consistency,
+    camera_consistency_authors,
+    person_contrast,
+    person_contrast_authors,
+)
+from humesh.methods.base import Method, Prediction
+from humesh.methods.weights import KeyMap
+from humesh.networks.attention import Attention
+from humesh.networks.backbones import Encoder, ImageNetColours
+from humesh.networks.hrnet import HrNet
+from humesh.networks.pairs import PairLinear, SineCode
+from humesh.networks.regressor import Regressor, mean_starts
+
+
+def _softmax(logits: Float[Tensor, "B M N"], present: Bool[Tensor, "B N"]) -> Float[Tensor, "B M N"]:
+    """Softmax over the crops that are there; over all where none is."""
+    return logits.masked_fill(~(present | ~present.any(-1, keepdim=True))[:, None], float("-inf")).softmax(-1)
+
+
+class PaperFusion(nn.Module):
+    """The paper's mixing weights: one number of each pair's features and code, and softmax over the sources n."""
+
+    def __init__(self, width: int, code: int) -> None:
+        super().__init__()
+        self.pair = PairLinear(width + code, 1, bias=False)  # softmax takes a bias out again
+
+    def forward(self, features: Tensor, code: Tensor, present: Tensor) -> Float[Tensor, "B M N"]:
+        return _softmax(self.pair(features, code)[..., 0], present)
+
+
+class AuthorsFusion(nn.Module):
+    """The authors' mixing weights: an MLP on all five pairs of a target at once, ending in tanh, and softmax."""
+
+    def __init__(self, width: int, code: int, hidden: int, rois: int) -> None:
+        super().__init__()
+        self.pair = PairLinear(width + code, hidden)
+        layers = [nn.Linear(rois * hidden, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()]
+        self.mlp = nn.Sequential(*layers, nn.Linear(hidden, rois), nn.Tanh())
+
+    def forward(self, features: Tensor, code: Tensor, present: Tensor) -> Float[Tensor, "B M N"]:
+        pairs = torch.where(present[:, None, :, None], self.pair(features, code), 0)
+        return _softmax(self.mlp(pairs.flatten(-2)), present)
+
+
+class ContrastHead(nn.Module):
+    """From features to what is contrasted: the authors' gate without weights, then SimCLR's projector (ICML 2020)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        last = [nn.Linear(width, width, bias=False), nn.BatchNorm1d(width)]
+        self.projector = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), *last)
+
+    def forward(self, features: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        gated = features * features.relu().sigmoid()
+        return self.projector(gated.flatten(0, 1)).unflatten(0, features.shape[:2])
+
+
+@dataclass(frozen=True)
+class MultiRoiPrediction(Prediction):
+    """The body in every crop's camera; `z`: the features to contrast, None where nobody trains."""
+
+    weak: Float[Tensor, "B N 3"]  # (s, tx, ty) in each crop
+    z: Float[Tensor, "B N D"] | None
+
+
+class Answer(NamedTuple):
+    """What the network says of B groups of N crops."""
+
+    rotations: Float[Tensor, "B N J 3 3"]
+    shape: Float[Tensor, "B N S"]
+    weak: Float[Tensor, "B N 3"]
+    z: Float[Tensor, "B N D"] | None
+
+
+@dataclass(frozen=True)
+class MultiRoiAuthorsConfig:
+    """`encoder`: "resnet50" or "hrnet_w48" as published, or another of timm's. `box_unit_px`: see `box_vectors`."""
+
+    encoder: str = "resnet50"
+    pretrained: bool = False
+    crop: tuple[int, int] = (256, 192)  # height, width px
+    frequencies: int = 32
+    mixing: int = 256  # width of the fusion's layers
+    hidden: tuple[int, int] = (2048, 1024)  # of the regressor
+    dropout: float = 0.5
+    box_unit_px: float = 1.0
+
+
+@dataclass(frozen=True)
+class MultiRoiConfig:
+    """The paper's tables: `rois` 1 to 5; `boxes` "both", "scale", "shift", "none", "random"; `fusion` "relative",
+    "self_attention", "none"; `code` of the boxes in it "relative", "own", "none", with so many `frequencies`.
+
+    The losses' tables are the weights of `camera_consistency` and `person_contrast`.
+    """
+
+    encoder: str = "resnet50"
+    pretrained: bool = False
+    crop: tuple[int, int] = (256, 192)  # height, width px
+    rois: int = 5
+    boxes: str = "both"
+    fusion: str = "relative"
+    code: str = "relative"
+    frequencies: int = 32
+    hidden: tuple[int, int] = (2048, 1024)  # of the regressors
+    dropout: float = 0.5
+    box_unit_px: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.rois not in range(1, len(ROI_COPIES) + 1):
+            raise ValueError(f"rois: expected 1 to {len(ROI_COPIES)}, got {self.rois}; the paper has no more boxes.")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}.")
+
+
+_CHOICES = {
+    "boxes": ("both", "scale", "shift", "none", "random"),
+    "fusion": ("relative", "self_attention", "none"),
+    "code": ("relative", "own", "none"),
+}
+
+
+class _RoiMethod(Method):
+    """What both forms share: the encoder, the contrastive head, and the way from crops to bodies."""
+
+    camera_term: ClassVar[Callable[..., Term]]
+    contrast_term: ClassVar[Callable[..., Term]]
+
+    def __init__(self, config: Any, body: BodyModel, copies: tuple[tuple[float, float, float], ...]) -> None:
+        super().__init__(config, body)
+        self.spec = roi_spec(config.crop, copies)
+        kind = HrNet if config.encoder.startswith("hrnet_") else Encoder
+        self.colours, self.encoder = ImageNetColours(), kind(config.encoder, config.pretrained)
+        self.box_code, self.contrast = SineCode(config.frequencies), ContrastHead(self.encoder.width)
+
+    def forward(self, crops: Crops, contrasted: bool = False) -> MultiRoiPrediction:
+        """The bodies; with the features to contrast while training or when asked for them."""
+        camera = crops.camera
+        boxes = box_vectors(camera, crops.size, self.config.box_unit_px)
+        answer = self.network(self.colours(crops.pixels), boxes, crops.present, contrasted or self.training)
+        translation = camera.translation_from_weak(answer.weak, crops.size)
+        return MultiRoiPrediction(BodyPose(answer.rotations, answer.shape, translation), answer.weak, answer.z)
+
+    def network(
+        self,
+        pixels: Float[Tensor, "B N 3 H W"],
+        boxes: Float[Tensor, "B N 3"],
+        present: Bool[Tensor, "B N"],
+        contrasted: bool = True,
+    ) -> Answer:
+        """The answer for normalised pixels and the boxes' vectors."""
+        features = self.encoder(pixels.flatten(0, 1)).mean((-2, -1)).unflatten(0, pixels.shape[:2])
+        six, shape, weak = self.read(features, boxes, present)
+        rotations = rotation_from_6d_rows(six.unflatten(-1, (-1, 6)))
+        return Answer(rotations, shape, weak, self.contrast(features) if contrasted else None)
+
+    def read(self, features: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pose in 6D, shape and weak camera of every crop, from the crops' features."""
+        raise NotImplementedError
+
+    def own_terms(self, crops: Crops, prediction: MultiRoiPrediction, targets: Targets) -> dict[str, Term]:
+        """`camera_consistency` and, where there is z, `person_contrast`; weights: 1 and 0.1, the authors' 60 and 6."""
+        focal = crops.photo_camera.focal_px
+        terms = {"camera_consistency": self.camera_term(prediction.pose.translation, focal, crops.present)}
+        if prediction.z is not None:
+            rows = prediction.z.flatten(0, 1), targets.identity.flatten(), crops.present.flatten()
+            terms["person_contrast"] = self.contrast_term(*rows)
+        return terms
+
+
+class MultiRoi(_RoiMethod):
+    """The paper's form: one mesh from the mean of the mixed features, a camera for each crop from its own."""
+
+    config_type = MultiRoiConfig
+    camera_term, contrast_term = staticmethod(camera_consistency), staticmethod(person_contrast)
+
+    def __init__(self, config: MultiRoiConfig, body: BodyModel) -> None:
+        super().__init__(config, body, roi_copies(config.boxes, config.rois))
+        width, self.fuses = self.encoder.width, config.fusion if config.rois > 1 else "none"
+        if self.fuses == "relative":
+            self.fusion: nn.Module = PaperFusion(width, 0 if config.code == "none" else self.box_code.width)
+        elif self.fuses == "self_attention":
+            self.fusion = Attention(width, 8)
+        starts = mean_starts(body.shapes)
+        camera = {"cam": starts.pop("cam")}
+        self.mesh = Regressor(width + 3, config.hidden, starts, config.dropout)
+        self.camera = Regressor(width + 3, config.hidden, camera, config.dropout)
+
+    def read(
+        self, features: Float[Tensor, "B N D"], boxes: Float[Tensor, "B N 3"], present: Bool[Tensor, "B N"]
+    ) -> tuple[Float[Tensor, "B N P"], Float[Tensor, "B N S"], Float[Tensor, "B N 3"]]:
+        """Pose in 6D, shape and weak camera of every crop; all have the same body."""
+        mixed = torch.cat([self.mix(features, boxes, present), boxes], dim=-1)
+        share = present.to(mixed) / present.sum(-1, keepdim=True).clamp(min=1)
+        six, shape = self.mesh((share[:, None] @ mixed)[:, 0])  # knows the mean of the boxes' vectors too
+        (weak,) = self.camera(mixed)
+        every = (-1, features.shape[1], -1)
+        return six[:, None].expand(every), shape[:, None].expand(every), weak
+
+    def mix(self, features: Tensor, boxes: Tensor, present: Tensor) -> Float[Tensor, "B N D"]:
+        """For each crop the features of all, mixed."""
+        if self.fuses == "none":
+            return features
+        if self.fuses == "self_attention":
+            return features + self.fusion(features, features, features, present)
+        own = self.box_code(boxes)
+        code = own[:, None, :, : 0 if self.config.code == "none" else None]
+        if self.config.code == "relative":
+            code = own[:, :, None] - code  # gamma(B_m) - gamma(B_n)
+        return self.fusion(features, code, present).expand(-1, features.shape[1], -1) @ features
+
+
+def _authors_config(state: Any) -> MultiRoiAuthorsConfig:
+    """The sizes of a checkpoint of the authors'."""
+    return MultiRoiAuthorsConfig(
+        encoder="hrnet_w48" if "backbone.conv1.weight" in state else "resnet50",
+        mixing=len(state["fuse_fc.weight"]),
+        hidden=(len(state["fc1.weight"]), len(state["fc2.weight"])),
+    )
+
+
+class MultiRoiAuthors(_RoiMethod):
+    """The form that the authors ran: a mesh and a camera for each of five crops, the first ones' are the answer.
+
+    An absent crop counts as zeros in what the layers of fixed size see; the authors have none.
+    """
+
+    config_type = MultiRoiAuthorsConfig
+    camera_term, contrast_term = staticmethod(camera_consistency_authors), staticmethod(person_contrast_authors)
+    authors_keys: ClassVar[KeyMap | None] = KeyMap(
+        renames=(
+            (r"^((conv1|bn1|layer\d)\.)", r"encoder.\1"),
+            (r"^backbone\.downsample_stage_1", "encoder.down.0"),
+            (r"^backbone\.downsample_stage_2", "encoder.down.1"),
+            (r"^backbone\.downsample_stage_3", "encoder.down.2"),
+            (r"^backbone\.", "encoder.net."),
+            (r"^(fc\d|init_)", r"regressor.\1"),
+            (r"^dec", "regressor.heads."),
+            (r"^fuse_fc", "fusion.pair"),
+            (r"^attention", "fusion.mlp"),
+            (r"^proj_head", "contrast.projector"),
+        ),
+        dropped={
+            r"^pos_enc\._(freqs|phases)$": "constants of the boxes' code",
+            r"^backbone\.final_layer\.": "the 2D pose head of HRNet, never used",
+        },
+        config=_authors_config,
+    )
+
+    def __init__(self, config: MultiRoiAuthorsConfig, body: BodyModel) -> None:
+        super().__init__(config, body, ROI_COPIES)
+        width, rois = self.encoder.width, len(ROI_COPIES)
+        self.fusion = AuthorsFusion(width, self.box_code.width, config.mixing, rois)
+        self.regressor = Regressor(width + 3 * rois, config.hidden, mean_starts(body.shapes), config.dropout)
+
+    def read(
+        self, features: Float[Tensor, "B N D"], boxes: Float[Tensor, "B N 3"], present: Bool[Tensor, "B N"]
+    ) -> tuple[Float[Tensor, "B N P"], Float[Tensor, "B N S"], Float[Tensor, "B N 3"]]:
+        """Pose in 6D, shape and weak camera of every crop."""
+        if features.shape[1] != len(ROI_COPIES):
+            raise ValueError(
+                f"expected groups of {len(ROI_COPIES)} crops, got {features.shape[1]}; use `multi_roi` for fewer."
+            )
+        code = self.box_code(boxes[:, :, None] - boxes[:, None])
+        mixed = self.fusion(features, code, present) @ features
+        every = torch.where(present[..., None], boxes, 0).flatten(1)
+        six, shape, weak = self.regressor(torch.cat([mixed, every[:, None].expand(-1, len(ROI_COPIES), -1)], dim=-1))
+        return six, shape, weak

@@ -1,0 +1,275 @@
+"""INT against its authors' network, and what holds for it of any size."""
+
+import dataclasses
+from pathlib import Path
+
+import check_parity
+import numpy as np
+import pytest
+import timm
+import torch
+
+from humesh.body.joints import COCO17, JOINT_SETS, SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_angle_between, rotation_from_axis_angle
+from humesh.images.crops import Crops
+from humesh.images.photo import Person
+from humesh.losses.targets import Targets
+from humesh.losses.total import reduced
+from humesh.methods import int_tokens
+from humesh.methods.deploy import Deployed, example_inputs
+from humesh.methods.int_tokens import IntConfig, IntTokens, parameter_norm, person_square, resized
+from humesh.networks.hybrid import HYBRID, PLAIN, PatchEmbed, StandardisedConv
+
+DATA = Path(__file__).parents[1] / "data" / "parity" / "int"
+SMALL = IntConfig("resnet18", crop=(64, 64), width=48, heads=4, depth=2, frames=4, temporal_depth=2)
+KINDS = ("none", "per_joint", "whole_pose")
+
+
+def _small(body: BodyModel, temporal: str = "per_joint") -> IntTokens:
+    return IntTokens(dataclasses.replace(SMALL, temporal=temporal), body).eval()
+
+
+def _crops(network: IntTokens, batch: int = 2, count: int = 3) -> Crops:
+    inputs = example_inputs(network, batch, count)
+    camera = Camera(inputs["camera"])
+    return Crops(inputs["pixels"], inputs["crop_from_photo"], camera, inputs["keypoints"], inputs["present"],
+                 inputs["present"])  # fmt: skip
+
+
+def _targets(body: BodyModel, count: int = 3) -> Targets:
+    joint_set = JOINT_SETS[body.keypoint_names[0]]
+    ones, points = torch.ones(2, count), torch.randn(2, count, len(joint_set), 3)
+    return Targets(BodyPose.rest(2, count), torch.ones(2, count, 24), ones, ones, joint_set, points,
+                   torch.ones(points.shape[:3]), points[..., :2], torch.ones(points.shape[:3]),
+                   torch.zeros(2, count, dtype=torch.int64))  # fmt: skip
+
+
+def _check(folder: Path) -> None:
+    for arrays in check_parity.check_folder("int", folder):
+        assert arrays.results
+        assert [result for result in arrays.results if not result.holds] == []
+        assert arrays.leftover() == []
+
+
+def test_parity_frame_by_frame_of_a_clip_and_of_functions(tmp_path: Path) -> None:
+    for path in DATA.iterdir():
+        if path.name != "temporal_t32.npz":
+            (tmp_path / path.name).symlink_to(path)
+    _check(tmp_path)
+
+
+@pytest.mark.slow
+def test_parity_of_the_whole_folder() -> None:
+    _check(DATA)
+
+
+def test_standardised_weights_are_their_naive_twin() -> None:
+    conv = StandardisedConv(4, 6, 3, stride=2)
+    conv.weight.data.mul_(3).add_(1)
+    w = conv.weight.detach().double().numpy()
+    twin = np.stack([(f - f.mean()) / (f.std() + 1e-5) for f in w])
+    assert np.abs(conv.standardised().detach().numpy() - twin).max() < 1e-6
+    image = torch.randn(1, 4, 7, 7)  # 7 px, stride 2, kernel 3: one row before, one after
+    padded = torch.nn.functional.pad(image, (1, 1, 1, 1))
+    expected = torch.nn.functional.conv2d(padded, torch.from_numpy(twin).float(), stride=2)
+    assert torch.allclose(conv(image), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("encoder", "stride"), [(HYBRID, 16), (PLAIN, 16), ("resnet18", 32)])
+def test_patches_are_row_by_row(encoder: str, stride: int) -> None:
+    embed = PatchEmbed(encoder, 24).eval()
+    assert embed.stride == stride
+    pixels = torch.zeros(1, 3, 4 * stride, 6 * stride)
+    with torch.no_grad():
+        dark = embed(pixels)
+        pixels[..., 3 * stride :, 5 * stride :] = 1  # the last patch, of row 3 and column 5
+        change = (embed(pixels) - dark).abs().amax(-1)[0]
+    assert change.shape == (24,)
+    assert change[23] > 0
+    if encoder == PLAIN:  # the others look over the edges of patches
+        assert change[:23].max() == 0
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4, 10])
+def test_the_code_of_time_is_linear_between_the_middles_of_places(frames: int) -> None:
+    code = torch.randn(1, 4, 5)
+    at = np.clip((np.arange(frames) + 0.5) * 4 / frames - 0.5, 0, 3)
+    twin = np.stack([np.interp(at, np.arange(4), code[0, :, c].numpy()) for c in range(5)], axis=-1)
+    assert np.abs(resized(code, frames)[0].numpy() - twin).max() < 1e-6
+
+
+def test_clips_of_any_length_leave_the_weights_alone(open_body: BodyModel) -> None:
+    network = _small(open_body)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    first = network(_crops(network, count=4)).pose.rotations
+    for count in (1, 7):
+        assert network(_crops(network, count=count)).pose.rotations.shape == (2, count, 24, 3, 3)
+    assert torch.equal(network(_crops(network, count=4)).pose.rotations, first)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_without_temporal_part_frames_know_nothing_of_each_other(open_body: BodyModel) -> None:
+    network, pixels = _small(open_body, "none"), torch.randn(2, 3, 3, 64, 64)
+    clip = network.network(pixels)
+    alone = [torch.cat(part, dim=1) for part in zip(*(network.network(pixels[:, [i]]) for i in range(3)), strict=True)]
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(clip, alone, strict=True))
+    assert network.spec.count == 1
+
+
+def test_joints_have_their_own_motion_or_the_pose_has_one(open_body: BodyModel) -> None:
+    for kind, alone in (("per_joint", True), ("whole_pose", False)):
+        motion = _small(open_body, kind).temporal
+        tokens = torch.randn(1, 4, 24, 48)
+        other = tokens.clone()
+        other[0, 1, 5] += 1
+        change = (motion(other, None) - motion(tokens, None)).abs().amax(-1)[0]  # frames x joints
+        assert (change[:, 5] > 0).all()
+        assert (torch.cat([change[:, :5], change[:, 6:]], dim=1).amax() == 0) == alone
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_absent_frames_change_nothing(open_body: BodyModel, kind: str) -> None:
+    network = _small(open_body, kind)
+    crops = _crops(network, count=4)
+    crops.present[0, 2] = crops.present[1, 0] = crops.present[1, 3] = False
+    other = dataclasses.replace(crops, pixels=torch.where(crops.present[..., None, None, None], crops.pixels, 1.0))
+    a, b = network(crops).pose, network(other).pose
+    for one, two in ((a.rotations, b.rotations), (a.shape, b.shape), (a.translation, b.translation)):
+        assert torch.allclose(one[crops.present], two[crops.present], atol=1e-6)
+    nobody = dataclasses.replace(crops, present=torch.zeros_like(crops.present))
+    assert network(nobody).pose.rotations.isfinite().all()
+
+
+def test_present_frames_are_looked_at(open_body: BodyModel) -> None:
+    network = _small(open_body)
+    pixels, other = torch.randn(2, 1, 4, 3, 64, 64).unbind(0)
+    other[:, 1:] = pixels[:, 1:]
+    six, _, _ = network.network(pixels)
+    changed, _, _ = network.network(other)
+    assert ((six - changed).abs().amax((-2, -1))[0] > 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_reach_every_parameter(open_body: BodyModel, kind: str) -> None:
+    network = _small(open_body, kind).train()
+    crops = _crops(network)
+    prediction = network(crops)
+    terms = network.own_terms(crops, prediction, _targets(open_body))
+    assert terms.keys() == {"norm", "velocity"}
+    pose = prediction.pose
+    rest = (pose.rotations * torch.randn(24, 3, 3)).mean() + pose.shape.square().mean() + pose.translation.mean()
+    (sum(map(reduced, terms.values())) + rest).backward()
+    lost = [
+        n for n, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
+    ]
+    assert lost == []
+
+
+def test_terms_are_zero_for_the_truth_and_leave_out_what_has_no_labels(open_body: BodyModel) -> None:
+    network = _small(open_body)
+    crops, targets = _crops(network), _targets(open_body)
+    prediction = network(crops)
+    points = open_body.points(open_body(prediction.pose), targets.joint_set)
+    same = dataclasses.replace(targets, points3d=points + torch.randn(2, 3, 1, 3))
+    assert reduced(network.own_terms(crops, prediction, same)["velocity"]) < 1e-10
+    assert reduced(network.own_terms(crops, prediction, targets)["velocity"]) > 0.1
+    nothing = dataclasses.replace(targets, points3d_weight=torch.zeros_like(targets.points3d_weight))
+    assert all(reduced(term) == 0 for term in network.own_terms(crops, prediction, nothing).values())
+    absent = dataclasses.replace(crops, present=torch.zeros_like(crops.present))
+    assert all(reduced(term) == 0 for term in network.own_terms(absent, prediction, targets).values())
+    one = _crops(network, count=1)
+    assert network.own_terms(one, network(one), _targets(open_body, 1)).keys() == {"norm"}
+
+
+def test_the_norm_is_that_of_all_counted_frames_together() -> None:
+    vectors, shape = 0.3 * torch.randn(2, 3, 24, 3), torch.randn(2, 3, 10)
+    counted = torch.tensor([[True, False, True], [True, True, False]])
+    squares = [vectors[i, j].square().sum() + shape[i, j].square().sum() for i, j in counted.nonzero().tolist()]
+    term = parameter_norm(BodyPose(rotation_from_axis_angle(vectors), shape, torch.zeros(2, 3, 3)), counted)
+    assert torch.allclose(reduced(term), torch.stack(squares).sum().sqrt() / 4)
+
+
+def test_untrained_bodies_stand_about_the_rest_pose_before_the_camera(open_body: BodyModel) -> None:
+    network = IntTokens(dataclasses.replace(SMALL, width=384, heads=6), open_body).eval()
+    pose = network(_crops(network)).pose
+    assert rotation_angle_between(pose.rotations, torch.eye(3).expand_as(pose.rotations)).mean() < 0.8
+    assert pose.translation.isfinite().all()
+    assert ((pose.translation[..., 2] > 5) & (pose.translation[..., 2] < 20)).all()  # f / (s b / 2), about 11 m
+
+
+def test_released_checkpoints_say_their_sizes_and_lose_prefix_and_body(open_body: BodyModel) -> None:
+    ours = _small(open_body).state_dict()
+    keys = IntTokens.authors_keys
+    back = {
+        "joint_tokens": "joint3d_tokens",
+        "camera_token": "cam_token",
+        "temporal.position": "temporal_pos_embedding",
+    }
+    prefixes = (
+        ("joint_head", "joint3d_head"),
+        ("camera_head", "cam_head"),
+        ("temporal.blocks", "temporal_transformer"),
+    )
+    theirs = {}
+    for name, value in ours.items():
+        for new, old in prefixes:
+            name = name.replace(new, old)
+        theirs["module." + back.get(name, name)] = value
+    theirs["module.smpl.faces_tensor"] = torch.zeros(3)
+    mapped, left = keys.apply(theirs)
+    assert mapped.keys() == ours.keys()
+    assert left == {"the body model's own arrays": ["module.smpl.faces_tensor"]}
+    state = {"pos_embed": torch.zeros(1, 197, 768)}
+    assert keys.config(state) == IntConfig(temporal="none")
+    assert keys.config({**state, "temporal_pos_embedding": torch.zeros(1, 64, 768)}) == IntConfig(frames=64)
+    with pytest.raises(KeyError, match="pos_embed"):
+        keys.config({"something": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("encoder", [HYBRID, PLAIN])
+def test_pretrained_transformers_find_all_their_places(
+    open_body: BodyModel, monkeypatch: pytest.MonkeyPatch, encoder: str
+) -> None:
+    given = timm.create_model(encoder, depth=1, num_classes=0).state_dict()
+    monkeypatch.setattr(int_tokens, "pretrained_vit", lambda name: given if name == encoder else None)
+    network = IntTokens(IntConfig(encoder, pretrained=True, depth=1, temporal="none"), open_body)
+    own = network.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in given.items())
+
+
+def test_the_crop_is_a_square_of_the_diagonal() -> None:
+    keypoints = np.zeros((17, 3))
+    keypoints[0], keypoints[5], keypoints[9] = (10, 20, 0.9), (40, 60, 0.4), (500, 500, 0.3)  # the last is not seen
+    person = Person(np.array([0.0, 0.0, 30.0, 40.0]), 1.0, keypoints, COCO17)
+    assert np.allclose(person_square(person, (640, 480)), [25 - 27.5, 40 - 27.5, 25 + 27.5, 40 + 27.5])
+    box_only = Person(np.array([0.0, 0.0, 30.0, 40.0]), 1.0)
+    assert np.allclose(person_square(box_only, (640, 480)), [15 - 27.5, 20 - 27.5, 15 + 27.5, 20 + 27.5])
+
+
+def test_it_becomes_a_plain_graph(open_body: BodyModel) -> None:
+    network = _small(open_body)
+    inputs = tuple(example_inputs(network, 1, 6).values())
+    with torch.no_grad():
+        graph = torch.export.export(Deployed(network), inputs).module()
+        for a, b in zip(graph(*inputs), Deployed(network)(*inputs), strict=True):
+            assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_the_body_stays_out_of_the_network(open_body: BodyModel) -> None:
+    network = _small(open_body)
+    assert not any(module is open_body for module in network.modules())
+    assert network.spec.size == (64, 64)
+    assert (network.spec.group, network.spec.count) == ("frames", 4)
+    assert network.joint_tokens.shape == (1, len(SMPL24), 48)
+
+
+def test_wrong_settings_are_said_in_a_sentence(open_body: BodyModel) -> None:
+    with pytest.raises(ValueError, match=r"temporal: expected none, per_joint or whole_pose, got 'parallel'\."):
+        IntConfig(temporal="parallel")
+    with pytest.raises(ValueError, match=r"crop: expected multiples of 32 px, got \(64, 50\)\."):
+        IntTokens(dataclasses.replace(SMALL, crop=(64, 50)), open_body)
+    with pytest.raises(ValueError, match="no_such_net"):
+        IntTokens(dataclasses.replace(SMALL, encoder="no_such_net"), open_body)

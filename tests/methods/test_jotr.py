@@ -1,0 +1,305 @@
+"""JOTR against its authors' arrays, and its parts, switches and losses against naive twins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import check_parity
+import numpy as np
+import pytest
+import torch
+
+from humesh.body.joints import COCO17, JOTR15, JOTR30
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.geometry.boxes import square_crop
+from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_angle_between
+from humesh.images.crops import Crops
+from humesh.images.groups import group_people
+from humesh.images.photo import Person, Photo
+from humesh.images.seen_box import seen_box, seen_in_crop
+from humesh.losses.targets import Targets
+from humesh.losses.total import reduced
+from humesh.methods.jotr import Jotr, JotrConfig, JotrPrediction, weak_camera
+from humesh.networks.volumes import LiftedVolume, fractions, sine_code, sine_code_2d
+
+PARITY = Path(__file__).parents[1] / "data" / "parity" / "jotr"
+SMALL = JotrConfig(
+    encoder="resnet18",
+    size=96,
+    width=32,
+    heads=4,
+    hidden=48,
+    volume_hidden=40,
+    depth=4,
+    encoder_layers=1,
+    decoder_layers=3,
+)
+ABLATIONS = [
+    {},
+    {"pose_decoder": "vposer"},
+    *({"decoder_sees": sees, "contrast": ()} for sees in ("flat2d", "sampled2d", "sampled2d+sampled3d")),
+    {"read_from": "joint_tokens"},
+    {"read_after": 0},
+    {"contrast": ("joint_to_joint",)},
+    {"contrast": ("joint_to_non_joint",), "corrected_voxels": True},
+]
+
+
+def test_it_computes_what_the_authors_network_computes() -> None:
+    for arrays in check_parity.check_folder("jotr", PARITY):
+        assert not arrays.leftover()
+        off = [f"{r.name}: {r.error:.1e} > {r.allowed:.1e}" for r in arrays.results if not r.holds]
+        assert not off, arrays.path.stem
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.load("open-low")
+
+
+def _crops(groups: int, size: int = SMALL.size, seed: int = 0) -> Crops:
+    generator = torch.Generator().manual_seed(seed)
+    boxes = 300 * torch.rand(groups, 2, generator=generator)
+    affine = square_crop(torch.cat([boxes, boxes + 200], dim=-1), size)[:, None]
+    points = torch.rand(groups, 1, len(JOTR30), 3, generator=generator) * torch.tensor([size, size, 1.0])
+    camera = Camera(Camera.guess((640, 480)).matrix.float().expand(groups, 1, 3, 3))
+    here = torch.ones(groups, 1, dtype=torch.bool)
+    return Crops(torch.rand(groups, 1, 3, size, size, generator=generator), affine, camera, points, here, here)
+
+
+def _targets(groups: int, size: int = SMALL.size, seed: int = 1) -> Targets:
+    """Every other person is known in 3D only, as are some of the joints; some are outside of the crop."""
+    generator = torch.Generator().manual_seed(seed)
+    joints, one = (groups, 1, len(JOTR30)), torch.ones(groups, 1)
+    in_3d = (torch.arange(groups) % 2 == 0).float()[:, None, None]
+    return Targets(
+        BodyPose.rest(groups, 1),
+        torch.ones(groups, 1, 24),
+        one,
+        one,
+        JOTR30,
+        torch.randn(*joints, 3, generator=generator) * 0.4,
+        in_3d * (torch.rand(joints, generator=generator) > 0.2),
+        (1.4 * torch.rand(*joints, 2, generator=generator) - 0.2) * size,
+        (torch.rand(joints, generator=generator) > 0.2).float(),
+        torch.arange(groups)[:, None],
+    )
+
+
+def _nudged(method: Jotr) -> Jotr:
+    """Off the start, at which the queries' zeros hide some gradients."""
+    for parameter in method.parameters():
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    return method
+
+
+@pytest.mark.parametrize("change", ABLATIONS, ids=str)
+def test_every_form_trains(body: BodyModel, change: dict[str, object]) -> None:
+    method = _nudged(Jotr(replace(SMALL, **change), body)).train()
+    crops, targets = _crops(4), _targets(4)
+    prediction = method(crops)
+    terms = method.own_terms(crops, prediction, targets)
+    assert set(terms) == {"joint_img", *method.config.contrast}
+    assert all(value.isfinite().all() for term in terms.values() for value in term)
+    pose = prediction.pose
+    loss = sum(reduced(term) for term in terms.values()) + pose.rotations[..., 0].sum() + pose.shape.square().sum()
+    (loss + pose.translation.square().sum()).backward()
+    unread = () if method.config.read_after is None else ("root_pose_cascade", "pose_casc", "shape_casc", "cam_casc")
+    for name, parameter in method.named_parameters():
+        if name.startswith("vposer") or (name.startswith(unread) and int(name.split(".")[1]) > 0):
+            continue  # frozen, or of layers that are not read
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "tf_efficientnet_lite0"])
+def test_crops_of_another_size(body: BodyModel, encoder: str) -> None:
+    method = Jotr(replace(SMALL, encoder=encoder, size=160), body).eval()
+    prediction = method(_crops(2, 160))
+    assert prediction.volume is not None
+    assert prediction.volume.shape == (2, 1, 4 * 5 * 5, 32)
+    assert prediction.joints.shape == (2, 1, 15, 3)
+
+
+def test_people_do_not_mix_and_absent_ones_change_nothing(body: BodyModel) -> None:
+    method = _nudged(Jotr(SMALL, body)).eval()
+    crops = _crops(3)
+    together, alone = method(crops), method(crops.map(lambda tensor: tensor[1:2]))
+    assert torch.allclose(together.joints[1:2], alone.joints, atol=1e-5)
+    assert torch.allclose(together.pose.rotations[1:2], alone.pose.rotations, atol=1e-5)
+    present = torch.tensor([[True], [True], [False]])
+    noise = torch.where(present[..., None, None, None], crops.pixels, torch.rand_like(crops.pixels))
+    other = method(replace(crops, pixels=noise, present=present, wanted=present))
+    assert torch.allclose(together.joints[:2], other.joints[:2], atol=1e-5)
+
+
+def test_keypoints_unseen_or_outside_are_not_looked_at(body: BodyModel) -> None:
+    method = _nudged(Jotr(SMALL, body)).eval()
+    crops = _crops(1)
+    points = crops.keypoints.clone()
+    points[..., :2] = points[..., :2].clamp(1, SMALL.size - 1)
+    points[..., 2] = 1
+    hidden, moved, outside = points.clone(), points.clone(), points.clone()
+    hidden[0, 0, 4, 2] = 0.05
+    moved[0, 0, 4] = torch.tensor([50.0, 20.0, 0.0])
+    outside[0, 0, 4, 0] = SMALL.size
+    answers = [method(replace(crops, keypoints=given)).joints for given in (points, hidden, moved, outside)]
+    assert not torch.allclose(answers[0], answers[1], atol=1e-6)
+    assert torch.equal(answers[1], answers[2])
+    assert torch.equal(answers[1], answers[3])
+    assert seen_in_crop(torch.tensor([[0.0, 0, 0.06], [96, 0, 1], [-0.1, 0, 1]]), (96, 96)).tolist() == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_training_drops_three_of_thirty_joints(body: BodyModel) -> None:
+    method = Jotr(SMALL, body).train()
+    maps: list[torch.Tensor] = []
+    method.fusion.register_forward_hook(lambda module, inputs, output: maps.append(inputs[0][:, -30:]))
+    crops = _crops(4)
+    method.network(crops.pixels[:, 0], torch.full((4, 30, 2), 12.0), torch.ones(4, 30))
+    kept = maps[0].amax((-2, -1)) > 0
+    assert kept.sum(1).tolist() == [27] * 4
+    assert len({tuple(row) for row in kept.tolist()}) > 1
+
+
+def test_the_depth_axis_is_stretched() -> None:
+    volume = LiftedVolume(6, 8, (4, 2, 3), torch.nn.ModuleList())
+    volume.exponent.data = torch.tensor(2.0)
+    assert torch.allclose(volume.warped(torch.tensor([[[0.5, 0.5, 0.5]]])), torch.tensor([[[0.5, 0.5, 0.25]]]))
+    grid = fractions((4, 2, 3), volume.clamped_exponent()).unflatten(0, (4, 2, 3))
+    assert torch.allclose(grid[3, 1, 2], torch.tensor([9 / 16, 1 / 2, 2 / 3]))
+    volume.exponent.data = torch.tensor(0.2)
+    assert volume.clamped_exponent() == 1
+    assert volume(torch.randn(2, 6, 2, 3)).shape == (2, 24, 8)
+
+
+def test_position_codes_are_the_published_sums() -> None:
+    code = sine_code(torch.arange(5).float(), 6)
+    assert np.isclose(code[3, 4], np.sin(3 / 10000 ** (4 / 6)), atol=1e-6)
+    assert np.isclose(code[3, 5], np.cos(3 / 10000 ** (4 / 6)), atol=1e-6)
+    flat = sine_code_2d(2, 3, 8).unflatten(0, (2, 3))
+    assert np.isclose(flat[0, 2, 1], np.cos(2 * np.pi / 2), atol=1e-5)  # y, its half of the numbers first
+    assert np.isclose(flat[0, 1, 6], np.sin(2 * np.pi * 2 / 3 / 10000 ** (2 / 4)), atol=1e-5)
+
+
+def test_the_body_is_seen_in_the_crop_where_the_camera_numbers_say(body: BodyModel) -> None:
+    """The virtual camera (5000 px) before the crop and the photo's own camera put the body onto the same place."""
+    crops = _crops(2)
+    numbers = torch.tensor([[[0.2, -0.1, -0.5]], [[-0.3, 0.1, 0.4]]])
+    translation = crops.camera.translation_from_weak(weak_camera(numbers), crops.size)
+    depth = 5000 * 2.5 / SMALL.size * numbers[..., 2:].sigmoid()
+    virtual = Camera.virtual(5000.0, crops.size).project(torch.cat([numbers[..., :2], depth], dim=-1))
+    assert torch.allclose(crops.camera.project(translation[..., None, :])[..., 0, :], virtual, atol=1e-3)
+    size = crops.camera.focal_px / translation[..., 2]  # pixels of a metre there
+    assert torch.allclose(size, 5000 / depth[..., 0], rtol=1e-5)
+
+
+def test_6d_starts_about_the_t_pose_and_vposer_leaves_the_hands(body: BodyModel) -> None:
+    zero = Jotr(SMALL, body).rotations(torch.eye(3)[None, :, :2].flatten(1), torch.zeros(1, 138))
+    assert torch.allclose(zero, torch.eye(3).expand(1, 24, 3, 3), atol=1e-6)
+    method = Jotr(replace(SMALL, pose_decoder="vposer"), body)
+    code = torch.randn(2, 32, requires_grad=True)
+    rotations = method.rotations(torch.randn(2, 6), code)
+    assert rotation_angle_between(rotations[:, 22:], torch.eye(3)).max() < 1e-3
+    rotations.sum().backward()
+    assert code.grad.any()
+    assert not any(parameter.requires_grad for parameter in method.vposer.parameters())
+    assert sum(key.startswith("vposer.") for key in method.state_dict()) == 6
+
+
+def test_read_after_reads_an_earlier_layer(body: BodyModel) -> None:
+    last, first = Jotr(SMALL, body).eval(), Jotr(replace(SMALL, read_after=0), body).eval()
+    first.load_state_dict(last.state_dict())
+    crops = _crops(2)
+    output = last.network(crops.pixels[:, 0], crops.keypoints[:, 0, :, :2] / 4, torch.ones(2, 30))
+    again = first.network(crops.pixels[:, 0], crops.keypoints[:, 0, :, :2] / 4, torch.ones(2, 30))
+    assert torch.equal(output.pose, again.pose)
+    assert torch.equal(again.rotations, last.rotations(output.root[0], output.pose[0]))
+    assert torch.equal(output.rotations, last.rotations(output.root[2], output.pose[2]))
+
+
+def test_joint_term_counts_what_is_known_as_the_authors_do(body: BodyModel) -> None:
+    method, crops, targets = Jotr(replace(SMALL, contrast=()), body), _crops(4), _targets(4)
+    joints = torch.rand(4, 1, 15, 3, generator=torch.Generator().manual_seed(5))
+    prediction = JotrPrediction(BodyPose.rest(4, 1), joints, None)
+    labels = targets.only(JOTR15)
+    total = 0.0
+    for person in range(4):
+        for joint in range(15):
+            x, y = (labels.points2d[person, 0, joint] / SMALL.size * 64).tolist()  # heatmap units
+            depth = float(labels.points3d[person, 0, joint, 2] - labels.points3d[person, 0, 0, 2])
+            z = (depth + 1) / 2 * 64
+            deep = bool(labels.points3d_weight[person, 0, joint] * labels.points3d_weight[person, 0, 0])
+            seen = bool(labels.points2d_weight[person, 0, joint]) and 0 <= x < 64 and 0 <= y < 64
+            seen = seen and (not deep or 0 <= z < 64)
+            miss = (64 * joints[person, 0, joint] - torch.tensor([x, y, z])).abs() / 64
+            total += float(seen * (miss[0] + miss[1] + deep * miss[2]))
+    assert np.isclose(float(reduced(method.own_terms(crops, prediction, targets)["joint_img"])), total / 180, rtol=1e-5)
+
+
+def test_without_3d_there_is_no_contrast(body: BodyModel) -> None:
+    method, crops, targets = Jotr(SMALL, body), _crops(2), _targets(2)
+    flat = replace(targets, points3d_weight=torch.zeros_like(targets.points3d_weight))
+    terms = method.own_terms(crops, method(crops), flat)
+    assert reduced(terms["joint_to_joint"]) == reduced(terms["joint_to_non_joint"]) == 0
+    assert reduced(terms["joint_img"]) > 0
+
+
+def test_the_box_without_keypoints_is_the_persons() -> None:
+    points = np.zeros((17, 3))
+    person = Person(np.array([100.0, 50.0, 200.0, 250.0]), 1.0, points, COCO17)
+    box = seen_box(person, (640, 480))
+    assert np.allclose(box, [149.5 - 109.45, 149.5 - 109.45, 149.5 + 109.45, 149.5 + 109.45])  # 1.1 of 199 px
+    points[5:7] = [[120.0, 100.0, 0.9], [180.0, 160.0, 0.9]]
+    points[9] = [600.0, 400.0, 0.05]  # not seen
+    box = seen_box(person, (640, 480))
+    assert np.allclose(box, [149.5 - 39.05, 129.5 - 39.05, 149.5 + 39.05, 129.5 + 39.05])  # 1.1 of 1.2 * 60 - 1
+    far = Person(np.array([700.0, 0.0, 720.0, 40.0]), 1.0, np.zeros((17, 3)), COCO17)
+    assert np.allclose(seen_box(far, (640, 480)), [688.0, -2.0, 732.0, 42.0])
+
+
+def test_from_a_photo_with_coco_keypoints(body: BodyModel) -> None:
+    method = Jotr(SMALL, body).eval()
+    rng = np.random.default_rng(0)
+    photo = Photo.of(rng.integers(0, 255, (120, 160, 3)).astype(np.uint8))
+    points = np.concatenate([rng.uniform(20, 100, (17, 2)), np.ones((17, 1))], axis=1)
+    people = [Person(np.array([20.0, 20.0, 100.0, 100.0]), 1.0, points, COCO17)] * 2
+    prediction = method(group_people(method.spec, photo, people))
+    assert prediction.pose.rotations.shape == (2, 1, 24, 3, 3)
+    assert (prediction.pose.translation[..., 2] > 0).all()
+
+
+def test_wrong_inputs_are_told(body: BodyModel) -> None:
+    with pytest.raises(ValueError, match=r"expected decoder_sees of flat2d, .*, got 'flat3d'"):
+        JotrConfig(decoder_sees="flat3d")
+    with pytest.raises(ValueError, match=r"expected contrast of joint_to_joint, joint_to_non_joint, got \('all',\)"):
+        JotrConfig(contrast=("all",))
+    with pytest.raises(ValueError, match="expected read_after below 4 layers, got 4"):
+        JotrConfig(read_after=4)
+    with pytest.raises(ValueError, match="expected a size that is a multiple of 32 px, got 250"):
+        JotrConfig(size=250)
+    with pytest.raises(ValueError, match=r"expected crops of \(96, 96\) px with 30 keypoints, got \(64, 64\) px"):
+        Jotr(SMALL, body)(_crops(1, 64))
+    with pytest.raises(ValueError, match="needs 2D keypoints of 'jotr30', got a person with only a box"):
+        seen_box(Person(np.zeros(4), 1.0), (10, 10))
+
+
+def test_the_start_is_the_published_one(body: BodyModel) -> None:
+    torch.manual_seed(0)
+    method = Jotr(SMALL, body)
+    assert not method.smpl_content.any()
+    assert not method.joint_content.any()
+    assert 0.8 < method.joint_code.std() < 1.2
+    assert method.volume.exponent == 3
+    assert 0.0008 < method.fusion[0].weight.std() < 0.0012
+    assert not method.fusion[0].bias.any()
+    first, second = (dict(layer.named_parameters()) for layer in method.volume.layers)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    bound = (6 / (32 + 48)) ** 0.5  # Xavier: width to feed-forward
+    assert 0.9 * bound < method.decoder[0].linear1.weight.abs().max() <= bound
