@@ -74,8 +74,7 @@ def swing(rest: Float[Tensor, "*g 3"], target: Float[Tensor, "*g 3"]) -> Float[T
     tiny = torch.finfo(rest.dtype).tiny ** 0.5
     rest_length, target_length = rest.norm(dim=-1, keepdim=True), target.norm(dim=-1, keepdim=True)
     lost = (rest_length <= tiny) | (target_length <= tiny)
-    some = torch.zeros_like(rest)
-    some[..., 0] = 1
+    some = torch.tensor([1.0, 0.0, 0.0]).to(rest).expand_as(rest)
     u = torch.where(lost, some, rest) / torch.where(lost, torch.ones_like(rest_length), rest_length)
     p = torch.where(lost, u, target / torch.where(lost, torch.ones_like(target_length), target_length))
     middle = u + p

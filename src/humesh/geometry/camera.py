@@ -49,7 +49,10 @@ class Camera:
     def rays(self, pixels: Float[Tensor, "*g K 2"]) -> Float[Tensor, "*g K 3"]:
         """Directions (x, y, 1) in the camera's frame on which the pixels lie."""
         homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
-        rays = torch.linalg.solve(self.matrix.to(pixels), homogeneous.mT).mT
+        a, b, c = self.matrix.to(pixels).unbind(-2)
+        # The inverse times the determinant, which the division below takes out again: columns b x c, c x a, a x b.
+        columns = torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], dim=-2)
+        rays = homogeneous @ columns
         return rays / rays[..., 2:]
 
     def cropped(self, crop_from_photo: Float[Tensor, "*g 2 3"]) -> Camera:

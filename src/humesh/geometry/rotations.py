@@ -71,11 +71,48 @@ def rotation_angle_between(a: Float[Tensor, "*#g 3 3"], b: Float[Tensor, "*#g 3 
     return roma.rotmat_geodesic_distance(a, b)
 
 
+def rotation_from_quaternion(wxyz: Float[Tensor, "*g 4"]) -> Float[Tensor, "*g 3 3"]:
+    """Matrix of a quaternion (w, x, y, z) of any length and sign; the identity for zeros."""
+    w, x, y, z = wxyz.unbind(-1)
+    square = wxyz.square().sum(-1)
+    s = 2 / torch.where(square > 0, square, torch.ones_like(square))
+    rows = [
+        [1 - s * (y * y + z * z), s * (x * y - w * z), s * (x * z + w * y)],
+        [s * (x * y + w * z), 1 - s * (x * x + z * z), s * (y * z - w * x)],
+        [s * (x * z - w * y), s * (y * z + w * x), 1 - s * (x * x + y * y)],
+    ]
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
 def nearest_rotation(matrix: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 3 3"]:
     """The proper rotation (det +1) closest to a matrix: U diag(1, 1, det(U V^T)) V^T of its SVD; identity for zeros.
 
     Solves Wahba's problem: for M = sum_i target_i rest_i^T the answer best maps the rest vectors to the targets.
-    Gradients stay finite where singular values coincide (roma's own backward).
+    Gradients stay finite where singular values coincide (roma's own backward). While exporting, `horn_rotation`.
     """
     empty = (matrix == 0).all(-1).all(-1)[..., None, None]
-    return roma.special_procrustes(torch.where(empty, torch.eye(3).to(matrix), matrix))
+    matrix = torch.where(empty, torch.eye(3).to(matrix), matrix)
+    return horn_rotation(matrix) if torch.compiler.is_exporting() else roma.special_procrustes(matrix)
+
+
+def horn_rotation(matrix: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 3 3"]:
+    """`nearest_rotation` from products alone, for formats without an SVD (ONNX); for inference, not for gradients.
+
+    Horn, JOSA A 1987: the rotation's quaternion is the top eigenvector of a symmetric 4 x 4 matrix; here by squaring
+    that matrix 16 times in float64, to 1e-9 where the two largest eigenvalues differ by a thousandth of its norm.
+    """
+    m = matrix.double()
+    skew = m - m.mT
+    axial = torch.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], dim=-1)
+    trace = m.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    top = torch.cat([trace, axial[..., None, :]], dim=-1)
+    below = torch.cat([axial[..., :, None], m + m.mT - trace * torch.eye(3).to(m)], dim=-1)
+    power = torch.cat([top, below], dim=-2)
+    norm = power.square().sum((-2, -1), keepdim=True).sqrt().clamp(min=1e-150)
+    power = power / norm + torch.eye(4).to(m)  # no eigenvalue is below -1 times the norm
+    for _ in range(16):
+        power = power @ power
+        power = power / power.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    best = power.diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None]
+    quaternion = power.gather(-2, best.expand(*best.shape[:-1], 4))[..., 0, :]
+    return rotation_from_quaternion(quaternion).to(matrix)

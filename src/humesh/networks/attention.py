@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
+
+from humesh.networks.linear import TokenLinear, token_linear
 
 
 class Attention(nn.Module):
@@ -20,8 +22,8 @@ class Attention(nn.Module):
         super().__init__()
         inner = heads * (head_width or width // heads)
         self.heads, self.dropout = heads, dropout
-        self.qkv = nn.Linear(width, 3 * inner, bias=bias)
-        self.proj = nn.Linear(inner, width)
+        self.qkv = TokenLinear(width, 3 * inner, bias=bias)
+        self.proj = TokenLinear(inner, width)
 
     def forward(
         self,
@@ -51,7 +53,7 @@ class Attention(nn.Module):
         """Parts start..stop of the packed layer: 0 queries, 1 keys, 2 values."""
         inner = self.proj.in_features
         rows = slice(start * inner, stop * inner)
-        return linear(tokens, self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows])
+        return token_linear(tokens, self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows])
 
 
 class Mlp(nn.Module):
@@ -59,7 +61,7 @@ class Mlp(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.fc1, self.act, self.fc2 = nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
+        self.fc1, self.act, self.fc2 = TokenLinear(width, hidden), nn.GELU(), TokenLinear(hidden, width)
 
     def forward(self, tokens: Float[Tensor, "*g C"]) -> Float[Tensor, "*g C"]:
         return self.fc2(self.act(self.fc1(tokens)))
@@ -106,7 +108,7 @@ class PostNormLayer(nn.Module):
         super().__init__()
         self.self_attn = Attention(width, heads, dropout=dropout)
         self.cross_attn = Attention(width, heads, dropout=dropout) if cross else None
-        self.linear1, self.linear2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.linear1, self.linear2 = TokenLinear(width, hidden), TokenLinear(hidden, width)
         self.norm1, self.norm3 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width) if cross else None
         self.dropout = nn.Dropout(dropout)

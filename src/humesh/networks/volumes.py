@@ -7,7 +7,8 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import linear
+
+from humesh.networks.linear import token_linear
 
 
 def interpolation(points: Float[Tensor, "*g K D"], cells: tuple[int, ...]) -> Float[Tensor, "*g K T"]:
@@ -79,8 +80,8 @@ class LiftedVolume(nn.Module):
         """The volume's tokens from a map."""
         voxels = self.lift(features).unflatten(1, (-1, self.cells[0])).flatten(2)  # depth is the faster of the channels
         weight, width = self.mix.weight.flatten(1), voxels.shape[1]
-        places = linear(fractions(self.cells, self.clamped_exponent()), weight[:, width:], self.mix.bias)
-        tokens = linear(voxels.mT, weight[:, :width]) + places
+        places = token_linear(fractions(self.cells, self.clamped_exponent()), weight[:, width:], self.mix.bias)
+        tokens = token_linear(voxels.mT, weight[:, :width], None) + places
         for layer in self.layers:
             tokens = layer(tokens, self.code)
         return self.norm(tokens)

@@ -1,0 +1,280 @@
+"""Multi-person inverse kinematics and refinement (Cha, Saqlain, Kim, Shin, Baek, ECCV 2022; arXiv 2210.13529).
+
+The idea in five lines: one encoder sees each person's crop; heatmaps give the 2D joints and a relative 3D skeleton
+(MeTRAbs, section 3.1), intrinsics make it absolute; the pooled features give twists and a first shape (section 3.2);
+analytic inverse kinematics makes rotations of skeleton and twists (section 3.3, eq. 1-4); a transformer over the joints
+of N people near each other refines pose, shape and camera (section 3.4, eq. 5). Training: eq. 6-13 are `own_terms`.
+
+Ours, where the paper is silent: leaf joints' rotations are predicted (as in HybrIK's 24-joint form) and supervised; a
+crop's intrinsics are its affine map times the photo's; people are near by their absolute pelvis; the refined body has
+its pelvis where the skeleton has it; padding is not looked at, so that nobody's result depends on crops that are not
+there (`mask_padding`; the authors let it be seen, and parity is checked that way).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from humesh.body.joints import SMPL24
+from humesh.body.kinematics import bone_children, inverse_kinematics, twist_of
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.geometry.absolute import absolute_points, inside_image
+from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_from_6d, rotation_from_quaternion, rotation_to_6d
+from humesh.images.crops import Crops, CropSpec
+from humesh.losses.points import absolute, distance, squared
+from humesh.losses.targets import Targets, Term
+from humesh.methods.base import Method, Prediction
+from humesh.networks.backbones import Encoder, ImageNetColours
+from humesh.networks.refiner import Refiner, Theta
+from humesh.networks.skeleton import STRIDE, VOLUME_M, SkeletonHead
+
+_START_CAMERA = (0.9, 0.0, 0.0)  # the authors' C_init
+_CHILD = {SMPL24.index(joint): SMPL24.index(child) for joint, child in bone_children(SMPL24).items()}
+_LEAVES = [joint for joint in range(len(SMPL24)) if joint not in _CHILD]
+_TURNS = [_LEAVES.index(joint) if joint in _LEAVES else len(_LEAVES) for joint in range(len(SMPL24))]
+_PELVIS = SMPL24.index("pelvis")
+
+
+@dataclass(frozen=True)
+class IkRefineConfig:
+    """The network's sizes and the choices that the paper's tables and its sources vary."""
+
+    encoder: str = "resnet50"
+    pretrained: bool = False  # ImageNet weights for the encoder, from timm's hub
+    size: int = 256  # crop side, px
+    depth_bins: int = 8
+    ridge: float = 0.0  # of the absolute pose, 0.01 in MeTRAbs of 2021; see geometry/absolute.py
+    ridge_scales: Literal["person", "batch"] = "person"
+    mix: float = 0.0  # what 3D tells of x and y inside the image, 0.5 in MeTRAbs of 2023
+    twist_width: int = 1024
+    dropout: float = 0.5
+    activation: Literal["none", "relu"] = "none"  # between the twist estimator's layers; "none": HybrIK
+    leaves: Literal["predicted", "identity"] = "predicted"
+    root: Literal["svd", "two_step"] = "svd"
+    chain: Literal["adaptive", "naive"] = "adaptive"
+    fallback_m: float | None = 0.015
+    detach_skeleton: bool = False  # True: the IK passes no gradients to the skeleton (HybrIK)
+    refiner: Literal["relation", "none"] = "relation"
+    people: int = 3  # N, table 4: 1 to 4
+    width: int = 1024
+    depth: int = 2
+    heads: int = 4
+    head_width: int = 64
+    hidden: int = 2048
+    positions: Literal["none", "learned"] = "none"
+    mask_share: float = 0.3  # of the joint tokens, at most, hidden in training
+    mask_padding: bool = True
+    detach_refiner: bool = True  # the refiner passes no gradients to the pose and shape that it starts from
+    head_gain: float = 0.0  # of the refiner's last layers at first; 0: training starts from the IK's result
+
+
+@dataclass(frozen=True)
+class IkRefinePrediction(Prediction):
+    """The refined bodies with everything on the way to them; 2D in crop pixels, 3D in metres."""
+
+    skeleton: Float[Tensor, "*g 24 3"]  # absolute, photo's camera
+    relative: Float[Tensor, "*g 24 3"]  # its origin means nothing
+    points2d: Float[Tensor, "*g 24 2"]
+    twist: Float[Tensor, "*g 23 2"]  # (cos, sin) of joints 1..23, of any length
+    leaves: Float[Tensor, "*g 5 3 3"]
+    first_pose: BodyPose  # of the inverse kinematics
+    start: Theta  # what the refiner starts from
+    refined: Theta  # what it ends with, before the 6 numbers are made orthonormal
+
+
+class TwistHead(nn.Module):
+    """The twist and shape estimator f_TS: (cos, sin) of joints 1..23, shape, quaternions of the leaves.
+
+    Two linear layers with dropout, after HybrIK; the mean shape is 0. Ours: it starts near no twist and no turn.
+    """
+
+    def __init__(self, features: int, width: int, shapes: int, dropout: float, activation: str, leaves: str) -> None:
+        super().__init__()
+        between = nn.ReLU if activation == "relu" else nn.Identity
+        layers = [nn.Linear(features, width), between(), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(width, width), between(), nn.Dropout(dropout))
+        self.shape, self.twist = nn.Linear(width, shapes), nn.Linear(width, 2 * (len(SMPL24) - 1))
+        self.leaves = nn.Linear(width, 4 * len(_LEAVES)) if leaves == "predicted" else None
+        with torch.no_grad():
+            for head in filter(None, (self.shape, self.twist, self.leaves)):
+                nn.init.xavier_uniform_(head.weight, gain=0.01)  # HybrIK's
+                head.bias.zero_()
+            self.twist.bias[::2] = 1
+            if self.leaves is not None:
+                self.leaves.bias[::4] = 1
+
+    def forward(self, pooled: Float[Tensor, "*g F"]) -> tuple[Tensor, Tensor, Tensor]:
+        hidden = self.layers(pooled)
+        if self.leaves is None:
+            quaternions = torch.tensor([1.0, 0, 0, 0]).to(hidden).expand(*hidden.shape[:-1], len(_LEAVES), 4)
+        else:
+            quaternions = self.leaves(hidden).unflatten(-1, (-1, 4))
+        return self.twist(hidden).unflatten(-1, (-1, 2)), self.shape(hidden), quaternions
+
+
+class IkRefine(Method):
+    """The whole method: everyone in a photo, each with those nearest to them."""
+
+    config_type = IkRefineConfig
+    config: IkRefineConfig
+
+    def __init__(self, config: IkRefineConfig, body: BodyModel) -> None:
+        super().__init__(config, body)
+        for name, kind in get_type_hints(IkRefineConfig).items():
+            if get_origin(kind) is Literal and (got := getattr(config, name)) not in get_args(kind):
+                raise ValueError(f"ik_refine: expected {name} to be one of {', '.join(get_args(kind))}, got {got!r}.")
+        if config.size % STRIDE or config.size < 2 * STRIDE:
+            raise ValueError(f"ik_refine: expected a crop size that is a multiple of 32 from 64 up, got {config.size}.")
+        if config.people < 1:
+            raise ValueError(f"ik_refine: expected people to be at least 1, the person refined, got {config.people}.")
+        self.spec = CropSpec((config.size, config.size), "people", None, margin=1.2)  # 1.2: the authors' crop
+        self.body, self.colours = body, ImageNetColours()
+        self.encoder = Encoder(config.encoder, config.pretrained)
+        width = self.encoder.width
+        self.skeleton = SkeletonHead(width, len(SMPL24), config.depth_bins)
+        self.twist = TwistHead(width, config.twist_width, body.shapes, config.dropout, config.activation, config.leaves)
+        self.refiner = None
+        if config.refiner == "relation":
+            self.refiner = Refiner(
+                *(width, config.width, config.depth, config.heads, config.head_width, config.hidden),
+                *(body.shapes, len(SMPL24), config.people),
+                positions=config.positions,
+                head_gain=config.head_gain,
+            )
+
+    def forward(self, crops: Crops) -> IkRefinePrediction:
+        config, group, present = self.config, crops.present.shape, crops.present
+        features = self.encoder(self.colours(crops.pixels.flatten(0, 1)))
+        pooled = features.mean((-2, -1)).unflatten(0, group)
+        points2d, relative = (points.unflatten(0, group) for points in self.skeleton(features))
+        twist, shape, quaternions = (part.to(relative) for part in self.twist(pooled))
+        leaves, pooled = rotation_from_quaternion(quaternions), pooled.to(relative)
+        matrix = torch.where(present[..., None, None], crops.camera.matrix, torch.eye(3).to(crops.pixels))
+        inside = inside_image(points2d, crops.size, 0.75 * STRIDE)  # 0.75: MeTRAbs
+        skeleton = absolute_points(
+            relative, points2d, Camera(matrix), inside, config.ridge, config.ridge_scales, config.mix
+        )
+        turns = torch.cat([leaves, torch.eye(3).to(leaves).expand(*group, 1, 3, 3)], dim=-3)
+        with torch.autocast(skeleton.device.type, enabled=False):
+            rotations = inverse_kinematics(
+                skeleton,
+                self.body.rest_joints(shape),
+                twist,
+                given_rotations=turns[..., _TURNS, :, :],
+                root=config.root,
+                chain=config.chain,
+                fallback_m=config.fallback_m,
+                detach=config.detach_skeleton,
+            )
+        start = Theta(rotation_to_6d(rotations), shape, torch.tensor(_START_CAMERA).to(shape).expand(*group, 3))
+        if config.detach_refiner and self.refiner is not None:
+            start = Theta(start.six.detach(), start.shape.detach(), start.camera)
+        refined = start.plus(self.changes(present, pooled, start, skeleton[..., _PELVIS, :]))
+        first_pose = self._standing(rotations, shape, skeleton)
+        pose = self._standing(rotation_from_6d(refined.six), refined.shape, skeleton)
+        return IkRefinePrediction(pose, skeleton, relative, points2d, twist, leaves, first_pose, start, refined)
+
+    def _standing(self, rotations: Tensor, shape: Tensor, skeleton: Tensor) -> BodyPose:
+        """The pose with its pelvis where the skeleton's is."""
+        with torch.autocast(shape.device.type, enabled=False):
+            pelvis = self.body.rest_joints(shape)[..., _PELVIS, :]
+        return BodyPose(rotations, shape, skeleton[..., _PELVIS, :] - pelvis)
+
+    def changes(
+        self,
+        present: Bool[Tensor, "B M"],
+        pooled: Float[Tensor, "B M F"],
+        start: Theta,
+        pelvis: Float[Tensor, "B M 3"],
+    ) -> Theta:
+        """What the refiner changes for M people: at once for up to N, else for each with the N - 1 nearest."""
+        if self.refiner is None:
+            return Theta(torch.zeros_like(start.six), torch.zeros_like(start.shape), torch.zeros_like(start.camera))
+        config, (batch, people) = self.config, present.shape
+        nobody = self.refiner.padding(torch.tensor(_START_CAMERA).to(pooled))
+        tokens = torch.where(present[..., None, None], self.refiner.tokens(pooled, start), nobody)
+        if people <= config.people:
+            answered, rows = people, torch.arange(people, device=present.device).expand(batch, 1, people)
+        else:
+            apart = (pelvis[:, :, None] - pelvis[:, None]).square().sum(-1).detach()
+            apart = torch.where(present[:, None], apart, torch.inf)
+            apart = apart.masked_fill(torch.eye(people, device=present.device).bool(), -1.0)  # first comes oneself
+            answered, rows = 1, apart.topk(config.people, largest=False).indices
+        members = rows.flatten(1)[..., None, None].expand(-1, -1, *tokens.shape[2:])
+        tokens = tokens.gather(1, members).unflatten(1, rows.shape[1:]).flatten(0, 1)
+        seen = present.gather(1, rows.flatten(1)).unflatten(1, rows.shape[1:]).flatten(0, 1)
+        if not config.mask_padding and people < config.people:  # the authors' padding, which is looked at
+            more = config.people - people
+            tokens = torch.cat([tokens, nobody.expand(batch, more, *nobody.shape)], dim=1)
+            seen = torch.cat([seen, seen.new_zeros(batch, more)], dim=1)
+        if self.training and config.mask_share:
+            tokens = self.refiner.hidden(tokens, seen, config.mask_share)
+        change = self.refiner(tokens, answered, seen if config.mask_padding else None)
+        parts = (part.reshape(batch, people, *part.shape[2:]) for part in (change.six, change.shape, change.camera))
+        return Theta(*parts)
+
+    def own_terms(self, crops: Crops, prediction: IkRefinePrediction, targets: Targets) -> dict[str, Term]:
+        """Eq. 7 ("skeleton_*": L1, metres), eq. 9-10 ("twist", "first_shape") and eq. 12-13 ("refined_*").
+
+        "skeleton_absolute" is what MeTRAbs adds after 5000 steps; it needs labels of where people stand. "leaves" is
+        ours: the distance of the leaves' rotations. The pose of eq. 12, printed as one norm, is a norm for each joint
+        like eq. 9, so that joints may lack labels. The 2D of eq. 13 is in half crops from the crop's centre.
+        """
+        p, pose = prediction, targets.pose
+        points3d, points2d, in3d, in2d = _of_smpl(targets)
+        metre = VOLUME_M / crops.size[0]  # what a pixel counts as, MeTRAbs
+        rest = self.body.rest_joints(pose.shape)
+        bones = rest[..., [_CHILD.get(j, 0) for j in range(1, len(SMPL24))], :] - rest[..., 1:, :]
+        has_bone = torch.tensor([float(j in _CHILD) for j in range(1, len(SMPL24))]).to(rest)
+        twist, twisted = twist_of(pose.rotations[..., 1:, :, :], bones), targets.pose_weight[..., 1:] * has_bone
+        leaves = pose.rotations[..., _LEAVES, :, :].flatten(-2)
+        flat = _fitted(p.relative[..., :2], points2d, in2d)
+        terms = {
+            "skeleton_absolute": absolute(p.skeleton, points3d, in3d * targets.translation_weight[..., None, None]),
+            "skeleton_relative": absolute(_centred(p.relative, in3d), _centred(points3d, in3d), in3d),
+            "skeleton_2d": absolute(metre * p.points2d, metre * points2d, in2d),
+            "skeleton_projected": absolute(metre * flat, metre * points2d, in2d),
+            "twist": distance(p.twist, twist, twisted),
+            "leaves": distance(p.leaves.flatten(-2), leaves, targets.pose_weight[..., _LEAVES]),
+            "first_shape": distance(p.first_pose.shape, pose.shape, targets.shape_weight),
+        }
+        if self.refiner is None:
+            return terms
+        joints = self.body.joints(BodyPose(p.pose.rotations, p.pose.shape, torch.zeros_like(p.pose.translation)))
+        scale, shift = p.refined.camera[..., None, :1], p.refined.camera[..., None, 1:]
+        return terms | {
+            "refined_pose": distance(p.refined.six, rotation_to_6d(pose.rotations), targets.pose_weight),
+            "refined_shape": distance(p.refined.shape, pose.shape, targets.shape_weight),
+            "refined_3d": squared(_centred(joints, in3d), _centred(points3d, in3d), in3d),
+            "refined_2d": squared(scale * (joints[..., :2] + shift), points2d * (2 / crops.size[0]) - 1, in2d),
+        }
+
+
+def _of_smpl(targets: Targets) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """3D and 2D labels of SMPL's joints by name, and their weights `*g 24 1`, 0 for those that the set lacks."""
+    here, there = targets.joint_set.map_to(SMPL24)
+    at = dict(zip(there, here, strict=True))
+    index = [at.get(j, 0) for j in range(len(SMPL24))]
+    known = torch.tensor([float(j in at) for j in range(len(SMPL24))]).to(targets.points3d)
+    in3d, in2d = (known * weight[..., index] for weight in (targets.points3d_weight, targets.points2d_weight))
+    return targets.points3d[..., index, :], targets.points2d[..., index, :], in3d[..., None], in2d[..., None]
+
+
+def _centred(points: Tensor, weight: Tensor) -> Tensor:
+    """Points `*g K d` relative to the mean of those that have a weight `*g K 1`."""
+    known = (weight > 0).to(points)
+    return points - (known * points).sum(-2, keepdim=True) / known.sum(-2, keepdim=True).clamp(min=1)
+
+
+def _fitted(flat: Tensor, pixels: Tensor, weight: Tensor) -> Tensor:
+    """Points `*g K 2` moved and scaled to the mean and spread of the labelled pixels: MeTRAbs' orthographic camera."""
+    known, from_middle, wanted = (weight > 0).to(flat), _centred(flat, weight), _centred(pixels, weight)
+    ratio = (known * wanted).square().sum((-2, -1)) / (known * from_middle).square().sum((-2, -1)).clamp(min=1e-12)
+    return from_middle * ratio.clamp(min=1e-12).sqrt()[..., None, None] + (pixels - wanted)

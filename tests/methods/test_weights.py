@@ -1,0 +1,180 @@
+"""Checkpoints in, weights out: every key in its place, nothing executed, one sentence for what is wrong."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from parity.arrays import key_list, made_up_state
+from safetensors.torch import save_file
+
+from humesh.body.model import BodyModel
+from humesh.methods.weights import (
+    WeightsError,
+    build,
+    convert,
+    load_method,
+    read_checkpoint,
+    read_weights,
+    save_weights,
+)
+
+DATA = Path(__file__).parents[1] / "data" / "parity"
+SMALL_INT = {"encoder": "resnet18", "crop": (96, 96), "width": 48, "heads": 4, "depth": 1, "temporal_depth": 1}
+
+
+def _state(folder: str, keys: str) -> dict[str, torch.Tensor]:
+    return made_up_state(key_list(DATA / folder, keys, None), "test")
+
+
+@pytest.fixture(scope="module")
+def int_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As its authors save it: wrapped, prefixed, with the body's buffers, an optimiser and numpy's numbers."""
+    state = _state("int", "state_dict_base.json") | {"smpl.betas": torch.zeros(1, 10)}
+    path = tmp_path_factory.mktemp("int") / "int.pth.tar"
+    wrapped = {f"module.{key}": value for key, value in state.items()}
+    torch.save({"epoch": 3, "performance": np.float64(42.0), "state_dict": wrapped, "optimizer": {"lr": 1e-4}}, path)
+    return path
+
+
+def test_an_authors_checkpoint_becomes_weights(int_checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "int.safetensors"
+    header, left = convert(int_checkpoint, "int", out)
+    assert header.method == "int"
+    assert header.body == "smpl"
+    assert [keys for keys in left.values() if "smpl.betas" in keys]
+    _, network = load_method(out)
+    theirs = _state("int", "state_dict_base.json")
+    ours = network.state_dict()
+    assert len(ours) == len(theirs)
+    assert sorted(v.double().sum().item() for v in ours.values()) == sorted(
+        v.double().sum().item() for v in theirs.values()
+    )
+    assert not [p for p in out.parent.iterdir() if p != out]
+
+
+def test_the_length_of_the_position_code_comes_from_the_file(tmp_path: Path) -> None:
+    state = _state("int", "state_dict_temporal.json")
+    state["temporal_pos_embedding"] = torch.zeros(1, 64, 768)
+    torch.save({"state_dict": state}, tmp_path / "int.pth")
+    header, _ = convert(tmp_path / "int.pth", "int", tmp_path / "int.safetensors")
+    assert header.config["frames"] == 64
+    assert header.config["temporal"] == "per_joint"
+
+
+def test_jotr_needs_vposer_from_its_owner(tmp_path: Path) -> None:
+    torch.save(
+        {"network": {f"module.{k}": v for k, v in _state("jotr", "state_dict.json").items()}}, tmp_path / "j.pth"
+    )
+    with pytest.raises(WeightsError, match="VPoser"):
+        convert(tmp_path / "j.pth", "jotr", tmp_path / "j.safetensors")
+    assert not (tmp_path / "j.safetensors").exists()
+    header, left = convert(tmp_path / "j.pth", "jotr", tmp_path / "j.safetensors", tmp_path / "j.pth")
+    assert header.config["pose_decoder"] == "vposer"
+    dropped = [key for keys in left.values() for key in keys]
+    assert any(key.startswith("human_model_layer.") for key in dropped)
+    assert any(key.startswith("vposer.") for key in dropped)
+    _, network = load_method(tmp_path / "j.safetensors")
+    assert not any("human_model_layer" in key for key in network.state_dict())
+
+
+def test_multi_roi_as_its_authors_ran_it(tmp_path: Path) -> None:
+    torch.save({"model": _state("multi_roi", "state_dict_r50.json"), "epoch": 1}, tmp_path / "m.pt")
+    header, _ = convert(tmp_path / "m.pt", "multi_roi_authors", tmp_path / "m.safetensors")
+    assert header.config["encoder"] == "resnet50"
+    with pytest.raises(WeightsError, match="no checkpoints of its authors' to convert"):
+        convert(tmp_path / "m.pt", "multi_roi", tmp_path / "m.safetensors")
+
+
+def test_the_refiner_alone_is_a_part(tmp_path: Path) -> None:
+    with np.load(DATA / "ik_refine" / "refiner.npz") as arrays:
+        state = {key.removeprefix("w/"): torch.tensor(arrays[key]) for key in arrays.files if key.startswith("w/")}
+    torch.save(state, tmp_path / "r.pt")
+    header, left = convert(tmp_path / "r.pt", "ik_refine", tmp_path / "r.safetensors")
+    assert header.part
+    assert not left
+    with pytest.raises(WeightsError, match="holds only the"):
+        load_method(tmp_path / "r.safetensors")
+
+
+def test_a_checkpoint_of_another_method_is_refused(int_checkpoint: Path, tmp_path: Path) -> None:
+    for name in ("jotr", "multi_roi_authors", "ik_refine"):
+        with pytest.raises(WeightsError, match=r"another method|name its own|second file"):
+            convert(int_checkpoint, name, tmp_path / "o.safetensors")
+    with pytest.raises(WeightsError, match="method 'jotrr': expected one of jotr"):
+        convert(int_checkpoint, "jotrr", tmp_path / "o.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_and_extra_keys_are_named(tmp_path: Path) -> None:
+    state = _state("int", "state_dict_base.json")
+    for change, message in (
+        (lambda s: s.pop("norm.weight"), r"lacks 1 \(norm.weight\)"),
+        (lambda s: s.update(surprise=torch.zeros(2)), r"unknown 1 \(surprise\)"),
+        (lambda s: s.update({"norm.weight": torch.zeros(3)}), r"other shapes of 1 \(norm.weight\)"),
+    ):
+        broken = dict(state)
+        change(broken)
+        torch.save(broken, tmp_path / "b.pt")
+        with pytest.raises(WeightsError, match=message):
+            convert(tmp_path / "b.pt", "int", tmp_path / "b.safetensors")
+
+
+class _Bomb:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return os.system, ("touch /tmp/humesh_was_here",)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+    mark = Path("/tmp/humesh_was_here")
+    mark.unlink(missing_ok=True)
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "bomb": _Bomb()}, tmp_path / "bomb.pt")
+    with pytest.raises(WeightsError, match="found code"):
+        read_checkpoint(tmp_path / "bomb.pt")
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps(_Bomb()))
+    with pytest.raises(WeightsError, match="checkpoint"):
+        read_checkpoint(tmp_path / "plain.pkl")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_cut_files_are_told(share: float, int_checkpoint: Path, tmp_path: Path) -> None:
+    whole = int_checkpoint.read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(WeightsError, match=r"cut.pt"):
+        read_checkpoint(tmp_path / "cut.pt")
+    save_weights(tmp_path / "w.safetensors", "int", build("int", SMALL_INT, BodyModel.load("open-low")))
+    ours = (tmp_path / "w.safetensors").read_bytes()
+    (tmp_path / "w.safetensors").write_bytes(ours[: int(share * len(ours))])
+    with pytest.raises(WeightsError, match="damaged"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+def test_what_is_no_weights_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="found no such file"):
+        load_method(tmp_path / "nothing.safetensors")
+    with pytest.raises(WeightsError, match="found no such file"):
+        read_checkpoint(tmp_path / "nothing.pt")
+    save_file({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(WeightsError, match="expected humesh's header"):
+        load_method(tmp_path / "foreign.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors", metadata={"humesh": '{"method": "magic"}'})
+    with pytest.raises(WeightsError, match="expected humesh's header"):
+        load_method(tmp_path / "foreign.safetensors")
+    for content in ([1, 2], {}, {"a": 3}, {"a": torch.zeros(1), "b": "words"}):
+        torch.save(content, tmp_path / "odd.pt")
+        with pytest.raises(WeightsError, match="expected tensors by name"):
+            read_checkpoint(tmp_path / "odd.pt")
+
+
+def test_settings_are_checked_by_name() -> None:
+    with pytest.raises(WeightsError, match=r"unknown settings depht; it has .*depth"):
+        build("int", {"depht": 3})
+    with pytest.raises(WeightsError, match="expected one of jotr"):
+        build("magic")

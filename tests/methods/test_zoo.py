@@ -1,0 +1,237 @@
+"""Every method of the zoo, unasked: shapes, gradients, absent crops, saving, overfitting, compilers, ONNX."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from humesh.body.joints import JOTR30
+from humesh.body.model import BodyModel
+from humesh.images.crops import Crops
+from humesh.losses.bodies import body_terms
+from humesh.losses.total import total
+from humesh.methods import METHODS
+from humesh.methods.base import Method
+from humesh.methods.weights import build, load_method, save_weights
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+@pytest.fixture
+def method(name: str, settings: dict[str, dict[str, Any]], small_body: BodyModel) -> Method:
+    """A small form of the method of that name, untrained."""
+    torch.manual_seed(0)
+    return build(name, settings[name], small_body)
+
+
+def _loss(method: Method, body: BodyModel, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    """All terms, the shared ones and the method's own; contrasts count little, as they cannot fall to zero."""
+    prediction = method(batch.crops)
+    points = body.points(body(prediction.pose), JOTR30)
+    terms = body_terms(prediction.pose, points, batch.crops.camera, batch.crops.size, batch.targets)
+    terms |= method.own_terms(batch.crops, prediction, batch.targets)
+    contrasts = {"person_contrast": 1e-3, "joint_to_joint": 1e-3, "joint_to_non_joint": 1e-3}
+    return total(terms, dict.fromkeys(terms, 1.0) | {"shape": 0.1} | contrasts)
+
+
+@every_method
+def test_a_body_for_every_crop(
+    name: str, method: Method, small_body: BodyModel, made_up_batch: Callable[..., Any]
+) -> None:
+    method.eval()
+    batch = made_up_batch(method, name)
+    groups, count = batch.crops.present.shape
+    with torch.no_grad():
+        pose = method(batch.crops).pose
+    assert pose.rotations.shape == (groups, count, 24, 3, 3)
+    assert torch.allclose(pose.rotations @ pose.rotations.mT, torch.eye(3), atol=1e-4)
+    assert (torch.linalg.det(pose.rotations) > 0).all()
+    assert pose.shape.shape == (groups, count, 10)
+    assert (pose.translation[..., 2] > 0).all()
+    assert all(parameter.requires_grad or "vposer" in key for key, parameter in method.named_parameters())
+
+
+@every_method
+def test_gradients_reach_every_parameter(
+    name: str, method: Method, small_body: BodyModel, made_up_batch: Callable[..., Any]
+) -> None:
+    method.train()
+    for parameter in method.parameters():  # queries and last layers that start at zero hold gradients back
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    loss, means = _loss(method, small_body, made_up_batch(method, name, groups=3))
+    assert torch.isfinite(loss), means
+    loss.backward()
+    untouched = [key for key, p in method.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not untouched
+    assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+
+
+def without_last(crops: Crops) -> Crops:
+    """The same crops, the last of each group absent."""
+    present = crops.present.clone()
+    present[:, -1] = False
+    return replace(crops, present=present, wanted=crops.wanted & present)
+
+
+@every_method
+def test_absent_crops_change_nothing(
+    name: str, method: Method, small_body: BodyModel, made_up_batch: Callable[..., Any]
+) -> None:
+    method.eval()
+    crops = without_last(made_up_batch(method, name).crops)
+    noise = {f: getattr(crops, f).clone() for f in ("pixels", "keypoints", "crop_from_photo")}
+    noise["pixels"][:, -1] = torch.rand_like(noise["pixels"][:, -1])
+    noise["keypoints"][:, -1] += 7.0
+    noise["crop_from_photo"][:, -1, :, 2] += 30.0
+    with torch.no_grad():
+        plain, other = method(crops).pose, method(replace(crops, **noise)).pose
+    for field in ("rotations", "shape", "translation"):
+        a, b = (getattr(pose, field)[crops.present] for pose in (plain, other))
+        assert torch.allclose(a, b, atol=1e-5), field
+        assert torch.isfinite(getattr(other, field)).all()
+
+
+@every_method
+def test_people_do_not_mix(name: str, method: Method, small_body: BodyModel, made_up_batch: Callable[..., Any]) -> None:
+    """What is in one group says nothing about another group."""
+    method.eval()
+    crops = made_up_batch(method, name).crops
+    with torch.no_grad():
+        together, alone = method(crops).pose, method(crops.map(lambda tensor: tensor[:1])).pose
+    assert torch.allclose(together.rotations[:1], alone.rotations, atol=1e-5)
+    assert torch.allclose(together.translation[:1], alone.translation, atol=1e-4)
+
+
+@every_method
+def test_saved_and_loaded_it_is_the_same(
+    name: str, method: Method, small_body: BodyModel, made_up_batch: Callable[..., Any], tmp_path: Path
+) -> None:
+    method.eval()
+    for parameter in method.parameters():
+        parameter.data += 0.01 * torch.randn_like(parameter)
+    crops = made_up_batch(method, name).crops
+    save_weights(tmp_path / "w.safetensors", name, method, notes={"licence": "free"})
+    header, loaded = load_method(tmp_path / "w.safetensors", small_body)
+    assert header.method == name
+    assert header.notes == {"licence": "free"}
+    assert loaded.config == method.config
+    with torch.no_grad():
+        a, b = method(crops).pose, loaded(crops).pose
+    assert torch.equal(a.rotations, b.rotations)
+    assert torch.equal(a.translation, b.translation)
+    assert not any("template" in key or "shape_directions" in key for key in method.state_dict())
+
+
+@every_method
+def test_one_batch_is_learned_by_heart(
+    name: str, method: Method, small_body: BodyModel, made_up_batch: Callable[..., Any]
+) -> None:
+    """Four rendered groups: the loss falls to a tenth of what it was at first."""
+    method.train()
+    for module in method.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    batch = made_up_batch(method, name, groups=4)
+    optimiser = torch.optim.Adam([p for p in method.parameters() if p.requires_grad], lr=1e-3)
+    first = last = None
+    for _ in range(150):
+        optimiser.zero_grad()
+        loss, means = _loss(method, small_body, batch)
+        first = loss.item() if first is None else first
+        last = loss.item()
+        if last < 0.1 * first:
+            break
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(method.parameters(), 1.0)
+        optimiser.step()
+    assert last < 0.1 * first, means
+
+
+@every_method
+def test_it_can_be_traced_whole(name: str, settings: dict[str, Any], counts: dict[str, int]) -> None:
+    """Export finds no control flow that depends on data; in a process of its own, without the tests' shape checks."""
+    code = f"""
+import torch
+from humesh.body.model import BodyModel
+from humesh.methods.deploy import Deployed, example_inputs
+from humesh.methods.weights import build
+torch.manual_seed(0)
+method = build({name!r}, {settings[name]!r}, BodyModel.load("open-low")).eval()
+inputs = example_inputs(method, 2, {counts.get(name)!r})
+deployed = Deployed(method)
+with torch.no_grad():
+    expected = deployed(**inputs)
+    compiled = torch.compile(deployed, fullgraph=True, backend="eager")(**inputs)
+for a, b in zip(expected, compiled):
+    assert (a - b).abs().max() < 1e-4, (a - b).abs().max()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+
+
+@every_method
+def test_onnxruntime_gives_the_same_bodies(
+    name: str, settings: dict[str, Any], counts: dict[str, int], tmp_path: Path
+) -> None:
+    _check_onnx(name, settings[name], counts.get(name), tmp_path)
+
+
+@pytest.mark.slow
+@every_method
+def test_onnxruntime_gives_the_same_bodies_at_full_size(name: str, counts: dict[str, int], tmp_path: Path) -> None:
+    _check_onnx(name, {}, counts.get(name), tmp_path)
+
+
+@pytest.mark.slow
+@every_method
+def test_compiled_it_gives_the_same_bodies(name: str, counts: dict[str, int]) -> None:
+    code = f"""
+import torch
+from humesh.methods.deploy import Deployed, example_inputs
+from humesh.methods.weights import build
+torch.manual_seed(0)
+method = build({name!r}).eval()
+inputs = example_inputs(method, 1, {counts.get(name)!r})
+deployed = Deployed(method)
+with torch.no_grad():
+    expected, compiled = deployed(**inputs), torch.compile(deployed)(**inputs)
+for a, b in zip(expected, compiled):
+    assert (a - b).abs().max() < 1e-4, (a - b).abs().max()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+
+
+def _check_onnx(name: str, config: dict[str, Any], count: int | None, folder: Path) -> None:
+    """Written by a process without shape checks, read here by onnxruntime."""
+    import onnxruntime
+
+    code = f"""
+import torch
+from humesh.body.model import BodyModel
+from humesh.methods.deploy import Deployed, example_inputs, export_onnx
+from humesh.methods.weights import build
+torch.manual_seed(0)
+method = build({name!r}, {config!r}, BodyModel.load("open-low")).eval()
+export_onnx(method, {str(folder / "model.onnx")!r}, 1, {count!r})
+inputs = example_inputs(method, 1, {count!r})
+with torch.no_grad():
+    torch.save((inputs, Deployed(method)(**inputs)), {str(folder / "expected.pt")!r})
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+    inputs, expected = torch.load(folder / "expected.pt")
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    wanted = {entry.name for entry in session.get_inputs()}
+    outputs = session.run(None, {key: value.numpy() for key, value in inputs.items() if key in wanted})
+    for result, value in zip(outputs, expected, strict=True):
+        assert np.abs(result - value.numpy()).max() < 1e-4
