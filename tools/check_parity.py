@@ -1,6 +1,6 @@
 """Compares humesh with a folder of arrays that the authors' networks made: prints each array's error, exits 1 if off.
 
-    python tools/check_parity.py jotr ../shared/parity/jotr --salt public
+python tools/check_parity.py jotr ../shared/parity/jotr --salt public
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 
 import torch
 import tyro
-
 from parity.arrays import Arrays
 
 MODULES = {"jotr": "jotr", "multi_roi": "multi_roi", "int": "int_tokens", "ik_refine": "ik_refine"}

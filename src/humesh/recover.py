@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from humesh.body.files import SHIPPED
 from humesh.body.joints import MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.images.crops import Crops
 from humesh.images.given import complete
 from humesh.images.groups import group_people
 from humesh.images.people import MediaPipePeople
@@ -47,7 +49,7 @@ class Recoverer:
         self.device = _device(device)
         self.body = body if isinstance(body, BodyModel) else BodyModel.load(body)
         self.finder = finder or self._mediapipe
-        self.method, self.notes = "ik_refine", ()
+        self.method, self.notes = "ik_refine", tuple[str, ...]()
         self._pose_people: Callable[[Photo, list[Person]], SkeletonPrediction] = self._by_landmarks
         self._landmark_ik = LandmarkIK(self.body)
         self._skin = self.body if self.device.type == "cpu" else BodyModel(self.body.data).to(self.device)
@@ -116,10 +118,8 @@ class Recoverer:
 
     def _by_network(self, photo: Photo, people: list[Person]) -> SkeletonPrediction:
         crops = group_people(self._network.spec, photo, people)
-        parts = []
-        for groups in torch.arange(len(crops.present)).split(_GROUPS_AT_ONCE):
-            part = crops.map(lambda tensor, groups=groups: tensor[groups].to(self.device))
-            parts.append(self._network(part).pose.map(lambda tensor, part=part: tensor[part.wanted].cpu()))
+        groups = torch.arange(len(crops.present)).split(_GROUPS_AT_ONCE)
+        parts = [self._posed(crops.map(itemgetter(rows))) for rows in groups]
         pose = BodyPose(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(BodyPose)))
         if self._foreign_shape:
             pose = replace(pose, shape=torch.zeros(len(people), self.body.shapes))
@@ -128,6 +128,10 @@ class Recoverer:
         else:  # of other joint sets we do not know which of SMPL's joints they show
             confidence = torch.ones(len(people), len(SMPL24))
         return SkeletonPrediction(pose, confidence, confidence >= self._landmark_ik.seen_above)
+
+    def _posed(self, crops: Crops) -> BodyPose:
+        pose = self._network(crops.map(lambda tensor: tensor.to(self.device))).pose
+        return pose.map(lambda tensor: tensor.cpu()[crops.wanted])
 
 
 def _keypoints(people: list[Person]) -> Float[Tensor, "P K 3"]:

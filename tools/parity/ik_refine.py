@@ -23,6 +23,7 @@ from humesh.body.kinematics import (
 from humesh.geometry.absolute import absolute_points, inside_image, placed_points, solved_offset, weak_offset
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d, rotation_from_quaternion, rotation_to_6d
+from humesh.methods.ik_refine import IkRefine
 from humesh.networks.refiner import Refiner, Theta
 from humesh.networks.skeleton import STRIDE, SkeletonHead
 from parity import ik_evaluation
@@ -37,21 +38,6 @@ VARIANTS = {
     "svdroot_nofb": {"fallback_m": None},
     "spine3svd": {"spine3": "svd"},
 }
-# The refiner's parameters: their names in the file -> ours.
-NAMES = (
-    (r"block(\d+)\.", r"blocks.\1."),
-    (r"ln_attn", "norm1"),
-    (r"ln_mlp", "norm2"),
-    (r"qkv", "attn.qkv"),
-    (r"attn_out", "attn.proj"),
-    (r"mlp_in", "mlp.fc1"),
-    (r"mlp_out", "mlp.fc2"),
-    (r"head_pose", "pose"),
-    (r"head_(\w+)_a", r"\1.0"),
-    (r"head_(\w+)_b", r"\1.1"),
-    (r"betas", "shape"),
-    (r"cam\b", "camera"),
-)
 
 
 def check(files: dict[str, Arrays], folder: Path, salt: str, keys: Path | None) -> None:
@@ -213,12 +199,10 @@ def _absolute(arrays: Arrays, case: str, size: tuple[int, int]) -> None:
 def _refiner(arrays: Arrays) -> None:
     """The refiner with the file's weights; padding is looked at, as the authors have it."""
     width, depth, heads, head_width, hidden, people = arrays.get("cfg/dim_depth_heads_headdim_mlp_persons").tolist()
-    state = {}
-    for name in arrays.names("w/"):
-        key = name.removeprefix("w/")
-        for pattern, replacement in NAMES:
-            key = re.sub(pattern, replacement, key)
-        state[key] = arrays.tensor(name)
+    keys = IkRefine.authors_keys
+    assert keys
+    state, left = keys.apply({name.removeprefix("w/"): arrays.tensor(name) for name in arrays.names("w/")})
+    assert not left
     sizes = (width, depth, heads, head_width, hidden)
     features, shapes, joints = (arrays.get(f"in/{name}").shape[axis] for name, axis in
                                 (("feature", -1), ("betas", -1), ("rot6d", -2)))  # fmt: skip

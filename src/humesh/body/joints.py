@@ -191,8 +191,7 @@ OPENPOSE18 = _named(
 
 SPIN24 = _named(
     "spin24",
-    " ".join(LSP14.names)
-    + f" pelvis thorax spine jaw head {_FACE}",
+    " ".join(LSP14.names) + f" pelvis thorax spine jaw head {_FACE}",
 )
 """The 24 joints of SPIN's data sets (Multi-RoI, INT): LSP's 14, Human3.6M's and MPI-INF-3DHP's trunk, COCO's face."""
 

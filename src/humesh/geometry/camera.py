@@ -63,9 +63,7 @@ class Camera:
         """The camera `K Rz(-angle)` that sees a scene turned by Rz(angle) as this one saw it before; radians."""
         return Camera(self.matrix.to(angle) @ rotation_about_z(-angle))
 
-    def translation_from_weak(
-        self, weak: Float[Tensor, "*g 3"], size: tuple[int, int] | int
-    ) -> Float[Tensor, "*g 3"]:
+    def translation_from_weak(self, weak: Float[Tensor, "*g 3"], size: tuple[int, int] | int) -> Float[Tensor, "*g 3"]:
         """Where a body of a weak-perspective camera (s, tx, ty) stands before this camera of a crop, metres.
 
         At the body's depth s is half the crop's height per metre and (tx, ty) metres from the crop's centre. With the

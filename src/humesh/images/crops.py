@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -46,10 +46,9 @@ class Crops:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Crops:
         """The crops with a function applied to each of their tensors (indexing, moving)."""
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        parts["photo_camera"] = self.photo_camera.matrix
-        mapped = {name: function(tensor) for name, tensor in parts.items()}
-        return Crops(**{**mapped, "photo_camera": Camera(mapped["photo_camera"])})
+        names = [field.name for field in fields(self) if field.name != "photo_camera"]
+        camera = Camera(function(self.photo_camera.matrix))
+        return replace(self, photo_camera=camera, **{name: function(getattr(self, name)) for name in names})
 
 
 def longer_side(person: Person, size: tuple[int, int]) -> Box:

@@ -13,8 +13,10 @@ there (`mask_padding`; the authors let it be seen, and parity is checked that wa
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from jaxtyping import Bool, Float
@@ -31,6 +33,7 @@ from humesh.images.crops import Crops, CropSpec
 from humesh.losses.points import absolute, distance, squared
 from humesh.losses.targets import Targets, Term
 from humesh.methods.base import Method, Prediction
+from humesh.methods.weights import KeyMap
 from humesh.networks.backbones import Encoder, ImageNetColours
 from humesh.networks.refiner import Refiner, Theta
 from humesh.networks.skeleton import STRIDE, VOLUME_M, SkeletonHead
@@ -119,11 +122,41 @@ class TwistHead(nn.Module):
         return self.twist(hidden).unflatten(-1, (-1, 2)), self.shape(hidden), quaternions
 
 
+# Only the refiner was released; these are the names that its parity arrays have, its authors' own ones we never saw.
+REFINER_KEYS = (
+    (r"^block(\d+)\.", r"blocks.\1."),
+    (r"\.ln_attn\.", ".norm1."),
+    (r"\.ln_mlp\.", ".norm2."),
+    (r"\.qkv\.", ".attn.qkv."),
+    (r"\.attn_out\.", ".attn.proj."),
+    (r"\.mlp_in\.", ".mlp.fc1."),
+    (r"\.mlp_out\.", ".mlp.fc2."),
+    (r"^head_pose\.", "pose."),
+    (r"^head_(\w+)_a\.", r"\1.0."),
+    (r"^head_(\w+)_b\.", r"\1.1."),
+    (r"betas\.", "shape."),
+    (r"cam\.", "camera."),
+)
+
+
+def _refiner_config(state: Mapping[str, Tensor]) -> IkRefineConfig:
+    """The sizes that the tensors of a refiner show; the number of heads they do not."""
+    return IkRefineConfig(
+        width=len(state["embed.weight"]),
+        depth=sum(bool(re.fullmatch(r"block\d+\.qkv\.weight", key)) for key in state),
+        head_width=len(state["block0.qkv.weight"]) // 3 // IkRefineConfig.heads,
+        hidden=len(state["block0.mlp_in.weight"]),
+    )
+
+
 class IkRefine(Method):
     """The whole method: everyone in a photo, each with those nearest to them."""
 
     config_type = IkRefineConfig
     config: IkRefineConfig
+    authors_keys: ClassVar[KeyMap | None] = KeyMap(
+        renames=REFINER_KEYS, dropped={}, config=_refiner_config, part="refiner"
+    )
 
     def __init__(self, config: IkRefineConfig, body: BodyModel) -> None:
         super().__init__(config, body)

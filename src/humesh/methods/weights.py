@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _WRAPPERS = ("state_dict", "network", "model")  # under which training programs put the weights: INT, JOTR, Multi-RoI
 # What numpy's numbers in a checkpoint are made of; they carry no code.
 _SCALAR = np.float64(0).__reduce__()[0]
-_HARMLESS = [
+_HARMLESS: list[Any] = [
     np.dtype,
     *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")),

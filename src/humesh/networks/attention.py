@@ -44,9 +44,9 @@ class Attention(nn.Module):
             q, (k, v) = self._map(query, 0, 1), self._map(key, 1, 3).chunk(2, dim=-1)
         else:
             q, k, v = self._map(query, 0, 1), self._map(key, 1, 2), self._map(value, 2, 3)
-        split = [tensor.unflatten(-1, (self.heads, -1)).transpose(1, 2) for tensor in (q, k, v)]
+        q, k, v = (tensor.unflatten(-1, (self.heads, -1)).transpose(1, 2) for tensor in (q, k, v))
         seen = None if mask is None else (mask | ~mask.any(-1, keepdim=True))[:, None, None]
-        mixed = scaled_dot_product_attention(*split, attn_mask=seen, dropout_p=self.dropout if self.training else 0.0)
+        mixed = scaled_dot_product_attention(q, k, v, seen, self.dropout if self.training else 0.0)
         return self.proj(mixed.transpose(1, 2).flatten(-2))
 
     def _map(self, tokens: Tensor, start: int, stop: int) -> Tensor:
