@@ -53,7 +53,7 @@ def person_contrast(
 
     -log of exp(z_i . z_p / t) over its sum for the crops of other people, mean over the crops p of the same person;
     the weights make the mean of all crops the sum that the paper takes. Crops without positives or without others
-    count nothing. It has no least value: what bounds z (Multi-RoI: BatchNorm) bounds it.
+    count nothing. It has no least value unless z has a length: give unit vectors.
     """
     same, other = _relations(identity, present)
     error, usable = _contrast(z, same, other, temperature)

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
@@ -194,7 +195,9 @@ class _RoiMethod(Method):
         focal = crops.photo_camera.focal_px
         terms = {"camera_consistency": self.camera_term(prediction.pose.translation, focal, crops.present)}
         if prediction.z is not None:
-            rows = prediction.z.flatten(0, 1), targets.identity.flatten(), crops.present.flatten()
+            # Unit vectors, as in the code: with z as the paper prints it the loss has no least value and swamps the rest.
+            z = normalize(prediction.z.flatten(0, 1), dim=-1)
+            rows = z, targets.identity.flatten(), crops.present.flatten()
             terms["person_contrast"] = self.contrast_term(*rows)
         return terms
 
