@@ -195,7 +195,7 @@ class _RoiMethod(Method):
         focal = crops.photo_camera.focal_px
         terms = {"camera_consistency": self.camera_term(prediction.pose.translation, focal, crops.present)}
         if prediction.z is not None:
-            # Unit vectors, as in the code: with z as the paper prints it the loss has no least value and swamps the rest.
+            # Unit vectors (code); with z as it is (paper) the loss has no least value and swamps all others.
             z = normalize(prediction.z.flatten(0, 1), dim=-1)
             rows = z, targets.identity.flatten(), crops.present.flatten()
             terms["person_contrast"] = self.contrast_term(*rows)
