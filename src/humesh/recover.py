@@ -58,8 +58,10 @@ class Recoverer:
 
     def _load(self, weights: str | Path) -> None:
         from humesh.methods.weights import load_method  # networks are costly to import; landmarks need none
+        from humesh.networks.folding import fold
 
         header, network = load_method(weights, self.body)
+        fold(network)
         self.method, self._network, self._pose_people = header.method, network.to(self.device), self._by_network
         self._foreign_shape = header.body == "smpl" and self.body.name in SHIPPED
         if self._foreign_shape:

@@ -21,8 +21,16 @@ class StandardisedConv(StdConv2dSame):
     which changes rotation matrices of made-up weights by up to 1e-3. Padding is TensorFlow's "SAME".
     """
 
+    frozen = False
+
+    def freeze(self) -> None:
+        """Standardises the weights for good; for prediction only."""
+        self.weight.data, self.frozen = self.standardised(), True
+
     def standardised(self) -> Float[Tensor, "out in h w"]:
         """The weights that the convolution uses."""
+        if self.frozen:
+            return self.weight
         centred = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
         return centred / (centred.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-5)
 

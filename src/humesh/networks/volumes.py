@@ -7,6 +7,7 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from humesh.networks.linear import token_linear
 
@@ -78,10 +79,11 @@ class LiftedVolume(nn.Module):
 
     def forward(self, features: Float[Tensor, "B D h w"]) -> Float[Tensor, "B T C"]:
         """The volume's tokens from a map."""
-        voxels = self.lift(features).unflatten(1, (-1, self.cells[0])).flatten(2)  # depth is the faster of the channels
-        weight, width = self.mix.weight.flatten(1), voxels.shape[1]
-        places = token_linear(fractions(self.cells, self.clamped_exponent()), weight[:, width:], self.mix.bias)
-        tokens = token_linear(voxels.mT, weight[:, :width], None) + places
+        columns = token_linear(features.flatten(2).mT, self.lift.weight.flatten(1), self.lift.bias)
+        voxels = columns.unflatten(-1, (-1, self.cells[0])).permute(0, 3, 1, 2)  # depth is the faster of the channels
+        weight, width = self.mix.weight.flatten(1), voxels.shape[-1]
+        places = linear(fractions(self.cells, self.clamped_exponent()), weight[:, width:], self.mix.bias)
+        tokens = token_linear(voxels.flatten(1, 2), weight[:, :width], None) + places
         for layer in self.layers:
             tokens = layer(tokens, self.code)
         return self.norm(tokens)
