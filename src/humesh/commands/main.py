@@ -14,17 +14,20 @@ from humesh.commands.info import info
 from humesh.commands.predict import predict
 
 
+VERBS = {
+    "predict": predict,
+    "demo": demo,
+    "convert": convert,
+    "export-model": export_model,
+    "info": info,
+}
+
+
 def main() -> None:
     """The entry point of the command `humesh`."""
     try:
         code = tyro.extras.subcommand_cli_from_dict(
-            {
-                "predict": predict,
-                "demo": demo,
-                "convert": convert,
-                "export-model": export_model,
-                "info": info,
-            },
+            VERBS,
             prog="humesh",
             description="Photos of people into posed body meshes.",
         )
