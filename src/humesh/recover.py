@@ -22,7 +22,7 @@ from humesh.images.groups import group_people
 from humesh.images.people import MediaPipePeople
 from humesh.images.photo import Person, Photo
 from humesh.methods.base import SkeletonPrediction
-from humesh.methods.landmark_ik import LandmarkIK, confidence_of_joints
+from humesh.methods.landmark_ik import LandmarkIK, believed, confidence_of_joints
 from humesh.scene.recovery import Recovery
 
 PersonFinder = Callable[[Photo], list[Person]]
@@ -35,8 +35,8 @@ class Recoverer:
 
     `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; default MediaPipe. `device`: where networks run
     and bodies are skinned. `weights`: a trained method; without, the detector's landmarks are posed by `ik_refine`'s
-    inverse kinematics. Raises BodyFileError and WeightsError (ValueErrors) for files that cannot be read, ValueError
-    for a missing device.
+    inverse kinematics. `refine`: bodies are then fitted to the 2D keypoints, held by a pose prior. Raises BodyFileError
+    and WeightsError (ValueErrors) for files that cannot be read, ValueError for a missing device.
     """
 
     def __init__(
@@ -45,10 +45,12 @@ class Recoverer:
         finder: PersonFinder | None = None,
         device: str = "cpu",
         weights: str | Path | None = None,
+        refine: bool = False,
     ) -> None:
         self.device = _device(device)
         self.body = body if isinstance(body, BodyModel) else BodyModel.load(body)
         self.finder = finder or self._mediapipe
+        self.refine = refine
         self.method, self.notes = "ik_refine", tuple[str, ...]()
         self._pose_people: Callable[[Photo, list[Person]], SkeletonPrediction] = self._by_landmarks
         self._landmark_ik = LandmarkIK(self.body)
@@ -86,7 +88,8 @@ class Recoverer:
             notes.append(f"{len(people) - len(usable)} of {len(people)} people left out: no body seen in their boxes.")
         with torch.no_grad():
             prediction = self._pose_people(photo, usable) if usable else self._nobody()
-            pose = prediction.pose.map(lambda tensor: tensor.float())
+            pose = self._refined(prediction.pose, photo, usable) if self.refine and usable else prediction.pose
+            pose = pose.map(lambda tensor: tensor.float())
             bodies = self._skin(pose.map(lambda tensor: tensor.to(self.device))).cpu()
         guess = "put into a rest-like pose" if self._pose_people == self._by_landmarks else "guessed by the network"
         for number, seen in enumerate(prediction.seen.tolist()):
@@ -130,6 +133,21 @@ class Recoverer:
         else:  # of other joint sets we do not know which of SMPL's joints they show
             confidence = torch.ones(len(people), len(SMPL24))
         return SkeletonPrediction(pose, confidence, confidence >= self._landmark_ik.seen_above)
+
+    def _refined(self, pose: BodyPose, photo: Photo, people: list[Person]) -> BodyPose:
+        """The bodies fitted to everyone's 2D keypoints, set by set."""
+        from humesh.body.pose_prior import PosePrior
+        from humesh.methods.fitting import fit
+
+        sets = [person.keypoint_set for person in people if person.keypoint_set is not None]
+        for joint_set in {joint_set.name: joint_set for joint_set in sets}.values():
+            mine = torch.tensor([person.keypoint_set == joint_set for person in people])
+            keypoints = torch.zeros(len(people), len(joint_set), 3).double()  # of nobody else is anything seen
+            keypoints[mine] = _keypoints([p for p in people if p.keypoint_set == joint_set]).double()
+            if joint_set == MEDIAPIPE33:
+                keypoints[..., 2] = believed(keypoints, photo.size)
+            pose = fit(self.body, PosePrior.load(), pose, keypoints, joint_set, photo.camera)
+        return pose
 
     def _posed(self, crops: Crops) -> BodyPose:
         pose = self._network(crops.map(lambda tensor: tensor.to(self.device))).pose

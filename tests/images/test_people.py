@@ -120,8 +120,8 @@ def test_box_holds_the_trusted_points_and_stays_in_the_photo() -> None:
     points = np.full((33, 3), [50.0, 60.0, 0.9])
     points[1, :2], points[2, :2] = [20, 10], [80, 110]
     points[3] = [500, 500, 0.1]  # a point nobody trusts
-    np.testing.assert_allclose(people._box_around(points, 1000, 1000), [13, 3, 87, 117])  # 0.07 of 100 px of room
-    np.testing.assert_allclose(people._box_around(points, 85, 100), [13, 3, 85, 100])
+    np.testing.assert_allclose(people.box_around_points(points, 1000, 1000), [13, 3, 87, 117])  # 0.07 of 100 px of room
+    np.testing.assert_allclose(people.box_around_points(points, 85, 100), [13, 3, 85, 100])
 
 
 def test_agreement_makes_confidence_and_rating() -> None:

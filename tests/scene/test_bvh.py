@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from humesh.body.bvh import BvhError, read_bvh
 from humesh.body.joints import SMPL24
 from humesh.body.kinematics import forward_kinematics
-from humesh.scene.bvh import BvhError, bvh_text, read_bvh, write_bvh
+from humesh.scene.bvh import bvh_text, write_bvh
 from humesh.scene.recovery import Recovery
 
 Y_UP = np.array([1.0, -1.0, -1.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import tyro
 
@@ -12,14 +13,17 @@ from humesh.commands.errors import UserError, say_error
 from humesh.commands.export_model import export_model
 from humesh.commands.info import info
 from humesh.commands.predict import predict
+from humesh.commands.synth import synth
+from humesh.commands.train import train
 
-
-VERBS = {
+VERBS: dict[str, Callable[..., int]] = {
     "predict": predict,
     "demo": demo,
     "convert": convert,
     "export-model": export_model,
     "info": info,
+    "synth": synth,
+    "train": train,
 }
 
 

@@ -25,6 +25,7 @@ def predict(
     inputs: tyro.conf.Positional[list[Path]],
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_out"),
     weights: Path | None = None,
+    refine: bool = False,
     body: str = "open",
     detections: Path | None = None,
     finder: Literal["mediapipe", "rtmlib"] = "mediapipe",
@@ -43,6 +44,7 @@ def predict(
         out: Folder for the results.
         weights: A trained method (.safetensors, see `humesh convert`); without, the finder's landmarks are posed by
             the inverse kinematics of ik_refine, which needs none.
+        refine: Afterwards fit every body's joints to the 2D keypoints of the finder, held by a pose prior.
         body: "open" (free, shipped) or your own SMPL .pkl or .npz file.
         detections: People you already have: a COCO results JSON, a folder of OpenPose JSON, or a JSON of boxes.
         finder: What finds people when no detections are given.
@@ -67,7 +69,7 @@ def predict(
     if not todo:
         return 0
     given = _given(detections)
-    recoverer = _recoverer(body, finder, device, weights)
+    recoverer = _recoverer(body, finder, device, weights, refine)
     failed: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=len(todo) == 1) as progress:
@@ -177,12 +179,12 @@ def _check_out(out: Path, inputs: list[Path], photos: dict[str, Path]) -> None:
         raise UserError(f"cannot write into {out}: {error.strerror}; give another folder with -o.") from None
 
 
-def _recoverer(body: str, finder: str, device: str, weights: Path | None) -> Recoverer:
+def _recoverer(body: str, finder: str, device: str, weights: Path | None, refine: bool) -> Recoverer:
     from humesh.images.people import MediaPipePeople, RtmlibPeople
     from humesh.recover import Recoverer
 
     try:
-        return Recoverer(body, RtmlibPeople() if finder == "rtmlib" else MediaPipePeople(), device, weights)
+        return Recoverer(body, RtmlibPeople() if finder == "rtmlib" else MediaPipePeople(), device, weights, refine)
     except (ValueError, ImportError) as error:  # of a file or the device; a package that is not there
         raise UserError(str(error)) from None
 

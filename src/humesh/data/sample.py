@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -45,6 +45,7 @@ class Sample:
     name: str = ""
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """Labelled photos by number; the same number is always the same sample.
 

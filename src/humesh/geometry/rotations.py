@@ -44,6 +44,20 @@ def rotation_to_axis_angle(rotation: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "
     return roma.rotmat_to_rotvec(rotation)
 
 
+def axis_angle_rate(vector: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3 3"]:
+    """How a rotation's vector v moves when the rotation R becomes R exp(d) for a small vector d: dv = rate @ d.
+
+    The inverse right Jacobian of SO(3), I + [v]/2 + (1/a^2 - cot(a/2)/(2 a)) [v]^2 with a = |v| < 2 pi (Sola et al.,
+    arXiv 1812.01537, eq. 144).
+    """
+    square = vector.square().sum(-1)
+    small = square < 1e-4
+    a = torch.where(small, torch.ones_like(square), square).sqrt()
+    factor = torch.where(small, 1 / 12 + square / 720, (1 - a / 2 / torch.tan(a / 2)) / a**2)
+    skew = cross_matrix(vector)
+    return torch.eye(3).to(vector) + skew / 2 + factor[..., None, None] * (skew @ skew)
+
+
 def rotation_about(axis: Float[Tensor, "*#g 3"], cos: Float[Tensor, "*#g"], sin: Float[Tensor, "*#g"]) -> Tensor:
     """Matrix `*g 3 3` of the turn about a unit axis by the angle of (cos, sin), by Rodrigues' formula."""
     return (

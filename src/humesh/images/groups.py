@@ -9,14 +9,18 @@ from jaxtyping import Float
 from humesh.body.joints import JointSet
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_about_z
 from humesh.images.crops import Crops, CropSpec, crop_around, cut
 from humesh.images.photo import Person, Photo
 
 _MADE_OF = {"pelvis": ("left_hip", "right_hip"), "neck": ("left_shoulder", "right_shoulder")}
 
 
-def group_people(spec: CropSpec, photo: Photo, people: list[Person]) -> Crops:
+def group_people(spec: CropSpec, photo: Photo, people: list[Person], roll: float = 0.0) -> Crops:
     """The groups of a photo's people: one group a person, or for "people" one group of everyone.
+
+    `roll` (radians) turns what the crops show clockwise, as if the camera had been rolled: bodies seen in them are in
+    the axes of that camera, `Rz(roll)` times what they were.
 
     Raises ValueError for people without the keypoints that the method needs, and for more than it allows.
     """
@@ -26,8 +30,10 @@ def group_people(spec: CropSpec, photo: Photo, people: list[Person]) -> Crops:
     centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     height = spec.margin * torch.maximum(extent[:, 1], extent[:, 0] * spec.size[0] / spec.size[1])
     copies = torch.tensor(spec.copies, dtype=torch.float64)  # n 3
-    centres = centre[:, None] + height[:, None, None] * copies[:, :2]
-    affine = crop_around(centres, height[:, None] * copies[:, 2], spec.size)  # people n 2 3
+    turn = rotation_about_z(torch.tensor(roll, dtype=torch.float64))
+    # Copies are shifted along the axes of the crops; a row times the turn is turned back.
+    centres = centre[:, None] + height[:, None, None] * (copies[:, :2] @ turn[:2, :2])
+    affine = crop_around(centres, height[:, None] * copies[:, 2], spec.size, roll)  # people n 2 3
     points = torch.tensor(np.array([keypoints_as(person, spec.keypoints) for person in people])).reshape(
         len(people), -1, 3
     )
@@ -44,7 +50,7 @@ def group_people(spec: CropSpec, photo: Photo, people: list[Person]) -> Crops:
     return Crops(
         pixels=pixels,
         crop_from_photo=affine.float(),
-        photo_camera=Camera(photo.camera.matrix.float().expand(*affine.shape[:2], 3, 3)),
+        photo_camera=Camera((photo.camera.matrix.double() @ turn.mT).float().expand(*affine.shape[:2], 3, 3)),
         keypoints=keypoints.float(),
         present=present,
         wanted=wanted,

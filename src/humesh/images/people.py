@@ -83,7 +83,7 @@ class MediaPipePeople:
             tried += looks
 
         def fit(pose: Pose) -> float:
-            return pose.score * _overlap(_box_around(pose.points, pyramid.width, pyramid.height), box)
+            return pose.score * _overlap(box_around_points(pose.points, pyramid.width, pyramid.height), box)
 
         best = max(tried, key=fit)
         (settled,) = self._settled(pyramid, [best])
@@ -187,7 +187,7 @@ def similarity(one: Pose, other: Pose) -> float:
 
 def _is_part(pose: Pose, other: Pose) -> bool:
     """Whether a pose only seems to be a body, made of parts of a better one: small inside it, or doubtful over it."""
-    inner, outer = (_box_around(each.points, 10**9, 10**9) for each in (pose, other))
+    inner, outer = (box_around_points(each.points, 10**9, 10**9) for each in (pose, other))
     shared = np.prod(np.maximum(np.minimum(inner[2:], outer[2:]) - np.maximum(inner[:2], outer[:2]), 0))
     share = float(shared / np.prod(inner[2:] - inner[:2]))
     small = pose.size < 0.6 * other.size and pose.score < 0.9
@@ -247,7 +247,7 @@ def _outside(points: Float[np.ndarray, "33 3"], photo_size: Sequence[int]) -> Bo
     return ((points[:, :2] < 0) | (points[:, :2] > photo_size)).any(1)
 
 
-def _box_around(points: Float[np.ndarray, "33 3"], width: int, height: int) -> Float[np.ndarray, "4"]:
+def box_around_points(points: Float[np.ndarray, "K 3"], width: int, height: int) -> Float[np.ndarray, "4"]:
     """The box (x0 y0 x1 y1 px, inside the photo) of a body by its trusted points, with room for skull and soles."""
     trusted = points[points[:, 2] > 0.3, :2]
     trusted = trusted if len(trusted) >= 4 else points[:, :2]
@@ -259,7 +259,7 @@ def _box_around(points: Float[np.ndarray, "33 3"], width: int, height: int) -> F
 def _person(pose: Pose, width: int, height: int) -> Person:
     points = pose.points.copy()
     points[_outside(points, (width, height)), 2] = 0
-    return Person(_box_around(points, width, height), pose.score, points, MEDIAPIPE33, pose.landmarks3d)
+    return Person(box_around_points(points, width, height), pose.score, points, MEDIAPIPE33, pose.landmarks3d)
 
 
 def _overlap(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float:

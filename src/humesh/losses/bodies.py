@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,9 +17,14 @@ _NEAR_M = 0.2  # metres; points nearer to the camera are projected from there, s
 
 
 def body_terms(
-    pose: BodyPose, points: Float[Tensor, "*g K 3"], camera: Camera, size: tuple[int, int], targets: Targets
+    pose: BodyPose,
+    points: Float[Tensor, "*g K 3"],
+    camera: Camera,
+    size: tuple[int, int],
+    targets: Targets,
+    error: Callable[[Tensor, Tensor, Tensor], Term] = squared,
 ) -> dict[str, Term]:
-    """Squared errors of posed bodies, unreduced, by name.
+    """Errors of posed bodies (squared or of another kind), unreduced, by name.
 
     `points` are the bodies' (metres, photo's camera), in the targets' joint set; `camera` and `size` (height, width)
     are the crops'. "rotations": entries of matrices; "shape": betas; "points3d": metres, both sides about their
@@ -26,10 +33,10 @@ def body_terms(
     weight3d, weight2d = targets.points3d_weight[..., None], targets.points2d_weight[..., None]
     pixels = camera.project(_ahead(points)) / (size[0] / 2)
     return {
-        "rotations": squared(pose.rotations, targets.pose.rotations, targets.pose_weight[..., None, None]),
-        "shape": squared(pose.shape, targets.pose.shape, targets.shape_weight[..., None]),
-        "points3d": squared(_about_middle(points, weight3d), _about_middle(targets.points3d, weight3d), weight3d),
-        "points2d": squared(pixels, targets.points2d / (size[0] / 2), weight2d),
+        "rotations": error(pose.rotations, targets.pose.rotations, targets.pose_weight[..., None, None]),
+        "shape": error(pose.shape, targets.pose.shape, targets.shape_weight[..., None]),
+        "points3d": error(_about_middle(points, weight3d), _about_middle(targets.points3d, weight3d), weight3d),
+        "points2d": error(pixels, targets.points2d / (size[0] / 2), weight2d),
     }
 
 

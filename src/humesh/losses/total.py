@@ -35,6 +35,6 @@ class LearnedWeights(nn.Module):
         self.scales = nn.Parameter(torch.ones(len(names)))
 
     def forward(self, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        losses = torch.stack([means[name] for name in self.names])
-        squares = self.scales.square()
-        return dict(zip(self.names, (0.5 / squares * losses + torch.log1p(squares)).unbind(), strict=True))
+        """The weighed losses by name, of those that are there."""
+        squares = dict(zip(self.names, self.scales.square(), strict=True))
+        return {name: 0.5 / s * means[name] + torch.log1p(s) for name, s in squares.items() if name in means}

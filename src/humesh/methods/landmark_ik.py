@@ -86,7 +86,7 @@ class LandmarkIK:
     ) -> SkeletonPrediction:
         """Bodies from 2D points (x, y px, confidence) and 3D landmarks (metres) in a photo of (width, height) px."""
         pixels, landmarks = keypoints[..., :2].double(), landmarks.double()
-        confidence = _believed(keypoints, size, self.seen_above)
+        confidence = believed(keypoints, size, self.seen_above)
         used = confidence >= self.seen_above
         weights = self._weights(confidence)
         rays = camera.rays(pixels)
@@ -149,11 +149,13 @@ def confidence_of_joints(
     keypoints: Float[Tensor, "P 33 3"], size: tuple[int, int], seen_above: float = 0.3
 ) -> Float[Tensor, "P 24"]:
     """How well SMPL's 24 joints are seen in a photo of (width, height), from MediaPipe's 33 points in its pixels."""
-    trust = _by_name(_believed(keypoints, size, seen_above), MEDIAPIPE33, -1)
+    trust = _by_name(believed(keypoints, size, seen_above), MEDIAPIPE33, -1)
     return torch.stack([_middle(trust, _LANDMARKS_OF[joint]) for joint in SMPL24.names], dim=-1)
 
 
-def _believed(keypoints: Float[Tensor, "P 33 3"], size: tuple[int, int], seen_above: float) -> Float[Tensor, "P 33"]:
+def believed(
+    keypoints: Float[Tensor, "P 33 3"], size: tuple[int, int], seen_above: float = 0.3
+) -> Float[Tensor, "P 33"]:
     """The confidences, 0 outside of the photo and for knees below 0.7 whose ankles are not seen.
 
     Of people cut off at the hips the landmark model guesses knees somewhere inside the photo, at up to 0.6.

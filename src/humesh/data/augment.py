@@ -1,0 +1,162 @@
+"""Changes that make many training samples of one: drawn from a seed, labels changed along with the pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humesh.body.joints import SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.data.sample import LabelledPerson, Sample
+from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_about_z
+from humesh.images.crops import Box
+from humesh.images.photo import Person
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How strongly samples are changed; all zeros: not at all.
+
+    `centre`: standard deviation of the box's shift, in its sides; `scale`: of the logarithm of its side; `mirror`:
+    probability; `roll`: standard deviation of the camera's roll, degrees, drawn for the share `rolled` of samples;
+    `colour`, `brightness`, `contrast`: largest relative changes; `noise`: largest standard deviation, of 1;
+    `erase`: probability of a rectangle without a picture, up to half a side each way.
+    """
+
+    centre: float = 0.0
+    scale: float = 0.0
+    mirror: float = 0.0
+    roll: float = 0.0
+    rolled: float = 0.6  # JOTR's share
+    colour: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    noise: float = 0.0
+    erase: float = 0.0
+
+    def draw(self, rng: np.random.Generator) -> Change:
+        """One sample's change; the frames of a clip share it."""
+        shift = self.centre * np.clip(rng.standard_normal(2), -2, 2)
+        scale = math.exp(self.scale * float(np.clip(rng.standard_normal(), -2, 2)))
+        mirrored = bool(rng.random() < self.mirror)
+        angle = math.radians(self.roll) * float(np.clip(rng.standard_normal(), -2, 2))
+        angle = angle if rng.random() < self.rolled else 0.0
+        gain = 1 + self.colour * rng.uniform(-1, 1, 3)
+        light = 1 + self.brightness * rng.uniform(-1, 1)
+        contrast = 1 + self.contrast * rng.uniform(-1, 1)
+        noise = self.noise * rng.random()
+        erased = None
+        if rng.random() < self.erase:
+            extent, place = rng.uniform(0.1, 0.5, 2), rng.random(2)
+            low = place * (1 - extent)
+            erased = (float(low[0]), float(low[1]), float(low[0] + extent[0]), float(low[1] + extent[1]))
+        colours = gain * light * contrast
+        level = 0.5 * (1 - contrast)  # contrast is about the middle grey
+        return Change(
+            (float(shift[0]), float(shift[1])),
+            scale,
+            mirrored,
+            angle,
+            (float(colours[0]), float(colours[1]), float(colours[2])),
+            float(level),
+            float(noise),
+            erased,
+            int(rng.integers(2**31)),
+        )
+
+
+@dataclass(frozen=True)
+class Change:
+    """One draw: `roll` in radians, pixels become `colours` x pixel + `level` + `noise`, `erased` in shares."""
+
+    shift: tuple[float, float] = (0.0, 0.0)
+    scale: float = 1.0
+    mirrored: bool = False
+    roll: float = 0.0
+    colours: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    level: float = 0.0
+    noise: float = 0.0
+    erased: tuple[float, float, float, float] | None = None  # x0 y0 x1 y1
+    seed: int = 0
+
+    def of_box(self, box: Callable[[Person, tuple[int, int]], Box]) -> Callable[[Person, tuple[int, int]], Box]:
+        """The rule for a person's box, followed by this change's shift and scale."""
+
+        def changed(person: Person, size: tuple[int, int]) -> Box:
+            plain = box(person, size)
+            extent = plain[2:] - plain[:2]
+            centre = (plain[:2] + plain[2:]) / 2 + np.array(self.shift) * extent.max()
+            return np.concatenate([centre - self.scale * extent / 2, centre + self.scale * extent / 2])
+
+        return changed
+
+    def of_pixels(self, pixels: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N 3 H W"]:
+        """Crops in other colours, with noise and a rectangle of one colour over all of them."""
+        generator = torch.Generator().manual_seed(self.seed)
+        if self.colours != (1.0, 1.0, 1.0) or self.level:
+            pixels = torch.addcmul(torch.tensor(self.level), pixels, torch.tensor(self.colours)[:, None, None])
+        if self.noise:
+            pixels = pixels + self.noise * torch.randn(pixels.shape, generator=generator)
+        if self.erased is not None:
+            pixels = pixels.clone()
+            height, width = pixels.shape[-2:]
+            x0, y0, x1, y1 = self.erased
+            part = pixels[..., round(y0 * height) : round(y1 * height), round(x0 * width) : round(x1 * width)]
+            part.copy_(torch.rand(3, 1, 1, generator=generator).expand_as(part))
+        return pixels.clamp(0, 1)
+
+
+def mirrored(sample: Sample) -> Sample:
+    """The sample in a mirror: pixels, camera, what was seen and all labels, left and right names exchanged."""
+    width = sample.photo.size[0]
+    matrix = sample.photo.camera.matrix
+    pixels = torch.tensor([[-1.0, 0.0, width], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).to(matrix)
+    metres = torch.tensor([-1.0, 1.0, 1.0]).to(matrix)
+    photo = replace(sample.photo, pixels=sample.photo.pixels[:, ::-1], camera=Camera(pixels @ matrix * metres))
+    return Sample(photo, tuple(_mirrored_person(person, width) for person in sample.people), sample.name)
+
+
+def _mirrored_person(person: LabelledPerson, width: int) -> LabelledPerson:
+    swap = list(person.joint_set.mirror)
+    flip = torch.tensor([-1.0, 1.0, 1.0])
+    return replace(
+        person,
+        seen=_mirrored_seen(person.seen, width),
+        pose=person.pose.mirrored(),
+        pose_weight=person.pose_weight[list(SMPL24.mirror)],
+        points3d=(person.points3d * flip.to(person.points3d))[swap],
+        points3d_weight=person.points3d_weight[swap],
+        points2d=torch.stack([width - person.points2d[swap, 0], person.points2d[swap, 1]], dim=-1),
+        points2d_weight=person.points2d_weight[swap],
+        visible=person.visible[swap],
+    )
+
+
+def _mirrored_seen(seen: Person, width: int) -> Person:
+    x0, y0, x1, y1 = seen.box
+    keypoints, landmarks = seen.keypoints, seen.landmarks3d
+    if seen.keypoint_set is not None:
+        swap = list(seen.keypoint_set.mirror)
+        if keypoints is not None:
+            keypoints = keypoints[swap] * [-1, 1, 1] + [width, 0, 0]
+        if landmarks is not None:
+            landmarks = landmarks[swap] * [-1, 1, 1]
+    return replace(seen, box=np.array([width - x1, y0, width - x0, y1]), keypoints=keypoints, landmarks3d=landmarks)
+
+
+def rolled_pose(pose: BodyPose, angle: float, body: BodyModel) -> BodyPose:
+    """The pose in the axes of a camera that was rolled: `Rz(angle)` times the body's points, for radians."""
+    turn = rotation_about_z(torch.tensor(angle).to(pose.rotations))
+    rotations = pose.rotations.clone()
+    rotations[..., 0, :, :] = turn @ rotations[..., 0, :, :]
+    pelvis = body.rest_joints(pose.shape)[..., 0, :]  # the root turns about it
+    translation = (pose.translation + pelvis) @ turn.mT - pelvis
+    return BodyPose(rotations, pose.shape, translation)

@@ -1,0 +1,327 @@
+"""From samples to what a method trains on: groups of crops with their labels, by number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from humesh.body.joints import JOTR30, JointSet
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.data.augment import Augment, Change, mirrored, rolled_pose
+from humesh.data.sample import Dataset, LabelledPerson, Sample
+from humesh.geometry.boxes import affine_apply
+from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_about_z
+from humesh.images.crops import Crops, CropSpec
+from humesh.images.groups import group_people
+from humesh.losses.targets import Targets
+
+Copies = tuple[tuple[float, float, float], ...]
+_SHUFFLED_UP_TO = 10**7  # samples; of longer data sets, which are made on the fly, every number is as good as another
+
+
+class DataError(ValueError):
+    """Data that cannot be read or used; the sentence says which sample, what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops with the labels of the people in them."""
+
+    crops: Crops
+    targets: Targets
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with a function applied to each of its tensors (indexing, moving)."""
+        labels: dict[str, Any] = {f.name: getattr(self.targets, f.name) for f in fields(self.targets)}
+        changed = {name: function(value) for name, value in labels.items() if isinstance(value, Tensor)}
+        pose = self.targets.pose.map(function)
+        return Batch(self.crops.map(function), replace(self.targets, **(labels | changed | {"pose": pose})))
+
+    def pin_memory(self) -> Batch:
+        """The batch where a GPU can fetch it from by itself; called by torch's DataLoader."""
+        return self.map(lambda tensor: tensor.pin_memory())
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def joined(batches: Sequence[Batch], dim: int = 0) -> Batch:
+    """Groups one after the other (dim 0), or crops of one group (dim 1); the collate function of training."""
+    crops, targets = [b.crops for b in batches], [b.targets for b in batches]
+
+    def cat(things: Sequence[object], name: str) -> Tensor:
+        return torch.cat([getattr(thing, name) for thing in things], dim=dim)
+
+    names = [f.name for f in fields(Crops) if f.name != "photo_camera"]
+    camera = Camera(torch.cat([c.photo_camera.matrix for c in crops], dim=dim))
+    labels = [f.name for f in fields(Targets) if f.name not in ("pose", "joint_set")]
+    pose = BodyPose(*(cat([t.pose for t in targets], f.name) for f in fields(BodyPose)))
+    return Batch(
+        Crops(photo_camera=camera, **{name: cat(crops, name) for name in names}),
+        Targets(pose=pose, joint_set=targets[0].joint_set, **{name: cat(targets, name) for name in labels}),
+    )
+
+
+class Part:
+    """Consecutive samples of a data set, as one of their own; clips that do not lie wholly inside are left out.
+
+    Of a data set that has variations of its `stored` samples, `inside` are stored ones, and `taken` varies them.
+    """
+
+    def __init__(self, dataset: Dataset, inside: range | None = None) -> None:
+        self.dataset, self.stored = dataset, stored(dataset)
+        self.inside = range(self.stored) if inside is None else inside
+        whole = (t for t in dataset.tracks if t.start >= self.inside.start and t.stop <= self.inside.stop)
+        self.tracks = tuple(range(t.start - self.inside.start, t.stop - self.inside.start) for t in whole)
+
+    def __len__(self) -> int:
+        return len(self.inside)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.taken(index, 0)
+
+    def taken(self, index: int, time: int) -> Sample:
+        """A sample as it is when it is taken for that time, counted from 0."""
+        return self.dataset[(self.inside[index] + time * self.stored) % len(self.dataset)]
+
+
+def stored(dataset: Dataset) -> int:
+    """How many samples of a data set are not variations of others."""
+    return int(getattr(dataset, "stored", len(dataset)))
+
+
+def split(dataset: Dataset, held_out: int) -> tuple[Part, Part]:
+    """A data set without its last samples, and these; neither a clip nor a sample's variations are in both."""
+    count = stored(dataset)
+    cut = max(count - held_out, 0)
+    cut = min([cut, *(track.start for track in dataset.tracks if cut < track.stop <= count)])
+    return Part(dataset, range(cut)), Part(dataset, range(cut, count))
+
+
+class Mix:
+    """Numbers to samples of several data sets: each gets its share of every stretch of numbers, without luck.
+
+    A number says for all time which data set and which of its units (photos, or windows of clips) it is; a data set
+    is gone through in a new order, drawn from the seed, each time.
+    """
+
+    def __init__(self, sizes: Sequence[int], shares: Sequence[float], seed: int) -> None:
+        whole = sum(shares)
+        self.sizes, self.seed = tuple(sizes), seed
+        self.shares = [Fraction(share / whole).limit_denominator(10**6) for share in shares]
+
+    def __call__(self, number: int) -> tuple[int, int, int]:
+        """The data set of a number, the unit of it, and how often that was taken before."""
+        left, place = Fraction(1), number
+        for index, share in enumerate(self.shares):
+            part = share / left if left and index + 1 < len(self.shares) else Fraction(1)
+            before, after = place * part // 1, (place + 1) * part // 1
+            if after > before:
+                return index, *self._shuffled(index, int(before))
+            place, left = place - int(before), left - share
+        raise AssertionError("the last data set takes all that is left")
+
+    def _shuffled(self, index: int, place: int) -> tuple[int, int]:
+        size = self.sizes[index]
+        time, place = divmod(place, size)
+        return place if size > _SHUFFLED_UP_TO else int(_order(size, self.seed, index, time)[place]), time
+
+
+@lru_cache(maxsize=8)
+def _order(size: int, seed: int, index: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, index, epoch, 1)).permutation(size)
+
+
+class Groups:
+    """Groups of crops with labels, by number, for a method's spec: what a DataLoader reads.
+
+    `people`: how many crops a group of "people" has, absent ones included. `copies`: draws the boxes of "rois" anew for
+    each sample. `stride`: how many frames apart those of a clip are taken. `body`: whose shape space the labels
+    speak. `joint_set`: that of the labels' points. The same number is the same group, bit for bit, whoever asks.
+    """
+
+    def __init__(
+        self,
+        spec: CropSpec,
+        datasets: Sequence[Dataset],
+        body: BodyModel,
+        shares: Sequence[float] = (1.0,),
+        augment: Augment | None = None,
+        seed: int = 0,
+        people: int = 1,
+        copies: Callable[[torch.Generator], Copies] | None = None,
+        stride: int = 1,
+        names: Sequence[str] = (),
+        joint_set: JointSet = JOTR30,
+    ) -> None:
+        parts = [dataset if isinstance(dataset, Part) else Part(dataset) for dataset in datasets]
+        self.spec, self.datasets, self.augment, self.seed = spec, parts, augment or Augment(), seed
+        self.body, self.people, self.copies, self.stride = body, people, copies, stride
+        self.joint_set = joint_set
+        self.names = tuple(names) or tuple(str(index) for index in range(len(datasets)))
+        for dataset, name in zip(parts, self.names, strict=True):
+            if not len(dataset):
+                raise DataError(f"data {name!r}: expected samples to train on, it is empty.")
+        self.windows = [self._windows(dataset) for dataset in self.datasets]
+        units = zip(self.datasets, self.windows, strict=True)
+        self.mix = Mix([len(windows) or len(dataset) for dataset, windows in units], shares, seed)
+
+    def _windows(self, dataset: Part) -> list[tuple[range, int]]:
+        """(track, first possible start) of the windows of a data set's clips; empty for photos."""
+        if self.spec.group != "frames":
+            return []
+        length = (self.spec.count or 1) * self.stride
+        return [(t, start) for t in dataset.tracks for start in range(t.start, t.stop, length)]
+
+    def __len__(self) -> int:
+        return 2**62  # numbers never end
+
+    def __getitem__(self, number: int) -> Batch:
+        which, unit, time = self.mix(number)
+        rng = np.random.default_rng((self.seed, number))
+        try:
+            return self._group(which, unit, time, rng)
+        except Exception as error:  # whatever goes wrong, the user must learn at which sample
+            told = f"{type(error).__name__}: {error}" if not isinstance(error, DataError) else str(error)
+            raise DataError(f"data {self.names[which]!r}, sample {unit} (number {number}): {told}") from error
+
+    def _group(self, which: int, unit: int, time: int, rng: np.random.Generator) -> Batch:
+        dataset = self.datasets[which]
+        change = self.augment.draw(rng)
+        spec = replace(self.spec, box=change.of_box(self.spec.box))
+        if self.copies is not None:
+            spec = replace(spec, copies=self.copies(torch.Generator().manual_seed(int(rng.integers(2**62)))))
+        if spec.group == "frames":
+            batch = self._clip(spec, dataset, self.windows[which], unit, time, change, rng)
+        else:
+            sample = self._sample(dataset, unit, time, change)
+            if not sample.people:
+                raise DataError(f"photo {sample.name!r}: expected labelled people, found nobody; leave it out.")
+            wanted = min(self.people if spec.group == "people" else 1, len(sample.people))
+            chosen = rng.permutation(len(sample.people))[:wanted]
+            batch = self._labelled(spec, sample, [sample.people[i] for i in chosen], change)
+            batch = padded(batch, self.people) if spec.group == "people" else batch
+        crops = replace(batch.crops, pixels=self._changed(batch.crops, change))
+        # No two data sets have the same people.
+        identity = torch.where(batch.targets.identity >= 0, batch.targets.identity + (which << 40), -1)
+        return Batch(crops, replace(batch.targets, identity=identity))
+
+    def _changed(self, crops: Crops, change: Change) -> Tensor:
+        pixels = change.of_pixels(crops.pixels[0])
+        return torch.where(crops.present[0, :, None, None, None], pixels, 0)[None]
+
+    def _clip(
+        self,
+        spec: CropSpec,
+        dataset: Part,
+        windows: list[tuple[range, int]],
+        unit: int,
+        time: int,
+        change: Change,
+        rng: np.random.Generator,
+    ) -> Batch:
+        """One person in `spec.count` frames; frames without them, and those after a clip's end, are absent."""
+        count = spec.count or 1
+        if windows:
+            track, start = windows[unit]
+            last = max(track.stop - 1 - (count - 1) * self.stride, track.start)
+            start = min(start + int(rng.integers(count * self.stride)), last)
+            numbers = [n for n in range(start, start + count * self.stride, self.stride) if n < track.stop]
+        else:
+            numbers = [unit]
+        samples = [self._sample(dataset, n, time, change) for n in numbers]
+        first = next((sample for sample in samples if sample.people), None)
+        if first is None:
+            raise DataError("expected a person in the clip, found nobody; leave it out.")
+        identity = first.people[int(rng.integers(len(first.people)))].identity
+        frames: list[Batch | None] = []
+        for sample in samples:
+            person = next((p for p in sample.people if p.identity == identity), None)
+            frames.append(None if person is None else self._labelled(spec, sample, [person], change))
+        nobody = _absent(next(frame for frame in frames if frame is not None))
+        return padded(joined([nobody if frame is None else frame for frame in frames], dim=1), count)
+
+    def _sample(self, dataset: Part, number: int, time: int, change: Change) -> Sample:
+        sample = as_joint_set(dataset.taken(number, time), self.joint_set)
+        return mirrored(sample) if change.mirrored else sample
+
+    def _labelled(self, spec: CropSpec, sample: Sample, people: list[LabelledPerson], change: Change) -> Batch:
+        """One group: of the people, or of one person's copies."""
+        crops = group_people(spec, sample.photo, [person.seen for person in people], change.roll)
+        count = crops.present.shape[1]
+        if spec.group == "rois":
+            people = people * count
+        turn = rotation_about_z(torch.tensor(change.roll))
+        pose = BodyPose(*(torch.stack([getattr(p.pose, f.name).float() for p in people]) for f in fields(BodyPose)))
+        if change.roll:
+            pose = rolled_pose(pose, change.roll, self.body)
+
+        def stacked(name: str) -> Tensor:
+            return torch.stack([getattr(person, name) for person in people]).float()
+
+        pixels = torch.stack([person.points2d for person in people]).double()
+        targets = Targets(
+            pose=pose.map(lambda tensor: tensor[None]),
+            pose_weight=stacked("pose_weight")[None],
+            shape_weight=stacked("shape_weight")[None],
+            translation_weight=stacked("translation_weight")[None],
+            joint_set=people[0].joint_set,
+            points3d=(stacked("points3d") @ turn.mT)[None],
+            points3d_weight=stacked("points3d_weight")[None],
+            points2d=affine_apply(crops.crop_from_photo[0].double(), pixels).float()[None],
+            points2d_weight=stacked("points2d_weight")[None],
+            identity=torch.tensor([[person.identity for person in people]]),
+        )
+        return Batch(crops, targets)
+
+
+def _absent(batch: Batch) -> Batch:
+    """The same shapes with nobody there: every weight 0, no identity."""
+    crops, targets = batch.crops, batch.targets
+    nobody = torch.zeros_like(crops.present)
+    zeroed: dict[str, Any] = {
+        f.name: torch.zeros_like(getattr(targets, f.name))
+        for f in fields(targets)
+        if f.name.endswith("weight") or f.name in ("points3d", "points2d")
+    }
+    return Batch(
+        replace(crops, pixels=torch.zeros_like(crops.pixels), present=nobody, wanted=nobody),
+        replace(targets, identity=torch.full_like(targets.identity, -1), **zeroed),
+    )
+
+
+def padded(batch: Batch, count: int) -> Batch:
+    """A group with absent crops after it, up to that many."""
+    missing = count - batch.crops.present.shape[1]
+    if missing <= 0:
+        return batch
+    first = batch.map(lambda tensor: tensor[:, :1])
+    return joined([batch, *[_absent(first)] * missing], dim=1)
+
+
+def as_joint_set(sample: Sample, joint_set: JointSet) -> Sample:
+    """The sample with its labels in another joint set, by name; points that it has none of weigh nothing."""
+
+    def moved(person: LabelledPerson) -> LabelledPerson:
+        if person.joint_set == joint_set:
+            return person
+        here, there = person.joint_set.map_to(joint_set)
+        names = ("points3d", "points3d_weight", "points2d", "points2d_weight", "visible")
+        changed = {}
+        for name in names:
+            old = getattr(person, name)
+            changed[name] = old.new_zeros(len(joint_set), *old.shape[1:])
+            changed[name][there] = old[here]
+        return replace(person, joint_set=joint_set, **changed)
+
+    return replace(sample, people=tuple(moved(person) for person in sample.people))

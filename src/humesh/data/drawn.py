@@ -1,0 +1,99 @@
+"""Stick figures: people as simple as can be, to try a training with in seconds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from humesh.body.joints import COCO17, JOTR30, SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.data.sample import LabelledPerson, Sample
+from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_from_axis_angle
+from humesh.images.photo import Person, Photo
+
+_SIZE = (160, 128)  # width, height px
+
+
+class DrawnPeople:
+    """Photos of 1 to `people` standing figures, limbs as coloured lines, with true labels and true keypoints.
+
+    `clip`: frames in which the same figures turn; 1: photos.
+    """
+
+    def __init__(self, count: int = 64, seed: int = 0, people: int = 2, clip: int = 1) -> None:
+        self.count, self.seed, self.people, self.clip = count, seed, people, clip
+        self.tracks = tuple(range(i, min(i + clip, count)) for i in range(0, count, clip)) if clip > 1 else ()
+        self._body = BodyModel.load("open-low")
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self.count:
+            raise IndexError(f"expected a sample below {self.count}, got {index}.")
+        scene, frame = divmod(index, self.clip)
+        rng = np.random.default_rng((self.seed, scene))
+        count = int(rng.integers(1, self.people + 1))
+        camera = Camera.virtual(float(rng.uniform(150, 250)), _SIZE)
+        pose = self._poses(count, frame, rng)
+        with torch.no_grad():
+            bodies = self._body(pose)
+            points = self._body.points(bodies, JOTR30)
+            keypoints = camera.project(self._body.points(bodies, COCO17)).double().numpy()
+        pixels = camera.project(points)
+        picture = Image.fromarray(rng.integers(0, 60, (_SIZE[1], _SIZE[0], 3), dtype=np.uint8))
+        for person in np.argsort(-pose.translation[:, 2].numpy()):
+            _draw(picture, camera.project(bodies.joints[person]).numpy(), rng.integers(0, 40, 3))
+        inside = ((pixels >= 0) & (pixels < torch.tensor(_SIZE))).all(-1).float()
+        people = []
+        for i in range(count):
+            box = np.concatenate([keypoints[i].min(0) - 2, keypoints[i].max(0) + 2])
+            seen = Person(box, 1.0, np.concatenate([keypoints[i], np.ones((len(COCO17), 1))], axis=1), COCO17)
+            people.append(
+                LabelledPerson(
+                    seen=seen,
+                    identity=scene * self.people + i,
+                    pose=pose.map(lambda tensor, i=i: tensor[i]),  # type: ignore[misc]
+                    pose_weight=torch.ones(len(SMPL24)),
+                    shape_weight=torch.ones(()),
+                    translation_weight=torch.ones(()),
+                    joint_set=JOTR30,
+                    points3d=points[i],
+                    points3d_weight=torch.ones(len(JOTR30)),
+                    points2d=pixels[i],
+                    points2d_weight=torch.ones(len(JOTR30)),
+                    visible=inside[i],
+                )
+            )
+        return Sample(Photo(np.array(picture), camera, "given"), tuple(people), f"drawn {index}")
+
+    def _poses(self, count: int, frame: int, rng: np.random.Generator) -> BodyPose:
+        turns = torch.from_numpy(0.2 * rng.standard_normal((count, len(SMPL24), 3))).float()
+        rotations = rotation_from_axis_angle(turns)
+        yaw = torch.from_numpy(rng.uniform(-0.5, 0.5, count)).float() + 0.1 * frame
+        upright = rotation_from_axis_angle(torch.tensor([math.pi, 0.0, 0.0]))  # the camera's y points down
+        turned = rotation_from_axis_angle(torch.stack([0 * yaw, yaw, 0 * yaw], dim=-1))
+        rotations[:, 0] = upright @ turned @ rotations[:, 0]
+        across = np.linspace(-0.8, 0.8, count) if count > 1 else np.zeros(1)
+        place = np.stack([across, rng.uniform(0, 0.3, count), rng.uniform(3, 4, count)], axis=-1)
+        shape = torch.from_numpy(0.5 * rng.standard_normal((count, 10))).float()
+        return BodyPose(rotations, shape, torch.from_numpy(place).float())
+
+
+def _draw(picture: Image.Image, joints: np.ndarray, tint: np.ndarray) -> None:
+    """Bones as lines: red on the left side, blue on the right, grey in the middle."""
+    draw = ImageDraw.Draw(picture)
+    for joint, parent in enumerate(SMPL24.parents):
+        if parent < 0:
+            continue
+        name = SMPL24.names[joint]
+        colour = (
+            (220, 90, 60) if name.startswith("left") else (60, 120, 220) if name.startswith("right") else (170,) * 3
+        )
+        shade = tuple(int(c + t - 4 * (joint % 5)) for c, t in zip(colour, tint, strict=True))
+        draw.line([*map(float, joints[parent]), *map(float, joints[joint])], fill=shade, width=4)

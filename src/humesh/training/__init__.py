@@ -1,0 +1,1 @@
+"""Training: one loop for every method, and the recipes that it follows."""

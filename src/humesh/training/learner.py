@@ -1,0 +1,122 @@
+"""A method with what judges it: from a batch to one number, in mixed precision where the work is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from humesh.body.joints import SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.data.batch import Batch
+from humesh.losses.adversarial import taken_for_real, told_apart
+from humesh.losses.bodies import body_terms
+from humesh.losses.points import absolute, squared
+from humesh.losses.targets import Targets, Term
+from humesh.losses.total import LearnedWeights, reduced
+from humesh.methods.base import Method, Prediction
+from humesh.networks.attention import PostNormLayer, PreNormBlock
+from humesh.networks.backbones import Encoder
+from humesh.networks.discriminators import PoseDiscriminator, ShapeDiscriminator
+from humesh.networks.hrnet import HrNet
+from humesh.networks.hybrid import PatchEmbed
+from humesh.training.recipe import Recipe, TrainingError
+
+SHARED = ("rotations", "shape", "points3d", "points2d")
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class PoseJudges(nn.Module):
+    """HMR's judges of poses and shapes."""
+
+    def __init__(self, shapes: int) -> None:
+        super().__init__()
+        self.pose, self.shape = PoseDiscriminator(len(SMPL24) - 1), ShapeDiscriminator(shapes)
+
+    def forward(self, rotations: Tensor, shape: Tensor) -> Tensor:
+        """All scores of bodies `*g`, the shape's last."""
+        return torch.cat([self.pose(rotations[..., 1:, :, :]), self.shape(shape)], dim=-1)
+
+    def loss(self, made: BodyPose, targets: Targets, present: Tensor) -> Tensor:
+        """How ill the judges tell the labels from the predictions, which they learn from."""
+        real = targets.pose
+        weight = (targets.pose_weight.amin(-1) > 0) & (targets.shape_weight > 0)
+        scores = self(real.rotations, real.shape), self(made.rotations, made.shape)
+        terms = told_apart(*scores, weight.float(), present.float())
+        return torch.stack([reduced(term) for term in terms.values()]).sum()
+
+
+class Learner(nn.Module):
+    """The method, learned weights of losses, and the body that the shared terms are measured on."""
+
+    def __init__(self, method: Method, body: BodyModel, recipe: Recipe) -> None:
+        super().__init__()
+        self.method, self.recipe = method, recipe
+        self.bodies = (body,)  # in a tuple: not a part of what is learned
+        self.learned = LearnedWeights(recipe.learned) if recipe.learned else None
+
+    def forward(
+        self, batch: Batch, step: int, judges: PoseJudges | None = None
+    ) -> tuple[Tensor, dict[str, Tensor], BodyPose]:
+        """The loss; its terms' means by name and the predicted pose, without gradients."""
+        prediction = self.method(batch.crops)
+        terms = self.terms(batch, prediction)
+        if judges is not None:
+            pose = prediction.pose
+            terms["adversarial"] = taken_for_real(judges(pose.rotations, pose.shape), batch.crops.present.float())
+        weights = self.recipe.weights
+        strange = sorted(set(weights) - set(terms) - set(self.recipe.optional))
+        if strange:
+            raise TrainingError(
+                f"loss weights {', '.join(strange)}: {self.recipe.method} has no such terms here; it has "
+                f"{', '.join(sorted(terms))}."
+            )
+        means = {name: reduced(terms[name]) for name in weights if weights[name] and name in terms}
+        counted = {n: weights[n] * m for n, m in means.items() if step >= self.recipe.delayed.get(n, 0)}
+        if self.learned is not None:
+            counted |= self.learned(counted)
+        loss = torch.stack(list(counted.values())).sum()
+        return loss, {k: v.detach() for k, v in means.items()}, prediction.pose.map(lambda tensor: tensor.detach())
+
+    def terms(self, batch: Batch, prediction: Prediction) -> dict[str, Term]:
+        """The method's own terms and the shared ones; of the latter only those that a weight asks for."""
+        terms = self.method.own_terms(batch.crops, prediction, batch.targets)
+        weights, targets, (body,) = self.recipe.weights, batch.targets, self.bodies
+        if not any(weights.get(name) for name in (*SHARED, "vertices")):
+            return terms
+        pose = prediction.pose.map(lambda tensor: tensor.float())
+        bodies = body(pose)
+        points = body.points(bodies, targets.joint_set)
+        error = squared if self.recipe.error == "squared" else absolute
+        terms |= body_terms(pose, points, batch.crops.camera, batch.crops.size, targets, error)
+        if weights.get("vertices"):
+            with torch.no_grad():
+                true = body(targets.pose)
+            known = (targets.pose_weight.amin(-1) * targets.shape_weight)[..., None, None]
+            made, wanted = (b.vertices - b.joints[..., :1, :] for b in (bodies, true))
+            terms["vertices"] = absolute(made, wanted, known)
+        return terms
+
+
+def in_half_precision(method: Method, dtype: torch.dtype, device: torch.device) -> None:
+    """Makes encoders and transformer blocks compute in 16 bits; their answers, and all that has units, stay in 32.
+
+    Cameras, points in pixels and rotations lose too much in bfloat16's 8 bits: half a degree, several pixels.
+    """
+
+    def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with torch.autocast(device.type, dtype=dtype):
+                answer = function(*args, **kwargs)
+            return answer.float()
+
+        return call
+
+    for module in method.modules():
+        if isinstance(module, Encoder):
+            module.stem, module.body = wrapped(module.stem), wrapped(module.body)  # type: ignore[method-assign]
+        elif isinstance(module, HrNet | PatchEmbed | PostNormLayer | PreNormBlock):
+            module.forward = wrapped(module.forward)  # type: ignore[method-assign]

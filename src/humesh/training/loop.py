@@ -1,0 +1,529 @@
+"""The one loop that trains every method: steps, checkpoints that survive a kill, logs, validation, pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pickle
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from humesh.body.joints import LIMBS12
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.data.batch import Batch, DataError, Groups, joined
+from humesh.evaluation.metrics import mpjpe, pa_mpjpe
+from humesh.methods.base import Method
+from humesh.methods.weights import read_weights, save_weights
+from humesh.training.learner import PRECISIONS, Learner, PoseJudges, in_half_precision
+from humesh.training.pictures import contact_sheet
+from humesh.training.recipe import Recipe, TrainingError
+
+_KEPT = 2  # checkpoints
+_BAD_STEPS = 3  # steps in a row without finite gradients after which training stops
+_PICTURED = 8  # groups
+_AHEAD = 2  # batches that each worker makes beforehand
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how a training runs; nothing of it decides the result but the rounding of the device.
+
+    `say` gets sentences for the user, `watch` the step and its losses after each step.
+    """
+
+    out: Path
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    workers: int = 0
+    say: Callable[[str], None] = field(default_factory=lambda: lambda sentence: None)
+    watch: Callable[[int, Mapping[str, float]], None] = field(default_factory=lambda: lambda step, means: None)
+
+    @property
+    def rank(self) -> int:
+        """This process's number, 0 for the only one."""
+        return distributed.get_rank() if distributed.is_initialized() else 0
+
+    @property
+    def world(self) -> int:
+        """How many processes train together."""
+        return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+class Training:
+    """The state of one training: network, optimisers, running mean, step."""
+
+    def __init__(
+        self, name: str, recipe: Recipe, method: Method, body: BodyModel, groups: Groups, check: Groups, place: Place
+    ) -> None:
+        if recipe.batch % place.world:
+            raise TrainingError(f"batch {recipe.batch}: expected a multiple of the {place.world} processes.")
+        if recipe.precision == "float16" and place.device.type != "cuda":
+            raise TrainingError("precision float16 needs a GPU; use bfloat16 or float32.")
+        self.name, self.recipe, self.groups, self.check, self.place = name, recipe, groups, check, place
+        for module in method.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
+        self.learner = Learner(method, body.to(place.device), recipe).to(place.device)
+        if place.device.type == "cuda" and place.world > 1:
+            self.learner = nn.SyncBatchNorm.convert_sync_batchnorm(self.learner)
+        if recipe.precision != "float32":
+            in_half_precision(self.learner.method, PRECISIONS[recipe.precision], place.device)
+        self.judges = PoseJudges(body.shapes).to(place.device) if recipe.judges else None
+        self.optimiser = _optimiser(self.learner, recipe)
+        self.judges_optimiser: torch.optim.Optimizer | None = None
+        if self.judges is not None and recipe.judges is not None:
+            self.judges_optimiser = torch.optim.Adam(
+                self.judges.parameters(), recipe.judges.rate, weight_decay=recipe.judges.decay
+            )
+        self.scaler = torch.amp.GradScaler(place.device.type, enabled=recipe.precision == "float16")
+        self.mean = {key: value.detach().clone() for key, value in self.learner.method.state_dict().items()}
+        self.step, self.bad, self.stopped = 0, 0, False
+        self.sums: dict[str, Tensor] = {}
+        self.parallel: nn.Module = self.learner
+        if place.world > 1:
+            self.parallel = DistributedDataParallel(self.learner, find_unused_parameters=True)
+
+    def run(self) -> dict[str, float]:
+        """Trains from where the folder's checkpoints are to the end; returns the last validation's errors."""
+        place, recipe, first = self.place, self.recipe, self.place.rank == 0
+        place.out.mkdir(parents=True, exist_ok=True)
+        self.resume()
+        if first:
+            told = {"recipe": self.name, **json.loads(recipe.as_json())}
+            (place.out / "recipe.json").write_text(json.dumps(told, indent=1))
+        scores: dict[str, float] = {}
+        log = Table(place.out / "log.csv", self.step) if first else None
+        began = time.perf_counter()
+        with _stopping(self):
+            for batch in self.batches(self.step):
+                means = self.one_step(batch.to(place.device))
+                self._add(means)
+                place.watch(self.step, {k: v.item() for k, v in means.items()} if self.step % 10 == 0 else {})
+                if self.step % recipe.log_every == 0 or self.step == recipe.steps:
+                    row = self._means()
+                    row |= {"rate": recipe.rate_at(self.step - 1), "seconds": time.perf_counter() - began}
+                    if log is not None:
+                        log.write(self.step, row)
+                if first and (self.step % recipe.validate_every == 0 or self.step == recipe.steps):
+                    scores = self.validate()
+                    Table(place.out / "validation.csv", self.step - 1).write(self.step, scores)
+                    place.say(f"step {self.step}: " + ", ".join(f"{k} {v:.1f} mm" for k, v in scores.items()))
+                stop = not self._everyone(torch.tensor(not self.stopped))
+                if first and (self.step % recipe.save_every == 0 or self.step == recipe.steps or stop):
+                    self.save()
+                if stop:
+                    break
+        if first:
+            self.save_weights(scores)
+        return scores
+
+    def one_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step on a batch; its losses' means."""
+        # All that is random in a step follows from its number, so nothing need be remembered.
+        torch.manual_seed((self.recipe.seed << 40) + (self.step << 8) + self.place.rank)
+        self.learner.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.rate_at(self.step) * group["factor"]
+        loss, means, pose = self.parallel(batch, self.step, self.judges)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(self.learner.parameters(), self.recipe.clip)
+        self.step += 1
+        if not self._everyone(torch.isfinite(norm) & torch.isfinite(loss)):  # |x - NaN| has the gradient 0
+            self._skip(means)
+        else:
+            self.bad = 0
+            self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.bad == 0:
+            self._renew_mean()
+            if self.judges is not None and self.judges_optimiser is not None:
+                means["judges"] = self._judges_step(batch, pose)
+        return {"loss": loss.detach(), "gradient": norm.detach(), **means}
+
+    def _skip(self, means: Mapping[str, Tensor]) -> None:
+        self.bad += 1
+        wrong = [name for name, mean in means.items() if not torch.isfinite(mean)] or ["the gradients"]
+        self.place.say(f"step {self.step} is skipped: not finite in {', '.join(wrong)}.")
+        # With float16's loss scale such steps are usual at first.
+        if self.bad >= _BAD_STEPS and not self.scaler.is_enabled():
+            raise TrainingError(
+                f"step {self.step}: {self.bad} steps in a row without finite gradients ({', '.join(wrong)}); lower the "
+                "learning rate (--rate), use --precision float32, or look at the data; the last checkpoint is kept."
+            )
+
+    def _judges_step(self, batch: Batch, pose: BodyPose) -> Tensor:
+        assert self.judges is not None
+        assert self.judges_optimiser is not None
+        self.judges_optimiser.zero_grad(set_to_none=True)  # the generator's side left gradients here
+        loss = self.judges.loss(pose, batch.targets, batch.crops.present)
+        loss.backward()
+        if self.place.world > 1:
+            for parameter in self.judges.parameters():
+                assert parameter.grad is not None
+                distributed.all_reduce(parameter.grad)
+                parameter.grad.div_(self.place.world)
+        self.judges_optimiser.step()
+        return loss.detach()
+
+    @torch.no_grad()
+    def _renew_mean(self) -> None:
+        share = 1 - min(self.recipe.ema, (1 + self.step) / (10 + self.step))  # short at first, TensorFlow's rule
+        state = self.learner.method.state_dict()
+        keys = [key for key, value in state.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.mean[key] for key in keys], [state[key] for key in keys], share)
+        for key in state.keys() - set(keys):
+            self.mean[key].copy_(state[key])
+
+    def batches(self, start: int, groups: Groups | None = None, stop: int | None = None) -> Iterator[Batch]:
+        """The batches of the steps from `start` on; each process gets its own part of every batch."""
+        place, size = self.place, self.recipe.batch // self.place.world
+        stop = self.recipe.steps if stop is None else stop
+        first = ((step * place.world + place.rank) * size for step in range(start, stop))
+        yield from self._load(groups or self.groups, ([n + i for i in range(size)] for n in first))
+
+    def _load(self, groups: Groups, numbers: Iterator[list[int]]) -> Iterator[Batch]:
+        loader: DataLoader[Batch] = DataLoader(
+            groups,  # type: ignore[arg-type]
+            batch_sampler=_Once(numbers),
+            collate_fn=joined,
+            num_workers=self.place.workers,
+            worker_init_fn=_start_worker,
+            pin_memory=self.place.device.type == "cuda",
+            prefetch_factor=_AHEAD if self.place.workers else None,
+        )
+        try:
+            yield from loader
+        except DataError as error:
+            raise TrainingError(_sentence(error)) from error
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise TrainingError(
+                f"a data worker died ({error}); if it was killed for memory use fewer --workers, --workers 0 shows the "
+                "error itself."
+            ) from error
+
+    # Validation and pictures
+
+    @contextmanager
+    def averaged(self) -> Iterator[Method]:
+        """The method with the running mean as its weights, in evaluation mode."""
+        method = self.learner.method
+        live = {key: value.clone() for key, value in method.state_dict().items()}
+        method.load_state_dict(self.mean)
+        method.eval()
+        try:
+            yield method
+        finally:
+            method.load_state_dict(live)
+            method.train()
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Errors of the running mean on what was held out, mm over 12 limb joints; and a picture of some."""
+        size, count = self.recipe.batch // self.place.world, self.recipe.held_out
+        numbers = (list(range(n, min(n + size, count))) for n in range(0, count, size))
+        plain, aligned = [], []
+        body = self.learner.bodies[0]
+        limbs = self.check.joint_set.indices(*LIMBS12.names)
+        hips = [LIMBS12.index(name) for name in ("left_hip", "right_hip")]
+        with self.averaged() as method:
+            for index, batch in enumerate(self._load(self.check, numbers)):
+                batch = batch.to(self.place.device)
+                torch.manual_seed(self.recipe.seed)
+                pose = method(batch.crops).pose.map(lambda tensor: tensor.float())
+                made = body.points(body(pose), batch.targets.joint_set)
+                if index == 0:
+                    first = slice(0, _PICTURED)
+                    sheet = contact_sheet(batch.map(lambda t: t[first]), made[first])  # noqa: B023
+                    folder = self.place.out / "pictures"
+                    folder.mkdir(exist_ok=True)
+                    sheet.save(folder / f"step-{self.step:07d}.jpg", quality=90)
+                wanted = batch.crops.wanted & (batch.targets.points3d_weight[..., limbs].amin(-1) > 0)
+                points = [p[wanted][:, limbs] for p in (made, batch.targets.points3d)]
+                points = [p - p[:, hips].mean(1, keepdim=True) for p in points]
+                plain.append(mpjpe(*points))
+                aligned.append(pa_mpjpe(*points))
+        if not sum(map(len, plain)):
+            return {}
+        return {"MPJPE": 1000 * torch.cat(plain).mean().item(), "PA-MPJPE": 1000 * torch.cat(aligned).mean().item()}
+
+    # Checkpoints
+
+    def save(self) -> None:
+        """Writes a checkpoint; it appears only when it is whole, and the last two are kept."""
+        state = {
+            "recipe": self.name,
+            "settings": self.recipe.as_json(),
+            "step": self.step,
+            "learner": self.learner.state_dict(),
+            "mean": self.mean,
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "judges": None if self.judges is None else self.judges.state_dict(),
+            "judges_optimiser": None if self.judges_optimiser is None else self.judges_optimiser.state_dict(),
+            "bad": self.bad,
+            "sums": self.sums,
+        }
+        path = self.place.out / f"checkpoint-{self.step:07d}.pt"
+        part = path.with_suffix(".part")
+        try:
+            with open(part, "wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as the latter
+            part.unlink(missing_ok=True)
+            raise TrainingError(f"cannot write {path} ({error}); make room, then the same command goes on.") from None
+        for old in checkpoints(self.place.out)[:-_KEPT]:
+            old.unlink()
+
+    def resume(self) -> None:
+        """Goes on from the folder's newest whole checkpoint, if there is any."""
+        for path in reversed(checkpoints(self.place.out)):
+            try:
+                state = torch.load(path, map_location=self.place.device, weights_only=True)
+            except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
+                self.place.say(f"{path} is damaged and left out.")
+                continue
+            check_same(self.name, self.recipe, state, self.place.out)
+            self.learner.load_state_dict(state["learner"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.scaler.load_state_dict(state["scaler"])
+            if self.judges is not None and self.judges_optimiser is not None:
+                self.judges.load_state_dict(state["judges"])
+                self.judges_optimiser.load_state_dict(state["judges_optimiser"])
+            self.mean, self.step, self.bad, self.sums = state["mean"], state["step"], state["bad"], state["sums"]
+            self.place.say(f"going on from step {self.step} of {self.recipe.steps} ({path}).")
+            return
+
+    def save_weights(self, scores: Mapping[str, float]) -> None:
+        """Writes the running mean as the method's weights."""
+        notes = {
+            "recipe": self.name,
+            "settings": self.recipe.as_json(),
+            "steps": str(self.step),
+            "scores": ", ".join(f"{key} {value:.1f} mm on held-out samples" for key, value in scores.items()),
+        }
+        with self.averaged() as method:
+            save_weights(self.place.out / "weights.safetensors", self.recipe.method, method, notes=notes)
+
+    def _add(self, means: Mapping[str, Tensor]) -> None:
+        for key, mean in means.items():
+            self.sums[key] = self.sums.get(key, torch.zeros_like(mean)) + mean
+        self.sums["steps"] = self.sums.get("steps", torch.zeros(())) + 1
+
+    def _means(self) -> dict[str, float]:
+        """The means of the losses since they were last asked for, over all processes."""
+        count = self.sums.pop("steps").item()
+        keys = sorted(self.sums)
+        values = torch.stack([self.sums[key].float() for key in keys]) / count
+        if self.place.world > 1:
+            distributed.all_reduce(values)
+            values /= self.place.world
+        self.sums = {}
+        return dict(zip(keys, values.tolist(), strict=True))
+
+    def _everyone(self, so: Tensor) -> bool:
+        """Whether it is so in every process."""
+        if self.place.world > 1:
+            so = so.to(self.place.device, torch.float32)
+            distributed.all_reduce(so, distributed.ReduceOp.MIN)
+        return bool(so)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """A run's checkpoints, oldest first."""
+    return sorted(folder.glob("checkpoint-*.pt"))
+
+
+def check_same(name: str, recipe: Recipe, state: Mapping[str, Any], folder: Path) -> None:
+    """TrainingError where a checkpoint is of another recipe, or of other settings than how long to train."""
+    if state["recipe"] != name:
+        raise TrainingError(
+            f"{folder} holds a training of the recipe {state['recipe']!r}, not of {name!r}; give another folder with "
+            "-o, or start from its weights with --init."
+        )
+    old, new = json.loads(state["settings"]), json.loads(recipe.as_json())
+    free = {"steps", "about", "log_every", "validate_every", "save_every", "held_out"}
+    other = sorted(key for key in old.keys() | new.keys() if key not in free and old.get(key) != new.get(key))
+    if other:
+        raise TrainingError(
+            f"{folder} holds a training of {name!r} with other settings ({', '.join(other)}); repeat those it was "
+            "started with, or give another folder with -o."
+        )
+
+
+def start_from(method: Method, path: Path) -> str:
+    """Loads the tensors of a weights file that fit by name and shape; says how many did."""
+    _, state = read_weights(path)
+    own = method.state_dict()
+    fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    if not fitting:
+        raise TrainingError(f"--init {path}: none of its {len(state)} tensors fits this method; give its own weights.")
+    method.load_state_dict(fitting, strict=False)
+    return f"started from {path}: {len(fitting)} of {len(own)} tensors."
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training will take: `memory_gb` of the GPU or of the main process."""
+
+    steps_per_second: float
+    hours: float
+    memory_gb: float
+
+
+def estimate(training: Training, seconds: float = 20.0) -> Estimate:
+    """Trains a few steps without keeping anything, and extrapolates; the data path's time is counted too."""
+    recipe, place = training.recipe, training.place
+    started, counted, began = time.perf_counter(), 0, 0.0
+    # What workers have made beforehand must be used up before the clock starts.
+    warm = 1 + _AHEAD * place.workers
+    for index, batch in enumerate(training.batches(0, stop=10**9)):
+        training.one_step(batch.to(place.device))
+        if place.device.type == "cuda":
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if index + 1 == warm:
+            began = now
+        elif index + 1 > warm:
+            counted += 1
+            if (now - started > seconds and counted >= 3) or index + 1 >= recipe.steps:
+                break
+    pace = counted / max(time.perf_counter() - began, 1e-9)
+    if place.device.type == "cuda":
+        memory = torch.cuda.max_memory_allocated() / 1e9
+    else:
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    # Validation is a forward pass with the data path: about half a step for as many groups.
+    validating = 0.5 * recipe.held_out / recipe.batch * (1 + recipe.steps // recipe.validate_every)
+    return Estimate(pace, (recipe.steps + validating) / pace / 3600, memory)
+
+
+class Table:
+    """A CSV that grows by rows; rows after a step are taken out first, so that a resumed run repeats none."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path, self.columns = path, list[str]()
+        if path.exists():
+            with open(path, newline="") as file:
+                reader = csv.DictReader(file)
+                self.columns = list(reader.fieldnames or [])
+                rows = [r for r in reader if None not in r.values() and r["step"].isdigit() and int(r["step"]) <= step]
+            self._rewrite(rows)
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        part = self.path.with_suffix(".part")
+        with open(part, "w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        part.replace(self.path)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds a row; to TensorBoard's files too, where it is installed."""
+        row = {"step": str(step), **{key: f"{value:.9g}" for key, value in values.items()}}
+        if not self.columns:
+            self.columns = list(row)
+            self._rewrite([])
+        with open(self.path, "a", newline="") as file:
+            csv.DictWriter(file, self.columns, extrasaction="ignore").writerow(row)
+        writer = _tensorboard(self.path.parent)
+        for key, value in values.items():
+            if writer is not None:
+                writer.add_scalar(f"{self.path.stem}/{key}", value, step)
+
+
+_WRITERS: dict[Path, Any] = {}
+
+
+def _tensorboard(folder: Path) -> Any:
+    """TensorBoard's writer for a run, None where the package is missing."""
+    if folder not in _WRITERS:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            _WRITERS[folder] = SummaryWriter(str(folder / "tensorboard"))
+        except ImportError:
+            _WRITERS[folder] = None
+    return _WRITERS[folder]
+
+
+class _Once:
+    """A batch sampler that hands on lists of numbers."""
+
+    def __init__(self, numbers: Iterator[list[int]]) -> None:
+        self.numbers = numbers
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return self.numbers
+
+
+def _start_worker(_: int) -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which needs its last batches
+
+
+def _sentence(error: DataError) -> str:
+    """The error's own sentence, without the worker's traceback that torch puts before it."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].split("DataError: ", 1)[-1] if lines else "reading the data failed."
+
+
+@contextmanager
+def _stopping(training: Training) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the training after the step; a second Ctrl-C at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if training.stopped:
+            raise KeyboardInterrupt
+        training.stopped = True
+        training.place.say("stopping after this step (again: at once) ...")
+
+    try:
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _optimiser(learner: Learner, recipe: Recipe) -> torch.optim.Optimizer:
+    """Groups of parameters by their factor of the learning rate; learned loss weights have no decay (JOTR)."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in learner.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        inner = name.removeprefix("method.")
+        factor = next((f for start, f in recipe.rates.items() if inner.startswith(start)), 1.0)
+        decay = 0.0 if name.startswith("learned.") else recipe.decay
+        groups.setdefault((factor, decay), []).append(parameter)
+    described = [
+        {"params": parameters, "lr": recipe.rate * factor, "factor": factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
+    ]
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(described, recipe.rate, momentum=0.9)  # 0.9: INT's third phase
+    kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
+    return kind(described, recipe.rate, fused=True)

@@ -1,0 +1,211 @@
+"""The simulated detector: exact where it is told not to err, as frequent and as large as it is told where it errs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from humesh.body.joints import COCO17, JOINT_SETS, JOTR30, MEDIAPIPE33, JointSet
+from humesh.data.detector_errors import DetectorErrors, Telling, from_behind, kind_of, seen_by_detector
+from humesh.images.photo import Person
+
+SIZE = (640, 480)
+BOX = np.array([200.0, 100.0, 400.0, 400.0])
+NEVER: dict[str, Any] = {
+    "turned": (0.0, 0.0),
+    "crossed": (0.0, 0.0),
+    "copied": (0.0, 0.0),
+    "lost": (0.0, 0.0),
+    "taken": (0.0, 0.0),
+}
+EXACT: dict[str, Any] = {
+    **NEVER,
+    **dict.fromkeys(("face", "trunk", "shoulder", "elbow", "wrist", "hand"), Telling(0.0, 0.0, 3.0, 3.0)),
+    **dict.fromkeys(("hip", "knee", "ankle", "foot"), Telling(0.0, 0.0, 3.0, 3.0)),
+}
+
+
+def some_points(joint_set: JointSet, seed: int = 0) -> np.ndarray:
+    """A made-up person, 200 x 300 px, well inside the photo."""
+    points = np.random.default_rng(seed).uniform(0, 1, (len(joint_set), 2))
+    return (points - points.min(0)) / np.ptp(points, axis=0) * [200, 300] + BOX[:2]
+
+
+def seen(
+    points: np.ndarray,
+    errors: DetectorErrors,
+    *,
+    visible: np.ndarray | None = None,
+    joint_set: JointSet = MEDIAPIPE33,
+    others: list[np.ndarray] | None = None,
+    seed: int | np.random.Generator = 0,
+    size: tuple[int, int] = SIZE,
+) -> Person:
+    visible = np.ones(len(points)) if visible is None else visible
+    return seen_by_detector(points, visible, joint_set, BOX, others or [], size, errors, np.random.default_rng(seed))
+
+
+def keypoints_of(person: Person) -> np.ndarray:
+    assert person.keypoints is not None
+    return person.keypoints
+
+
+@pytest.mark.parametrize("joint_set", JOINT_SETS.values(), ids=JOINT_SETS)
+def test_a_perfect_detector_says_the_truth(joint_set: JointSet) -> None:
+    points = some_points(joint_set)
+    person = seen(points, DetectorErrors(**EXACT, box=0.0), joint_set=joint_set, others=[points + 20])
+    np.testing.assert_array_equal(keypoints_of(person)[:, :2], points)
+    np.testing.assert_array_equal(person.box, BOX)
+    assert person.keypoint_set is joint_set
+    nothing = seen(points, DetectorErrors(harder=0.0), joint_set=joint_set)
+    np.testing.assert_array_equal(keypoints_of(nothing)[:, :2], points)
+
+
+@given(seed=st.integers(0, 2**32 - 1), hidden=st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_the_generator_decides_everything(seed: int, hidden: float) -> None:
+    points, visible = some_points(MEDIAPIPE33, seed), (np.random.default_rng(seed).random(33) > hidden).astype(float)
+    before = points.copy(), visible.copy()
+    people = [seen(points, DetectorErrors(), visible=visible, others=[points + 30], seed=seed) for _ in range(2)]
+    np.testing.assert_array_equal(keypoints_of(people[0]), keypoints_of(people[1]))
+    np.testing.assert_array_equal(people[0].box, people[1].box)
+    np.testing.assert_array_equal(points, before[0])
+    np.testing.assert_array_equal(visible, before[1])
+    confidence = keypoints_of(people[0])[:, 2]
+    assert ((confidence >= 0) & (confidence <= 1)).all()
+    assert 0 <= people[0].score <= 1
+    assert (people[0].box[2:] >= people[0].box[:2]).all()
+
+
+@given(zoom=st.floats(0.2, 5), x=st.floats(-50, 50), y=st.floats(-50, 50), seed=st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_errors_are_relative_to_the_person(zoom: float, x: float, y: float, seed: int) -> None:
+    points, visible = some_points(MEDIAPIPE33), (np.arange(33) % 3 > 0).astype(float)
+    one = keypoints_of(seen(points, DetectorErrors(), visible=visible, others=[points + 40], seed=seed))
+    moved = zoom * points + [x, y]
+    other = keypoints_of(
+        seen(moved, DetectorErrors(), visible=visible, others=[zoom * (points + 40) + [x, y]], seed=seed)
+    )
+    np.testing.assert_allclose(other[:, :2], zoom * one[:, :2] + [x, y], atol=1e-6)
+
+
+def test_points_outside_of_the_photo_have_no_confidence() -> None:
+    points = some_points(COCO17)
+    person = keypoints_of(seen(points, DetectorErrors(**EXACT), joint_set=COCO17, size=(640, 250)))
+    np.testing.assert_array_equal(person[:, 2] == 0, points[:, 1] > 250)
+
+
+def test_hidden_joints_are_told_worse_and_with_less_confidence() -> None:
+    points, errors, rng = some_points(MEDIAPIPE33), DetectorErrors(), np.random.default_rng(0)
+    told = []
+    for visible in (np.ones(33), np.zeros(33)):
+        people = np.stack([keypoints_of(seen(points, errors, visible=visible, seed=rng)) for _ in range(200)])
+        told.append((np.median(np.linalg.norm(people[..., :2] - points, axis=-1), axis=0), people[..., 2].mean(0)))
+    (small, sure), (large, unsure) = told
+    assert (large > small).all()
+    assert (unsure < sure).all()
+    far = [kind_of(name) not in ("face", "trunk", "shoulder", "hip") for name in MEDIAPIPE33.names]
+    assert (unsure < sure - 0.2)[far].all()  # MediaPipe is sure of the trunk and the head, hidden or not
+
+
+def test_the_median_error_is_the_one_asked_for() -> None:
+    errors = DetectorErrors(**NEVER, harder=1.0, person_spread=0.0, limb_spread=(0.0, 0.0), joint_spread=0.0)
+    points, rng = some_points(MEDIAPIPE33), np.random.default_rng(0)
+    for column, visible in (("seen", np.ones(33)), ("hidden", np.zeros(33))):
+        people = np.stack([keypoints_of(seen(points, errors, visible=visible, seed=rng)) for _ in range(2000)])
+        median = np.median(np.linalg.norm(people[..., :2] - points, axis=-1), axis=0) / 300
+        asked = [getattr(getattr(errors, kind_of(name)), column) for name in MEDIAPIPE33.names]
+        np.testing.assert_allclose(median, asked, rtol=0.12)  # 5 sigma of a median of 2,000 Rayleigh draws is 9 %
+
+
+def test_errors_of_a_limb_go_together() -> None:
+    errors = DetectorErrors(**NEVER, person_spread=0.0, limb_spread=(0.0, 0.0), joint_spread=0.0)
+    points, rng = some_points(MEDIAPIPE33), np.random.default_rng(0)
+    people = np.stack([keypoints_of(seen(points, errors, seed=rng))[:, 0] - points[:, 0] for _ in range(2000)])
+    correlation = np.corrcoef(people.T)
+    at = MEDIAPIPE33.index
+    for child, parent in (("left_elbow", "left_shoulder"), ("left_wrist", "left_elbow"), ("right_ankle", "right_knee")):
+        assert correlation[at(child), at(parent)] == pytest.approx(errors.follow[0], abs=0.08)
+    assert correlation[at("left_wrist"), at("left_shoulder")] == pytest.approx(errors.follow[0] ** 2, abs=0.1)
+    across = correlation[at("left_wrist"), at("right_wrist")]
+    assert across == pytest.approx(errors.follow[0] ** 6, abs=0.1)  # only the trunk's error is shared
+
+
+def within(count: int, trials: int, chance: float) -> bool:
+    """Whether a count lies where all but one in a million binomial counts lie."""
+    low, high = binom.interval(1 - 1e-6, trials, chance)
+    return bool(low <= count <= high)
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_sides_are_exchanged_as_often_as_asked(behind: bool) -> None:
+    exact = replace(DetectorErrors(**EXACT), harder=1.0, turned=(0.1, 0.3), crossed=(0.2, 0.4))
+    points = some_points(COCO17)
+    corners = COCO17.indices("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+    points[corners] = np.array([[400, 100], [200, 100], [380, 390], [220, 390.0]])[
+        [1, 0, 3, 2] if behind else slice(None)
+    ]
+    assert from_behind(points, np.array(corners)) is behind
+    rng, trials = np.random.default_rng(0), 2000
+    visible = np.ones(17)
+    visible[COCO17.indices("left_elbow", "left_wrist", "right_knee", "right_ankle")] = 0
+
+    def told_by(visible: np.ndarray) -> np.ndarray:
+        people = (seen(points, exact, visible=visible, joint_set=COCO17, seed=rng) for _ in range(trials))
+        return np.stack([keypoints_of(person)[:, :2] for person in people])
+
+    told = told_by(visible)
+    mirrored = (told == points[list(COCO17.mirror)]).all(-1)
+    turned = mirrored.all(1)
+    arms = mirrored[:, COCO17.indices("left_wrist", "right_elbow")].all(1) & ~turned
+    legs = mirrored[:, COCO17.indices("left_knee", "right_ankle")].all(1) & ~turned
+    chance = exact.turned[behind]
+    assert within(int(turned.sum()), trials, chance)
+    assert within(int(arms.sum()), trials, 0.2 * (1 - chance))
+    assert within(int(legs.sum()), trials, 0.4 * (1 - chance))
+    assert ((told == points) | mirrored[..., None]).all()
+    nothing_hidden = told_by(np.ones(17))
+    assert ((nothing_hidden == points).all((1, 2)) | (nothing_hidden == points[list(COCO17.mirror)]).all((1, 2))).all()
+
+
+def test_hidden_limbs_are_copied_or_taken_as_often_as_asked() -> None:
+    errors = replace(DetectorErrors(**EXACT), harder=1.0, copied=(0.3, 0.1), taken=(0.0, 0.5), reach=0.4)
+    points, visible = some_points(COCO17), np.ones(17)
+    arm, leg = COCO17.indices("left_elbow", "left_wrist"), COCO17.indices("right_knee", "right_ankle")
+    visible[arm + leg] = 0
+    near, far = (points + np.array([away, 0]) for away in (60, 200))
+    rng, trials = np.random.default_rng(0), 2000
+    told = np.stack([
+        keypoints_of(seen(points, errors, visible=visible, joint_set=COCO17, others=[far, near], seed=rng))[:, :2]
+        for _ in range(trials)
+    ])  # fmt: skip
+    for limb, copied in ((arm, 0.3), (leg, 0.1)):
+        twin = [COCO17.mirror[joint] for joint in limb]
+        assert within(int((told[:, limb] == points[twin]).all((1, 2)).sum()), trials, copied)
+        assert within(int((told[:, limb] == near[limb]).all((1, 2)).sum()), trials, 0.5 * (1 - copied))
+    seen_joints = visible > 0
+    np.testing.assert_array_equal(told[:, seen_joints], np.broadcast_to(points, told.shape)[:, seen_joints])
+    alone = seen(points, replace(errors, copied=(0.0, 0.0)), visible=visible, joint_set=COCO17, others=[far])
+    np.testing.assert_array_equal(keypoints_of(alone)[:, :2], points)
+
+
+def test_every_joint_has_a_kind() -> None:
+    kinds = {name: kind_of(name) for joint_set in JOINT_SETS.values() for name in joint_set.names}
+    assert all(isinstance(getattr(DetectorErrors(), kind), Telling) for kind in kinds.values())
+    expected = {
+        "left_thumb": "hand", "mouth_left": "face", "head_top": "face", "right_big_toe": "foot", "right_hip": "hip",
+        "pelvis": "trunk", "left_collar": "trunk",
+    }  # fmt: skip
+    assert {name: kinds[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("points", [np.zeros((5, 2)), np.full((30, 2), np.nan)])
+def test_what_are_no_points_of_the_set_is_refused(points: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected 30 finite points of 'jotr30' in pixels"):
+        seen(points, DetectorErrors(), visible=np.ones(len(points)), joint_set=JOTR30)

@@ -1,0 +1,149 @@
+"""Every recipe builds what it names, and weighs only what its method says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from humesh.methods import METHODS
+from humesh.networks.backbones import Encoder
+from humesh.training.loop import Place
+from humesh.training.prepare import overridden, parsed, prepare, start_encoder
+from humesh.training.recipe import Source, TrainingError
+from humesh.training.recipes import RECIPES
+
+every_recipe = pytest.mark.parametrize("name", RECIPES)
+SIZES: dict[str, dict[str, Any]] = {
+    "jotr": {
+        "encoder": "test_resnet", "size": 64, "width": 16, "heads": 2, "hidden": 16, "volume_hidden": 16, "depth": 2,
+        "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 2,
+    },
+    "multi_roi": {"encoder": "test_resnet", "crop": (64, 64), "hidden": (16, 16)},
+    "int": {"encoder": "test_resnet", "crop": (64, 64), "width": 16, "heads": 2, "depth": 2, "frames": 2},
+    "ik_refine": {
+        "encoder": "test_resnet", "size": 64, "twist_width": 16, "width": 16, "heads": 2, "head_width": 8, "hidden": 16,
+    },
+}  # fmt: skip
+
+
+@every_recipe
+def test_its_configuration_is_one_of_its_method(name: str) -> None:
+    recipe = RECIPES[name]
+    METHODS[recipe.method].network().config_type(**recipe.config)
+    assert recipe.starts_from in ("", *RECIPES)
+    assert recipe.about
+    assert set(recipe.learned) <= set(recipe.weights)
+    assert set(recipe.delayed) <= set(recipe.weights)
+    assert sum(source.share for source in recipe.data) == pytest.approx(1.0)
+
+
+@every_recipe
+def test_each_weight_is_of_a_term_that_there_is(name: str, tmp_path: Path) -> None:
+    """At debug size, on stick figures, with everything else as the recipe has it."""
+    torch.set_num_threads(1)
+    recipe = RECIPES[name]
+    clips = {"count": 32, "clip": 16 if recipe.config.get("temporal") == "per_joint" else 1}
+    changed = {
+        "config": {**recipe.config, **SIZES[recipe.method], "pretrained": False},
+        "data": (Source("drawn", options=clips),),
+        "batch": 2,
+        "held_out": 2,
+        "precision": "float32",
+        "encoder_start": "none",
+        "delayed": {},
+    }
+    training = prepare(name, replace(recipe, **changed), Place(tmp_path))
+    means = training.one_step(next(training.batches(0)))
+    assert set(means) >= set(recipe.weights)
+    assert all(torch.isfinite(mean) for mean in means.values())
+
+
+@every_recipe
+def test_missing_data_is_told_in_one_sentence(name: str, tmp_path: Path) -> None:
+    if RECIPES[name].data[0].name == "drawn":
+        return
+    with pytest.raises(TrainingError, match=r"^this recipe trains on .*; it can: drawn, synthetic|humesh synth"):
+        prepare(name, RECIPES[name], Place(tmp_path))
+
+
+def test_settings_are_read_as_their_fields_are() -> None:
+    recipe = overridden(
+        RECIPES["lite-jotr"],
+        ["decoder_sees=flat2d", "contrast=()", "read_after=none", "size=160", "dropout=0", "corrected_voxels=true"],
+        ["points3d=3", "joint_to_joint=0"],
+    )
+    assert recipe.config["decoder_sees"] == "flat2d"
+    assert recipe.config["contrast"] == ()
+    assert recipe.config["read_after"] is None
+    assert (recipe.config["size"], recipe.config["dropout"]) == (160, 0.0)
+    assert recipe.config["corrected_voxels"] is True
+    assert (recipe.weights["points3d"], recipe.weights["joint_to_joint"]) == (3.0, 0.0)
+    both = overridden(RECIPES["lite-jotr"], ["contrast=joint_to_joint,joint_to_non_joint", "read_after=1"])
+    assert both.config["contrast"] == ("joint_to_joint", "joint_to_non_joint")
+    assert both.config["read_after"] == 1
+    assert overridden(RECIPES["lite-multi_roi"], ["crop=(128, 96)"]).config["crop"] == (128, 96)
+    assert overridden(RECIPES["lite-ik_refine"], ["leaves=identity"]).config["leaves"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "sentence"),
+    [
+        ("lite-jotr", "decoder_see=flat2d", r"jotr has no setting 'decoder_see'; did you mean decoder_sees"),
+        ("lite-jotr", "size=big", "--set size: expected int, got 'big'"),
+        ("lite-jotr", "corrected_voxels=yes", "expected bool"),
+        ("lite-jotr", "size", "expected key=value, got 'size'"),
+        ("lite-multi_roi", "crop=128", "expected 2 values with commas between"),
+        ("lite-ik_refine", "leaves=identit", "did you mean identity"),
+    ],
+)
+def test_wrong_settings_are_told(name: str, setting: str, sentence: str) -> None:
+    with pytest.raises(TrainingError, match=sentence):
+        overridden(RECIPES[name], [setting])
+
+
+def test_unknown_losses_are_told(tmp_path: Path) -> None:
+    recipe = overridden(RECIPES["debug"], weights=["vertice=1"])
+    training = prepare("debug", recipe, Place(tmp_path))
+    with pytest.raises(TrainingError, match=r"loss weights vertice: jotr has no such terms here; it has .*points3d"):
+        training.one_step(next(training.batches(0)))
+
+
+def test_types_without_a_reader_fail_loudly() -> None:
+    with pytest.raises(KeyError):
+        parsed(dict, "a", "--set x")
+
+
+@pytest.fixture(scope="module")
+def lite0(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as the package has it: timm's tensors in timm's order under other names."""
+    torch.manual_seed(3)
+    state = timm.create_model("tf_efficientnet_lite0").state_dict()
+    path = tmp_path_factory.mktemp("lite0") / "lite0.pth"
+    torch.save({f"_{index}": value for index, value in enumerate(state.values())}, path)
+    return path
+
+
+def test_encoders_start_from_the_package(lite0: Path, tmp_path: Path) -> None:
+    method = torch.nn.Sequential(Encoder("tf_efficientnet_lite0"))
+    before = method[0].conv_stem.weight.clone()
+    said = start_encoder(method, lite0)
+    assert "starts from ImageNet weights" in said
+    state = torch.load(lite0, weights_only=True)
+    assert torch.equal(method[0].conv_stem.weight, state["_0"])
+    assert not torch.equal(method[0].conv_stem.weight, before)
+    bad = tmp_path / "bad.pth"
+    torch.save({"a": torch.zeros(2)}, bad)
+    with pytest.raises(TrainingError, match=r"expected the 29[0-9] tensors of EfficientNet-Lite0, got 1"):
+        start_encoder(method, bad)
+    with pytest.raises(TrainingError, match="the method has another encoder"):
+        start_encoder(torch.nn.Sequential(Encoder("resnet18")), lite0)
+    with pytest.raises(TrainingError, match="found nothing"):
+        start_encoder(method, tmp_path / "none.pth")
+    (tmp_path / "x.whl").write_bytes(b"no wheel")
+    with pytest.raises(TrainingError, match="cannot read it"):
+        start_encoder(method, tmp_path / "x.whl")
