@@ -109,7 +109,7 @@ def _forward(arrays: Arrays, inputs: Arrays, network: Jotr, body: BodyModel) -> 
     taps = Taps(
         network,
         *("encoder.maxpool", "fusion", "encoder.layer1", "encoder.layer2", "encoder.layer3", "encoder.layer4"),
-        *("flatten", "volume.lift", "volume.layers.0", "decoder_norm", "token_encoder.1", "vposer"),
+        *("flatten", "volume.layers.0", "decoder_norm", "token_encoder.1", "vposer"),
         *(f"decoder.{layer}.cross_attn" for layer in range(len(network.decoder))),
     )
     pixels = inputs.tensor("in/img_u8").float() / 255
@@ -129,7 +129,7 @@ def _forward(arrays: Arrays, inputs: Arrays, network: Jotr, body: BodyModel) -> 
         mid(f"layer{layer}", taps[f"encoder.layer{layer}"])
     mid("c5", taps["encoder.layer4"])
     grid = fractions(cells, volume.clamped_exponent()).T.reshape(1, 3, *cells)
-    lifted = taps["volume.lift"].unflatten(1, (-1, cells[0]))
+    lifted = volume.lifted(taps["encoder.layer4"]).mT.reshape(batch, -1, *cells)
     mid("voxel_in", torch.cat([lifted, grid.expand(batch, -1, -1, -1, -1)], dim=1))
     mid("voxel_coord", taps.inputs["volume.layers.0"][-1][0].mT.reshape(batch, -1, *cells))
     mid("voxel_out", output.volume.mT.reshape(batch, -1, *cells))

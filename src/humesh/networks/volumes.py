@@ -77,13 +77,18 @@ class LiftedVolume(nn.Module):
         """The k of z^k."""
         return self.exponent.clamp(1, 20)
 
+    def lifted(self, features: Float[Tensor, "B D h w"]) -> Float[Tensor, "B T C"]:
+        """The features of the map in all depths, before the voxels know their places."""
+        columns = token_linear(features.flatten(2).mT, self.lift.weight.flatten(1), self.lift.bias)
+        # Depth is the faster of the channels.
+        return columns.unflatten(-1, (-1, self.cells[0])).permute(0, 3, 1, 2).flatten(1, 2)
+
     def forward(self, features: Float[Tensor, "B D h w"]) -> Float[Tensor, "B T C"]:
         """The volume's tokens from a map."""
-        columns = token_linear(features.flatten(2).mT, self.lift.weight.flatten(1), self.lift.bias)
-        voxels = columns.unflatten(-1, (-1, self.cells[0])).permute(0, 3, 1, 2)  # depth is the faster of the channels
+        voxels = self.lifted(features)
         weight, width = self.mix.weight.flatten(1), voxels.shape[-1]
         places = linear(fractions(self.cells, self.clamped_exponent()), weight[:, width:], self.mix.bias)
-        tokens = token_linear(voxels.flatten(1, 2), weight[:, :width], None) + places
+        tokens = token_linear(voxels, weight[:, :width], None) + places
         for layer in self.layers:
             tokens = layer(tokens, self.code)
         return self.norm(tokens)
