@@ -10,6 +10,7 @@ import tyro
 from humesh.commands.convert import convert
 from humesh.commands.demo import demo
 from humesh.commands.errors import UserError, say_error
+from humesh.commands.evaluate import evaluate
 from humesh.commands.export_model import export_model
 from humesh.commands.info import info
 from humesh.commands.predict import predict
@@ -21,6 +22,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "demo": demo,
     "convert": convert,
     "export-model": export_model,
+    "evaluate": evaluate,
     "info": info,
     "synth": synth,
     "train": train,
