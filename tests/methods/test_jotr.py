@@ -45,6 +45,8 @@ ABLATIONS = [
     {"read_after": 0},
     {"contrast": ("joint_to_joint",)},
     {"contrast": ("joint_to_non_joint",), "corrected_voxels": True},
+    {"keypoint_tokens": True},
+    {"keypoint_tokens": True, "image": False, "decoder_sees": "flat2d", "contrast": ()},
 ]
 
 
@@ -278,6 +280,8 @@ def test_from_a_photo_with_coco_keypoints(body: BodyModel) -> None:
 def test_wrong_inputs_are_told(body: BodyModel) -> None:
     with pytest.raises(ValueError, match=r"expected decoder_sees of flat2d, .*, got 'flat3d'"):
         JotrConfig(decoder_sees="flat3d")
+    with pytest.raises(ValueError, match="image=False goes with keypoint_tokens=True"):
+        JotrConfig(image=False)
     with pytest.raises(ValueError, match=r"expected contrast of joint_to_joint, joint_to_non_joint, got \('all',\)"):
         JotrConfig(contrast=("all",))
     with pytest.raises(ValueError, match="expected read_after below 4 layers, got 4"):

@@ -48,7 +48,9 @@ class JotrConfig:
     `pose_decoder`: "6d" (six numbers a joint) or "vposer" (32 numbers of a body prior). `decoder_sees`: what the
     refining layers look at; the first one always at the flat 2D tokens. `read_from`: "smpl_tokens" or "joint_tokens"
     (their mean), `read_after`: the layer whose answer counts, None: the last. `corrected_voxels`: leave just those
-    voxels out of the non-joints that the paper means.
+    voxels out of the non-joints that the paper means. Ours: `keypoint_tokens`: the decoder also looks at a token for
+    each input joint, its place and confidence, next to the heatmaps; `image` False: at nothing else (a lifter of 2D
+    joints, to compare with and to start from).
     """
 
     encoder: str = "resnet50"
@@ -71,6 +73,8 @@ class JotrConfig:
     read_after: int | None = None
     contrast: tuple[str, ...] = _CONTRASTS
     corrected_voxels: bool = False
+    keypoint_tokens: bool = False
+    image: bool = True
 
     def __post_init__(self) -> None:
         choices = {"pose_decoder": ("6d", "vposer"), "decoder_sees": _VIEWS}
@@ -80,6 +84,8 @@ class JotrConfig:
                 raise ValueError(f"jotr: expected {name} of {', '.join(known)}, got {value!r}.")
         if self.read_after is not None and not 0 <= self.read_after < self.decoder_layers:
             raise ValueError(f"jotr: expected read_after below {self.decoder_layers} layers, got {self.read_after}.")
+        if not self.image and not (self.keypoint_tokens and self.decoder_sees == "flat2d" and not self.contrast):
+            raise ValueError("jotr: image=False goes with keypoint_tokens=True, decoder_sees=flat2d and no contrast.")
         if self.size % 32:
             raise ValueError(f"jotr: expected a size that is a multiple of 32 px, got {self.size}.")
 
@@ -118,27 +124,18 @@ class Jotr(Method):
     token_code: Tensor
     authors_keys = KeyMap(
         renames=(
-            (r"^backbone\.", "encoder."),
-            (r"^pose2feat\.conv\.", "fusion."),
-            (r"^down_linear\.", "flatten."),
-            (r"^conv2d_to_3d\.", "volume.lift."),
-            (r"^conv_3d_coord\.0\.", "volume.mix."),
-            (r"^refine_3d\.", "volume."),
-            (r"^exponent$", "volume.exponent"),
-            (r"^transformer\.encoder\.layers\.", "token_encoder."),
-            (r"^transformer\.decoder\.layers\.", "decoder."),
+            # "shaoe" is the authors'.
+            (r"^backbone\.", "encoder."), (r"^pose2feat\.conv\.", "fusion."), (r"^down_linear\.", "flatten."),
+            (r"^conv2d_to_3d\.", "volume.lift."), (r"^conv_3d_coord\.0\.", "volume.mix."),
+            (r"^refine_3d\.", "volume."), (r"^exponent$", "volume.exponent"),
+            (r"^transformer\.encoder\.layers\.", "token_encoder."), (r"^transformer\.decoder\.layers\.", "decoder."),
             (r"^transformer\.decoder\.norm\.", "decoder_norm."),
             (r"^transformer\.decoder\.joint_img_regress\.", "joint_cascade."),
-            (r"^transformer\.decoder\.fc_pos_3d\.", "point_mlp."),
-            (r"^transformer\.smpl_tgt$", "smpl_content"),
-            (r"^transformer\.kp_tgt$", "joint_content"),
-            (r"^spose_shape_cam_param$", "smpl_code"),
-            (r"^query\.weight$", "joint_code"),
-            (r"^cascade_shaoe_out\.", "shape_cascade."),  # sic
-            (r"^cascade_(\w+)_out\.", r"\1_cascade."),
-            (r"\.in_proj_(weight|bias)$", r".qkv.\1"),
-            (r"\.out_proj\.", ".proj."),
-            (r"\.multihead_attn\.", ".cross_attn."),
+            (r"^transformer\.decoder\.fc_pos_3d\.", "point_mlp."), (r"^transformer\.smpl_tgt$", "smpl_content"),
+            (r"^transformer\.kp_tgt$", "joint_content"), (r"^spose_shape_cam_param$", "smpl_code"),
+            (r"^query\.weight$", "joint_code"), (r"^cascade_shaoe_out\.", "shape_cascade."),
+            (r"^cascade_(\w+)_out\.", r"\1_cascade."), (r"\.in_proj_(weight|bias)$", r".qkv.\1"),
+            (r"\.out_proj\.", ".proj."), (r"\.multihead_attn\.", ".cross_attn."),
             (r"^((?:token_encoder|volume\.layers)\.\d+)\.norm2\.", r"\1.norm3."),
         ),
         dropped={
@@ -149,7 +146,7 @@ class Jotr(Method):
         config=_config_of,
         companion=((r"^(?:vposer\.vposer\.)?bodyprior_dec_", "vposer."),),
         companion_is="the weights of VPoser v1 (its snapshot .pt file)",
-    )
+    )  # fmt: skip
 
     def __init__(self, config: JotrConfig, body: BodyModel) -> None:
         super().__init__(config, body)
@@ -157,13 +154,18 @@ class Jotr(Method):
         self.read_after = layers - 1 if config.read_after is None else config.read_after
         self.spec = CropSpec((size, size), keypoints=JOTR30, box=seen_box)
         self.samples_2d, self.samples_3d = "sampled2d" in config.decoder_sees, "sampled3d" in config.decoder_sees
-        self.encoder = Encoder(config.encoder, config.pretrained)
-        stem = self.encoder.stem_width
-        self.fusion = nn.Sequential(nn.Conv2d(stem + len(JOTR30), stem, 3, padding=1), nn.BatchNorm2d(stem), nn.ReLU())
         self.side = size // 32
-        self.flatten = nn.Conv2d(self.encoder.width, width, 1)
         self.register_buffer("token_code", sine_code_2d(self.side, self.side, width)[None], persistent=False)
-        self.token_encoder = _layers(config.encoder_layers, config, config.hidden)
+        if config.image:
+            self.encoder = Encoder(config.encoder, config.pretrained)
+            stem = self.encoder.stem_width
+            fuse = nn.Conv2d(stem + len(JOTR30), stem, 3, padding=1)
+            self.fusion = nn.Sequential(fuse, nn.BatchNorm2d(stem), nn.ReLU())
+            self.flatten = nn.Conv2d(self.encoder.width, width, 1)
+            self.token_encoder = _layers(config.encoder_layers, config, config.hidden)
+        if config.keypoint_tokens:
+            self.keypoint_mlp = _point_mlp(width)
+            self.keypoint_code = nn.Parameter(torch.randn(len(JOTR30), width))
         self.volume = None
         if self.samples_3d or config.contrast:
             refining = _layers(config.volume_layers, config, config.volume_hidden)
@@ -178,9 +180,10 @@ class Jotr(Method):
         self.decoder_norm = nn.LayerNorm(width)
         self.joint_cascade = Cascade(width, 3, layers)
         if self.samples_2d or self.samples_3d:
-            self.point_mlp = nn.Sequential(nn.Linear(3, width), nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width))
+            self.point_mlp = _point_mlp(width)
+        xavier = ("token_encoder", "decoder.", "joint_cascade", "point_mlp", "keypoint_mlp")
         for name, parameter in self.named_parameters():
-            if name.startswith(("token_encoder", "decoder.", "joint_cascade", "point_mlp")) and parameter.dim() > 1:
+            if name.startswith(xavier) and parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
             elif name.startswith("fusion.0."):
                 nn.init.normal_(parameter, std=0.001 if parameter.dim() > 1 else 0.0)
@@ -199,7 +202,7 @@ class Jotr(Method):
         group = crops.present.shape
         points = crops.keypoints.flatten(0, 1)
         seen = seen_in_crop(points, crops.size).to(points)
-        output = self.network(crops.pixels.flatten(0, 1), points[..., :2] / _STRIDE, seen)
+        output = self.network(crops.pixels.flatten(0, 1), points[..., :2] / _STRIDE, seen, points[..., 2])
         weak, shape = weak_camera(output.camera[self.read_after]), output.shape[self.read_after]
         translation = crops.camera.translation_from_weak(weak.unflatten(0, group), crops.size)
         pose = BodyPose(output.rotations.unflatten(0, group), shape.unflatten(0, group), translation)
@@ -207,26 +210,39 @@ class Jotr(Method):
         return JotrPrediction(pose, output.joints[-1].unflatten(0, group), volume)
 
     def network(
-        self, pixels: Float[Tensor, "B 3 H W"], points: Float[Tensor, "B 30 2"], seen: Float[Tensor, "B 30"]
+        self,
+        pixels: Float[Tensor, "B 3 H W"],
+        points: Float[Tensor, "B 30 2"],
+        seen: Float[Tensor, "B 30"],
+        confidence: Float[Tensor, "B 30"] | None = None,
     ) -> JotrOutput:
         """Everything from RGB in [0, 1] (no other normalisation) and joints in pixels of heatmaps, a quarter of it."""
         if self.training:  # the same number of joints of every sample
             seen = seen * (torch.rand_like(seen).argsort(-1) >= int(self.config.dropped_joints * len(JOTR30)))
         cells = self.config.size // _STRIDE
-        heatmaps = gaussian_heatmaps(points, seen, cells, 2.5 * cells / 64)  # 2.5 px of the authors' 64
-        features = self.encoder.body(self.fusion(torch.cat([self.encoder.stem(pixels), heatmaps], dim=1)))
-        tokens = self.flatten(features).flatten(2).mT
-        for layer in self.token_encoder:
-            tokens = layer(tokens, self.token_code)
-        volume = None if self.volume is None else self.volume(features)
-        joints, read = self.decoded(tokens, volume)
+        tokens, volume, given = points.new_zeros(len(points), 0, self.config.width), None, None
+        if self.config.keypoint_tokens:
+            sure = seen if confidence is None else seen * confidence
+            places = seen[..., None] * (2 * points / cells - 1)
+            given = self.keypoint_mlp(torch.cat([places, sure[..., None]], dim=-1))
+        if self.config.image:
+            heatmaps = gaussian_heatmaps(points, seen, cells, 2.5 * cells / 64)  # 2.5 px of the authors' 64
+            features = self.encoder.body(self.fusion(torch.cat([self.encoder.stem(pixels), heatmaps], dim=1)))
+            tokens = self.flatten(features).flatten(2).mT
+            for layer in self.token_encoder:
+                tokens = layer(tokens, self.token_code)
+            volume = None if self.volume is None else self.volume(features)
+        joints, read = self.decoded(tokens, volume, given)
         root, pose = self.root_pose_cascade([r[:, 0] for r in read]), self.pose_cascade([r[:, 0] for r in read])
         shape, camera = self.shape_cascade([r[:, 1] for r in read]), self.cam_cascade([r[:, 2] for r in read])
         rotations = self.rotations(root[self.read_after], pose[self.read_after])
         return JotrOutput(joints, root, pose, shape, camera, rotations, volume)
 
     def decoded(
-        self, tokens: Float[Tensor, "B n C"], volume: Float[Tensor, "B T C"] | None
+        self,
+        tokens: Float[Tensor, "B n C"],
+        volume: Float[Tensor, "B T C"] | None,
+        given: Float[Tensor, "B 30 C"] | None = None,
     ) -> tuple[Float[Tensor, "L B 15 3"], list[Float[Tensor, "B 3 C"]]]:
         """The joints after each layer, and the tokens that pose (root too), shape and camera are read from."""
         batch, smpl = len(tokens), self.config.read_from == "smpl_tokens"
@@ -235,10 +251,14 @@ class Jotr(Method):
             content = torch.cat([self.smpl_content.expand(3, -1), content])
             code = torch.cat([self.smpl_code, code])
         queries, code = content.expand(batch, -1, -1), code[None]
-        memory, memory_code = tokens, self.token_code
+        memory, memory_code = tokens, self.token_code[:, : tokens.shape[1]]
         logits: Tensor | None = None
         joints, read = [], []
         for layer, block in enumerate(self.decoder):
+            if given is not None:
+                memory = torch.cat([memory, given], dim=1)
+                codes = self.keypoint_code.expand(len(memory_code), -1, -1)
+                memory_code = torch.cat([memory_code, codes], dim=1)
             # Unlike in DETR the next layer goes on from the norm's output (authors).
             queries = self.decoder_norm(block(queries, code, memory, memory_code))
             of_smpl, of_joints = queries.split((3 if smpl else 0, len(JOTR15)), dim=1)
@@ -254,7 +274,7 @@ class Jotr(Method):
     ) -> tuple[Float[Tensor, "B m C"], Float[Tensor, "#B m C"]]:
         """What the next layer looks at, and its codes: 2D tokens (all, or at the joints), the volume at the joints."""
         if not (self.samples_2d or self.samples_3d):
-            return tokens, self.token_code
+            return tokens, self.token_code[:, : tokens.shape[1]]
         code = self.point_mlp(clamped_logit(joints))
         memory, codes = [tokens], [self.token_code.expand(len(tokens), -1, -1)]
         if self.samples_2d:
@@ -287,6 +307,11 @@ class Jotr(Method):
 def weak_camera(camera: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3"]:
     """(s, tx, ty) of the camera numbers; for a focal length of 5000 px the depth is 48.83 sigmoid(c) m in 256 px."""
     return torch.cat([2 / (_CAMERA_BOX_M * camera[..., 2:].sigmoid()), camera[..., :2]], dim=-1)
+
+
+def _point_mlp(width: int) -> nn.Sequential:
+    """Codes of points of three numbers."""
+    return nn.Sequential(nn.Linear(3, width), nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width))
 
 
 def _layers(count: int, config: JotrConfig, hidden: int, cross: bool = False) -> nn.ModuleList:
