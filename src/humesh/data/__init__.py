@@ -26,5 +26,12 @@ def _synthetic(folder: str | list[str] | None = None, **options: Any) -> Dataset
     return SyntheticPeople(**options)
 
 
-DATASETS: dict[str, Callable[..., Dataset]] = {"drawn": _drawn, "synthetic": _synthetic}
+def _posed(motion: str = "", **options: Any) -> Dataset:
+    """People without pictures, in the poses of a motion file."""
+    from humesh.data.synthetic.posed import PosedPeople
+
+    return PosedPeople([motion], **options)
+
+
+DATASETS: dict[str, Callable[..., Dataset]] = {"drawn": _drawn, "posed": _posed, "synthetic": _synthetic}
 """The data sets that can be read, by the names that recipes call them; each makes one of its options."""

@@ -43,10 +43,10 @@ def prepare(
     torch.manual_seed(recipe.seed)  # the network's first weights
     body = BodyModel.load(recipe.body)
     method = build(recipe.method, recipe.config, body)
-    if init is not None:
-        place.say(start_from(method, init))
-    elif recipe.encoder_start == "lite0":
+    if recipe.encoder_start == "lite0":
         place.say(start_encoder(method, encoder_weights))
+    if init is not None:  # which may be of a part of the network only
+        place.say(start_from(method, init))
     train, held_out = zip(*(split(d, recipe.held_out if i == 0 else 0) for i, d in enumerate(datasets)), strict=True)
     names, shares = [s.name for s in recipe.data], [s.share for s in recipe.data]
     settings: dict[str, Any] = {"seed": recipe.seed, "stride": recipe.stride, "people": recipe.people}
@@ -74,6 +74,10 @@ def sources(recipe: Recipe, folder: Path | None = None) -> list[Dataset]:
             raise TrainingError(
                 "this recipe trains on synthetic people: make some with `humesh synth`, then --data FOLDER."
             )
+        if source.name == "posed" and folder is None:
+            raise TrainingError("this recipe trains on poses without pictures: give a motion file with --data FILE.")
+        if source.name == "posed":
+            options["motion"] = str(folder)
         made.append(DATASETS[source.name](**options))
     return made
 

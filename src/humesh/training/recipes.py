@@ -178,7 +178,7 @@ _OURS = Augment(
     centre=0.05, scale=0.12, mirror=0.5, roll=15.0, rolled=0.5, colour=0.15, brightness=0.3, contrast=0.3, noise=0.04,
     erase=0.2,
 )  # fmt: skip
-_OUR_JOTR = {"joint_img": 2.0, "points3d": 10.0, "points2d": 2.0, "rotations": 2.0, "shape": 0.02}
+_OUR_JOTR = {"joint_img": 2.0, "points3d": 10.0, "points2d": 2.0, "rotations": 2.0, "shape": 0.1}
 _OUR_ROI = {
     "points2d": 2.0, "points3d": 10.0, "rotations": 2.0, "shape": 0.02, "camera_consistency": 0.1,
     "person_contrast": 0.01,
@@ -240,13 +240,15 @@ _SYNTHETIC_IK = replace(
 
 # Two hours of two CPU cores.
 _LITE = "tf_efficientnet_lite0"
+_LIFTED = ("width", "heads", "hidden", "decoder_layers")  # what the lifter and the network that starts from it share
 _LITE_JOTR = replace(
     _SYNTHETIC_JOTR,
     about="a small JOTR on synthetic people: two hours of two CPU cores",
     config={
         "encoder": _LITE, "size": 192, "width": 192, "heads": 6, "hidden": 512, "volume_hidden": 384, "depth": 4,
-        "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 3,
+        "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 3, "keypoint_tokens": True,
     },
+    starts_from="lite-lifter",
     steps=7000,
     batch=32,
     rate=4e-4,
@@ -259,8 +261,26 @@ _LITE_JOTR = replace(
     validate_every=500,
     save_every=100,
 )  # fmt: skip
+# Forty minutes of two cores: a million poses teach JOTR's decoder what would be too dear with pictures.
+_LITE_LIFTER = replace(
+    _LITE_JOTR,
+    about="JOTR's decoder on 2D joints alone: what lite-jotr starts from, and what it is compared with",
+    data=(Source("posed"),),
+    config={key: value for key, value in _LITE_JOTR.config.items() if key in _LIFTED}
+    | {"image": False, "keypoint_tokens": True, "decoder_sees": "flat2d", "contrast": (), "size": 32, "dropout": 0.0},
+    weights=_OUR_JOTR,
+    delayed={},
+    steps=3500,
+    batch=256,
+    rate=1e-3,
+    rates={},
+    augment=Augment(centre=0.04, scale=0.1, mirror=0.0),
+    encoder_start="none",
+    held_out=512,
+)
 _LITE_ROI = replace(
     _LITE_JOTR,
+    starts_from="",
     about="a small Multi-RoI of three regions on synthetic people: two hours of two CPU cores",
     method="multi_roi",
     config={"encoder": _LITE, "crop": (160, 128), "rois": 3, "hidden": (512, 512), "dropout": 0.1},
@@ -271,6 +291,7 @@ _LITE_ROI = replace(
 )
 _LITE_INT = replace(
     _LITE_JOTR,
+    starts_from="",
     about="a small INT (single images) on synthetic people: two hours of two CPU cores",
     method="int",
     config={"encoder": _LITE, "crop": (192, 192), "width": 256, "heads": 8, "depth": 3, "temporal": "none"},
@@ -280,6 +301,7 @@ _LITE_INT = replace(
 )
 _LITE_IK = replace(
     _LITE_JOTR,
+    starts_from="",
     about="a small IK-refine for pairs of people on synthetic people: two hours of two CPU cores",
     method="ik_refine",
     config={
@@ -332,6 +354,7 @@ RECIPES: dict[str, Recipe] = {
     "synthetic-multi_roi": _SYNTHETIC_ROI,
     "synthetic-int": _SYNTHETIC_INT,
     "synthetic-ik_refine": _SYNTHETIC_IK,
+    "lite-lifter": _LITE_LIFTER,
     "lite-jotr": _LITE_JOTR,
     "lite-multi_roi": _LITE_ROI,
     "lite-int": _LITE_INT,

@@ -231,6 +231,11 @@ class _Shot:
         )  # fmt: skip
 
 
+def joint_depths() -> Float[np.ndarray, "63"]:
+    """How far before a joint the skin and what is worn over it may lie, metres: JOTR30's, then MediaPipe's."""
+    return _ROOM + _CLOTHES
+
+
 def projected(camera: Float[np.ndarray, "3 3"], points: Float[np.ndarray, "*g 3"]) -> Float[np.ndarray, "*g 2"]:
     """Pixels of points; without meaning, but finite, behind the camera."""
     flat = points @ camera.T
@@ -338,7 +343,7 @@ class _Scene:
         first, owner = np.full(len(flat), np.inf), np.full(len(flat), -1)
         first[hits.ray], owner[hits.ray] = hits.far, self.owner[hits.face]
         mine = np.repeat(np.arange(len(points)), points.shape[1])
-        room = np.tile(_ROOM + _CLOTHES, len(points)) * np.linalg.norm(flat, axis=1) / np.maximum(flat[:, 2], 0.05)
+        room = np.tile(joint_depths(), len(points)) * np.linalg.norm(flat, axis=1) / np.maximum(flat[:, 2], 0.05)
         hidden = (first < flat[:, 2] - room) | ((owner != mine) & (first < flat[:, 2]))
         return (ahead & ~hidden).reshape(points.shape[:2])
 

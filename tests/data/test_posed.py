@@ -1,0 +1,78 @@
+"""People without pictures: labels that agree with the body, joints hidden for a reason, the same number the same one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from humesh.body.joints import JOTR30, LIMBS12, MEDIAPIPE33
+from humesh.body.model import BodyModel
+from humesh.data.synthetic.motion import MotionError
+from humesh.data.synthetic.posed import PosedPeople
+
+LIMBS = JOTR30.indices(*LIMBS12.names)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> PosedPeople:
+    path = tmp_path_factory.mktemp("motion") / "poses.npz"
+    np.savez(path, poses=np.random.default_rng(0).normal(0, 0.25, (200, 24, 3)))
+    return PosedPeople([path], seed=3)
+
+
+def test_labels_are_those_of_the_posed_body(people: PosedPeople) -> None:
+    body = BodyModel.load("open-low")
+    for number in (0, 7, 255):
+        sample = people[number]
+        (person,) = sample.people
+        points = body.points(body(person.pose.map(lambda tensor: tensor[None])), JOTR30)[0]
+        assert torch.allclose(points, person.points3d, atol=1e-4)
+        pixels = sample.photo.camera.project(person.points3d.double()).float()
+        ahead = person.points2d_weight > 0
+        assert torch.allclose(pixels[ahead], person.points2d[ahead], atol=1e-2)
+
+
+def test_what_can_be_seen_is_inside_and_something_is_hidden(people: PosedPeople) -> None:
+    share = []
+    for number in range(64):
+        (person,) = people[number].people
+        seen = person.visible > 0
+        inside = ((person.points2d >= 0) & (person.points2d < 256)).all(-1)
+        assert not (seen & ~inside).any()
+        share.append(float(seen[LIMBS].float().mean()))
+        assert person.seen.keypoint_set == MEDIAPIPE33
+    assert 0.3 < np.mean(share) < 0.9
+
+
+def test_the_side_away_from_the_camera_is_hidden_more_often(people: PosedPeople) -> None:
+    """The own body hides: of two ears the farther one is seen more seldom."""
+    ears = JOTR30.indices("left_ear", "right_ear")
+    near, far = [], []
+    for number in range(128):
+        (person,) = people[number].people
+        depth = person.points3d[ears, 2]
+        if abs(float(depth[0] - depth[1])) > 0.08:
+            first = int(depth.argmin())
+            near.append(float(person.visible[ears[first]]))
+            far.append(float(person.visible[ears[1 - first]]))
+    assert len(near) > 20
+    assert np.mean(near) > np.mean(far) + 0.3
+
+
+def test_a_number_is_a_person(people: PosedPeople) -> None:
+    again = PosedPeople.__new__(PosedPeople)
+    again.__dict__.update(people.__dict__, _kept=None)
+    one, other = people[300].people[0], again[300].people[0]
+    assert torch.equal(one.pose.rotations, other.pose.rotations)
+    assert np.array_equal(one.seen.keypoints, other.seen.keypoints)
+    assert not torch.equal(one.pose.rotations, people[301].people[0].pose.rotations)
+    with pytest.raises(IndexError, match="expected a sample below"):
+        people[len(people)]
+
+
+def test_a_missing_motion_is_told(tmp_path: Path) -> None:
+    with pytest.raises(MotionError, match=r"none\.npz"):
+        PosedPeople([tmp_path / "none.npz"])
