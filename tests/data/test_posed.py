@@ -1,4 +1,4 @@
-"""People without pictures: labels that agree with the body, joints hidden for a reason, the same number the same one."""
+"""People without pictures: labels agree with the body, joints are hidden for a reason, a number is a person."""
 
 from __future__ import annotations
 

@@ -67,7 +67,8 @@ def test_each_weight_is_of_a_term_that_there_is(name: str, tmp_path: Path) -> No
 def test_missing_data_is_told_in_one_sentence(name: str, tmp_path: Path) -> None:
     if RECIPES[name].data[0].name == "drawn":
         return
-    with pytest.raises(TrainingError, match=r"^this recipe trains on .*; it can: drawn, posed, synthetic|humesh synth|--data FILE"):
+    told = r"^this recipe trains on .*; it can: drawn, posed, synthetic|humesh synth|--data FILE"
+    with pytest.raises(TrainingError, match=told):
         prepare(name, RECIPES[name], Place(tmp_path))
 
 
