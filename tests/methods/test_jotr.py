@@ -307,3 +307,14 @@ def test_the_start_is_the_published_one(body: BodyModel) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
     bound = (6 / (32 + 48)) ** 0.5  # Xavier: width to feed-forward
     assert 0.9 * bound < method.decoder[0].linear1.weight.abs().max() <= bound
+
+
+def test_untrained_it_answers_with_an_upright_body_at_rest(body: BodyModel) -> None:
+    """From random heads some joints turn over for good: every start must be near the rest pose."""
+    rest = torch.eye(3).repeat(24, 1, 1)
+    rest[0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    for seed in range(3):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            rotations = Jotr(SMALL, body).eval()(_crops(2)).pose.rotations
+        assert (rotations - rest).abs().max() < 0.35

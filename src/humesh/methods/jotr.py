@@ -191,6 +191,12 @@ class Jotr(Method):
         pose = VPOSER_CODE if self.vposer is not None else 6 * (len(SMPL24) - 1)
         self.root_pose_cascade, self.pose_cascade = Cascade(width, 6, layers), Cascade(width, pose, layers)
         self.shape_cascade, self.cam_cascade = Cascade(width, config.shapes, layers), Cascade(width, 3, layers)
+        if self.vposer is None:  # ours, after HMR: from usual starts some joints turn over for good, two by two
+            heads = nn.ModuleList([self.root_pose_cascade, self.pose_cascade, self.shape_cascade])
+            for parameter in heads.parameters():
+                nn.init.xavier_uniform_(parameter, 0.01) if parameter.dim() > 1 else nn.init.zeros_(parameter)
+            with torch.no_grad():  # upright, facing the camera: the first two columns of diag(1, -1, -1)
+                self.root_pose_cascade.get_parameter("0.bias").copy_(torch.tensor([1.0, 0.0, 0.0, -1.0, 0.0, 0.0]))
 
     def forward(self, crops: Crops) -> JotrPrediction:
         """The body of each crop's person; a joint counts as seen above confidence 0.05 and inside of the crop."""
