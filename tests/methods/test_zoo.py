@@ -180,6 +180,14 @@ def test_one_batch_is_learned_by_heart(
     assert last < 0.1 * first, means
 
 
+# Of an untrained ik_refine of full size all joints fall nearly together, and which way a bone points is rounding:
+# pixels that differ by 1e-6 then change its rotations by 4e-4. No other arithmetic can come nearer than that.
+ALLOWED = """
+    other = deployed(**inputs | {"pixels": inputs["pixels"] + 1e-6 * torch.randn_like(inputs["pixels"])})
+    allowed = [max(1e-4, 2 * float((a - b).abs().max())) for a, b in zip(expected, other)]
+"""
+
+
 @every_method
 def test_it_can_be_traced_whole(name: str, settings: dict[str, Any], counts: dict[str, int]) -> None:
     """Export finds no control flow that depends on data; in a process of its own, without the tests' shape checks."""
@@ -228,8 +236,9 @@ inputs = example_inputs(method, 1, {counts.get(name)!r})
 deployed = Deployed(method)
 with torch.no_grad():
     expected, compiled = deployed(**inputs), torch.compile(deployed)(**inputs)
-for a, b in zip(expected, compiled):
-    assert (a - b).abs().max() < 1e-4, (a - b).abs().max()
+{ALLOWED}
+for a, b, most in zip(expected, compiled, allowed):
+    assert (a - b).abs().max() < most, (a - b).abs().max()
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
@@ -248,14 +257,17 @@ torch.manual_seed(0)
 method = build({name!r}, {config!r}, BodyModel.load("open-low")).eval()
 export_onnx(method, {str(folder / "model.onnx")!r}, 1, {count!r})
 inputs = example_inputs(method, 1, {count!r})
+deployed = Deployed(method)
 with torch.no_grad():
-    torch.save((inputs, Deployed(method)(**inputs)), {str(folder / "expected.pt")!r})
+    expected = deployed(**inputs)
+{ALLOWED}
+torch.save((inputs, expected, allowed), {str(folder / "expected.pt")!r})
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
-    inputs, expected = torch.load(folder / "expected.pt")
+    inputs, expected, allowed = torch.load(folder / "expected.pt")
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
     wanted = {entry.name for entry in session.get_inputs()}
     outputs = session.run(None, {key: value.numpy() for key, value in inputs.items() if key in wanted})
-    for result, value in zip(outputs, expected, strict=True):
-        assert np.abs(result - value.numpy()).max() < 1e-4
+    for result, value, most in zip(outputs, expected, allowed, strict=True):
+        assert np.abs(result - value.numpy()).max() < most

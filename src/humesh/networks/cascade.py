@@ -29,5 +29,4 @@ class Cascade(nn.ModuleList):
 
 def clamped_logit(share: Float[Tensor, "*g"], eps: float = 1e-5) -> Float[Tensor, "*g"]:
     """The inverse of the sigmoid, finite at 0 and 1 (DETR's)."""
-    share = share.clamp(0, 1)
-    return share.clamp(min=eps).log() - (1 - share).clamp(min=eps).log()
+    return share.clamp(eps, 1.0).log() - (1 - share).clamp(eps, 1.0).log()
