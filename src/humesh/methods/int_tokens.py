@@ -39,7 +39,7 @@ from humesh.losses.motion import velocity
 from humesh.losses.points import centred
 from humesh.losses.targets import Targets, Term
 from humesh.methods.base import Method, Prediction
-from humesh.methods.weights import KeyMap
+from humesh.methods.weights import KeyMap, load_fitting
 from humesh.networks.attention import PreNormBlock
 from humesh.networks.backbones import ImageNetColours
 from humesh.networks.hybrid import HYBRID, PLAIN, PatchEmbed, pretrained_vit
@@ -196,9 +196,7 @@ class IntTokens(Method):
         self.camera_head = nn.Linear(config.width, 3)
         self._start()
         if config.pretrained and config.encoder in (HYBRID, PLAIN):
-            own, given = self.state_dict(), pretrained_vit(config.encoder)
-            fitting = {key: x for key, x in given.items() if key in own and own[key].shape == x.shape}
-            self.load_state_dict(fitting, strict=False)
+            load_fitting(self, pretrained_vit(config.encoder))
 
     @torch.no_grad()
     def _start(self) -> None:

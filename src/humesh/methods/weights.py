@@ -242,6 +242,14 @@ def convert(
     return header, left
 
 
+def load_fitting(network: torch.nn.Module, state: Mapping[str, Tensor]) -> int:
+    """Loads the tensors that have a place of their name and shape in the network; says how many did."""
+    own = network.state_dict()
+    fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    network.load_state_dict({**own, **fitting})
+    return len(fitting)
+
+
 def _load_strictly(network: torch.nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     """Loads every tensor into its place; raises WeightsError where one is missing, left over or of another shape."""
     wanted = network.state_dict()

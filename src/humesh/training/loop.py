@@ -27,7 +27,7 @@ from humesh.body.pose import BodyPose
 from humesh.data.batch import Batch, DataError, Groups, joined
 from humesh.evaluation.metrics import mpjpe, pa_mpjpe
 from humesh.methods.base import Method
-from humesh.methods.weights import read_weights, save_weights
+from humesh.methods.weights import load_fitting, read_weights, save_weights
 from humesh.training.learner import PRECISIONS, Learner, PoseJudges, in_half_precision
 from humesh.training.pictures import contact_sheet
 from humesh.training.recipe import Recipe, TrainingError
@@ -373,12 +373,10 @@ def check_same(name: str, recipe: Recipe, state: Mapping[str, Any], folder: Path
 def start_from(method: Method, path: Path) -> str:
     """Loads the tensors of a weights file that fit by name and shape; says how many did."""
     _, state = read_weights(path)
-    own = method.state_dict()
-    fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    fitting = load_fitting(method, state)
     if not fitting:
         raise TrainingError(f"--init {path}: none of its {len(state)} tensors fits this method; give its own weights.")
-    method.load_state_dict(fitting, strict=False)
-    return f"started from {path}: {len(fitting)} of {len(own)} tensors."
+    return f"started from {path}: {fitting} of {len(method.state_dict())} tensors."
 
 
 @dataclass(frozen=True)

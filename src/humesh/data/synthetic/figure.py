@@ -162,12 +162,12 @@ class Wardrobe:
             pieces.append((BAG, _bag(g)))
         for kind, (place, weights, faces) in pieces:
             parts.append((place + self._carry(shape, place), place, weights, faces, kind))
-        starts = np.cumsum([0, *(len(p[0]) for p in parts)])
+        starts = np.cumsum([0, *(len(p[0]) for p in parts)])[:-1]
         return Figure(
             np.concatenate([p[0] for p in parts]),
             np.concatenate([p[1] for p in parts]),
             np.concatenate([p[2] for p in parts]),
-            np.concatenate([p[3] + start for p, start in zip(parts, starts, strict=False)]),
+            np.concatenate([p[3] + start for p, start in zip(parts, starts, strict=True)]),
             np.concatenate([np.full(len(p[3]), p[4]) for p in parts]),
             bare,
             joints,

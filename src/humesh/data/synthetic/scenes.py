@@ -253,9 +253,9 @@ class _Scene:
     def __init__(self, s: Staging, meshes: Sequence[np.ndarray], turned: np.ndarray, shift: np.ndarray) -> None:
         self.s = s
         boxes = [corners @ turned.T + shift for corners in s.boxes]
-        starts = np.cumsum([0, *(len(m) for m in meshes), *(8 for _ in boxes)])
+        starts = np.cumsum([0, *(len(points) for points in (*meshes, *boxes))])[:-1]
         parts = [*(f.faces for f in s.figures), *(BOX for _ in boxes)]
-        self.faces = np.concatenate([part + start for part, start in zip(parts, starts, strict=False)])
+        self.faces = np.concatenate([part + start for part, start in zip(parts, starts, strict=True)])
         self.points = np.concatenate([*meshes, *boxes]).astype(np.float32)
         self.owner = np.concatenate([np.full(len(part), i) for i, part in enumerate(parts)])
         self.piece = np.concatenate([*(f.piece for f in s.figures), *(np.zeros(12, int) for _ in boxes)])
