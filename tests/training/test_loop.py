@@ -24,7 +24,9 @@ from humesh.body.model import BodyModel
 from humesh.data.batch import Groups
 from humesh.data.drawn import DrawnPeople
 from humesh.methods.weights import load_method
-from humesh.training.loop import Place, Table, Training, checkpoints, estimate, start_from
+from humesh.training.estimate import estimate
+from humesh.training.log import Table
+from humesh.training.loop import Place, Training, checkpoints, start_from
 from humesh.training.prepare import prepare
 from humesh.training.recipe import Recipe, Source, TrainingError
 from humesh.training.recipes import RECIPES

@@ -142,7 +142,7 @@ def _run(training: Training, rank: int) -> int:
 
 def _tell(name: str, plan: Recipe, training: Training) -> None:
     """The whole configuration, sizes, and what the training will take."""
-    from humesh.training.loop import estimate
+    from humesh.training.estimate import estimate
 
     method = training.learner.method
     print(f"recipe {name}: {plan.about}")

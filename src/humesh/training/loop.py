@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import pickle
-import resource
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,13 +27,14 @@ from humesh.evaluation.metrics import mpjpe, pa_mpjpe
 from humesh.methods.base import Method
 from humesh.methods.weights import load_fitting, read_weights, save_weights
 from humesh.training.learner import PRECISIONS, Learner, PoseJudges, in_half_precision
+from humesh.training.log import Table
 from humesh.training.pictures import contact_sheet
 from humesh.training.recipe import Recipe, TrainingError
 
 _KEPT = 2  # checkpoints
 _BAD_STEPS = 3  # steps in a row without finite gradients after which training stops
 _PICTURED = 8  # groups
-_AHEAD = 2  # batches that each worker makes beforehand
+AHEAD = 2  # batches that each worker makes beforehand
 
 
 @dataclass(frozen=True)
@@ -204,7 +203,7 @@ class Training:
             num_workers=self.place.workers,
             worker_init_fn=_start_worker,
             pin_memory=self.place.device.type == "cuda",
-            prefetch_factor=_AHEAD if self.place.workers else None,
+            prefetch_factor=AHEAD if self.place.workers else None,
         )
         try:
             yield from loader
@@ -377,91 +376,6 @@ def start_from(method: Method, path: Path) -> str:
     if not fitting:
         raise TrainingError(f"--init {path}: none of its {len(state)} tensors fits this method; give its own weights.")
     return f"started from {path}: {fitting} of {len(method.state_dict())} tensors."
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a training will take: `memory_gb` of the GPU or of the main process."""
-
-    steps_per_second: float
-    hours: float
-    memory_gb: float
-
-
-def estimate(training: Training, seconds: float = 20.0) -> Estimate:
-    """Trains a few steps without keeping anything, and extrapolates; the data path's time is counted too."""
-    recipe, place = training.recipe, training.place
-    started, counted, began = time.perf_counter(), 0, 0.0
-    # What workers have made beforehand must be used up before the clock starts.
-    warm = 1 + _AHEAD * place.workers
-    for index, batch in enumerate(training.batches(0, stop=10**9)):
-        training.one_step(batch.to(place.device))
-        if place.device.type == "cuda":
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        if index + 1 == warm:
-            began = now
-        elif index + 1 > warm:
-            counted += 1
-            if (now - started > seconds and counted >= 3) or index + 1 >= recipe.steps:
-                break
-    pace = counted / max(time.perf_counter() - began, 1e-9)
-    if place.device.type == "cuda":
-        memory = torch.cuda.max_memory_allocated() / 1e9
-    else:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    # Validation is a forward pass with the data path: about half a step for as many groups.
-    validating = 0.5 * recipe.held_out / recipe.batch * (1 + recipe.steps // recipe.validate_every)
-    return Estimate(pace, (recipe.steps + validating) / pace / 3600, memory)
-
-
-class Table:
-    """A CSV that grows by rows; rows after a step are taken out first, so that a resumed run repeats none."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self.path, self.columns = path, list[str]()
-        if path.exists():
-            with open(path, newline="") as file:
-                reader = csv.DictReader(file)
-                self.columns = list(reader.fieldnames or [])
-                rows = [r for r in reader if None not in r.values() and r["step"].isdigit() and int(r["step"]) <= step]
-            self._rewrite(rows)
-
-    def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        part = self.path.with_suffix(".part")
-        with open(part, "w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        part.replace(self.path)
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a row; to TensorBoard's files too, where it is installed."""
-        row = {"step": str(step), **{key: f"{value:.9g}" for key, value in values.items()}}
-        if not self.columns:
-            self.columns = list(row)
-            self._rewrite([])
-        with open(self.path, "a", newline="") as file:
-            csv.DictWriter(file, self.columns, extrasaction="ignore").writerow(row)
-        writer = _tensorboard(self.path.parent)
-        for key, value in values.items():
-            if writer is not None:
-                writer.add_scalar(f"{self.path.stem}/{key}", value, step)
-
-
-_WRITERS: dict[Path, Any] = {}
-
-
-def _tensorboard(folder: Path) -> Any:
-    """TensorBoard's writer for a run, None where the package is missing."""
-    if folder not in _WRITERS:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-
-            _WRITERS[folder] = SummaryWriter(str(folder / "tensorboard"))
-        except ImportError:
-            _WRITERS[folder] = None
-    return _WRITERS[folder]
 
 
 class _Once:
