@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from humesh.body.model import BodyModel
@@ -19,13 +18,6 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     with pytest.raises(SystemExit) as ended:
         main()
     return int(ended.value.code or 0)
-
-
-@pytest.fixture
-def motion(tmp_path: Path) -> Path:
-    path = tmp_path / "poses.npz"
-    np.savez(path, poses=np.random.default_rng(0).normal(0, 0.2, (30, 24, 3)))
-    return path
 
 
 def test_weights_get_a_table_and_a_file(

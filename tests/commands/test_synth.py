@@ -18,13 +18,6 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     return int(ended.value.code or 0)
 
 
-@pytest.fixture
-def motion(tmp_path: Path) -> Path:
-    path = tmp_path / "poses.npz"
-    np.savez(path, poses=np.random.default_rng(0).normal(0, 0.2, (30, 24, 3)))
-    return path
-
-
 def test_shards_and_a_preview(
     motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
