@@ -27,6 +27,8 @@ from humesh.scene.recovery import Recovery
 
 PersonFinder = Callable[[Photo], list[Person]]
 
+LANDMARKS, DEFAULT = "landmarks", "jotr"
+"""What `weights` may be besides a file: no network at all, or (the default) the network that is shipped."""
 _GROUPS_AT_ONCE = 8  # groups of crops that a network sees together; more would only take memory
 
 
@@ -34,9 +36,10 @@ class Recoverer:
     """Photos to posed bodies; holds what is costly to load, so make one and call it often.
 
     `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; default MediaPipe. `device`: where networks run
-    and bodies are skinned. `weights`: a trained method; without, the detector's landmarks are posed by `ik_refine`'s
-    inverse kinematics. `refine`: bodies are then fitted to the 2D keypoints, held by a pose prior. Raises BodyFileError
-    and WeightsError (ValueErrors) for files that cannot be read, ValueError for a missing device.
+    and bodies are skinned. `weights`: a trained method's file, or the name of a method whose weights are shipped;
+    "landmarks": none, the detector's landmarks are posed by `ik_refine`'s inverse kinematics. `refine`: bodies are then
+    fitted to the 2D keypoints, held by a pose prior. Raises BodyFileError and WeightsError (ValueErrors) for files that
+    cannot be read, ValueError for a missing device.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Recoverer:
         body: str | Path | BodyModel = "open",
         finder: PersonFinder | None = None,
         device: str = "cpu",
-        weights: str | Path | None = None,
+        weights: str | Path = DEFAULT,
         refine: bool = False,
     ) -> None:
         self.device = _device(device)
@@ -55,7 +58,7 @@ class Recoverer:
         self._pose_people: Callable[[Photo, list[Person]], SkeletonPrediction] = self._by_landmarks
         self._landmark_ik = LandmarkIK(self.body)
         self._skin = self.body if self.device.type == "cpu" else BodyModel(self.body.data).to(self.device)
-        if weights is not None:
+        if str(weights) != LANDMARKS:
             self._load(weights)
 
     def _load(self, weights: str | Path) -> None:
@@ -65,11 +68,13 @@ class Recoverer:
         header, network = load_method(weights, self.body)
         fold(network)
         self.method, self._network, self._pose_people = header.method, network.to(self.device), self._by_network
-        self._foreign_shape = header.body == "smpl" and self.body.name in SHIPPED
+        ours = self.body.name in SHIPPED
+        self._foreign_shape = (header.body == "smpl") == ours
         if self._foreign_shape:
+            theirs, advice = ("SMPL's", "; give your SMPL file as the body") if ours else ("humesh's open", "")
             self.notes = (
-                f"the weights speak of SMPL's body, but the body is {self.body.name!r}: poses are taken over, shapes "
-                "are not (every body is the mean one); give your SMPL file as the body.",
+                f"the weights speak of {theirs} body, but the body is {self.body.name!r}: poses are taken over, shapes "
+                f"are not (every body is the mean one){advice}.",
             )
 
     @cached_property

@@ -151,7 +151,7 @@ def test_sides_are_exchanged_as_often_as_asked(behind: bool) -> None:
     points[corners] = np.array([[400, 100], [200, 100], [380, 390], [220, 390.0]])[
         [1, 0, 3, 2] if behind else slice(None)
     ]
-    assert from_behind(points, np.array(corners)) is behind
+    assert bool(from_behind(points, np.array(corners))) is behind
     rng, trials = np.random.default_rng(0), 2000
     visible = np.ones(17)
     visible[COCO17.indices("left_elbow", "left_wrist", "right_knee", "right_ankle")] = 0

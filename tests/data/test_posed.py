@@ -10,8 +10,13 @@ import torch
 
 from humesh.body.joints import JOTR30, LIMBS12, MEDIAPIPE33
 from humesh.body.model import BodyModel
+from humesh.data.augment import Augment
+from humesh.data.batch import Groups, joined, split
 from humesh.data.synthetic.motion import MotionError
 from humesh.data.synthetic.posed import PosedPeople
+from humesh.geometry.boxes import affine_apply, affine_inverse
+from humesh.images.crops import CropSpec
+from humesh.images.seen_box import seen_box
 
 LIMBS = JOTR30.indices(*LIMBS12.names)
 
@@ -71,6 +76,37 @@ def test_a_number_is_a_person(people: PosedPeople) -> None:
     assert not torch.equal(one.pose.rotations, people[301].people[0].pose.rotations)
     with pytest.raises(IndexError, match="expected a sample below"):
         people[len(people)]
+
+
+def test_a_whole_batch_is_its_people_one_by_one(people: PosedPeople) -> None:
+    """The fast path against the general one, bit for bit but for the rounding of projected labels."""
+    spec = CropSpec((32, 32), keypoints=JOTR30, box=seen_box, landmarks=True)
+    groups = Groups(spec, [split(people, 1024)[0]], people.body, seed=5)
+    numbers = [3, 4, 5, 600]
+    one = joined([groups[number] for number in numbers])
+    (many,) = groups.__getitems__(numbers)
+    for name in ("pixels", "crop_from_photo", "keypoints", "landmarks", "present", "wanted"):
+        assert torch.equal(getattr(one.crops, name), getattr(many.crops, name)), name
+    assert torch.equal(one.crops.photo_camera.matrix, many.crops.photo_camera.matrix)
+    for name in ("points3d", "points2d", "points3d_weight", "points2d_weight", "pose_weight", "identity"):
+        assert torch.allclose(getattr(one.targets, name), getattr(many.targets, name), atol=1e-3), name
+    for name in ("rotations", "shape", "translation"):
+        assert torch.equal(getattr(one.targets.pose, name), getattr(many.targets.pose, name))
+    assert torch.equal(many.crops.keypoints, groups.__getitems__(numbers)[0].crops.keypoints)
+
+
+def test_boxes_of_whole_batches_are_varied_by_the_seed(people: PosedPeople) -> None:
+    spec = CropSpec((32, 32), keypoints=JOTR30, box=seen_box, landmarks=True)
+    plain, moved, again = (
+        Groups(spec, [people], people.body, augment=augment, seed=2).__getitems__(list(range(64)))[0].crops
+        for augment in (Augment(), Augment(centre=0.1, scale=0.2), Augment(centre=0.1, scale=0.2))
+    )
+    assert torch.equal(moved.crop_from_photo, again.crop_from_photo)
+    zoom = (moved.crop_from_photo[..., 0, 0] / plain.crop_from_photo[..., 0, 0]).log()
+    assert 0.1 < float(zoom.std()) < 0.3
+    back = affine_inverse(moved.crop_from_photo), affine_inverse(plain.crop_from_photo)
+    points = [affine_apply(a, c.keypoints[..., :2]) for a, c in zip(back, (moved, plain), strict=True)]
+    assert torch.allclose(*points, atol=0.01)  # the same places of the photo
 
 
 def test_a_missing_motion_is_told(tmp_path: Path) -> None:

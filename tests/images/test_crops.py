@@ -72,7 +72,7 @@ def test_a_crop_is_a_camera() -> None:
     no = torch.zeros(1, 1, 0, 3)
     yes = torch.ones(1, 1, dtype=torch.bool)
     matrix = photo_camera.matrix.float().expand(1, 1, 3, 3)
-    crops = Crops(torch.zeros(1, 1, 3, 64, 48), affine, Camera(matrix), no, yes, yes)
+    crops = Crops(torch.zeros(1, 1, 3, 64, 48), affine, Camera(matrix), no, yes, yes, torch.zeros(1, 1, 0, 4))
     points = torch.tensor([[[[0.1, -0.2, 3.0]]]])
     assert torch.allclose(
         crops.camera.project(points), affine_apply(affine, crops.photo_camera.project(points)), atol=1e-3

@@ -26,6 +26,7 @@ from humesh.methods.base import Method
 from humesh.scene.render import render
 
 SMALL: dict[str, dict[str, Any]] = {
+    "lifter": {"width": 64, "blocks": 2},
     "jotr": {
         "encoder": "resnet18", "size": 96, "width": 32, "heads": 4, "hidden": 64, "volume_hidden": 64, "depth": 3,
         "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 2,
@@ -76,7 +77,7 @@ def made_up_batch(small_body: BodyModel) -> Callable[..., Batch]:
         batches = [_group(method, small_body, people, index, generator) for index in range(groups)]
         crops = Crops(**{
             field: torch.cat([getattr(b.crops, field) for b in batches])
-            for field in ("pixels", "crop_from_photo", "keypoints", "present", "wanted")
+            for field in ("pixels", "crop_from_photo", "keypoints", "landmarks", "present", "wanted")
         }, photo_camera=Camera(torch.cat([b.crops.photo_camera.matrix for b in batches])))  # fmt: skip
         parts = [b.targets for b in batches]
 
@@ -116,7 +117,7 @@ def _group(method: Method, body: BodyModel, people: int, index: int, generator: 
     if method.spec.group == "frames":
         fields = {
             f: torch.cat([getattr(c, f) for c in crops], dim=1)
-            for f in ("pixels", "crop_from_photo", "keypoints", "present", "wanted")
+            for f in ("pixels", "crop_from_photo", "keypoints", "landmarks", "present", "wanted")
         }
         joined = Crops(**fields, photo_camera=Camera(torch.cat([c.photo_camera.matrix for c in crops], dim=1)))
     count = joined.present.shape[1]

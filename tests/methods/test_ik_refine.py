@@ -56,7 +56,8 @@ def _crops(groups: int, people: int, size: int = 64) -> Crops:
     camera = Camera(Camera.guess((640, 480)).matrix.float().expand(groups, people, 3, 3))
     present = torch.ones(groups, people, dtype=torch.bool)
     pixels = torch.rand(groups, people, 3, size, size)
-    return Crops(pixels, affine, camera, torch.zeros(groups, people, 0, 3), present, present.clone())
+    return Crops(pixels, affine, camera, torch.zeros(groups, people, 0, 3), present, present.clone(),
+                 torch.zeros(groups, people, 0, 4))  # fmt: skip
 
 
 def _targets(crops: Crops, body: BodyModel) -> Targets:
@@ -274,6 +275,7 @@ def test_absent_crops_change_nothing(open_body: BodyModel, people: int) -> None:
         crops.keypoints,
         ~absent,
         crops.wanted,
+        crops.landmarks,
     )
     with torch.no_grad():
         a, b = _answer(method(one)), _answer(method(two))
@@ -472,8 +474,8 @@ def test_the_exported_network_answers_the_same(open_body: BodyModel, tmp_path: P
         def forward(
             self, pixels: torch.Tensor, affine: torch.Tensor, camera: torch.Tensor, present: torch.Tensor
         ) -> tuple:
-            keypoints = pixels.new_zeros(*present.shape, 0, 3)
-            found = self.method(Crops(pixels, affine, Camera(camera), keypoints, present, present))
+            none, unknown = pixels.new_zeros(*present.shape, 0, 3), pixels.new_zeros(*present.shape, 0, 4)
+            found = self.method(Crops(pixels, affine, Camera(camera), none, present, present, unknown))
             return found.pose.rotations, found.pose.shape, found.pose.translation, found.refined.camera
 
     inputs = (crops.pixels, crops.crop_from_photo, crops.photo_camera.matrix, crops.present)

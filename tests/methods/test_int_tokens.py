@@ -36,7 +36,7 @@ def _crops(network: IntTokens, batch: int = 2, count: int = 3) -> Crops:
     inputs = example_inputs(network, batch, count)
     camera = Camera(inputs["camera"])
     return Crops(inputs["pixels"], inputs["crop_from_photo"], camera, inputs["keypoints"], inputs["present"],
-                 inputs["present"])  # fmt: skip
+                 inputs["present"], inputs["landmarks"])  # fmt: skip
 
 
 def _targets(body: BodyModel, count: int = 3) -> Targets:

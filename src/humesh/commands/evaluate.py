@@ -29,7 +29,7 @@ def evaluate(
     Errors are over 12 limb joints in millimetres: PA-MPJPE after the best similarity, MPJPE about the pelvis.
 
     Args:
-        what: A weights file (.safetensors), or "landmarks" for the mode without weights.
+        what: A method whose weights are shipped, a weights file (.safetensors), or "landmarks": without a network.
         benchmark: Only the synthetic test so far.
         motion: Motion files that nothing was trained on (.npz with `poses`).
         count: How many photos.
@@ -51,7 +51,7 @@ def evaluate(
     if out is not None and out.suffix != ".json":
         raise UserError(f"-o {out}: expected a name that ends in .json.")
     try:
-        recoverer = Recoverer(weights=None if what == "landmarks" else what, refine=refine)
+        recoverer = Recoverer(weights=what, refine=refine)
         samples = SyntheticPeople(motion, count, people=people, seed=seed)
     except (WeightsError, MotionError, ValueError) as error:
         raise UserError(str(error)) from None

@@ -24,7 +24,7 @@ Format = Literal["jpg", "views", "mp4", "glb", "obj", "ply", "npz", "json", "bvh
 def predict(
     inputs: tyro.conf.Positional[list[Path]],
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_out"),
-    weights: Path | None = None,
+    weights: str = "jotr",
     refine: bool = False,
     body: str = "open",
     detections: Path | None = None,
@@ -42,8 +42,8 @@ def predict(
     Args:
         inputs: Photos, folders of photos, or patterns such as "shots/*.jpg".
         out: Folder for the results.
-        weights: A trained method (.safetensors, see `humesh convert`); without, the finder's landmarks are posed by
-            the inverse kinematics of ik_refine, which needs none.
+        weights: A method whose weights are shipped, or a file of a trained one (.safetensors, see `humesh convert`);
+            "landmarks": the finder's landmarks are posed by the inverse kinematics of ik_refine, without a network.
         refine: Afterwards fit every body's joints to the 2D keypoints of the finder, held by a pose prior.
         body: "open" (free, shipped) or your own SMPL .pkl or .npz file.
         detections: People you already have: a COCO results JSON, a folder of OpenPose JSON, or a JSON of boxes.
@@ -179,7 +179,7 @@ def _check_out(out: Path, inputs: list[Path], photos: dict[str, Path]) -> None:
         raise UserError(f"cannot write into {out}: {error.strerror}; give another folder with -o.") from None
 
 
-def _recoverer(body: str, finder: str, device: str, weights: Path | None, refine: bool) -> Recoverer:
+def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool) -> Recoverer:
     from humesh.images.people import MediaPipePeople, RtmlibPeople
     from humesh.recover import Recoverer
 

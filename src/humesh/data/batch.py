@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -70,6 +70,13 @@ def joined(batches: Sequence[Batch], dim: int = 0) -> Batch:
         Crops(photo_camera=camera, **{name: cat(crops, name) for name in names}),
         Targets(pose=pose, joint_set=targets[0].joint_set, **{name: cat(targets, name) for name in labels}),
     )
+
+
+@runtime_checkable
+class WholeBatches(Protocol):
+    """A data set that makes batches of single crops faster than sample by sample."""
+
+    def batch(self, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: np.random.Generator) -> Batch: ...
 
 
 class Part:
@@ -185,6 +192,15 @@ class Groups:
 
     def __len__(self) -> int:
         return 2**62  # numbers never end
+
+    def __getitems__(self, numbers: list[int]) -> list[Batch]:
+        """What a DataLoader asks for: groups one by one, or at once from a data set that makes whole batches."""
+        part = self.datasets[0]
+        if len(self.datasets) > 1 or not isinstance(part.dataset, WholeBatches):
+            return [self[number] for number in numbers]
+        units = [self.mix(number)[1] for number in numbers]
+        rng = np.random.default_rng((self.seed, *numbers[:1], len(numbers)))
+        return [part.dataset.batch([part.inside[unit] for unit in units], self.spec, self.augment, rng)]
 
     def __getitem__(self, number: int) -> Batch:
         which, unit, time = self.mix(number)

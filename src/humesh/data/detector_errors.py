@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from humesh.body.joints import JointSet
 from humesh.images.people import box_around_points
@@ -100,6 +100,26 @@ class _Tables:
     corners: Int[np.ndarray, "_"]  # left and right shoulder, left and right hip; empty where the set has not all four
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a detector says of P people, and how that came about.
+
+    `keypoints`: x, y px and confidence; `whose`: the own joint that is taken for each one; `hidden`: 1 where that one
+    is told as badly as hidden ones are; `error`: jitter in their sizes; `mix`: how joints' errors are made of L
+    independent ones.
+    """
+
+    keypoints: Float[np.ndarray, "P K 3"]
+    whose: Int[np.ndarray, "P K"]
+    hidden: Float[np.ndarray, "P K"]
+    error: Float[np.ndarray, "P K 2"]
+    mix: Float[np.ndarray, "K L"]
+
+    def mixed(self, generator: np.random.Generator) -> Float[np.ndarray, "P K 3"]:
+        """Errors of deviation 1 in three directions, that go together along limbs as the keypoints' do."""
+        return self.mix @ generator.standard_normal((len(self.keypoints), self.mix.shape[1], 3))
+
+
 def seen_by_detector(
     points2d: Float[np.ndarray, "K 2"],
     visible: Float[np.ndarray, "K"],
@@ -120,72 +140,100 @@ def seen_by_detector(
             f"simulated detector: expected {len(joint_set)} finite points of {joint_set.name!r} in pixels, "
             f"got {points2d.shape}; project the body with body.points(bodies, joint_set)."
         )
-    tables, chance = _tables(errors, joint_set), generator.random(15) / max(errors.harder, 1e-9)
-    extent = float(np.ptp(points2d, axis=0).max())
-    true, hidden = _whose(points2d, 1 - visible, others, extent, tables, errors, chance)
-    person, *limbs = generator.standard_normal(13)
-    jitter, doubt = np.array(limbs[:6]), np.array(limbs[6:])
-    own, told = generator.standard_normal((2, len(points2d)))
-    spread = errors.person_spread * person + errors.joint_spread * own
-    seen_spread, hidden_spread = errors.limb_spread
-    spread += jitter[tables.limb] * (seen_spread * (1 - hidden) + hidden_spread * hidden)
-    scale = errors.harder * (tables.jitter[0] * (1 - hidden) + tables.jitter[1] * hidden) * np.exp(spread)
-    error = scale[:, None] * (tables.mix @ generator.standard_normal((tables.mix.shape[1], 2)))
-    points = true + extent * error
-    odds = tables.odds[0] * (1 - hidden) + tables.odds[1] * hidden
-    odds -= errors.doubt * np.minimum(np.hypot(*error.T) / 0.1, 1)
-    odds += errors.confidence_spread[0] * doubt[tables.limb] + errors.confidence_spread[1] * told
-    confidence = ((points >= 0) & (points <= size)).all(-1) / (1 + np.exp(-odds))
-    keypoints = np.concatenate([points, confidence[:, None]], axis=-1)
+    neighbours = np.array(others).reshape(1, len(others), len(joint_set), 2)
+    told = told_by_detector(points2d[None], visible[None], joint_set, neighbours, size, errors, generator)
+    return person_of(told.keypoints[0], joint_set, box, size, errors)
+
+
+def person_of(
+    keypoints: Float[np.ndarray, "K 3"],
+    joint_set: JointSet,
+    box: Float[np.ndarray, "4"],
+    size: tuple[int, int],
+    errors: DetectorErrors,
+) -> Person:
+    """The detector's find with these keypoints; its box is made of the true one and, as `errors` says, from them."""
     seen_box = (1 - errors.box) * box + errors.box * box_around_points(keypoints, *size)
-    score = 1 - (1 - confidence.mean()) ** 2  # MediaPipePeople rates finds higher than their points
+    score = 1 - (1 - keypoints[:, 2].mean()) ** 2  # MediaPipePeople rates finds higher than their points
     return Person(seen_box, float(score), keypoints, joint_set)
 
 
+def told_by_detector(
+    points2d: Float[np.ndarray, "P K 2"],
+    visible: Float[np.ndarray, "P K"],
+    joint_set: JointSet,
+    others: Float[np.ndarray, "P O K 2"],
+    size: tuple[int, int],
+    errors: DetectorErrors,
+    generator: np.random.Generator,
+) -> Told:
+    """What a detector says of P people in as many photos of one size, each with O neighbours (`seen_by_detector`)."""
+    tables, (count, points) = _tables(errors, joint_set), visible.shape
+    chance = generator.random((count, 15)) / max(errors.harder, 1e-9)
+    extent = np.ptp(points2d, axis=1).max(-1)[:, None, None]
+    true, whose, hidden = _whose(points2d, 1.0 - visible, others, extent[:, 0, 0], tables, errors, chance)
+    person, limbs = generator.standard_normal((count, 1)), generator.standard_normal((count, 12))
+    own, told = generator.standard_normal((2, count, points))
+    seen_spread, hidden_spread = errors.limb_spread
+    spread = errors.person_spread * person + errors.joint_spread * own
+    spread += limbs[:, tables.limb] * (seen_spread * (1 - hidden) + hidden_spread * hidden)
+    scale = errors.harder * (tables.jitter[0] * (1 - hidden) + tables.jitter[1] * hidden) * np.exp(spread)
+    error = scale[..., None] * (tables.mix @ generator.standard_normal((count, tables.mix.shape[1], 2)))
+    places = true + extent * error
+    odds = tables.odds[0] * (1 - hidden) + tables.odds[1] * hidden
+    odds -= errors.doubt * np.minimum(np.hypot(error[..., 0], error[..., 1]) / 0.1, 1)
+    odds += errors.confidence_spread[0] * limbs[:, 6 + tables.limb] + errors.confidence_spread[1] * told
+    confidence = ((places >= 0) & (places <= size)).all(-1) / (1 + np.exp(-odds))
+    return Told(np.concatenate([places, confidence[..., None]], axis=-1), whose, hidden, error, tables.mix)
+
+
 def _whose(
-    points: Float[np.ndarray, "K 2"],
-    hidden: Float[np.ndarray, "K"],
-    others: list[Float[np.ndarray, "K 2"]],
-    extent: float,
+    points: Float[np.ndarray, "P K 2"],
+    hidden: Float[np.ndarray, "P K"],
+    others: Float[np.ndarray, "P O K 2"],
+    extent: Float[np.ndarray, "P"],
     tables: _Tables,
     errors: DetectorErrors,
-    chance: Float[np.ndarray, "15"],
-) -> tuple[Float[np.ndarray, "K 2"], Float[np.ndarray, "K"]]:
-    """The true place that each joint is taken for, its own, the other side's or a neighbour's, and how hidden it is."""
-    order = np.arange(len(points))
-    if chance[0] < errors.turned[from_behind(points, tables.corners)]:
-        order = tables.mirror
-    else:
-        for number, pair in enumerate((tables.limbs[:2], tables.limbs[2:])):  # arms, legs
-            half_hidden = any(hidden[limb].sum() > len(limb) / 2 for limb in pair)
-            if half_hidden and chance[1 + number] < errors.crossed[number]:
-                both = np.concatenate(pair)
-                order[both] = tables.mirror[both]
-    places, hiding = points[order], hidden[order]
+    chance: Float[np.ndarray, "P 15"],
+) -> tuple[Float[np.ndarray, "P K 2"], Int[np.ndarray, "P K"], Float[np.ndarray, "P K"]]:
+    """Where each joint is taken to be: its own place, the other side's or a neighbour's; whose that is, how hidden."""
+    whose = np.tile(np.arange(points.shape[1]), (len(points), 1))
+    turned = chance[:, 0] < np.array(errors.turned)[from_behind(points, tables.corners).astype(int)]
+    whose[turned] = tables.mirror
+    for number, pair in enumerate((tables.limbs[:2], tables.limbs[2:])):  # arms, legs
+        half_hidden = np.any([hidden[:, limb].sum(1) > len(limb) / 2 for limb in pair], axis=0)
+        crossed = ~turned & half_hidden & (chance[:, 1 + number] < errors.crossed[number])
+        both = np.concatenate(pair)
+        whose[np.ix_(crossed, both)] = tables.mirror[both]
+    before, hiding = whose.copy(), np.take_along_axis(hidden, whose, axis=1)
+    places, rows = np.take_along_axis(points, whose[..., None], axis=1), np.arange(len(points))
     for number, limb in enumerate(tables.limbs):
         if not len(limb):
             continue
-        unseen, twin = hidden[order[limb]].mean() > 0.5, order[tables.mirror[limb]]
-        if unseen and chance[3 + number] < errors.copied[number // 2]:
-            places[limb], hiding[limb] = points[twin], hidden[twin]
-            continue
-        if not unseen and chance[7 + number] < errors.lost[number // 2]:
-            hiding[limb] = 1
-        if others and chance[11 + number] < errors.taken[int(unseen)]:
-            theirs = np.stack([other[limb] for other in others])
-            away = np.linalg.norm(theirs - places[limb], axis=-1).mean(-1)
-            if away.min() < errors.reach * extent:
-                places[limb] = theirs[away.argmin()]
-    return places, hiding
+        unseen = np.take_along_axis(hidden, before[:, limb], axis=1).mean(1) > 0.5
+        copied = unseen & (chance[:, 3 + number] < errors.copied[number // 2])
+        whose[np.ix_(copied, limb)] = before[np.ix_(copied, tables.mirror[limb])]
+        places[np.ix_(copied, limb)] = np.take_along_axis(points, whose[:, limb, None], axis=1)[copied]
+        hiding[np.ix_(copied, limb)] = np.take_along_axis(hidden, whose[:, limb], axis=1)[copied]
+        lost = ~unseen & (chance[:, 7 + number] < errors.lost[number // 2])
+        hiding[np.ix_(lost, limb)] = 1
+        if others.shape[1]:
+            theirs = others[:, :, limb]
+            away = np.linalg.norm(theirs - places[:, None, limb], axis=-1).mean(-1)
+            nearest = away.argmin(1)
+            taken = ~copied & (chance[:, 11 + number] < np.array(errors.taken)[unseen.astype(int)])
+            taken &= away[rows, nearest] < errors.reach * extent
+            places[np.ix_(taken, limb)] = theirs[rows, nearest][taken]
+    return places, whose, hiding
 
 
-def from_behind(points: Float[np.ndarray, "K 2"], corners: Int[np.ndarray, "_"]) -> bool:
-    """Whether a trunk shows its back, by its corners: left and right shoulder, left and right hip; without: False."""
+def from_behind(points: Float[np.ndarray, "*g K 2"], corners: Int[np.ndarray, "_"]) -> Bool[np.ndarray, "*g"]:
+    """Whether trunks show their backs, by their corners: left and right shoulder, left and right hip; else False."""
     if not len(corners):
-        return False
-    left, right, left_hip, right_hip = points[corners]
+        return np.zeros(points.shape[:-2], bool)
+    left, right, left_hip, right_hip = np.moveaxis(points[..., corners, :], -2, 0)
     across, down = left - right, left_hip + right_hip - left - right
-    return bool(across[0] * down[1] < across[1] * down[0])
+    return np.asarray(across[..., 0] * down[..., 1] < across[..., 1] * down[..., 0])
 
 
 def kind_of(name: str) -> str:

@@ -25,6 +25,8 @@ class Crops:
     """B groups of N crops. Pixels are RGB in [0, 1]; keypoints are (x, y, confidence) in pixels of the crop.
 
     `present`: False for padding, which changes nothing; `wanted`: the crops whose bodies the method answers with.
+    `landmarks`: the detector's own guess of MEDIAPIPE33 in 3D, (x, y, z, confidence) in metres from the middle of the
+    hips, in the axes of a camera that looks straight at the person, rolled as the crop is; confidence 0: unknown.
     """
 
     pixels: Float[Tensor, "B N 3 H W"]
@@ -33,6 +35,7 @@ class Crops:
     keypoints: Float[Tensor, "B N K 3"]  # K = 0 where the method wants none
     present: Bool[Tensor, "B N"]
     wanted: Bool[Tensor, "B N"]
+    landmarks: Float[Tensor, "B N L 4"]  # L = 0 where the method wants none
 
     @property
     def camera(self) -> Camera:
@@ -62,7 +65,8 @@ class CropSpec:
 
     `size`: (height, width) of a crop, px. `group`: "single" (one person), "rois" (several boxes of one person),
     "frames" (one person through time), "people" (everyone in a photo). `count`: how many crops a group has at most;
-    None: any number. `keypoints`: the joint set to give along. `box`: the box (x0 y0 x1 y1) of a person in a photo of
+    None: any number. `keypoints`: the joint set to give along, `landmarks`: the detector's 3D
+    points too. `box`: the box (x0 y0 x1 y1) of a person in a photo of
     (width, height), `margin`: how much longer than it the crop's side is. `copies`: the boxes of "rois" as (shift x,
     shift y, scale) in units of the first one's side.
     """
@@ -71,6 +75,7 @@ class CropSpec:
     group: Literal["single", "rois", "frames", "people"] = "single"
     count: int | None = 1
     keypoints: JointSet | None = None
+    landmarks: bool = False
     box: Callable[[Person, tuple[int, int]], Box] = longer_side
     margin: float = 1.0
     copies: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 1.0),)

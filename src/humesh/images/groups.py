@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from humesh.body.joints import JointSet
+from humesh.body.joints import MEDIAPIPE33, JointSet
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_about_z
@@ -40,9 +40,12 @@ def group_people(spec: CropSpec, photo: Photo, people: list[Person], roll: float
     moved = affine_apply(affine, points[:, None, :, :2].expand(-1, len(copies), -1, -1))
     confidence = points[:, None, :, 2:].expand(-1, len(copies), -1, -1)
     keypoints = torch.cat([moved, confidence], dim=-1)
+    deep = np.array([landmarks_of(person) for person in people]) if spec.landmarks else np.zeros((len(people), 0, 4))
+    landmarks = torch.tensor(deep).reshape(len(people), -1, 4)[:, None].repeat(1, len(copies), 1, 1)
+    landmarks[..., :3] = landmarks[..., :3] @ turn.mT
     pixels = cut(photo.pixels, affine.flatten(0, 1), spec.size).unflatten(0, affine.shape[:2])
     if spec.group == "people":
-        affine, keypoints, pixels = (tensor.transpose(0, 1) for tensor in (affine, keypoints, pixels))
+        affine, keypoints, pixels, landmarks = (t.transpose(0, 1) for t in (affine, keypoints, pixels, landmarks))
     present = torch.ones(affine.shape[:2], dtype=torch.bool)
     wanted = present.clone()
     if spec.group == "rois":
@@ -54,7 +57,17 @@ def group_people(spec: CropSpec, photo: Photo, people: list[Person], roll: float
         keypoints=keypoints.float(),
         present=present,
         wanted=wanted,
+        landmarks=landmarks.float(),
     )
+
+
+def landmarks_of(person: Person) -> Float[np.ndarray, "33 4"]:
+    """A person's 3D landmarks (metres from the middle of the hips) with their confidence; zeros without any."""
+    if person.landmarks3d is None or person.keypoint_set != MEDIAPIPE33 or person.keypoints is None:
+        return np.zeros((len(MEDIAPIPE33), 4))
+    points = np.asarray(person.landmarks3d, dtype=np.float64)
+    hips = points[MEDIAPIPE33.indices("left_hip", "right_hip")].mean(0)
+    return np.concatenate([points - hips, np.asarray(person.keypoints)[:, 2:]], axis=-1)
 
 
 def keypoints_as(person: Person, joint_set: JointSet | None) -> Float[np.ndarray, "K 3"]:
@@ -67,14 +80,21 @@ def keypoints_as(person: Person, joint_set: JointSet | None) -> Float[np.ndarray
         return np.zeros((0, 3))
     if person.keypoints is None or person.keypoint_set is None:
         raise ValueError(f"this method needs 2D keypoints of {joint_set.name!r}, got a person with only a box.")
-    given = dict(zip(person.keypoint_set.names, np.asarray(person.keypoints, dtype=np.float64), strict=True))
-    for name, pair in _MADE_OF.items():
-        if name not in given and all(joint in given for joint in pair):
-            a, b = (given[joint] for joint in pair)
-            given[name] = np.array([*((a + b) / 2)[:2], a[2] * b[2]])
-    if not any(name in given for name in joint_set.names):
+    return points_as(np.asarray(person.keypoints, dtype=np.float64), person.keypoint_set, joint_set)
+
+
+def points_as(points: Float[np.ndarray, "*g K 3"], given: JointSet, wanted: JointSet) -> Float[np.ndarray, "*g W 3"]:
+    """Keypoints of any number of people in another set; see `keypoints_as`."""
+    if not any(name in given.names for name in wanted.names):
         raise ValueError(
-            f"expected keypoints that share joints with {joint_set.name!r}, got {person.keypoint_set.name!r} "
-            f"({', '.join(person.keypoint_set.names[:4])}, ...)."
+            f"expected keypoints that share joints with {wanted.name!r}, got {given.name!r} "
+            f"({', '.join(given.names[:4])}, ...)."
         )
-    return np.stack([given.get(name, np.zeros(3)) for name in joint_set.names])
+    found = np.zeros((*points.shape[:-2], len(wanted), 3))
+    for row, name in enumerate(wanted.names):
+        if name in given.names:
+            found[..., row, :] = points[..., given.index(name), :]
+        elif name in _MADE_OF and all(joint in given.names for joint in _MADE_OF[name]):
+            a, b = (points[..., given.index(joint), :] for joint in _MADE_OF[name])
+            found[..., row, :2], found[..., row, 2] = ((a + b) / 2)[..., :2], a[..., 2] * b[..., 2]
+    return found

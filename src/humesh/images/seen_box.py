@@ -20,18 +20,27 @@ def seen_box(person: Person, size: tuple[int, int]) -> Box:
 
     1.2 times the keypoints' extent, into the photo of (width, height) px, squared about the centre, 1.1 times.
     """
-    points = keypoints_as(person, JOTR30)
-    seen = points[points[:, 2] > SEEN_ABOVE, :2]
-    box = np.asarray(person.box, dtype=np.float64)
-    if len(seen) and (np.ptp(seen, axis=0) > 0).all():
-        middle, half = (seen.max(0) + seen.min(0)) / 2, np.ptp(seen, axis=0) / 2
-        box = np.concatenate([middle - 1.2 * half, middle + 1.2 * half])
-    low = np.maximum(box[:2], 0)  # a box that starts outside is moved, not cut (authors)
-    high = np.minimum(np.array(size) - 1.0, low + np.maximum(0, box[2:] - box[:2] - 1))
-    if (high <= low).any():  # wholly outside of the photo
-        low, high = box[:2], box[2:]
-    middle, half = (low + high) / 2, 1.1 * (high - low).max() / 2
-    return np.concatenate([middle - half, middle + half])
+    return boxes_around(keypoints_as(person, JOTR30), np.asarray(person.box, dtype=np.float64), size)
+
+
+def boxes_around(
+    points: Float[np.ndarray, "*g 30 3"], boxes: Float[np.ndarray, "*g 4"], size: tuple[int, int]
+) -> Float[np.ndarray, "*g 4"]:
+    """`seen_box` of any number of people in photos of one size, from JOTR30 keypoints and their own boxes."""
+    seen = points[..., 2:] > SEEN_ABOVE
+    first = np.where(seen, points[..., :2], np.inf).min(-2)
+    last = np.where(seen, points[..., :2], -np.inf).max(-2)
+    spanned = (last > first).all(-1, keepdims=True)
+    first, last = np.where(spanned, first, 0), np.where(spanned, last, 0)
+    middle, half = (last + first) / 2, (last - first) / 2
+    first = np.where(spanned, middle - 1.2 * half, boxes[..., :2])
+    last = np.where(spanned, middle + 1.2 * half, boxes[..., 2:])
+    low = np.maximum(first, 0)  # a box that starts outside is moved, not cut (authors)
+    high = np.minimum(np.array(size) - 1.0, low + np.maximum(0, last - first - 1))
+    outside = (high <= low).any(-1, keepdims=True)  # wholly outside of the photo
+    low, high = np.where(outside, first, low), np.where(outside, last, high)
+    middle, half = (low + high) / 2, 1.1 * (high - low).max(-1, keepdims=True) / 2
+    return np.concatenate([middle - half, middle + half], axis=-1)
 
 
 def seen_in_crop(keypoints: Float[Tensor, "*g K 3"], size: tuple[int, int]) -> Bool[Tensor, "*g K"]:

@@ -50,6 +50,12 @@ def _ik_refine() -> type[Method]:
     return IkRefine
 
 
+def _lifter() -> type[Method]:
+    from humesh.methods.lifter import LifterMethod
+
+    return LifterMethod
+
+
 _NEEDS = "weights: converted from the authors' with `humesh convert`, or trained by you"
 _NONE = "none shipped yet"
 
@@ -81,5 +87,11 @@ METHODS = {
         "nothing: without weights, the detector's landmarks are the skeleton for its inverse kinematics",
         "Apache-2.0 (MediaPipe's landmark models, inside its wheel)",
         _ik_refine,
+    ),
+    "lifter": MethodCard(
+        "ours, after Martinez et al., ICCV 2017: a perceptron on the detector's points, the baseline without a picture",
+        _NEEDS,
+        _NONE,
+        _lifter,
     ),
 }

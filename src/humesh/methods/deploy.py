@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from humesh.body.joints import MEDIAPIPE33
 from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops, crop_around
 from humesh.methods.base import Method
@@ -30,9 +31,10 @@ class Deployed(nn.Module):
         camera: Float[Tensor, "B N 3 3"],
         keypoints: Float[Tensor, "B N K 3"],
         present: Bool[Tensor, "B N"],
+        landmarks: Float[Tensor, "B N L 4"],
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Rotations `B N 24 3 3`, shape `B N S` and translation `B N 3` (metres, the photo's camera) of all crops."""
-        crops = Crops(pixels, crop_from_photo, Camera(camera), keypoints, present, present)
+        crops = Crops(pixels, crop_from_photo, Camera(camera), keypoints, present, present, landmarks)
         pose = self.method(crops).pose
         return pose.rotations, pose.shape, pose.translation
 
@@ -52,6 +54,7 @@ def example_inputs(method: Method, batch: int = 1, count: int | None = None) -> 
         "camera": Camera.virtual(1000.0, (640, 480)).matrix.float().expand(batch, count, 3, 3).contiguous(),
         "keypoints": points * torch.tensor([width, height, 1.0]),
         "present": torch.ones(batch, count, dtype=torch.bool),
+        "landmarks": torch.rand(batch, count, len(MEDIAPIPE33) if spec.landmarks else 0, 4, generator=generator) - 0.5,
     }
 
 

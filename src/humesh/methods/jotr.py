@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humesh.body.joints import JOTR15, JOTR30, SMPL24
+from humesh.body.joints import JOTR15, JOTR30, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.rotations import rotation_from_6d_rows
@@ -26,11 +26,13 @@ from humesh.losses.joints_in_crop import joints_in_crop
 from humesh.losses.points import absolute
 from humesh.losses.targets import Targets, Term
 from humesh.methods.base import Method, Prediction
+from humesh.methods.lifter import lifted_from, rotations
 from humesh.methods.weights import KeyMap
 from humesh.networks.attention import PostNormLayer
 from humesh.networks.backbones import Encoder
 from humesh.networks.cascade import Cascade, clamped_logit
 from humesh.networks.heatmaps import gaussian_heatmaps
+from humesh.networks.lifter import Lifted, Lifter, rest_six
 from humesh.networks.volumes import LiftedVolume, interpolation, sine_code_2d
 from humesh.networks.vposer import VPOSER_CODE, Vposer
 
@@ -48,9 +50,8 @@ class JotrConfig:
     `pose_decoder`: "6d" (six numbers a joint) or "vposer" (32 numbers of a body prior). `decoder_sees`: what the
     refining layers look at; the first one always at the flat 2D tokens. `read_from`: "smpl_tokens" or "joint_tokens"
     (their mean), `read_after`: the layer whose answer counts, None: the last. `corrected_voxels`: leave just those
-    voxels out of the non-joints that the paper means. Ours: `keypoint_tokens`: the decoder also looks at a token for
-    each input joint, its place and confidence, next to the heatmaps; `image` False: at nothing else (a lifter of 2D
-    joints, to compare with and to start from).
+    voxels out of the non-joints that the paper means. Ours: `lifter` and `lifter_blocks`: width and depth of the
+    perceptron of the method "lifter", whose answer from the detector's points alone the decoder corrects; 0: none.
     """
 
     encoder: str = "resnet50"
@@ -73,8 +74,8 @@ class JotrConfig:
     read_after: int | None = None
     contrast: tuple[str, ...] = _CONTRASTS
     corrected_voxels: bool = False
-    keypoint_tokens: bool = False
-    image: bool = True
+    lifter: int = 0
+    lifter_blocks: int = 3
 
     def __post_init__(self) -> None:
         choices = {"pose_decoder": ("6d", "vposer"), "decoder_sees": _VIEWS}
@@ -84,8 +85,8 @@ class JotrConfig:
                 raise ValueError(f"jotr: expected {name} of {', '.join(known)}, got {value!r}.")
         if self.read_after is not None and not 0 <= self.read_after < self.decoder_layers:
             raise ValueError(f"jotr: expected read_after below {self.decoder_layers} layers, got {self.read_after}.")
-        if not self.image and not (self.keypoint_tokens and self.decoder_sees == "flat2d" and not self.contrast):
-            raise ValueError("jotr: image=False goes with keypoint_tokens=True, decoder_sees=flat2d and no contrast.")
+        if self.lifter and self.pose_decoder != "6d":
+            raise ValueError("jotr: a lifter goes with pose_decoder=6d.")
         if self.size % 32:
             raise ValueError(f"jotr: expected a size that is a multiple of 32 px, got {self.size}.")
 
@@ -152,20 +153,20 @@ class Jotr(Method):
         super().__init__(config, body)
         width, layers, size = config.width, config.decoder_layers, config.size
         self.read_after = layers - 1 if config.read_after is None else config.read_after
-        self.spec = CropSpec((size, size), keypoints=JOTR30, box=seen_box)
+        self.spec = CropSpec((size, size), keypoints=JOTR30, box=seen_box, landmarks=config.lifter > 0)
         self.samples_2d, self.samples_3d = "sampled2d" in config.decoder_sees, "sampled3d" in config.decoder_sees
         self.side = size // 32
         self.register_buffer("token_code", sine_code_2d(self.side, self.side, width)[None], persistent=False)
-        if config.image:
-            self.encoder = Encoder(config.encoder, config.pretrained)
-            stem = self.encoder.stem_width
-            fuse = nn.Conv2d(stem + len(JOTR30), stem, 3, padding=1)
-            self.fusion = nn.Sequential(fuse, nn.BatchNorm2d(stem), nn.ReLU())
-            self.flatten = nn.Conv2d(self.encoder.width, width, 1)
-            self.token_encoder = _layers(config.encoder_layers, config, config.hidden)
-        if config.keypoint_tokens:
-            self.keypoint_mlp = _point_mlp(width)
-            self.keypoint_code = nn.Parameter(torch.randn(len(JOTR30), width))
+        self.encoder = Encoder(config.encoder, config.pretrained)
+        stem = self.encoder.stem_width
+        fuse = nn.Conv2d(stem + len(JOTR30), stem, 3, padding=1)
+        self.fusion = nn.Sequential(fuse, nn.BatchNorm2d(stem), nn.ReLU())
+        self.flatten = nn.Conv2d(self.encoder.width, width, 1)
+        self.token_encoder = _layers(config.encoder_layers, config, config.hidden)
+        self.lifter: Lifter | None = None
+        if config.lifter:
+            self.lifter = Lifter(len(JOTR30), len(MEDIAPIPE33), config.lifter, config.lifter_blocks, config.shapes)
+            self.told = nn.Linear(config.lifter, width)  # to every query
         self.volume = None
         if self.samples_3d or config.contrast:
             refining = _layers(config.volume_layers, config, config.volume_hidden)
@@ -181,7 +182,7 @@ class Jotr(Method):
         self.joint_cascade = Cascade(width, 3, layers)
         if self.samples_2d or self.samples_3d:
             self.point_mlp = _point_mlp(width)
-        xavier = ("token_encoder", "decoder.", "joint_cascade", "point_mlp", "keypoint_mlp")
+        xavier = ("token_encoder", "decoder.", "joint_cascade", "point_mlp")
         for name, parameter in self.named_parameters():
             if name.startswith(xavier) and parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
@@ -192,11 +193,13 @@ class Jotr(Method):
         self.root_pose_cascade, self.pose_cascade = Cascade(width, 6, layers), Cascade(width, pose, layers)
         self.shape_cascade, self.cam_cascade = Cascade(width, config.shapes, layers), Cascade(width, 3, layers)
         if self.vposer is None:  # ours, after HMR: from usual starts some joints turn over for good, two by two
-            heads = nn.ModuleList([self.root_pose_cascade, self.pose_cascade, self.shape_cascade])
-            for parameter in heads.parameters():
+            heads = [self.root_pose_cascade, self.pose_cascade, self.shape_cascade]
+            heads += [] if self.lifter is None else [self.cam_cascade]
+            for parameter in nn.ModuleList(heads).parameters():
                 nn.init.xavier_uniform_(parameter, 0.01) if parameter.dim() > 1 else nn.init.zeros_(parameter)
-            with torch.no_grad():  # upright, facing the camera: the first two columns of diag(1, -1, -1)
-                self.root_pose_cascade.get_parameter("0.bias").copy_(torch.tensor([1.0, 0.0, 0.0, -1.0, 0.0, 0.0]))
+            if self.lifter is None:
+                with torch.no_grad():
+                    self.root_pose_cascade.get_parameter("0.bias").copy_(rest_six(parameter)[0])
 
     def forward(self, crops: Crops) -> JotrPrediction:
         """The body of each crop's person; a joint counts as seen above confidence 0.05 and inside of the crop."""
@@ -208,10 +211,18 @@ class Jotr(Method):
         group = crops.present.shape
         points = crops.keypoints.flatten(0, 1)
         seen = seen_in_crop(points, crops.size).to(points)
-        output = self.network(crops.pixels.flatten(0, 1), points[..., :2] / _STRIDE, seen, points[..., 2])
-        weak, shape = weak_camera(output.camera[self.read_after]), output.shape[self.read_after]
+        lifted = None if self.lifter is None else lifted_from(self.lifter, crops, crops.landmarks, 0.0)
+        output = self.network(crops.pixels.flatten(0, 1), points[..., :2] / _STRIDE, seen, lifted)
+        shape, camera = output.shape[self.read_after], output.camera[self.read_after]
+        if lifted is None:
+            weak, turns = weak_camera(camera), output.rotations.unflatten(0, group)
+        else:  # the decoder's answers are corrections
+            weak = torch.cat([lifted.weak[:, :1] * camera[:, 2:].exp(), lifted.weak[:, 1:] + camera[:, :2]], dim=-1)
+            shape = lifted.shape + shape
+            more = torch.cat([output.root[self.read_after], output.pose[self.read_after]], dim=-1)
+            turns = rotations(lifted.pose + more.unflatten(-1, (-1, 6)), crops)
         translation = crops.camera.translation_from_weak(weak.unflatten(0, group), crops.size)
-        pose = BodyPose(output.rotations.unflatten(0, group), shape.unflatten(0, group), translation)
+        pose = BodyPose(turns, shape.unflatten(0, group), translation)
         volume = None if output.volume is None else output.volume.unflatten(0, group)
         return JotrPrediction(pose, output.joints[-1].unflatten(0, group), volume)
 
@@ -220,25 +231,23 @@ class Jotr(Method):
         pixels: Float[Tensor, "B 3 H W"],
         points: Float[Tensor, "B 30 2"],
         seen: Float[Tensor, "B 30"],
-        confidence: Float[Tensor, "B 30"] | None = None,
+        lifted: Lifted | None = None,
     ) -> JotrOutput:
-        """Everything from RGB in [0, 1] (no other normalisation) and joints in pixels of heatmaps, a quarter of it."""
+        """Everything from RGB in [0, 1] (no other normalisation) and joints in pixels of heatmaps, a quarter of it.
+
+        Next to a lifter's answer root, pose, shape and camera are corrections; `rotations` then means nothing.
+        """
         if self.training:  # the same number of joints of every sample
             seen = seen * (torch.rand_like(seen).argsort(-1) >= int(self.config.dropped_joints * len(JOTR30)))
         cells = self.config.size // _STRIDE
-        tokens, volume, given = points.new_zeros(len(points), 0, self.config.width), None, None
-        if self.config.keypoint_tokens:
-            sure = seen if confidence is None else seen * confidence
-            places = seen[..., None] * (2 * points / cells - 1)
-            given = self.keypoint_mlp(torch.cat([places, sure[..., None]], dim=-1))
-        if self.config.image:
-            heatmaps = gaussian_heatmaps(points, seen, cells, 2.5 * cells / 64)  # 2.5 px of the authors' 64
-            features = self.encoder.body(self.fusion(torch.cat([self.encoder.stem(pixels), heatmaps], dim=1)))
-            tokens = self.flatten(features).flatten(2).mT
-            for layer in self.token_encoder:
-                tokens = layer(tokens, self.token_code)
-            volume = None if self.volume is None else self.volume(features)
-        joints, read = self.decoded(tokens, volume, given)
+        heatmaps = gaussian_heatmaps(points, seen, cells, 2.5 * cells / 64)  # 2.5 px of the authors' 64
+        features = self.encoder.body(self.fusion(torch.cat([self.encoder.stem(pixels), heatmaps], dim=1)))
+        tokens = self.flatten(features).flatten(2).mT
+        for layer in self.token_encoder:
+            tokens = layer(tokens, self.token_code)
+        volume = None if self.volume is None else self.volume(features)
+        told = None if lifted is None else self.told(lifted.hidden)
+        joints, read = self.decoded(tokens, volume, told)
         root, pose = self.root_pose_cascade([r[:, 0] for r in read]), self.pose_cascade([r[:, 0] for r in read])
         shape, camera = self.shape_cascade([r[:, 1] for r in read]), self.cam_cascade([r[:, 2] for r in read])
         rotations = self.rotations(root[self.read_after], pose[self.read_after])
@@ -248,7 +257,7 @@ class Jotr(Method):
         self,
         tokens: Float[Tensor, "B n C"],
         volume: Float[Tensor, "B T C"] | None,
-        given: Float[Tensor, "B 30 C"] | None = None,
+        told: Float[Tensor, "B C"] | None = None,
     ) -> tuple[Float[Tensor, "L B 15 3"], list[Float[Tensor, "B 3 C"]]]:
         """The joints after each layer, and the tokens that pose (root too), shape and camera are read from."""
         batch, smpl = len(tokens), self.config.read_from == "smpl_tokens"
@@ -257,14 +266,11 @@ class Jotr(Method):
             content = torch.cat([self.smpl_content.expand(3, -1), content])
             code = torch.cat([self.smpl_code, code])
         queries, code = content.expand(batch, -1, -1), code[None]
-        memory, memory_code = tokens, self.token_code[:, : tokens.shape[1]]
+        queries = queries if told is None else queries + told[:, None]
+        memory, memory_code = tokens, self.token_code
         logits: Tensor | None = None
         joints, read = [], []
         for layer, block in enumerate(self.decoder):
-            if given is not None:
-                memory = torch.cat([memory, given], dim=1)
-                codes = self.keypoint_code.expand(len(memory_code), -1, -1)
-                memory_code = torch.cat([memory_code, codes], dim=1)
             # Unlike in DETR the next layer goes on from the norm's output (authors).
             queries = self.decoder_norm(block(queries, code, memory, memory_code))
             of_smpl, of_joints = queries.split((3 if smpl else 0, len(JOTR15)), dim=1)
@@ -280,7 +286,7 @@ class Jotr(Method):
     ) -> tuple[Float[Tensor, "B m C"], Float[Tensor, "#B m C"]]:
         """What the next layer looks at, and its codes: 2D tokens (all, or at the joints), the volume at the joints."""
         if not (self.samples_2d or self.samples_3d):
-            return tokens, self.token_code[:, : tokens.shape[1]]
+            return tokens, self.token_code
         code = self.point_mlp(clamped_logit(joints))
         memory, codes = [tokens], [self.token_code.expand(len(tokens), -1, -1)]
         if self.samples_2d:

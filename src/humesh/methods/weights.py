@@ -24,6 +24,7 @@ from humesh.methods import METHODS
 if TYPE_CHECKING:
     from humesh.methods.base import Method
 
+_SHIPPED = Path(__file__).parents[1] / "weights"
 _WRAPPERS = ("state_dict", "network", "model")  # under which training programs put the weights: INT, JOTR, Multi-RoI
 # What numpy's numbers in a checkpoint are made of; they carry no code.
 _SCALAR = np.float64(0).__reduce__()[0]
@@ -94,10 +95,22 @@ class Header:
 
 
 def save_weights(
-    path: str | Path, name: str, method: Method, body: str = "open", notes: Mapping[str, str] | None = None
+    path: str | Path,
+    name: str,
+    method: Method,
+    body: str = "open",
+    notes: Mapping[str, str] | None = None,
+    half: bool = False,
 ) -> None:
-    """Writes a method's weights and configuration; the file appears only when it is whole."""
-    _write(path, Header(name, dataclasses.asdict(method.config), body, "", dict(notes or {})), method.state_dict())
+    """Writes a method's weights and configuration; the file appears only when it is whole.
+
+    `half`: numbers are kept in 16 bits, half as large a file; they are widened when they are read.
+    """
+    header = Header(name, dataclasses.asdict(method.config), body, "", dict(notes or {}))
+    state = method.state_dict()
+    if half:
+        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    _write(path, header, state)
 
 
 def _write(path: str | Path, header: Header, state: Mapping[str, Tensor]) -> None:
@@ -120,7 +133,7 @@ def read_weights(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             words = (file.metadata() or {}).get("humesh")
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            state = {key: _widened(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise WeightsError(
             f"weights {path}: expected a whole .safetensors file, got a damaged one or another kind ({error}); "
@@ -133,6 +146,11 @@ def read_weights(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
             f"weights {path}: expected humesh's header in the file, found none; make it with `humesh convert`."
         ) from None
     return header, state
+
+
+def shipped() -> dict[str, Path]:
+    """The weights that come with humesh, by the name of their method."""
+    return {path.stem: path for path in sorted(_SHIPPED.glob("*.safetensors"))}
 
 
 def build(name: str, config: Mapping[str, Any] | None = None, body: BodyModel | None = None) -> Method:
@@ -150,8 +168,13 @@ def build(name: str, config: Mapping[str, Any] | None = None, body: BodyModel | 
     return kind(kind.config_type(**values), body or BodyModel.load("open"))
 
 
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype == torch.float16 else tensor
+
+
 def load_method(path: str | Path, body: BodyModel | None = None) -> tuple[Header, Method]:
-    """The method of a weights file, ready to predict; raises WeightsError."""
+    """The method of a weights file, or of the shipped one of that name, ready to predict; raises WeightsError."""
+    path = shipped().get(str(path), path)
     header, state = read_weights(path)
     if header.part:
         raise WeightsError(
@@ -159,7 +182,8 @@ def load_method(path: str | Path, body: BodyModel | None = None) -> tuple[Header
             "start a training from it."
         )
     try:
-        method = build(header.method, {**header.config, "pretrained": False}, body)
+        config = {key: False if key == "pretrained" else value for key, value in header.config.items()}
+        method = build(header.method, config, body)
     except WeightsError as error:
         raise WeightsError(f"weights {path}: {error}") from None
     _load_strictly(method, state, f"weights {path}")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from humesh.body.joints import SMPL24
+from humesh.body.joints import SMPL24, JointSet
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.body.rig import Rig
 from humesh.data.batch import Batch
 from humesh.losses.adversarial import taken_for_real, told_apart
 from humesh.losses.bodies import body_terms
@@ -23,6 +26,7 @@ from humesh.networks.backbones import Encoder
 from humesh.networks.discriminators import PoseDiscriminator, ShapeDiscriminator
 from humesh.networks.hrnet import HrNet
 from humesh.networks.hybrid import PatchEmbed
+from humesh.networks.lifter import LifterBlock
 from humesh.training.recipe import Recipe, TrainingError
 
 SHARED = ("rotations", "shape", "points3d", "points2d")
@@ -57,6 +61,20 @@ class Learner(nn.Module):
         self.method, self.recipe = method, recipe
         self.bodies = (body,)  # in a tuple: not a part of what is learned
         self.learned = LearnedWeights(recipe.learned) if recipe.learned else None
+        self.rigs: dict[JointSet, Rig] = {}
+
+    def points(self, pose: BodyPose, joint_set: JointSet) -> Float[Tensor, "*g K 3"]:
+        """The points of posed bodies, metres; without skinning the whole surface where the body allows it."""
+        (body,) = self.bodies
+        if body.data.pose_directions is not None:
+            return body.points(body(pose), joint_set)
+        if joint_set not in self.rigs:
+            rig, kept = Rig.of(body, joint_set)
+            assert len(kept) == len(joint_set)
+            self.rigs[joint_set] = Rig(*(getattr(rig, f.name).to(pose.shape) for f in fields(Rig)))
+        group = pose.shape.shape[:-1]
+        flat = BodyPose(pose.rotations.flatten(0, -4), pose.shape.flatten(0, -2), pose.translation.flatten(0, -2))
+        return self.rigs[joint_set].points(body, flat)[0].unflatten(0, group)
 
     def forward(
         self, batch: Batch, step: int, judges: PoseJudges | None = None
@@ -88,11 +106,11 @@ class Learner(nn.Module):
         if not any(weights.get(name) for name in (*SHARED, "vertices")):
             return terms
         pose = prediction.pose.map(lambda tensor: tensor.float())
-        bodies = body(pose)
-        points = body.points(bodies, targets.joint_set)
+        points = self.points(pose, targets.joint_set)
         error = squared if self.recipe.error == "squared" else absolute
         terms |= body_terms(pose, points, batch.crops.camera, batch.crops.size, targets, error)
         if weights.get("vertices"):
+            bodies = body(pose)
             with torch.no_grad():
                 true = body(targets.pose)
             known = (targets.pose_weight.amin(-1) * targets.shape_weight)[..., None, None]
@@ -118,5 +136,5 @@ def in_half_precision(method: Method, dtype: torch.dtype, device: torch.device) 
     for module in method.modules():
         if isinstance(module, Encoder):
             module.stem, module.body = wrapped(module.stem), wrapped(module.body)  # type: ignore[method-assign]
-        elif isinstance(module, HrNet | PatchEmbed | PostNormLayer | PreNormBlock):
+        elif isinstance(module, HrNet | PatchEmbed | PostNormLayer | PreNormBlock | LifterBlock):
             module.forward = wrapped(module.forward)  # type: ignore[method-assign]

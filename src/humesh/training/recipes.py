@@ -179,6 +179,7 @@ _OURS = Augment(
     erase=0.2,
 )  # fmt: skip
 _OUR_JOTR = {"joint_img": 2.0, "points3d": 10.0, "points2d": 2.0, "rotations": 2.0, "shape": 0.1}
+_OUR_LIFTER = {"points3d": 10.0, "points2d": 1.0, "rotations": 2.0, "shape": 0.1}
 _OUR_ROI = {
     "points2d": 2.0, "points3d": 10.0, "rotations": 2.0, "shape": 0.02, "camera_consistency": 0.1,
     "person_contrast": 0.01,
@@ -240,15 +241,16 @@ _SYNTHETIC_IK = replace(
 
 # Two hours of two CPU cores.
 _LITE = "tf_efficientnet_lite0"
-_LIFTED = ("width", "heads", "hidden", "decoder_layers")  # what the lifter and the network that starts from it share
+_LIFTER_WIDTH = 1024
 _LITE_JOTR = replace(
     _SYNTHETIC_JOTR,
     about="a small JOTR on synthetic people: two hours of two CPU cores",
     config={
         "encoder": _LITE, "size": 192, "width": 192, "heads": 6, "hidden": 512, "volume_hidden": 384, "depth": 4,
-        "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 3, "keypoint_tokens": True,
+        "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 3, "lifter": _LIFTER_WIDTH,
     },
     starts_from="lite-lifter",
+    rates={"encoder": 0.5, "lifter": 0.0},  # the lifter has seen more people than there are pictures of
     steps=7000,
     batch=32,
     rate=4e-4,
@@ -261,22 +263,26 @@ _LITE_JOTR = replace(
     validate_every=500,
     save_every=100,
 )  # fmt: skip
-# Forty minutes of two cores: a million poses teach JOTR's decoder what would be too dear with pictures.
-_LITE_LIFTER = replace(
-    _LITE_JOTR,
-    about="JOTR's decoder on 2D joints alone: what lite-jotr starts from, and what it is compared with",
+# Points are cheap: half an hour of two cores sees millions of people, a hundred times as many as with pictures.
+_LITE_LIFTER = Recipe(
+    about="the perceptron that lite-jotr starts from, and is compared with: points alone",
+    method="lifter",
     data=(Source("posed"),),
-    config={key: value for key, value in _LITE_JOTR.config.items() if key in _LIFTED}
-    | {"image": False, "keypoint_tokens": True, "decoder_sees": "flat2d", "contrast": (), "size": 32, "dropout": 0.0},
-    weights=_OUR_JOTR,
-    delayed={},
-    steps=3500,
-    batch=256,
+    config={"width": _LIFTER_WIDTH},
+    weights=_OUR_LIFTER,
+    error="absolute",
+    steps=15000,
+    batch=512,
     rate=1e-3,
-    rates={},
-    augment=Augment(centre=0.04, scale=0.1, mirror=0.0),
-    encoder_start="none",
-    held_out=512,
+    decay=1e-2,
+    schedule="cosine",
+    warm_up=300,
+    augment=Augment(centre=0.02, scale=0.05),
+    precision="bfloat16",
+    held_out=1024,
+    log_every=100,
+    validate_every=1000,
+    save_every=500,
 )
 _LITE_ROI = replace(
     _LITE_JOTR,

@@ -20,7 +20,7 @@ _LIMBS = {
     ),
     "legs": tuple(n for n in JOTR30.names if any(w in n for w in ("pelvis", "hip", "knee", "ankle", "foot"))),
 }
-_FRAMINGS = {name: JOTR30.indices(*names) for name, names in _LIMBS.items()}
+FRAMINGS = {name: JOTR30.indices(*names) for name, names in _LIMBS.items()}
 
 
 def draw_focal(size: int, g: Generator) -> float:
@@ -59,7 +59,7 @@ def place_camera(
     """
     part, fill = draw_framing(g, len(points) > 1)
     wanted = points if len(points) == 1 or g.random() < 0.7 else points[:1]
-    seen = wanted[:, _FRAMINGS[part]].reshape(-1, 3) @ turned.T
+    seen = wanted[:, FRAMINGS[part]].reshape(-1, 3) @ turned.T
     middle = (seen.min(0) + seen.max(0)) / 2
     seen = seen - middle
     closest = 0.3 - float((nearest @ turned.T - middle)[:, 2].min())

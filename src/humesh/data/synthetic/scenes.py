@@ -242,6 +242,14 @@ def projected(camera: Float[np.ndarray, "3 3"], points: Float[np.ndarray, "*g 3"
     return flat[..., :2] / np.where(np.abs(flat[..., 2:]) < 1e-3, 1e-3, flat[..., 2:])
 
 
+def near_view(
+    pixels: Float[np.ndarray, "*g 2"], depth: Float[np.ndarray, "*g"], size: tuple[int, int]
+) -> Bool[np.ndarray, "*g"]:
+    """Whether projected points say where a body is: ahead of the camera and within half a picture of the picture."""
+    near = (np.abs(pixels / np.array(size) - 0.5) < 1.0).all(-1)
+    return near & (depth > 0.1)
+
+
 def inside(points: Float[np.ndarray, "*g 2"], size: tuple[int, int]) -> Bool[np.ndarray, "*g"]:
     """Whether pixels are in a picture of (width, height)."""
     return ((points >= 0) & (points < size)).all(-1)

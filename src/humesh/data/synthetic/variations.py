@@ -18,7 +18,7 @@ from humesh.data.synthetic.backgrounds import Backgrounds
 from humesh.data.synthetic.figure import BOTTOM, HAIR, OTHER, SHOES, SKIN, TOP
 from humesh.data.synthetic.paint import colour
 from humesh.data.synthetic.poses import mirrored
-from humesh.data.synthetic.scenes import REGIONS, Layer, inside, projected
+from humesh.data.synthetic.scenes import REGIONS, Layer, inside, near_view, projected
 from humesh.data.synthetic.seen import seen_person
 from humesh.geometry.camera import Camera
 from humesh.images.photo import Person, Photo
@@ -67,8 +67,9 @@ def vary(
     people = []
     for p, (box, visible, seen_marks) in labels.items():
         others2d = [landmarks[q] for q in labels if q != p]
-        seen = seen_person(landmarks[p], seen_marks, box, others2d, (x1 - x0, y1 - y0), frame)
-        people.append(_person(layer, p, points[p], visible, seen))
+        size, focal = (x1 - x0, y1 - y0), float(camera[0, 0])
+        seen = seen_person(landmarks[p], layer.landmarks3d[p], seen_marks, box, others2d, size, focal, frame)
+        people.append(_person(layer, p, points[p], visible, seen, size))
     return Sample(Photo.of(pixels, Camera(torch.from_numpy(camera))), tuple(people), name)
 
 
@@ -246,11 +247,13 @@ def _noisy(pixels: UInt8[np.ndarray, "h w 3"], strength: float, g: Generator) ->
     return np.clip(pixels + strength * grain.reshape(pixels.shape), 0, 255).astype(np.uint8)
 
 
-def _person(layer: Layer, p: int, points: np.ndarray, visible: np.ndarray, seen: Person) -> LabelledPerson:
+def _person(
+    layer: Layer, p: int, points: np.ndarray, visible: np.ndarray, seen: Person, size: tuple[int, int]
+) -> LabelledPerson:
     def tensor(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
-    ahead = layer.points3d[p, :, 2] > 0.1
+    told = near_view(points, layer.points3d[p, :, 2], size)
     return LabelledPerson(
         seen=seen,
         identity=int(layer.identity[p]),
@@ -262,6 +265,6 @@ def _person(layer: Layer, p: int, points: np.ndarray, visible: np.ndarray, seen:
         points3d=tensor(layer.points3d[p]),
         points3d_weight=torch.ones(len(JOTR30)),
         points2d=tensor(points),
-        points2d_weight=tensor(ahead),
+        points2d_weight=tensor(told),
         visible=tensor(visible),
     )

@@ -1,0 +1,77 @@
+"""Points of a posed body without its mesh: skinning is linear, so a point of the surface hangs on a few joints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humesh.body.joints import JOINT_SETS, SMPL24, JointSet
+from humesh.body.kinematics import forward_kinematics
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+
+_COUNT = len(SMPL24)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Points x_k = sum_j turn_j (offset_kj + slope_kj shape) + share_kj joint_j on a posed body of 24 joints."""
+
+    offset: Float[Tensor, "K 24 3"]
+    slope: Float[Tensor, "S K 24 3"]
+    share: Float[Tensor, "K 24"]
+
+    @classmethod
+    def of(cls, body: BodyModel, joint_set: JointSet) -> tuple[Rig, list[int]]:
+        """The rig of a joint set's points and the positions in the set of those that the body has; float64.
+
+        A body's own regressors come first, as in `BodyModel.points`, then SMPL's joints. Pose correctives, millimetres
+        at such points, are left out.
+        """
+        data, here = body.data, range(len(joint_set))
+        weights = torch.as_tensor(data.weights).double()
+        surface = torch.as_tensor(data.template).double(), torch.as_tensor(data.shape_directions).double()
+        joints = body.rest_template.double(), body.rest_directions.double()  # 24 3, S 24 3
+        offset, slope, share, kept = [], [], [], []
+        own = joint_set.name in data.keypoint_regressors
+        sources = [joint_set] if own else [JOINT_SETS[name] for name in data.keypoint_regressors]
+        for position, name in zip(here, joint_set.names, strict=True):
+            source = next((s for s in sources if name in s.names), None)
+            if name in SMPL24.names and not own:
+                one = torch.zeros(_COUNT).double()
+                one[SMPL24.index(name)] = 1.0
+                offset.append(torch.zeros(_COUNT, 3).double())
+                slope.append(torch.zeros(body.shapes, _COUNT, 3).double())
+                share.append(one)
+            elif source is not None:
+                row = torch.as_tensor(data.keypoint_regressors[source.name][source.index(name)]).double()
+                used = row.nonzero()[:, 0]
+                part = row[used, None] * weights[used]  # V 24: how much of the point hangs on vertex and joint
+                share.append(part.sum(0))
+                offset.append(part.T @ surface[0][used] - share[-1][:, None] * joints[0])
+                slope.append(torch.einsum("vj,vcs->sjc", part, surface[1][used]) - share[-1][:, None] * joints[1])
+            else:
+                continue
+            kept.append(position)
+        if not kept:
+            raise ValueError(f"body {body.name!r}: expected some point of joint set {joint_set.name!r}, it has none.")
+        return cls(torch.stack(offset), torch.stack(slope, dim=1), torch.stack(share)), kept
+
+    def points(self, body: BodyModel, pose: BodyPose) -> tuple[Float[Tensor, "P K 3"], Float[Tensor, "P 24 3"]]:
+        """The points and the 24 joints of posed bodies, metres, camera frame; without the mesh, for many at once."""
+        turns, joints = forward_kinematics(pose.rotations, body.rest_joints(pose.shape))
+        joints = joints + pose.translation[:, None]
+        slope = self.slope.to(pose.shape).flatten(1)
+        hung = self.offset.to(slope).flatten() + pose.shape @ slope
+        hung = hung.unflatten(-1, (len(self.share), 3 * _COUNT))
+        # sum_j turn_j h_kj is one product of 72 numbers a point with the transposed turns below one another.
+        return hung @ turns.mT.flatten(1, 2) + self.share.to(slope) @ joints, joints
+
+    @property
+    def crowding(self) -> Float[Tensor, "K"]:
+        """How many points of the rig move mostly with the same joint as each one does."""
+        joint = self.share.argmax(-1)
+        return (joint[:, None] == joint).sum(-1).to(self.share)

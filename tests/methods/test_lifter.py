@@ -1,0 +1,107 @@
+"""The lifter: what it is given, that it answers along the ray, and that it needs no picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from humesh.body.joints import COCO17, JOTR30, MEDIAPIPE33
+from humesh.body.model import BodyModel
+from humesh.geometry.camera import Camera
+from humesh.images.crops import Crops
+from humesh.images.groups import group_people
+from humesh.images.photo import Person, Photo
+from humesh.methods.lifter import LifterConfig, LifterMethod, ray_of
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.load("open-low")
+
+
+@pytest.fixture(scope="module")
+def method(body: BodyModel) -> LifterMethod:
+    torch.manual_seed(0)
+    method = LifterMethod(LifterConfig(width=48, blocks=2), body).eval()
+    for parameter in method.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return method
+
+
+def _person(rng: np.random.Generator, shift: float = 0.0) -> Person:
+    points = np.concatenate(
+        [rng.uniform(150, 350, (33, 2)) + np.array([shift, 0]), rng.uniform(0.5, 1, (33, 1))], axis=1
+    )
+    box = np.array([150.0 + shift, 150, 350 + shift, 350])
+    return Person(box, 1.0, points, MEDIAPIPE33, rng.normal(0, 0.3, (33, 3)))
+
+
+def _crops(method: LifterMethod, *people: Person, roll: float = 0.0) -> Crops:
+    photo = Photo.of(np.zeros((500, 700, 3), np.uint8), Camera.virtual(500.0, (700, 500)))
+    return group_people(method.spec, photo, list(people), roll)
+
+
+def test_the_picture_does_not_matter_and_points_and_landmarks_do(method: LifterMethod) -> None:
+    crops = _crops(method, _person(np.random.default_rng(0)))
+    with torch.no_grad():
+        plain = method(crops).pose.rotations
+        assert torch.equal(method(replace(crops, pixels=torch.rand_like(crops.pixels))).pose.rotations, plain)
+        for name in ("keypoints", "landmarks"):
+            other = replace(crops, **{name: getattr(crops, name) * 0.9})
+            assert not torch.allclose(method(other).pose.rotations, plain, atol=1e-4)
+
+
+def test_without_landmarks_it_does_not_look_at_them(body: BodyModel) -> None:
+    method = LifterMethod(LifterConfig(width=48, blocks=1, landmarks=False), body).eval()
+    crops = _crops(method, _person(np.random.default_rng(0)))
+    with torch.no_grad():
+        other = replace(crops, landmarks=torch.zeros_like(crops.landmarks))
+        assert torch.equal(method(crops).pose.rotations, method(other).pose.rotations)
+
+
+def test_unseen_points_say_nothing(method: LifterMethod) -> None:
+    crops = _crops(method, _person(np.random.default_rng(1)))
+    crops.keypoints[..., 3, 2] = 0.0
+    moved = crops.keypoints.clone()
+    moved[..., 3, :2] += 5.0
+    with torch.no_grad():
+        assert torch.equal(method(crops).pose.rotations, method(replace(crops, keypoints=moved)).pose.rotations)
+
+
+def test_a_person_with_keypoints_of_another_detector_has_no_landmarks(method: LifterMethod) -> None:
+    points = np.concatenate([np.random.default_rng(0).uniform(100, 300, (17, 2)), np.ones((17, 1))], axis=1)
+    crops = _crops(method, Person(np.array([100.0, 100, 300, 300]), 1.0, points, COCO17))
+    assert crops.landmarks.shape == (1, 1, 33, 4)
+    assert not crops.landmarks.any()
+    assert method(crops).pose.rotations.isfinite().all()
+
+
+def test_landmarks_roll_with_the_crop(method: LifterMethod) -> None:
+    """A quarter turn clockwise on the screen takes x to y."""
+    person = _person(np.random.default_rng(2))
+    plain, rolled = _crops(method, person).landmarks, _crops(method, person, roll=math.pi / 2).landmarks
+    assert torch.allclose(rolled[..., :3], torch.stack([-plain[..., 1], plain[..., 0], plain[..., 2]], -1), atol=1e-6)
+    hips = plain[0, 0, MEDIAPIPE33.indices("left_hip", "right_hip"), :3]
+    assert torch.allclose(hips.mean(0), torch.zeros(3), atol=1e-6)
+
+
+def test_the_root_is_seen_along_the_ray(method: LifterMethod) -> None:
+    """The same numbers in another place of the view: the whole body turns as the ray does."""
+    crops = _crops(method, _person(np.random.default_rng(3)), _person(np.random.default_rng(3), shift=150.0))
+    ray = ray_of(crops)[:, 0]
+    middle = crops.camera.project((3 * ray)[:, None, None])[:, 0, 0]
+    assert torch.allclose(middle, torch.full((2, 2), 16.0), atol=1e-3)
+    with torch.no_grad():  # without what tells the place in the view
+        weight = method.lifter.given.weight
+        weight[:, -3:] = 0
+        pose = method(crops).pose
+    assert len(JOTR30) * 3 + 33 * 4 + 3 == weight.shape[1]
+    assert torch.allclose(pose.rotations[0, 0, 1:], pose.rotations[1, 0, 1:], atol=1e-5)
+    turn = pose.rotations[1, 0, 0] @ pose.rotations[0, 0, 0].mT
+    angle = torch.acos(((torch.trace(turn) - 1) / 2).clamp(-1, 1))
+    between = torch.acos(torch.nn.functional.cosine_similarity(ray[0], ray[1], dim=0))
+    assert angle == pytest.approx(float(between), abs=0.03)
