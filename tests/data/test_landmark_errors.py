@@ -83,8 +83,9 @@ def test_their_level_is_the_one_that_was_chosen() -> None:
     body = BodyModel.load("open-low")
     rng = np.random.default_rng(0)
     angles = torch.from_numpy(rng.normal(0, 0.3, (400, 24, 3)))
-    pose = BodyPose(roma.rotvec_to_rotmat(angles), torch.zeros(400, 10).double(), torch.tensor([0, 0, 4.0]).double())
-    marks = body.points(body(replace(pose, translation=pose.translation.expand(400, 3))), MEDIAPIPE33).numpy()
+    place = torch.tensor([0.0, 0.0, 4.0]).double().expand(400, 3)
+    pose = BodyPose(roma.rotvec_to_rotmat(angles), torch.zeros(400, 10).double(), place)
+    marks = body.points(body(pose), MEDIAPIPE33).numpy()
     pixels = 500 * marks[..., :2] / marks[..., 2:] + 320
     visible = (rng.random((400, 33)) > 0.3).astype(float)
     said = told_by_detector(pixels, visible, MEDIAPIPE33, np.zeros((400, 0, 33, 2)), (640, 640), DetectorErrors(), rng)

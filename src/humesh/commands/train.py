@@ -22,6 +22,7 @@ def train(
     recipe: tyro.conf.Positional[str],
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
     data: Path | None = None,
+    backgrounds: Path | None = None,
     steps: int | None = None,
     batch: int | None = None,
     rate: float | None = None,
@@ -43,7 +44,8 @@ def train(
     Args:
         recipe: The recipe's name: debug, lite-jotr, synthetic-jotr, jotr-stage1, ...
         out: The run's folder, RUN.
-        data: Folder of shards that `humesh synth` wrote; without, synthetic people are made on the fly.
+        data: Folder of shards that `humesh synth` wrote; for lite-lifter, which needs no pictures, a motion file.
+        backgrounds: A folder of photos to put the people of the shards before, besides drawn backgrounds.
         steps: How many steps, instead of the recipe's.
         batch: Groups of crops in a step, over all processes.
         rate: Learning rate.
@@ -86,7 +88,7 @@ def train(
             torch.distributed.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
         if not dry_run:
             out.mkdir(parents=True, exist_ok=True)
-        training = prepare(recipe, plan, place, data, init, encoder_weights)
+        training = prepare(recipe, plan, place, data, init, encoder_weights, backgrounds)
         if dry_run:
             _tell(recipe, plan, training)
             return 0

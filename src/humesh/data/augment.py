@@ -121,7 +121,7 @@ def mirrored(sample: Sample) -> Sample:
     pixels = torch.tensor([[-1.0, 0.0, width], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).to(matrix)
     metres = torch.tensor([-1.0, 1.0, 1.0]).to(matrix)
     photo = replace(sample.photo, pixels=sample.photo.pixels[:, ::-1], camera=Camera(pixels @ matrix * metres))
-    return Sample(photo, tuple(_mirrored_person(person, width) for person in sample.people), sample.name)
+    return replace(sample, photo=photo, people=tuple(_mirrored_person(person, width) for person in sample.people))
 
 
 def _mirrored_person(person: LabelledPerson, width: int) -> LabelledPerson:

@@ -19,7 +19,8 @@ class LabelledPerson:
 
     3D is in metres in the photo's camera frame, 2D in the photo's pixels. `visible`: 1 where a point can be seen, 0
     where something (also the person's own body) or the photo's edge hides it. `identity` is the same number for the
-    same person in all samples of a dataset.
+    same person in all samples of a dataset. `body`: whose pose and shape the labels speak: "open", "smpl-neutral",
+    "smpl-male", "smpl-female", "smplx-neutral" ...
     """
 
     seen: Person
@@ -34,15 +35,18 @@ class LabelledPerson:
     points2d: Float[Tensor, "K 2"]
     points2d_weight: Float[Tensor, "K"]
     visible: Float[Tensor, "K"]
+    body: str = "open"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A photo with its labelled people; `name` finds it again in its dataset."""
+    """A photo with its labelled people; `name` finds it again in its dataset, `sequence` and `frame` in a benchmark."""
 
     photo: Photo
     people: tuple[LabelledPerson, ...]
     name: str = ""
+    sequence: str = ""
+    frame: int = 0
 
 
 @runtime_checkable

@@ -37,9 +37,10 @@ def prepare(
     folder: Path | None = None,
     init: Path | None = None,
     encoder_weights: Path | None = None,
+    backgrounds: Path | None = None,
 ) -> Training:
     """A training ready to run. `folder`: shards for the source "synthetic". Raises TrainingError, WeightsError."""
-    datasets = sources(recipe, folder)
+    datasets = sources(recipe, folder, backgrounds)
     torch.manual_seed(recipe.seed)  # the network's first weights
     body = BodyModel.load(recipe.body)
     method = build(recipe.method, recipe.config, body)
@@ -58,7 +59,7 @@ def prepare(
     return Training(name, recipe, method, body, groups, check, place)
 
 
-def sources(recipe: Recipe, folder: Path | None = None) -> list[Dataset]:
+def sources(recipe: Recipe, folder: Path | None = None, backgrounds: Path | None = None) -> list[Dataset]:
     """The data sets of a recipe; one sentence names all that are missing."""
     missing = [source.name for source in recipe.data if source.name not in DATASETS]
     if missing:
@@ -70,6 +71,8 @@ def sources(recipe: Recipe, folder: Path | None = None) -> list[Dataset]:
         options = dict(source.options)
         if source.name == "synthetic" and folder is not None:
             options["folder"] = str(folder)
+        if source.name == "synthetic" and folder is not None and backgrounds is not None:
+            options["backgrounds"] = str(backgrounds)
         if source.name == "synthetic" and not options:
             raise TrainingError(
                 "this recipe trains on synthetic people: make some with `humesh synth`, then --data FOLDER."

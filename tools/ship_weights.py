@@ -1,0 +1,56 @@
+"""Puts a finished training's weights among those that come with humesh, in 16 bits, with their card in the header.
+
+    python tools/ship_weights.py RUN... --data "what it was trained on" --scores "what it scores"
+
+RUN is a folder of `humesh train`. docs/weights.md is then written anew from the headers of all shipped weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from humesh.methods.weights import load_method, read_weights, save_weights, shipped
+
+ROOT = Path(__file__).parents[1]
+FOLDER, PAGE = ROOT / "src" / "humesh" / "weights", ROOT / "docs" / "weights.md"
+MOST_MB = 50
+LICENCE = "Apache-2.0; trained by us on data that is free for any use: use them for anything"
+HEAD = """# The weights that come with humesh
+
+Trained by ourselves, on synthetic people and free motion capture only: no photograph of a person and no licensed body,
+data set or network went into them, but for the ImageNet weights of the encoders (EfficientNet-Lite0, Apache-2.0). Numbers
+are stored in 16 bits and widened when they are read. Written by `tools/ship_weights.py` from the files' own headers.
+
+"""
+
+
+def main() -> None:
+    """Ships one run and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="*")
+    parser.add_argument("--data", default="")
+    parser.add_argument("--scores", default="")
+    arguments = parser.parse_args()
+    for run in arguments.runs:
+        header, method = load_method(run / "weights.safetensors")
+        notes = {**header.notes, "data": arguments.data, "test": arguments.scores, "licence": LICENCE}
+        path = FOLDER / f"{header.method}.safetensors"
+        save_weights(path, header.method, method, notes=notes, half=True)
+        size = path.stat().st_size / 1e6
+        print(f"{path}: {size:.1f} MB")
+        if size > MOST_MB:
+            path.unlink()
+            raise SystemExit(f"expected at most {MOST_MB} MB for a method, got {size:.0f} MB: train a smaller one.")
+    cards = []
+    for name, path in shipped().items():
+        header, _ = read_weights(path)
+        rows = {"size": f"{path.stat().st_size / 1e6:.1f} MB", **header.notes}
+        rows["settings"] = f"`{rows.get('settings', '')}`"
+        lines = "\n".join(f"- {key}: {value}" for key, value in rows.items() if value)
+        cards.append(f"## {name}\n\n{lines}\n")
+    PAGE.write_text(HEAD + "\n".join(cards))
+
+
+if __name__ == "__main__":
+    main()
