@@ -50,6 +50,6 @@ def seen_people(
     near = np.array(size)
     pixels, others = np.clip(pixels, -near, 2 * near), np.clip(others, -near, 2 * near)
     told = told_by_detector(pixels, visible.astype(np.float64), MEDIAPIPE33, others, size, DetectorErrors(), g)
-    extent = np.ptp(pixels, axis=1).max(-1) * points[..., 2].mean(-1) / focal
-    landmarks = landmarks_by_detector(points, told, np.clip(extent, 0.3, 2.5), LandmarkErrors(), g)
+    metres_per_px = np.maximum(points[..., 2].mean(-1), 0.3) / focal
+    landmarks = landmarks_by_detector(points, told, metres_per_px, LandmarkErrors(), g)
     return told.keypoints, landmarks
