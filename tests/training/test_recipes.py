@@ -23,6 +23,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "encoder": "test_resnet", "size": 64, "width": 16, "heads": 2, "hidden": 16, "volume_hidden": 16, "depth": 2,
         "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 2,
     },
+    "lifter": {"width": 16, "blocks": 1},
     "multi_roi": {"encoder": "test_resnet", "crop": (64, 64), "hidden": (16, 16)},
     "int": {"encoder": "test_resnet", "crop": (64, 64), "width": 16, "heads": 2, "depth": 2, "frames": 2},
     "ik_refine": {
@@ -67,9 +68,10 @@ def test_each_weight_is_of_a_term_that_there_is(name: str, tmp_path: Path) -> No
 def test_missing_data_is_told_in_one_sentence(name: str, tmp_path: Path) -> None:
     if RECIPES[name].data[0].name == "drawn":
         return
-    told = r"^this recipe trains on .*; it can: drawn, posed, synthetic|humesh synth|--data FILE"
-    with pytest.raises(TrainingError, match=told):
+    with pytest.raises(TrainingError, match=r"^this recipe trains on .*; give what is missing with --data\. .*FOLDER|FILE"):
         prepare(name, RECIPES[name], Place(tmp_path))
+    with pytest.raises(TrainingError, match=r"--data nowhere=\.\.\.: this recipe trains on"):
+        prepare(name, RECIPES[name], Place(tmp_path), {"nowhere": tmp_path})
 
 
 def test_settings_are_read_as_their_fields_are() -> None:

@@ -195,6 +195,59 @@ SPIN24 = _named(
 )
 """The 24 joints of SPIN's data sets (Multi-RoI, INT): LSP's 14, Human3.6M's and MPI-INF-3DHP's trunk, COCO's face."""
 
+MPII16 = _named(
+    "mpii16",
+    """
+    right_ankle right_knee right_hip left_hip left_knee left_ankle pelvis thorax neck head_top right_wrist right_elbow
+    right_shoulder left_shoulder left_elbow left_wrist
+    """,
+)
+"""MPII's joints; what it calls the upper neck is the `neck` of LSP and SPIN."""
+
+CROWDPOSE14 = _named(
+    "crowdpose14",
+    """
+    left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee
+    left_ankle right_ankle head_top neck
+    """,
+)
+
+POSETRACK17 = _named(
+    "posetrack17",
+    """
+    nose neck head_top left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist
+    left_hip right_hip left_knee right_knee left_ankle right_ankle
+    """,
+)
+"""PoseTrack's joints; `neck` is what it calls the bottom of the head. Its ears are never labelled."""
+
+PENN13 = _named(
+    "penn13",
+    """
+    head_middle left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hip right_hip left_knee
+    right_knee left_ankle right_ankle
+    """,
+)
+"""Penn Action's joints; its head is none of the head joints that other sets have, and so has a name of its own."""
+
+LSP14_FACE = _named("lsp14_face", " ".join(LSP14.names) + f" {_FACE}")
+"""LSP's 14 joints and COCO's face: InstaVariety."""
+
+MUCO21 = _named("muco21", " ".join(MPI_INF_3DHP17.names) + " right_hand left_hand right_foot left_foot")
+"""MuCo-3DHP's joints: MPI-INF-3DHP's 17, the hands and the toes (which 3DCrowdNet and JOTR take for SMPL's feet)."""
+
+PANOPTIC19 = _named(
+    "panoptic19",
+    """
+    neck nose pelvis left_shoulder left_elbow left_wrist left_hip left_knee left_ankle right_shoulder right_elbow
+    right_wrist right_hip right_knee right_ankle left_eye left_ear right_eye right_ear
+    """,
+)
+"""CMU Panoptic's joints, its `coco19` order."""
+
+PANOPTIC15 = _named("panoptic15", "neck head_top " + " ".join(PANOPTIC19.names[2:15]))
+"""CMU Panoptic's older joints (`mpi15`), of which it has sequences that have no others."""
+
 LIMBS12 = JointSet(
     "limbs12",
     tuple(
@@ -222,6 +275,14 @@ JOINT_SETS = {
         JOTR15,
         OPENPOSE18,
         SPIN24,
+        MPII16,
+        CROWDPOSE14,
+        POSETRACK17,
+        PENN13,
+        LSP14_FACE,
+        MUCO21,
+        PANOPTIC19,
+        PANOPTIC15,
         LIMBS12,
     )
 }

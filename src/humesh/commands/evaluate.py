@@ -1,44 +1,136 @@
-"""`humesh evaluate`: scores of a method on a test set."""
+"""`humesh evaluate`: scores of a method on a test set or a benchmark of the papers."""
 
 from __future__ import annotations
 
+import difflib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.progress import track
 
 from humesh.commands.errors import UserError
 
+_EXPLAIN = "explain"
+Detector = Literal["simulated", "mediapipe"]
+
 
 def evaluate(
-    what: tyro.conf.Positional[str],
-    benchmark: tyro.conf.Positional[Literal["synthetic"]],
-    motion: tuple[Path, ...],
+    what: tyro.conf.Positional[str] = "",
+    benchmark: tyro.conf.Positional[str] = "",
+    root: Path | None = None,
+    detections: Path | None = None,
+    subset: Path | None = None,
+    body: str = "open",
+    regressors: Path | None = None,
+    explain: bool = False,
+    against: str = "",
+    report: Path | None = None,
+    submission: Path | None = None,
+    keep: Path = Path("humesh_evaluation"),
+    device: str = "cpu",
+    motion: tuple[Path, ...] = (),
     count: int = 300,
     people: tuple[int, int] = (1, 2),
-    detector: Literal["simulated", "mediapipe"] = "simulated",
+    detector: Detector = "simulated",
     refine: bool = False,
     seed: int = 2026,
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
 ) -> int:
-    """Score a method on people that are rendered for it, always the same ones for the same options.
+    """Score a method by a benchmark's protocol; `humesh evaluate explain 3dpw` prints what the number means.
 
-    Errors are over 12 limb joints in millimetres: PA-MPJPE after the best similarity, MPJPE about the pelvis.
+    "synthetic" scores on people that are rendered for it (--motion, --count, --people, --detector, --seed), always the
+    same ones for the same options. The other benchmarks read --root, the data set as its owner gives it away; a run
+    that was stopped goes on where it was, and under torchrun several processes share the sequences.
 
     Args:
-        what: A method whose weights are shipped, a weights file (.safetensors), or "landmarks": without a network.
-        benchmark: Only the synthetic test so far.
+        what: A method whose weights are shipped, a weights file (.safetensors), "landmarks" (without a network), or
+            anybody's predictions (.npz, see docs/benchmarks.md).
+        benchmark: 3dpw, 3dpw-oc, h36m-p1, mupots, agora, ...; see --explain without a name.
+        root: The data set's folder.
+        detections: People to give to the method instead of the benchmark's: a file as for `humesh predict`, or a folder
+            with one file for each sequence.
+        subset: The list of the subset's sequences, where its owner publishes it; default: in --root.
+        body: "open", an SMPL file, or the folder of SMPL's files (neutral, male, female) that labels speak of.
+        regressors: The folder with J_regressor_h36m_correct.npy.
+        explain: Print the protocol (of all benchmarks: their names) and do nothing.
+        against: Whose published row to compare with (a part of its name), instead of the same method's.
+        report: An .html file with worst cases as pictures, and errors by joint, sequence and occlusion.
+        submission: Instead of scoring: write AGORA's test server's .zip of everybody in the pictures of --root.
+        keep: Where finished sequences are kept.
+        device: Where networks run: cpu, cuda, cuda:1.
         motion: Motion files that nothing was trained on (.npz with `poses`).
         count: How many photos.
         people: Least and greatest number of people in a photo.
         detector: Whose keypoints the method gets: simulated ones, or MediaPipe's on the rendered photo.
         refine: Fit the answers to the keypoints afterwards, as `humesh predict --refine` does.
         seed: Another seed is another test set.
-        out: A .json file for every person's scores.
+        out: A .json or .csv file for the numbers; of the synthetic test a .json file of every person's.
     """
+    if what == _EXPLAIN or explain:
+        return _explain(benchmark or what.removeprefix(_EXPLAIN))
+    if not what or not benchmark:
+        raise UserError("evaluate: expected a method and a benchmark; `humesh evaluate --explain` lists these.")
+    endings = {".json"} if benchmark == "synthetic" else {".json", ".csv"}
+    if out is not None and out.suffix not in endings:
+        raise UserError(f"-o {out}: expected a name that ends in {' or '.join(sorted(endings))}.")
+    if benchmark == "synthetic":
+        return _synthetic(what, motion, count, people, detector, refine, seed, out)
+    if report is not None and report.suffix not in (".html", ".htm"):
+        raise UserError(f"--report {report}: expected a name that ends in .html.")
+    if submission is not None and (submission.suffix != ".zip" or benchmark != "agora"):
+        raise UserError(f"--submission {submission}: expected a name that ends in .zip, and the benchmark agora.")
+    from humesh.commands.benchmark import Run, run_benchmark, submit
+
+    options = Run(
+        what, benchmark, root, detections, subset, body, regressors, against, report, keep, device, refine, out
+    )
+    try:
+        return run_benchmark(options) if submission is None else submit(options, submission)
+    except ValueError as error:  # of data, labels, weights, bodies and detections: each is one sentence
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(
+            f"{error.filename}: {error.strerror}; check the folder, or give another with --keep or -o."
+        ) from None
+
+
+def known_benchmark(name: str) -> None:
+    """UserError, with the nearest names, where there is no such benchmark."""
+    from humesh.evaluation.protocols import PROTOCOLS
+
+    if name not in PROTOCOLS:
+        near = difflib.get_close_matches(name, PROTOCOLS, 3) or list(PROTOCOLS)
+        raise UserError(f"benchmark {name!r}: there is no such; did you mean {', '.join(near)}?")
+
+
+def _explain(name: str) -> int:
+    from humesh.evaluation.protocols import PROTOCOLS
+
+    if name:
+        known_benchmark(name)
+        print(PROTOCOLS[name].explain())
+        return 0
+    for protocol in PROTOCOLS.values():
+        print(f"{protocol.name:15} {protocol.fingerprint}  {protocol.title}")
+    return 0
+
+
+def _synthetic(
+    what: str,
+    motion: tuple[Path, ...],
+    count: int,
+    people: tuple[int, int],
+    detector: Detector,
+    refine: bool,
+    seed: int,
+    out: Path | None,
+) -> int:
+    """Errors over 12 limb joints in millimetres: PA-MPJPE after the best similarity, MPJPE about the pelvis."""
+    from rich.progress import track
+
     from humesh.data.sample import Sample
     from humesh.data.synthetic.motion import MotionError
     from humesh.data.synthetic.shards import SyntheticPeople
@@ -48,8 +140,8 @@ def evaluate(
     from humesh.methods.weights import WeightsError
     from humesh.recover import Recoverer
 
-    if out is not None and out.suffix != ".json":
-        raise UserError(f"-o {out}: expected a name that ends in .json.")
+    if not motion:
+        raise UserError("synthetic: expected motion that nothing was trained on, got none; give --motion FILE.npz.")
     try:
         recoverer = Recoverer(weights=what, refine=refine)
         samples = SyntheticPeople(motion, count, people=people, seed=seed)
@@ -76,3 +168,8 @@ def evaluate(
         out.write_text(json.dumps([{**vars(s), "slices": sorted(s.slices)} for s in found], indent=1))
         print(f"wrote {out}")
     return 0
+
+
+def processes() -> tuple[int, int]:
+    """This process's number and how many torchrun has started, (0, 1) without it."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))

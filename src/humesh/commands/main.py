@@ -8,6 +8,7 @@ from collections.abc import Callable
 import tyro
 
 from humesh.commands.convert import convert
+from humesh.commands.data import data
 from humesh.commands.demo import demo
 from humesh.commands.errors import UserError, say_error
 from humesh.commands.evaluate import evaluate
@@ -21,6 +22,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "predict": predict,
     "demo": demo,
     "convert": convert,
+    "data": data,
     "export-model": export_model,
     "evaluate": evaluate,
     "info": info,

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from humesh.body.joints import SMPL24
 from humesh.commands.errors import UserError
 from humesh.data.sample import Dataset, Sample
+from humesh.data.synthetic import detected
 from humesh.data.synthetic.backgrounds import BackgroundError
 from humesh.data.synthetic.motion import MotionError
 from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, SyntheticPeople, write_shards
@@ -30,6 +31,7 @@ def synth(
     workers: int = 1,
     backgrounds: Path | None = None,
     preview: Path | None = None,
+    detect: bool = False,
 ) -> int:
     """Render synthetic people: photos, or videos with --clips. A run that was stopped goes on where it was.
 
@@ -45,6 +47,7 @@ def synth(
         workers: Processes.
         backgrounds: A folder of photos for the preview's backgrounds (training chooses its own).
         preview: Draw 16 samples with their labels into this picture.
+        detect: Let MediaPipe look at every photo of the shards and keep what it says beside them: 0.1 s a person.
     """
     if out is None and preview is None:
         raise UserError("synth: expected -o FOLDER for shards or --preview PICTURE.png, got neither.")
@@ -66,6 +69,14 @@ def synth(
                 for ready in write_shards(out, plan, workers):
                     bar.update(task, completed=ready)
             print(f"{count} {'frames' if clips else 'photos'} in {out}")
+        if detect and out is not None:
+            with Progress(
+                TextColumn("MediaPipe looks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True
+            ) as bar:
+                task = bar.add_task("")
+                for done, shards in detected.detect(out, workers):
+                    bar.update(task, completed=done, total=shards)
+            print(f"{len(detected.DetectedPeople(out))} people found by MediaPipe")
         if preview is not None:
             dataset: Dataset = (
                 ShardedPeople(out, backgrounds=backgrounds)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def train(
     recipe: tyro.conf.Positional[str],
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
-    data: Path | None = None,
+    data: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     backgrounds: Path | None = None,
     steps: int | None = None,
     batch: int | None = None,
@@ -44,7 +44,8 @@ def train(
     Args:
         recipe: The recipe's name: debug, lite-jotr, synthetic-jotr, jotr-stage1, ...
         out: The run's folder, RUN.
-        data: Folder of shards that `humesh synth` wrote; for lite-lifter, which needs no pictures, a motion file.
+        data: Folder of shards that `humesh synth` wrote, or for people without pictures a motion file; of several
+            sources each by its name, as in --data posed=poses.npz --data detected=shards.
         backgrounds: A folder of photos to put the people of the shards before, besides drawn backgrounds.
         steps: How many steps, instead of the recipe's.
         batch: Groups of crops in a step, over all processes.
@@ -88,7 +89,7 @@ def train(
             torch.distributed.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
         if not dry_run:
             out.mkdir(parents=True, exist_ok=True)
-        training = prepare(recipe, plan, place, data, init, encoder_weights, backgrounds)
+        training = prepare(recipe, plan, place, _places(data), init, encoder_weights, backgrounds)
         if dry_run:
             _tell(recipe, plan, training)
             return 0
@@ -102,6 +103,12 @@ def train(
     finally:
         if world > 1 and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _places(data: tuple[str, ...]) -> dict[str, Path]:
+    """NAME=PATH, or a path for whatever has no other."""
+    named = (entry.split("=", 1) if "=" in entry else ("", entry) for entry in data)
+    return {name: Path(place) for name, place in named}
 
 
 def _run(training: Training, rank: int) -> int:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from humesh.data.datasets.download import Download
     from humesh.data.sample import Dataset
 
 
@@ -33,5 +37,65 @@ def _posed(motion: str = "", **options: Any) -> Dataset:
     return PosedPeople([motion], **options)
 
 
-DATASETS: dict[str, Callable[..., Dataset]] = {"drawn": _drawn, "posed": _posed, "synthetic": _synthetic}
+@dataclass(frozen=True)
+class Reader:
+    """A reader of somebody's dataset in `data/datasets/`: called with its options (`root` first) it makes one.
+
+    Its module is imported when first used; `download_name` is the module's constant that tells what a download holds.
+    `pseudo`: side files of EFT, NeuralAnnot or CLIFF that give people poses and shapes, of the weight `pseudo_weight`.
+    """
+
+    module: str
+    class_name: str
+    download_name: str = "DOWNLOAD"
+
+    def __call__(self, pseudo: str | list[str] | None = None, pseudo_weight: float = 1.0, **options: Any) -> Dataset:
+        dataset = getattr(self._module(), self.class_name)(**options)
+        if pseudo is None:
+            return dataset
+        from humesh.data.datasets.pseudo_labels import WithFits
+
+        return WithFits(dataset, pseudo, pseudo_weight)
+
+    @property
+    def download(self) -> Download:
+        """What a download holds when it is whole, and where its owner offers it."""
+        return getattr(self._module(), self.download_name)
+
+    def _module(self) -> ModuleType:
+        return import_module(f"humesh.data.datasets.{self.module}")
+
+
+def _detected(folder: str = "", **options: Any) -> Dataset:
+    """The people of shards whom MediaPipe found, told by its points alone."""
+    from humesh.data.synthetic.detected import DetectedPeople
+
+    return DetectedPeople(folder, **options)
+
+
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "detected": _detected,
+    "drawn": _drawn,
+    "posed": _posed,
+    "synthetic": _synthetic,
+    "agora": Reader("agora", "Agora"),
+    "bedlam": Reader("bedlam", "Bedlam"),
+    "cmu_panoptic": Reader("cmu_panoptic", "CmuPanoptic"),
+    "coco": Reader("coco", "Coco"),
+    "crowdpose": Reader("crowdpose", "CrowdPose"),
+    "emdb": Reader("emdb", "Emdb"),
+    "human36m": Reader("human36m", "Human36M"),
+    "insta_variety": Reader("insta_variety", "InstaVariety"),
+    "lsp": Reader("lsp", "Lsp"),
+    "lspet": Reader("lsp", "Lspet", "LSPET_DOWNLOAD"),
+    "mpi_inf_3dhp": Reader("mpi_inf_3dhp", "MpiInf3dhp"),
+    "mpii": Reader("mpii", "Mpii"),
+    "muco": Reader("muco", "MuCo"),
+    "mupots": Reader("mupots3d", "MuPoTS3D"),
+    "penn_action": Reader("penn_action", "PennAction"),
+    "posetrack": Reader("posetrack", "PoseTrack"),
+    "surreal": Reader("surreal", "Surreal"),
+    "threedoh": Reader("threedoh", "ThreeDOH"),
+    "threedpw": Reader("threedpw", "ThreeDPW"),
+}
 """The data sets that can be read, by the names that recipes call them; each makes one of its options."""

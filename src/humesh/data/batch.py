@@ -76,7 +76,9 @@ def joined(batches: Sequence[Batch], dim: int = 0) -> Batch:
 class WholeBatches(Protocol):
     """A data set that makes batches of single crops faster than sample by sample."""
 
-    def batch(self, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: np.random.Generator) -> Batch: ...
+    def batch(self, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: np.random.Generator) -> Batch:
+        """The people of some numbers; what is random is drawn from `g`."""
+        ...
 
 
 class Part:
@@ -195,12 +197,15 @@ class Groups:
 
     def __getitems__(self, numbers: list[int]) -> list[Batch]:
         """What a DataLoader asks for: groups one by one, or at once from a data set that makes whole batches."""
-        part = self.datasets[0]
-        if len(self.datasets) > 1 or not isinstance(part.dataset, WholeBatches):
+        if not all(isinstance(part.dataset, WholeBatches) for part in self.datasets):
             return [self[number] for number in numbers]
-        units = [self.mix(number)[1] for number in numbers]
-        rng = np.random.default_rng((self.seed, *numbers[:1], len(numbers)))
-        return [part.dataset.batch([part.inside[unit] for unit in units], self.spec, self.augment, rng)]
+        rng, batches = np.random.default_rng((self.seed, *numbers[:1], len(numbers))), []
+        drawn = [self.mix(number) for number in numbers]
+        for index, part in enumerate(self.datasets):
+            units = [part.inside[unit] for which, unit, _ in drawn if which == index]
+            if units and isinstance(part.dataset, WholeBatches):
+                batches.append(part.dataset.batch(units, self.spec, self.augment, rng))
+        return batches
 
     def __getitem__(self, number: int) -> Batch:
         which, unit, time = self.mix(number)

@@ -100,26 +100,6 @@ class _Tables:
     corners: Int[np.ndarray, "_"]  # left and right shoulder, left and right hip; empty where the set has not all four
 
 
-@dataclass(frozen=True)
-class Told:
-    """What a detector says of P people, and how that came about.
-
-    `keypoints`: x, y px and confidence; `whose`: the own joint that is taken for each one; `hidden`: 1 where that one
-    is told as badly as hidden ones are; `error`: jitter in their sizes; `mix`: how joints' errors are made of L
-    independent ones.
-    """
-
-    keypoints: Float[np.ndarray, "P K 3"]
-    whose: Int[np.ndarray, "P K"]
-    hidden: Float[np.ndarray, "P K"]
-    error: Float[np.ndarray, "P K 2"]
-    mix: Float[np.ndarray, "K L"]
-
-    def mixed(self, generator: np.random.Generator) -> Float[np.ndarray, "P K 3"]:
-        """Errors of deviation 1 in three directions, that go together along limbs as the keypoints' do."""
-        return self.mix @ generator.standard_normal((len(self.keypoints), self.mix.shape[1], 3))
-
-
 def seen_by_detector(
     points2d: Float[np.ndarray, "K 2"],
     visible: Float[np.ndarray, "K"],
@@ -142,7 +122,7 @@ def seen_by_detector(
         )
     neighbours = np.array(others).reshape(1, len(others), len(joint_set), 2)
     told = told_by_detector(points2d[None], visible[None], joint_set, neighbours, size, errors, generator)
-    return person_of(told.keypoints[0], joint_set, box, size, errors)
+    return person_of(told[0], joint_set, box, size, errors)
 
 
 def person_of(
@@ -166,12 +146,12 @@ def told_by_detector(
     size: tuple[int, int],
     errors: DetectorErrors,
     generator: np.random.Generator,
-) -> Told:
+) -> Float[np.ndarray, "P K 3"]:
     """What a detector says of P people in as many photos of one size, each with O neighbours (`seen_by_detector`)."""
     tables, (count, points) = _tables(errors, joint_set), visible.shape
     chance = generator.random((count, 15)) / max(errors.harder, 1e-9)
     extent = np.ptp(points2d, axis=1).max(-1)[:, None, None]
-    true, whose, hidden = _whose(points2d, 1.0 - visible, others, extent[:, 0, 0], tables, errors, chance)
+    true, hidden = _whose(points2d, 1.0 - visible, others, extent[:, 0, 0], tables, errors, chance)
     person, limbs = generator.standard_normal((count, 1)), generator.standard_normal((count, 12))
     own, told = generator.standard_normal((2, count, points))
     seen_spread, hidden_spread = errors.limb_spread
@@ -184,7 +164,7 @@ def told_by_detector(
     odds -= errors.doubt * np.minimum(np.hypot(error[..., 0], error[..., 1]) / 0.1, 1)
     odds += errors.confidence_spread[0] * limbs[:, 6 + tables.limb] + errors.confidence_spread[1] * told
     confidence = ((places >= 0) & (places <= size)).all(-1) / (1 + np.exp(-odds))
-    return Told(np.concatenate([places, confidence[..., None]], axis=-1), whose, hidden, error, tables.mix)
+    return np.concatenate([places, confidence[..., None]], axis=-1)
 
 
 def _whose(
@@ -195,8 +175,8 @@ def _whose(
     tables: _Tables,
     errors: DetectorErrors,
     chance: Float[np.ndarray, "P 15"],
-) -> tuple[Float[np.ndarray, "P K 2"], Int[np.ndarray, "P K"], Float[np.ndarray, "P K"]]:
-    """Where each joint is taken to be: its own place, the other side's or a neighbour's; whose that is, how hidden."""
+) -> tuple[Float[np.ndarray, "P K 2"], Float[np.ndarray, "P K"]]:
+    """Where each joint is taken to be, its own place, the other side's or a neighbour's, and how hidden it is."""
     whose = np.tile(np.arange(points.shape[1]), (len(points), 1))
     turned = chance[:, 0] < np.array(errors.turned)[from_behind(points, tables.corners).astype(int)]
     whose[turned] = tables.mirror
@@ -224,7 +204,7 @@ def _whose(
             taken = ~copied & (chance[:, 11 + number] < np.array(errors.taken)[unseen.astype(int)])
             taken &= away[rows, nearest] < errors.reach * extent
             places[np.ix_(taken, limb)] = theirs[rows, nearest][taken]
-    return places, whose, hiding
+    return places, hiding
 
 
 def from_behind(points: Float[np.ndarray, "*g K 2"], corners: Int[np.ndarray, "_"]) -> Bool[np.ndarray, "*g"]:

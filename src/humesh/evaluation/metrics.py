@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from humesh.geometry.align import procrustes
 
 
+def point_errors(prediction: Float[Tensor, "*g K D"], truth: Float[Tensor, "*g K D"]) -> Float[Tensor, "*g K"]:
+    """Distance of each point from where it is in truth, in float64."""
+    return (prediction.double() - truth.double()).norm(dim=-1)
+
+
 def mpjpe(prediction: Float[Tensor, "*g K 3"], truth: Float[Tensor, "*g K 3"]) -> Float[Tensor, "*g"]:
     """Mean distance of points as they are; centre both on their root first. On vertices this is PVE."""
-    return (prediction.double() - truth.double()).norm(dim=-1).mean(-1)
+    return point_errors(prediction, truth).mean(-1)
+
+
+def aligned(
+    prediction: Float[Tensor, "*g K 3"],
+    truth: Float[Tensor, "*g K 3"],
+    known: Bool[Tensor, "*g K"] | None = None,
+) -> Float[Tensor, "*g K 3"]:
+    """The predicted points after the similarity that brings those that are `known` closest to their truth, float64.
+
+    A rotation, no mirror (Umeyama, PAMI 1991). Points that all coincide come to lie on the truth's mean, which is the
+    closest that a similarity brings them. Points of somebody with a coordinate that is no number are NaN.
+    """
+    prediction, truth = prediction.double(), truth.double()
+    weight = torch.ones_like(truth[..., 0]) if known is None else known.double()
+    numbers = (prediction.isfinite() & truth.isfinite()).all(-1) | (weight == 0)
+    whole = numbers.all(-1) & (weight > 0).any(-1)
+    safe = whole[..., None, None] & (weight > 0)[..., None]
+    weight = torch.where(whole[..., None], weight, 1)
+    source, target = torch.where(safe, prediction, 0), torch.where(safe, truth, 0)
+    share = weight / weight.sum(-1, keepdim=True)
+    spread = (share[..., None] * (source - (share[..., None] * source).sum(-2, keepdim=True)) ** 2).sum((-2, -1))
+    one_place = spread <= 1e-20 * source.square().amax((-2, -1)).clamp(min=1e-200)  # rounding's own spread
+    corner = torch.eye(source.shape[-2], 3).to(source)  # any points that are not in one place
+    fitted = torch.where(one_place[..., None, None], corner, source)
+    moved = procrustes(fitted, target, weight)(torch.where(one_place[..., None, None], corner, prediction))
+    middle = (share[..., None] * target).sum(-2, keepdim=True).expand_as(moved)
+    moved = torch.where(one_place[..., None, None], middle, moved)
+    return torch.where(whole[..., None, None], moved, torch.nan)
 
 
 def pa_mpjpe(prediction: Float[Tensor, "*g K 3"], truth: Float[Tensor, "*g K 3"]) -> Float[Tensor, "*g"]:
     """Mean distance after the similarity that brings each prediction closest to its truth (rotation, no mirror)."""
-    prediction, truth = prediction.double(), truth.double()
-    return mpjpe(procrustes(prediction, truth)(prediction), truth)
+    return mpjpe(aligned(prediction, truth), truth)
 
 
 def acceleration(points: Float[Tensor, "*g T K 3"]) -> Float[Tensor, "*g F K 3"]:
@@ -26,10 +58,13 @@ def acceleration(points: Float[Tensor, "*g T K 3"]) -> Float[Tensor, "*g F K 3"]
 
 
 def acceleration_error(
-    prediction: Float[Tensor, "*g T K 3"], truth: Float[Tensor, "*g T K 3"]
+    prediction: Float[Tensor, "*g T K 3"], truth: Float[Tensor, "*g T K 3"], fps: float = 1.0
 ) -> Float[Tensor, "*g F"]:
-    """Mean distance of the second differences, per frame squared; times fps^2 for per second squared."""
-    return mpjpe(acceleration(prediction.double()), acceleration(truth.double()))
+    """Mean distance of the second differences: per frame squared (as papers print it), or of `fps` per second squared.
+
+    Papers that state mm/s² and those that state mm/frame² differ by the square of the frame rate.
+    """
+    return fps**2 * mpjpe(acceleration(prediction.double()), acceleration(truth.double()))
 
 
 def pck(errors: Float[Tensor, "*g K"], threshold: float) -> Float[Tensor, "*g"]:
@@ -44,3 +79,19 @@ def auc(errors: Float[Tensor, "*g K"], threshold: float, steps: int = 31) -> Flo
     """
     thresholds = torch.linspace(0, threshold, steps, dtype=torch.float64, device=errors.device)
     return 100 * (errors[..., None] < thresholds).double().mean((-2, -1))
+
+
+def pck_2d(
+    prediction: Float[Tensor, "*g K 2"],
+    truth: Float[Tensor, "*g K 2"],
+    known: Bool[Tensor, "*g K"],
+    length: Float[Tensor, "*g"],
+    share: float = 0.5,
+) -> Float[Tensor, "*g"]:
+    """Percentage of the known points nearer to their truth than a share of each person's length (px); NaN for none.
+
+    PCKh: the length is that of the head (Andriluka et al., CVPR 2014), share 0.5; PCK: the larger side of the person's
+    box (Yang and Ramanan, PAMI 2013), share 0.2 or less. At the share is wrong.
+    """
+    near = point_errors(prediction, truth) < share * length[..., None]
+    return 100 * (near & known).sum(-1) / known.sum(-1)

@@ -71,6 +71,25 @@ class MediaPipePeople:
         pyramid = Pyramid(photo.pixels)
         return [self._in_box(pyramid, box) for box in np.asarray(boxes, dtype=np.float64).reshape(-1, 4)]
 
+    def settled(self, photo: Photo, boxes: Float[np.ndarray, "N 4"]) -> list[Person | None]:
+        """What is seen in given boxes (x0 y0 x1 y1 px) without a search, same order; None where nobody is.
+
+        Four looks a person, a fifth of the time of `landmarks`.
+        """
+        pyramid, found = Pyramid(photo.pixels), list[Person | None]()
+        for box in np.asarray(boxes, dtype=np.float64).reshape(-1, 4):
+            x, y = ((box[:2] + box[2:]) / 2).tolist()
+            (pose,) = self._looks(pyramid, [Roi(x, y, 1.25 * max(float(np.max(box[2:] - box[:2])), 1.0))])
+            if pose.score >= 0.5:
+                (pose,) = self._looks(pyramid, [pose.next_roi])
+            if pose.score < 0.5:
+                found.append(None)
+                continue
+            (pose,) = self._settled(pyramid, [pose])
+            near = _overlap(box_around_points(pose.points, pyramid.width, pyramid.height), box) >= 0.15
+            found.append(_person(pose, pyramid.width, pyramid.height) if near else None)  # else it is somebody else
+        return found
+
     def _in_box(self, pyramid: Pyramid, box: Float[np.ndarray, "4"]) -> Person:
         centre, side = (box[:2] + box[2:]) / 2, max(float(np.max(box[2:] - box[:2])), 1.0)
         tiles = np.array([[*(centre - half * side), 2 * half * side] for half in (0.5, 0.65)])

@@ -24,9 +24,9 @@ def seen_box(person: Person, size: tuple[int, int]) -> Box:
 
 
 def boxes_around(
-    points: Float[np.ndarray, "*g 30 3"], boxes: Float[np.ndarray, "*g 4"], size: tuple[int, int]
+    points: Float[np.ndarray, "*g 30 3"], boxes: Float[np.ndarray, "*g 4"], size: tuple[int, int] | np.ndarray
 ) -> Float[np.ndarray, "*g 4"]:
-    """`seen_box` of any number of people in photos of one size, from JOTR30 keypoints and their own boxes."""
+    """`seen_box` of many people in photos of one size, or of one each, from JOTR30 keypoints and their own boxes."""
     seen = points[..., 2:] > SEEN_ABOVE
     first = np.where(seen, points[..., :2], np.inf).min(-2)
     last = np.where(seen, points[..., :2], -np.inf).max(-2)

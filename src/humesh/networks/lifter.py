@@ -31,6 +31,8 @@ class Lifter(nn.Module):
         self.blocks = nn.ModuleList(LifterBlock(width) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
         self.answer = nn.Linear(width, 6 * _JOINTS + shapes + 3)
+        with torch.no_grad():  # at first landmarks are not listened to: a training without them leaves it so
+            self.given.weight[:, 3 * points : 3 * points + 4 * landmarks] = 0
         nn.init.xavier_uniform_(self.answer.weight, 0.01)
         nn.init.zeros_(self.answer.bias)
 

@@ -34,13 +34,13 @@ def prepare(
     name: str,
     recipe: Recipe,
     place: Place,
-    folder: Path | None = None,
+    given: Mapping[str, Path] | None = None,
     init: Path | None = None,
     encoder_weights: Path | None = None,
     backgrounds: Path | None = None,
 ) -> Training:
-    """A training ready to run. `folder`: shards for the source "synthetic". Raises TrainingError, WeightsError."""
-    datasets = sources(recipe, folder, backgrounds)
+    """A training ready to run. `given`: where its data sets are, by name. Raises TrainingError, WeightsError."""
+    datasets = sources(recipe, given, backgrounds)
     torch.manual_seed(recipe.seed)  # the network's first weights
     body = BodyModel.load(recipe.body)
     method = build(recipe.method, recipe.config, body)
@@ -59,30 +59,37 @@ def prepare(
     return Training(name, recipe, method, body, groups, check, place)
 
 
-def sources(recipe: Recipe, folder: Path | None = None, backgrounds: Path | None = None) -> list[Dataset]:
-    """The data sets of a recipe; one sentence names all that are missing."""
-    missing = [source.name for source in recipe.data if source.name not in DATASETS]
-    if missing:
-        raise TrainingError(
-            f"this recipe trains on {', '.join(missing)}, which humesh cannot read yet; it can: {', '.join(DATASETS)}."
-        )
-    made = []
+def sources(recipe: Recipe, given: Mapping[str, Path] | None = None, backgrounds: Path | None = None) -> list[Dataset]:
+    """The data sets of a recipe, from what is `given` for each ("": for any); one sentence names what is missing."""
+    given, names = given or {}, [source.name for source in recipe.data]
+    strange = sorted(set(given) - {"", *names})
+    if strange:
+        raise TrainingError(f"--data {strange[0]}=...: this recipe trains on {', '.join(names)}.")
+    made, missing = [], []
     for source in recipe.data:
-        options = dict(source.options)
-        if source.name == "synthetic" and folder is not None:
-            options["folder"] = str(folder)
-        if source.name == "synthetic" and folder is not None and backgrounds is not None:
+        options, place = dict(source.options), given.get(source.name, given.get("") if len(names) == 1 else None)
+        key = _PLACES.get(source.name, "root")
+        if place is not None and source.name != "drawn":
+            options[key] = str(place)
+        if source.name == "synthetic" and place is not None and backgrounds is not None:
             options["backgrounds"] = str(backgrounds)
-        if source.name == "synthetic" and not options:
-            raise TrainingError(
-                "this recipe trains on synthetic people: make some with `humesh synth`, then --data FOLDER."
-            )
-        if source.name == "posed" and folder is None:
-            raise TrainingError("this recipe trains on poses without pictures: give a motion file with --data FILE.")
-        if source.name == "posed":
-            options["motion"] = str(folder)
-        made.append(DATASETS[source.name](**options))
-    return made
+        if source.name == "drawn" or options.keys() & {key, "motion"}:
+            made.append((source.name, options))
+        else:
+            missing.append(source.name)
+    if missing:
+        wanted = "; ".join(f"{name}: {_WANTED.get(name, _OWNERS)}" for name in missing)
+        raise TrainingError(f"this recipe trains on {', '.join(names)}; give what is missing with --data. {wanted}.")
+    return [DATASETS[name](**options) for name, options in made]
+
+
+_PLACES = {"synthetic": "folder", "detected": "folder", "posed": "motion"}
+_WANTED = {
+    "synthetic": "FOLDER of shards from `humesh synth` (for some recipes with --detect)",
+    "detected": "detected=FOLDER of shards from `humesh synth --detect`",
+    "posed": "posed=FILE of motion",
+}
+_OWNERS = "NAME=FOLDER as its owner gives it (`humesh data check NAME --root FOLDER`)"
 
 
 def start_encoder(method: nn.Module, path: Path | None) -> str:

@@ -249,7 +249,8 @@ _LITE_JOTR = replace(
         "encoder": _LITE, "size": 192, "width": 192, "heads": 6, "hidden": 512, "volume_hidden": 384, "depth": 4,
         "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 3, "lifter": _LIFTER_WIDTH,
     },
-    starts_from="lite-lifter",
+    data=(Source("synthetic", options={"detected": True}),),
+    starts_from="lite-lifter-2",
     rates={"encoder": 0.5, "lifter": 0.0},  # the lifter has seen more people than there are pictures of
     steps=7000,
     batch=32,
@@ -265,13 +266,13 @@ _LITE_JOTR = replace(
 )  # fmt: skip
 # Points are cheap: half an hour of two cores sees millions of people, a hundred times as many as with pictures.
 _LITE_LIFTER = Recipe(
-    about="the perceptron that lite-jotr starts from, and is compared with: points alone",
+    about="the perceptron that lite-jotr starts from, and is compared with: 2D keypoints alone",
     method="lifter",
     data=(Source("posed"),),
-    config={"width": _LIFTER_WIDTH},
+    config={"width": _LIFTER_WIDTH, "landmarks": False},
     weights=_OUR_LIFTER,
     error="absolute",
-    steps=15000,
+    steps=10000,
     batch=512,
     rate=1e-3,
     decay=1e-2,
@@ -283,6 +284,23 @@ _LITE_LIFTER = Recipe(
     log_every=100,
     validate_every=1000,
     save_every=500,
+)
+# MediaPipe's mistakes are not independent as simulated ones are: how far its depths can be believed is learned from
+# what it really says of rendered people.
+_LITE_LIFTER_2 = replace(
+    _LITE_LIFTER,
+    about="lite-lifter, second stage, with landmarks: a third is what MediaPipe says of rendered people",
+    config={"width": _LIFTER_WIDTH},
+    data=(Source("detected", 0.34), Source("posed", 0.66)),
+    steps=1500,
+    batch=768,
+    rate=3e-4,
+    decay=5e-2,
+    warm_up=50,
+    augment=Augment(centre=0.02, scale=0.05, mirror=0.5, roll=15.0, rolled=0.6),
+    held_out=1500,
+    validate_every=250,
+    starts_from="lite-lifter",
 )
 _LITE_ROI = replace(
     _LITE_JOTR,
@@ -361,6 +379,7 @@ RECIPES: dict[str, Recipe] = {
     "synthetic-int": _SYNTHETIC_INT,
     "synthetic-ik_refine": _SYNTHETIC_IK,
     "lite-lifter": _LITE_LIFTER,
+    "lite-lifter-2": _LITE_LIFTER_2,
     "lite-jotr": _LITE_JOTR,
     "lite-multi_roi": _LITE_ROI,
     "lite-int": _LITE_INT,

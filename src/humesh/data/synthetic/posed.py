@@ -7,7 +7,7 @@ What hides a joint is only roughly true: limbs as capsules, the photo's edge, an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +22,13 @@ from humesh.body.pose import BodyPose
 from humesh.body.rig import Rig
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch
-from humesh.data.detector_errors import DetectorErrors, person_of
-from humesh.data.sample import LabelledPerson, Sample
+from humesh.data.sample import Sample
 from humesh.data.synthetic.motion import Motion
+from humesh.data.synthetic.points import Points, batch_of, sample_of
 from humesh.data.synthetic.poses import PoseSource, mirrored
 from humesh.data.synthetic.scenery import FRAMINGS, TO_CAMERA
-from humesh.data.synthetic.scenes import near_view
 from humesh.data.synthetic.seen import seen_people
-from humesh.geometry.boxes import affine_apply
-from humesh.geometry.camera import Camera
-from humesh.images.crops import Crops, CropSpec, crop_around
-from humesh.images.groups import points_as
-from humesh.images.photo import Person, Photo
-from humesh.images.seen_box import boxes_around
-from humesh.losses.targets import Targets
+from humesh.images.crops import CropSpec
 
 _CHUNK, _VIEWS = 512, 4  # people made at once; of each pose so many, from other sides: poses are what takes time
 _FEWEST = 4  # limb joints that must be seen
@@ -52,24 +45,6 @@ _BONES = [(parent, joint) for joint, parent in enumerate(SMPL24.parents) if pare
 _SHARES = (0.2, 0.5, 0.8)  # of a bone, where its flesh is put as balls
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """n labelled people, each alone in a black photo; 63 points: JOTR30's, then MediaPipe's."""
-
-    pose: BodyPose  # in the camera's frame
-    points: Float[Tensor, "n 63 3"]
-    pixels: Float[Tensor, "n 63 2"]
-    visible: Bool[Tensor, "n 63"]
-    keypoints: Float[Tensor, "n 33 3"]
-    landmarks: Float[Tensor, "n 33 3"]
-    focal: Float[Tensor, "n"]
-
-    def rows(self, which: slice | Tensor) -> Chunk:
-        """Some of the people."""
-        values = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name != "pose"}
-        return Chunk(pose=self.pose.map(lambda tensor: tensor[which]), **values)
-
-
 class PosedPeople:
     """One labelled person a sample, in a black photo of `size` pixels; the same seed and number, the same sample."""
 
@@ -84,100 +59,37 @@ class PosedPeople:
                          for name, dim in (("offset", 0), ("slope", 1), ("share", 0))))  # fmt: skip
         self.count, self.size, self.seed = count, size, seed
         self.tracks: tuple[range, ...] = ()
-        self._kept: tuple[int, Chunk] | None = None
+        self._kept: tuple[int, Points] | None = None
 
     def __len__(self) -> int:
         return self.count
 
-    def chunk(self, number: int) -> Chunk:
+    def chunk(self, number: int) -> Points:
         """The people of numbers from `512 number` on."""
         if self._kept is None or self._kept[0] != number:
             with torch.no_grad():
                 self._kept = number, self._made(default_rng([self.seed, 7, number]))
         return self._kept[1]
 
-    def people(self, numbers: Sequence[int]) -> Chunk:
-        """The people of some numbers."""
+    def people(self, numbers: Sequence[int]) -> Points:
+        """The people of some numbers, ordered by chunk."""
         parts = []
         for chunk in sorted({number // _CHUNK for number in numbers}):
             rows = torch.tensor([number % _CHUNK for number in numbers if number // _CHUNK == chunk])
             parts.append(self.chunk(chunk).rows(rows))
-        values = {f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Chunk) if f.name != "pose"}
-        pose = BodyPose(*(torch.cat([getattr(p.pose, f.name) for p in parts]) for f in fields(BodyPose)))
-        return Chunk(pose=pose, **values)
+        return Points.together(parts)
 
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < self.count:
             raise IndexError(f"expected a sample below {self.count}, got {index}.")
-        row = self.chunk(index // _CHUNK).rows(slice(index % _CHUNK, index % _CHUNK + 1))
-        points, pixels, visible = row.points[0, :30], row.pixels[0, :30], row.visible[0, :30]
-        size = (self.size, self.size)
-        person = LabelledPerson(
-            seen=seen_of(row, 0, self.size),
-            identity=index,
-            pose=row.pose.map(lambda tensor: tensor[0]),
-            pose_weight=torch.ones(len(SMPL24)),
-            shape_weight=torch.tensor(1.0),
-            translation_weight=torch.tensor(1.0),
-            joint_set=JOTR30,
-            points3d=points,
-            points3d_weight=torch.ones(len(JOTR30)),
-            points2d=pixels,
-            points2d_weight=_tensor(near_view(pixels.numpy(), points[:, 2].numpy(), size)),
-            visible=visible.float(),
-        )
-        black = np.broadcast_to(np.uint8(0), (self.size, self.size, 3))
-        camera = Camera.virtual(float(row.focal[0]), size)
-        return Sample(Photo.of(black, camera), (person,), f"posed {index}")
+        one = self.chunk(index // _CHUNK).rows(torch.tensor([index % _CHUNK]))
+        return sample_of(one, index, f"posed {index}")
 
     def batch(self, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: Generator) -> Batch:
-        """The people of some numbers at once, as single crops around what was seen of each; the pictures are empty.
+        """The people of some numbers at once; of the augmentation only the box's changes: they are varied enough."""
+        return batch_of(self.people(numbers), numbers, spec, replace(augment, mirror=0.0, roll=0.0), self.body, g)
 
-        Of the augmentation only the box's changes are drawn, from `g`; the people are varied enough.
-        """
-        people, size = self.people(numbers), (self.size, self.size)
-        told = people.keypoints.double().numpy()
-        keypoints = points_as(told, MEDIAPIPE33, JOTR30)
-        boxes = boxes_around(keypoints, np.concatenate([told[..., :2].min(1), told[..., :2].max(1)], axis=-1), size)
-        side = boxes[:, 2] - boxes[:, 0]
-        middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-        middle += augment.centre * side[:, None] * np.clip(g.normal(size=middle.shape), -2, 2)
-        side *= np.exp(augment.scale * np.clip(g.normal(size=len(side)), -2, 2))
-        affine = crop_around(torch.from_numpy(middle), torch.from_numpy(side), spec.size)[:, None]
-        places = affine_apply(affine, torch.from_numpy(keypoints[:, None, :, :2]))
-        confidence = torch.from_numpy(keypoints[:, None, :, 2:])
-        there = torch.ones(len(numbers), 1, dtype=torch.bool)
-        matrix = torch.eye(3).repeat(len(numbers), 1, 1, 1)
-        matrix[:, 0, 0, 0] = matrix[:, 0, 1, 1] = people.focal
-        matrix[..., :2, 2] = self.size / 2
-        crops = Crops(
-            pixels=torch.zeros(len(numbers), 1, 3, *spec.size),
-            crop_from_photo=affine.float(),
-            photo_camera=Camera(matrix),
-            keypoints=torch.cat([places, confidence], dim=-1).float(),
-            present=there,
-            wanted=there,
-            landmarks=torch.cat([people.landmarks, people.keypoints[..., 2:]], dim=-1)[:, None],
-        )
-        one, joints = there.float(), len(JOTR30)
-        points = people.points[:, None, :joints]
-        targets = Targets(
-            pose=people.pose.map(lambda tensor: tensor[:, None]),
-            pose_weight=one[..., None].expand(-1, -1, len(SMPL24)),
-            shape_weight=one,
-            translation_weight=one,
-            joint_set=JOTR30,
-            points3d=points,
-            points3d_weight=one[..., None].expand(-1, -1, joints),
-            points2d=affine_apply(affine.float(), people.pixels[:, None, :joints]),
-            points2d_weight=_tensor(near_view(people.pixels[:, :joints].numpy(), points[:, 0, :, 2].numpy(), size))[
-                :, None
-            ],
-            identity=torch.tensor(numbers)[:, None],
-        )
-        return Batch(crops, targets)
-
-    def _made(self, g: Generator) -> Chunk:
+    def _made(self, g: Generator) -> Points:
         """A chunk; whoever shows too little is somebody else of it, from the same side."""
         drawn = np.stack([self.source.draw(g) for _ in range(_CHUNK // _VIEWS)]).repeat(_VIEWS, 0)
         poses = drawn[g.permutation(_CHUNK)]
@@ -194,11 +106,17 @@ class PosedPeople:
         pixels = focal[:, None, None] * points[..., :2] / safe + self.size / 2
         visible = ((pixels >= 0) & (pixels < self.size)).all(-1) & (depth[..., 0] > 0.05)
         visible &= ~_behind_flesh(points, joints) & ~_behind_boxes(pixels, self.size, g)
-        places, deep = (tensor[:, 30:].double().numpy() for tensor in (pixels, points))
         nobody, size = np.zeros((_CHUNK, 0, len(MEDIAPIPE33), 2)), (self.size, self.size)
-        seen = seen_people(places, deep, visible[:, 30:].numpy(), nobody, size, focal.double().numpy(), g)
+        told = seen_people(pixels[:, 30:].double().numpy(), visible[:, 30:].numpy(), nobody, size, g)
         placed = BodyPose(pose.rotations, pose.shape, shift)
-        chunk = Chunk(placed, points, pixels, visible, _tensor(seen[0]), _tensor(seen[1]), focal)
+        camera = torch.eye(3).repeat(_CHUNK, 1, 1)
+        camera[:, 0, 0] = camera[:, 1, 1] = focal
+        camera[:, :2, 2] = self.size / 2
+        joints30 = slice(None, len(JOTR30))
+        chunk = Points(
+            placed, points[:, joints30], pixels[:, joints30], visible[:, joints30], _tensor(told), torch.zeros(_CHUNK, 33, 3),
+            camera, torch.full((_CHUNK, 2), float(self.size)),
+        )  # fmt: skip
         enough = (visible[:, 30:][:, _LIMBS33].sum(-1) >= _FEWEST).nonzero()[:, 0]
         return chunk.rows(enough[torch.arange(_CHUNK) % len(enough)])
 
@@ -236,16 +154,6 @@ class PosedPeople:
         off = np.clip(g.normal(0, 1, (n, 2)) * [0.08, 0.04] * far, -0.3, 0.3) * size
         beside = _tensor(off) * (distance / focal)[:, None]
         return focal, torch.cat([beside, distance[:, None]], dim=-1) - middle
-
-
-def seen_of(people: Chunk, row: int, size: int) -> Person:
-    """A person of a chunk as the detector tells them."""
-    keypoints = people.keypoints[row].double().numpy()
-    visible = people.visible[row, 30:]
-    within = people.pixels[row, 30:][visible] if visible.any() else people.pixels[row, 30:]
-    box = torch.cat([within.amin(0), within.amax(0)]).clamp(0, size).double().numpy()
-    person = person_of(keypoints, MEDIAPIPE33, box, (size, size), DetectorErrors())
-    return Person(person.box, person.score, keypoints, MEDIAPIPE33, people.landmarks[row].double().numpy())
 
 
 def _turns(g: Generator) -> Float[np.ndarray, "n 3 3"]:

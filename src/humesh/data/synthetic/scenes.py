@@ -243,7 +243,7 @@ def projected(camera: Float[np.ndarray, "3 3"], points: Float[np.ndarray, "*g 3"
 
 
 def near_view(
-    pixels: Float[np.ndarray, "*g 2"], depth: Float[np.ndarray, "*g"], size: tuple[int, int]
+    pixels: Float[np.ndarray, "*g 2"], depth: Float[np.ndarray, "*g"], size: tuple[int, int] | np.ndarray
 ) -> Bool[np.ndarray, "*g"]:
     """Whether projected points say where a body is: ahead of the camera and within half a picture of the picture."""
     near = (np.abs(pixels / np.array(size) - 0.5) < 1.0).all(-1)

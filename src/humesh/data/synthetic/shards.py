@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,11 +23,14 @@ import numpy as np
 from numpy.random import default_rng
 from PIL import Image
 
+from humesh.body.joints import MEDIAPIPE33
 from humesh.data.sample import Sample
 from humesh.data.synthetic.backgrounds import Backgrounds
 from humesh.data.synthetic.motion import Motion
 from humesh.data.synthetic.scenes import Layer, Stage
 from humesh.data.synthetic.variations import vary
+from humesh.images.people import box_around_points
+from humesh.images.photo import Person
 
 PER_SHARD = 256
 _LABELS = (
@@ -82,7 +85,7 @@ def write_shards(folder: str | Path, plan: Plan, workers: int = 1) -> Iterator[i
         head = folder / "synthetic.json"
         if head.exists() and json.loads(head.read_text()) != json.loads(about):
             raise ShardError(f"{folder}: holds shards made in another way ({head.read_text()}); give another folder.")
-        _write(head, about.encode())
+        write_whole(head, about.encode())
     except OSError as error:
         raise _full(folder, error) from None
     missing = [s for s in range(len(plan.shards)) if not _names(folder, s)[1].exists()]
@@ -132,8 +135,8 @@ def _write_shard(folder: Path, plan: Plan, shard: int) -> None:
     np.savez(labels, **kept)
     pixels, index = _names(folder, shard)
     try:
-        _write(pixels, b"".join(packed))
-        _write(index, labels.getvalue())
+        write_whole(pixels, b"".join(packed))
+        write_whole(index, labels.getvalue())
     except OSError as error:
         raise _full(folder, error) from None
 
@@ -142,7 +145,12 @@ def _names(folder: Path, shard: int) -> tuple[Path, Path]:
     return folder / f"people-{shard:05d}.bin", folder / f"people-{shard:05d}.npz"
 
 
-def _write(path: Path, data: bytes) -> None:
+def seen_name(folder: Path, shard: int) -> Path:
+    """Where the detector's answers about a shard are."""
+    return folder / f"seen-{shard:05d}.npz"
+
+
+def write_whole(path: Path, data: bytes) -> None:
     """A file that is there whole or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -173,7 +181,7 @@ class Shard:
     """One shard, its pixels read when asked for."""
 
     def __init__(self, folder: Path, shard: int) -> None:
-        self.pixels, index = _names(folder, shard)
+        self.number, (self.pixels, index) = shard, _names(folder, shard)
         try:
             with np.load(index, allow_pickle=False) as file:
                 self.arrays = {name: file[name] for name in file.files}
@@ -210,14 +218,20 @@ class ShardedPeople:
 
     `variations`: how many of them the length counts. `backgrounds`: a folder of photos to stand before, in addition
     to drawn ones. `crowding`: how often people of another scene are pasted in front. Of videos all frames of a track
-    share what is varied.
+    share what is varied. `detected`: only the first variation, its people told as MediaPipe told them (`humesh synth
+    --detect`) where it found them.
     """
 
     def __init__(
         self, folders: str | Path | Sequence[str | Path], *, backgrounds: str | Path | None = None,
-        variations: int = 1, seed: int = 0, crowding: float = 0.1,
+        variations: int = 1, seed: int = 0, crowding: float = 0.1, detected: bool = False,
     ) -> None:  # fmt: skip
         paths = [folders] if isinstance(folders, str | Path) else list(folders)
+        self.seen: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]] | None = None
+        if detected:
+            if len(paths) > 1 or backgrounds is not None or seed:
+                raise ShardError("detected people: expected one folder, seed 0 and no photos as backgrounds.")
+            variations, self.seen = 1, _seen(Path(paths[0]))
         self.seed, self.crowding = seed, crowding
         self.backgrounds = Backgrounds(backgrounds)
         self.shards: list[Shard] = []
@@ -254,6 +268,20 @@ class ShardedPeople:
         return self.shards[shard].layer(number - int(self.starts[shard]))
 
     def __getitem__(self, index: int) -> Sample:
+        sample = self.simulated(index)
+        if self.seen is None:
+            return sample
+        people = []
+        for person in sample.people:
+            told = self.seen.get((index, person.identity))
+            if told is not None:
+                box = box_around_points(told[0], *sample.photo.size)
+                person = replace(person, seen=Person(box, told[2], told[0], MEDIAPIPE33, told[1]))
+            people.append(person)
+        return replace(sample, people=tuple(people))
+
+    def simulated(self, index: int) -> Sample:
+        """The sample with simulated detections."""
         if index < 0:
             raise IndexError(f"sample {index}: expected a number from 0 on.")
         variation, number = divmod(index, self.stored)
@@ -266,6 +294,22 @@ class ShardedPeople:
         others = [other for other in others if other.code.shape == layer.code.shape]
         first = self.layer(video) if frames > 1 else None
         return vary(layer, self.backgrounds, scene, frame, f"scene {number}, variation {variation}", others, first)
+
+
+def _seen(folder: Path) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]]:
+    """Keypoints, landmarks and score by scene and identity."""
+    found = {}
+    for path in sorted(folder.glob("seen-*.npz")):
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        rows = zip(*(arrays[n] for n in ("scene", "identity", "keypoints", "landmarks", "score")), strict=True)
+        for scene, identity, keypoints, landmarks, score in rows if arrays else ():
+            found[int(scene), int(identity)] = keypoints.astype(float), landmarks.astype(float), float(score)
+    if not found:
+        raise ShardError(
+            f"{folder}: expected shards that MediaPipe looked at, found none; run `humesh synth --detect`."
+        )
+    return found
 
 
 class SyntheticPeople:

@@ -67,8 +67,8 @@ def vary(
     people = []
     for p, (box, visible, seen_marks) in labels.items():
         others2d = [landmarks[q] for q in labels if q != p]
-        size, focal = (x1 - x0, y1 - y0), float(camera[0, 0])
-        seen = seen_person(landmarks[p], layer.landmarks3d[p], seen_marks, box, others2d, size, focal, frame)
+        size = (x1 - x0, y1 - y0)
+        seen = seen_person(landmarks[p], seen_marks, box, others2d, size, frame)
         people.append(_person(layer, p, points[p], visible, seen, size))
     return Sample(Photo.of(pixels, Camera(torch.from_numpy(camera))), tuple(people), name)
 

@@ -1,0 +1,274 @@
+"""What `humesh evaluate` does for the papers' benchmarks: one run, its table and its files."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import distributed
+
+from humesh.body.files import SHIPPED
+from humesh.body.model import BodyModel
+from humesh.commands.errors import UserError
+from humesh.commands.evaluate import known_benchmark, processes
+from humesh.data import DATASETS
+from humesh.evaluation.agora_submission import write_submission
+from humesh.evaluation.answers import Answer, Detections, PredictionsFile, asking
+from humesh.evaluation.errors import Ruler
+from humesh.evaluation.protocols import PROTOCOLS, Protocol
+from humesh.evaluation.published import Published, published
+from humesh.evaluation.records import Records
+from humesh.evaluation.report import write_report
+from humesh.evaluation.score import Chained, check_whole, run
+from humesh.evaluation.sources import BodyFiles
+from humesh.evaluation.subsets import EvaluationError, read_stretches
+from humesh.evaluation.summary import Summary, summary
+from humesh.images.photo import Photo
+from humesh.methods.weights import read_weights, shipped
+from humesh.recover import LANDMARKS, Recoverer
+from humesh.scene.record import humesh_version
+from humesh.scene.recovery import Recovery
+
+
+@dataclass(frozen=True)
+class Run:
+    """The command's options; see `humesh.commands.evaluate.evaluate`."""
+
+    what: str
+    benchmark: str
+    root: Path | None
+    detections: Path | None
+    subset: Path | None
+    body: str
+    regressors: Path | None
+    against: str
+    report: Path | None
+    keep: Path
+    device: str
+    refine: bool
+    out: Path | None
+
+
+def run_benchmark(options: Run) -> int:
+    """Scores, prints the table, writes the files; the first process does the telling."""
+    known_benchmark(options.benchmark)
+    protocol = PROTOCOLS[options.benchmark]
+    if options.root is None:
+        raise UserError(f"{protocol.name}: expected the data set's folder, got none; give it with --root.")
+    if protocol.subset_file:
+        path = options.subset or options.root / protocol.subset_file
+        protocol = replace(protocol, stretches=read_stretches(path, protocol.subset_source))
+    dataset = _dataset(protocol, options.root)
+    bodies = BodyFiles(options.body)
+    body = _predicted(options, bodies)
+    ruler = Ruler(protocol, bodies, body, options.regressors)
+    answer, method = _answers(options, protocol, body)
+    rank, world = processes()
+    folder = options.keep / f"{protocol.name}-{_key(options, protocol, len(dataset))}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _progress(len(dataset) // world if world > 1 else len(dataset), rank) as advance:
+        found = run(dataset, ruler, answer, folder, (rank, world), advance)
+    everything = _gathered(found, world)
+    if rank > 0:
+        return 0
+    records = Records.joined(everything)
+    check_whole(protocol, records)
+    if records.missed.all():
+        _tell_of_others(options, answer, dataset[int(records.sample[0])].name)
+    records.save(folder / "people.npz")
+    row = _row(protocol.name, method, options.against)
+    result = summary(protocol, records, row.values if row else None)
+    notes = _notes(protocol, ruler, method, row)
+    _print(options.what, protocol, result, row, notes, folder / "people.npz")
+    if options.out is not None:
+        _write(options.out, _text(options, protocol, result, row, notes))
+    if options.report is not None:
+        title = f"{options.what} on {protocol.name}"
+        _write(options.report, write_report(protocol, records, result, dataset, answer, ruler, title, notes))
+    return 0
+
+
+def submit(options: Run, path: Path) -> int:
+    """Writes AGORA's submission file from the pictures below the root, which have no labels."""
+    photos = sorted(p for p in (options.root or Path("")).rglob("*.png") if not p.name.startswith("."))
+    if options.root is None or not photos:
+        raise UserError(f"--root {options.root}: expected a folder with AGORA's test pictures (.png), found none.")
+    bodies = BodyFiles(options.body)
+    body = _predicted(options, bodies)
+    recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=options.device)
+    with _progress(len(photos), 0) as advance:
+
+        def recover(photo: Photo) -> Recovery:
+            advance(1)
+            return recoverer(photo)
+
+        done, people = write_submission(path, photos, recover)
+    print(f"wrote {path}: {people} people of {done} pictures")
+    return 0
+
+
+def _dataset(protocol: Protocol, root: Path) -> Chained:
+    if protocol.dataset not in DATASETS:
+        raise EvaluationError(f"{protocol.name}: humesh cannot read the data set {protocol.dataset!r} yet.")
+    make = DATASETS[protocol.dataset]
+    return Chained([make(root=root, **dict(reading)) for reading in protocol.readings])
+
+
+def _predicted(options: Run, bodies: BodyFiles) -> BodyModel:
+    """The body of the predictions: the one that the weights speak of, where the user has it."""
+    if options.what == LANDMARKS or options.what.endswith(".npz") or options.body in SHIPPED:
+        return bodies.predicted
+    header, _ = read_weights(shipped().get(options.what, options.what))
+    return bodies["open"] if header.body in SHIPPED else bodies.predicted
+
+
+def _answers(options: Run, protocol: Protocol, body: BodyModel) -> tuple[Answer, str]:
+    """Who answers, and the method's name in the zoo where it has one."""
+    if options.what.endswith(".npz"):
+        return PredictionsFile(Path(options.what), body), ""
+    device = options.device
+    if device == "cuda" and processes()[1] > 1:
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=device)
+    detections = None if options.detections is None else Detections(options.detections)
+    find = protocol.matching != "given"
+    return asking(recoverer, detections, find), "" if options.what == LANDMARKS else recoverer.method
+
+
+def _key(options: Run, protocol: Protocol, photos: int) -> str:
+    """Ten hex digits that differ where the kept parts of another run would be of no use."""
+    told: dict[str, Any] = {"protocol": protocol.fingerprint, "version": humesh_version(), "photos": photos}
+    told |= {"refine": options.refine, "what": options.what}
+    for name in ("what", "root", "detections", "body", "regressors"):
+        given = getattr(options, name)
+        if given is None or not Path(given).exists():
+            continue
+        path = Path(given).resolve()
+        told[f"{name} at"] = str(path)
+        if path.is_file():
+            with path.open("rb") as stream:
+                told[f"{name} file"] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
+
+
+@contextmanager
+def _progress(photos: int, rank: int) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True, disable=rank > 0) as progress:
+        task = progress.add_task("photos", total=photos)
+        yield lambda done: progress.advance(task, done)
+
+
+def _gathered(found: list[Records], world: int) -> list[Records]:
+    """All processes' records, in the first one; it waits for the slowest, a day at most."""
+    if world == 1:
+        return found
+    distributed.init_process_group("gloo", timeout=timedelta(days=1))
+    try:
+        every: list[Any] | None = [None] * world if distributed.get_rank() == 0 else None
+        distributed.gather_object(found, every)
+        return [] if every is None else [records for part in every for records in part]
+    finally:
+        distributed.destroy_process_group()
+
+
+def _tell_of_others(options: Run, answer: Answer, name: str) -> None:
+    """EvaluationError where nobody was matched because predictions or detections are for other photos."""
+    if isinstance(answer, PredictionsFile):
+        others = ", ".join(repr(other) for other in list(answer.rows)[:2])
+        raise EvaluationError(
+            f"predictions {answer.path}: expected answers for photos such as {name!r}, got those for {others} ...; "
+            "name the rows as the data set's samples are named."
+        )
+    if options.detections is not None:
+        raise EvaluationError(
+            f"--detections {options.detections}: expected people in photos such as {name!r}, nobody was matched; check "
+            "that photos are named so and boxes are in pixels of the stored photo."
+        )
+
+
+def _row(benchmark: str, method: str, against: str) -> Published | None:
+    rows = published(benchmark, method) if method or against else []
+    if against:
+        rows = [row for row in published(benchmark) if against.lower() in row.system.lower()]
+        if not rows:
+            known = ", ".join(row.system for row in published(benchmark)) or "none"
+            raise UserError(f"--against {against}: expected a part of a published row's name, there are: {known}.")
+    return rows[0] if rows else None
+
+
+def _notes(protocol: Protocol, ruler: Ruler, method: str, row: Published | None) -> list[str]:
+    notes = []
+    if ruler.joints.own and ruler.body.name in ruler.joints.own:
+        notes.append(f"joints of predictions by the regressor of body {ruler.body.name!r}, not of SMPL's vertices")
+    if "pve" in protocol.metrics and not ruler.meshes:
+        notes.append(f"no vertex errors: the labels' mesh is not that of body {ruler.body.name!r}")
+    if method and row is None:
+        others = [p.name for p in PROTOCOLS.values() if p.dataset == protocol.dataset and published(p.name, method)]
+        if others:
+            notes.append(f"the paper of {method} is scored by the protocol {' or '.join(others)}")
+    if row is not None and row.note:
+        notes.append(f"{row.system}: {row.note}")
+    return notes
+
+
+def _print(what: str, protocol: Protocol, result: Summary, row: Published | None, notes: list[str], kept: Path) -> None:
+    paper = "" if protocol.people is None else f" (the paper: {protocol.people:,})"
+    share = 100 * result.missed / max(result.people, 1)
+    print(f"{what} on {protocol.title}; protocol {protocol.name} {protocol.fingerprint}")
+    missed = f"{result.missed:,} missed ({share:.1f} %), {result.extra:,} answers for nobody"
+    print(f"{result.people:,} people{paper}, {missed}")
+    print(f"95 % intervals: bootstrap over {result.clusters}\n")
+    print(f"| number | ours | 95 % interval | {row.system if row else 'paper'} | difference |")
+    print("| --- | --- | --- | --- | --- |")
+    for n in result.numbers:
+        name = f"{n.name}, {n.unit}" if n.unit else n.name
+        digits = 2 if not n.unit else 1
+        theirs = "-" if n.paper is None else f"{n.paper:.{digits}f}"
+        apart = "-" if n.difference is None or math.isnan(n.ours) else f"{n.difference:+.{digits}f}"
+        between = "-" if math.isnan(n.low) else f"{n.low:.{digits}f} to {n.high:.{digits}f}"
+        print(f"| {name} | {'-' if math.isnan(n.ours) else f'{n.ours:.{digits}f}'} | {between} | {theirs} | {apart} |")
+    if row is not None:
+        print(f"\n{row.system}: {row.source}")
+    for note in notes:
+        print(f"note: {note}")
+    print(f"everybody's errors: {kept}")
+
+
+def _text(options: Run, protocol: Protocol, result: Summary, row: Published | None, notes: list[str]) -> str:
+    assert options.out is not None
+    numbers = [asdict(number) | {"difference": number.difference} for number in result.numbers]
+    numbers = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in n.items()} for n in numbers]
+    about = {
+        "model": options.what, "benchmark": protocol.name, "fingerprint": protocol.fingerprint,
+        "people": result.people, "people_in_paper": protocol.people, "missed": result.missed, "extra": result.extra,
+        "intervals_over": result.clusters,
+    }  # fmt: skip
+    if options.out.suffix == ".json":
+        whole = about | {"numbers": numbers, "published": asdict(row) if row else None, "notes": notes}
+        return json.dumps(whole | {"humesh_version": humesh_version()}, indent=1, ensure_ascii=False) + "\n"
+    stream = io.StringIO()
+    table = csv.DictWriter(stream, [*about, *numbers[0]])
+    table.writeheader()
+    table.writerows(about | number for number in numbers)
+    return stream.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    """A file that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+    print(f"wrote {path}")

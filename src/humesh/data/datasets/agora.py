@@ -1,0 +1,150 @@
+"""AGORA (Patel et al., CVPR 2021): rendered scans of 5 to 15 people a picture, with SMPL and SMPL-X fits.
+
+Reads the camera frames, pandas DataFrames pickled as `train_0.pkl` or, with joints, `validation_0_withjv.pkl`: the
+columns are taken out of the pickles as data, without pandas (`read_frame`), and pickles that name anything else are
+refused. The SMPL fits that they name (`smpl_gt/...`, .pkl) are read likewise. Pictures are those of 3840 x 2160 or
+of 1280 x 720 px. The owner describes the columns in `agora_evaluation/docs/gt_dataframe.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from humesh.body.joints import SMPL24
+from humesh.body.pickles import read_pickle
+from humesh.data.datasets import DatasetError
+from humesh.data.datasets.agora_scenes import camera_of, extrinsics_of
+from humesh.data.datasets.download import Download, Files
+from humesh.data.datasets.labels import loaded, part, stored_photo
+from humesh.data.datasets.labels3d import (
+    Bodies,
+    calibrated,
+    only_2d,
+    person_3d,
+    projected,
+    smpl_label,
+    with_smpl,
+)
+from humesh.data.datasets.pickles import TENSORS, read_frame
+from humesh.data.sample import LabelledPerson, Sample
+from humesh.images.photo import Photo
+
+DOWNLOAD = Download(
+    page="https://agora.is.tue.mpg.de/download.php",
+    files=(
+        Files("**/validation_*.pkl", 1, "Camera dataframe (with SMPL joints and vertices)"),
+        Files("**/ag_*.png", 1, "Images"),
+        Files("smpl_gt/**/*.pkl", 1, "SMPL fits", needed=False),
+        Files("**/train_*.pkl", 1, "Camera dataframe (with SMPL joints and vertices)", needed=False),
+    ),
+)
+
+_COLUMNS = ("imgPath", "X", "Y", "Z", "Yaw", "camX", "camY", "camZ", "camYaw", "kid", "isValid", "gt_path_smpl")
+_SMPLX_SHARED = 22  # SMPL-X's first joints, pelvis to wrists, are SMPL's
+
+
+class Agora:
+    """AGORA's pictures and the people in them that the owner calls valid (at most 90 % hidden).
+
+    Points: SMPL's joints (of SMPL-X frames the 22 that both bodies have), where the frames hold joints; else those of
+    the fits if `bodies` has "smpl-neutral". Pose and shape are the SMPL fits' (`fits`; all neutral; children's, whose
+    bodies are mixed with another template, are called "smpl-neutral-kid"). Seen: the projected joints. `frames`: the
+    folder below the root with the camera frames, where there are several (the owner offers them for SMPL and SMPL-X).
+    `others`: people who are not valid are there too, with 2D labels alone, because the benchmark forgives answers for
+    them; None: for the validation split.
+    """
+
+    tracks: tuple[range, ...] = ()
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "validation",
+        fits: bool = True,
+        bodies: Bodies | None = None,
+        frames: str = "**",
+        others: bool | None = None,
+    ) -> None:
+        if split not in ("train", "validation"):
+            raise DatasetError(f"AGORA: expected the split train or validation (test has no labels), got {split!r}.")
+        self.root, self.fits, self.bodies = Path(root), fits, dict(bodies or {})
+        self.others = split == "validation" if others is None else others
+        paths = part(self.root, [f"{frames}/{split}_*_withjv.pkl", f"{frames}/{split}_*.pkl"], DOWNLOAD)
+        folders = sorted({path.parent.relative_to(self.root).as_posix() for path in paths})
+        if len(folders) > 1:
+            raise DatasetError(
+                f"{self.root}: expected camera frames in one folder, found {', '.join(folders)}; choose with `frames`."
+            )
+        self._pictures = [row for path in paths for row in loaded(path, _rows, "a camera frame of AGORA")]
+        scans = sorted({scan for row in self._pictures for scan in row["gt_path_smpl"]})
+        self._identities = {scan: number for number, scan in enumerate(scans)}
+        names = ("", split, f"{split}_*", "images", f"images/{split}", f"images/{split}_*")
+        self._folders = [folder for name in names for folder in sorted(self.root.glob(name) if name else [self.root])]
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, index: int) -> Sample:
+        row = self._pictures[index]
+        name = str(row["imgPath"])
+        files = (folder / n for folder in self._folders for n in (name, name.replace(".png", "_1280x720.png")))
+        photo = stored_photo(next((path for path in files if path.is_file()), self.root / name))
+        (focal_mm, turn, eye), (width, height) = camera_of(row), photo.size
+        focal = focal_mm / 36 * width  # the sensor is 36 mm wide; all pictures are 16:9
+        camera = calibrated(np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]))
+        photo = replace(photo, camera=camera, camera_source="the dataset's calibration")
+        people = []
+        for i, valid in enumerate(row["isValid"]):
+            if valid or self.others:
+                person = self._person(row, i, extrinsics_of(row, i, turn, eye), photo)
+                people.append(person if valid else only_2d(person))
+        return Sample(photo, tuple(people), name, "", index)
+
+    def _person(
+        self, row: dict[str, Any], i: int, extrinsics: Float[np.ndarray, "3 4"], photo: Photo
+    ) -> LabelledPerson:
+        scan, kid, label, points = row["gt_path_smpl"][i], bool(row["kid"][i]), None, None
+        model = None if kid else self.bodies.get("smpl-neutral")
+        if self.fits:
+            path = (self.root / str(scan)).with_suffix(".pkl")
+            if not path.is_file():
+                raise DatasetError(f"{path}: expected an SMPL fit, found nothing; fetch them or pass fits=False.")
+            label = smpl_label(*loaded(path, _fit, "an SMPL fit"), extrinsics, model)
+        weight = np.ones(len(SMPL24))
+        if "gt_joints_3d" in row:
+            given = np.asarray(row["gt_joints_3d"][i], dtype=np.float64)
+            shared = len(SMPL24) if len(given) < 55 else _SMPLX_SHARED
+            points, weight = given[: len(SMPL24)], weight * (np.arange(len(SMPL24)) < shared)
+        elif label is not None and model is not None:
+            points = model.joints(label[0]).double().numpy()
+        if points is None:
+            raise DatasetError(
+                f"{self.root}: expected frames with joints (..._withjv.pkl), or the SMPL body for those without in "
+                "`bodies`; got neither."
+            )
+        pixels = projected(photo.camera, points)
+        person = person_3d(self._identities[scan], SMPL24, photo.size, pixels, points, weight)
+        return person if label is None else with_smpl(person, label, "smpl-neutral-kid" if kid else "smpl-neutral")
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The pictures of a camera frame: column to value, of people to a list; surfaces (`gt_verts`) are left out."""
+    columns = read_frame(path)
+    missing = [name for name in _COLUMNS if name not in columns]
+    if missing:
+        raise DatasetError(f"{path}: expected a camera frame of AGORA, it has no {', '.join(missing)}; fetch it anew.")
+    names = [name for name in (*_COLUMNS, "gt_joints_3d") if name in columns]
+    return [{name: columns[name][row] for name in names} for row in range(len(columns["imgPath"]))]
+
+
+def _fit(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pose vectors 72, betas and translation (metres, the scan's frame) of an SMPL fit; tensors or arrays."""
+    said = read_pickle(path, TENSORS)
+    root, moved = ("root_pose", "translation") if "root_pose" in said else ("global_orient", "transl")
+    flat = {key: np.ravel(np.asarray(said[key], dtype=np.float64)) for key in (root, "body_pose", "betas", moved)}
+    return np.concatenate([flat[root], flat["body_pose"]]), flat["betas"], flat[moved]

@@ -1,0 +1,119 @@
+"""MSCOCO's people (2017, 2014), and the reader of its file format, in which CrowdPose and PoseTrack come too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+from humesh.body.joints import COCO17, JointSet
+from humesh.data.datasets import DatasetError
+from humesh.data.datasets.download import Download, Files
+from humesh.data.datasets.labels import box_of, loaded, part, person_2d, stored_photo
+from humesh.data.sample import LabelledPerson, Sample
+
+DOWNLOAD = Download(
+    page="https://cocodataset.org/#download",
+    files=(
+        Files("annotations/person_keypoints_*.json", 2, "2017 Train/Val annotations"),
+        Files("train2017/*.jpg|images/train2017/*.jpg", 118_287, "2017 Train images"),
+        Files("val2017/*.jpg|images/val2017/*.jpg", 5_000, "2017 Val images", needed=False),
+    ),
+)
+
+
+_Row = tuple[str, int, list[float], list[Any]]  # photo, identity, box x y width height, points (JSON's numbers)
+
+
+class CocoFormat:
+    """Photos of COCO-format files with all their people who have labelled points; nobody else's photos.
+
+    `corner` moves labels into pixels whose corner is (0, 0): COCO counts pixel centres from 0, so 0.5; its boxes, of
+    outlines, are measured from the corner. `shown`: the visibility flag from which a point is not hidden (COCO: 0 not
+    labelled, 1 hidden, 2 visible). A person's identity is the annotation's id.
+    """
+
+    tracks: tuple[range, ...] = ()
+
+    def __init__(
+        self, files: Sequence[Path], folder: Path, joint_set: JointSet, corner: float = 0.5, shown: float = 2.0
+    ) -> None:
+        self.folder, self.joint_set, self.corner, self.shown = folder, joint_set, corner, shown
+        rows = []
+        for number, path in enumerate(track(files, "labels", transient=True)):
+            rows += loaded(path, partial(self._rows, number=number), "a COCO-format file of labelled people")
+        rows.sort(key=lambda row: row[:2])
+        if not rows:
+            raise DatasetError(f"{files[0]}: expected people with labelled points, found none; use the train labels.")
+        self._identities = np.array([row[1] for row in rows], dtype=np.int64)
+        self._boxes = np.array([row[2] for row in rows], dtype=np.float64)
+        self._points = np.array([row[3] for row in rows], dtype=np.float32).reshape(len(rows), -1, 3)
+        names = [row[0] for row in rows]
+        self._starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
+        self.names = tuple(names[i] for i in self._starts)
+        self._starts.append(len(rows))
+
+    def _rows(self, path: Path, number: int) -> list[_Row]:
+        """Every annotation of one file that has points."""
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
+            raise DatasetError(f"{path}: expected a COCO-format file with images and annotations, it has none.")
+        photos = {image["id"]: image["file_name"] for image in content["images"] if self.wanted(image)}
+        return list(self._labelled(content["annotations"], photos, path, number))
+
+    def _labelled(
+        self, annotations: list[dict[str, Any]], photos: dict[int, str], path: Path, number: int
+    ) -> Iterator[_Row]:
+        for label in annotations:
+            points = label.get("keypoints") or []
+            if label.get("iscrowd") or label["image_id"] not in photos or not any(points[2::3]):
+                continue
+            if len(points) != 3 * len(self.joint_set):
+                expected = f"{len(self.joint_set)} points of {self.joint_set.name}"
+                raise DatasetError(f"{path}: expected {expected} a person, got {len(points) // 3}; use its own reader.")
+            box = [float(number) for number in label.get("bbox") or (0, 0, 0, 0)]
+            yield photos[label["image_id"]], self.identity(label, number), box, points
+
+    def wanted(self, image: dict[str, Any]) -> bool:
+        """Whether a photo of the file is to be read."""
+        return True
+
+    def identity(self, label: dict[str, Any], number: int) -> int:
+        """The number of an annotation's person; `number`: that of the file."""
+        return int(label["id"])
+
+    def place(self, name: str) -> tuple[str, int]:
+        """(sequence, frame) of a photo."""
+        return "", 0
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        name, people = self.names[index], range(self._starts[index], self._starts[index + 1])
+        sequence, frame = self.place(name)
+        photo = stored_photo(self.folder / name)
+        return Sample(photo, tuple(self._person(i) for i in people), name, sequence, frame)
+
+    def _person(self, number: int) -> LabelledPerson:
+        x, y, flag = self._points[number].astype(np.float64).T
+        points = np.stack([x + self.corner, y + self.corner, (flag > 0).astype(np.float64)], axis=-1)
+        left, top, width, height = self._boxes[number]
+        box = np.array([left, top, left + width, top + height]) if min(width, height) > 1 else box_of(points)
+        identity = int(self._identities[number])
+        return person_2d(box, points, self.joint_set, identity, (flag >= self.shown).astype(np.float64))
+
+
+class Coco(CocoFormat):
+    """`annotations/person_keypoints_{split}{year}.json` and the photos of `{split}{year}/`, below root or `images/`."""
+
+    def __init__(self, root: str | Path, split: str = "train", year: int = 2017) -> None:
+        root = Path(root)
+        files = part(root, [f"annotations/person_keypoints_{split}{year}.json"], DOWNLOAD)
+        folder = part(root, [f"{split}{year}", f"images/{split}{year}"], DOWNLOAD)[0]
+        super().__init__(files, folder, COCO17)

@@ -1,0 +1,120 @@
+"""What readers share: people with 2D labels alone, stored photos, Matlab files, and how a missing part is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
+
+from humesh.body.joints import JointSet
+from humesh.body.pose import BodyPose
+from humesh.data.datasets import DatasetError
+from humesh.data.datasets.download import Download
+from humesh.data.sample import LabelledPerson
+from humesh.geometry.camera import Camera
+from humesh.images.photo import Person, Photo
+
+T = TypeVar("T")
+
+
+def person_2d(
+    box: Float[np.ndarray, "4"],
+    points: Float[np.ndarray, "K 3"],
+    joint_set: JointSet,
+    identity: int,
+    visible: Float[np.ndarray, "K"] | None = None,
+    size: tuple[int, int] | None = None,
+) -> LabelledPerson:
+    """A person of whom only a box (x0 y0 x1 y1) and points (x, y px, weight) are known; visible: where weighted.
+
+    Points of weight 0 are moved to (0, 0): what stands there in files means nothing. With the photo's `size` (width,
+    height) points outside of it keep their weight, but are neither visible nor seen.
+    """
+    points = np.where(points[:, 2:] > 0, points, 0.0).astype(np.float64)
+    labels, count = torch.from_numpy(points).float(), len(joint_set)
+    if size is not None:
+        inside = ((points[:, :2] >= 0) & (points[:, :2] < size)).all(-1)
+        visible = inside.astype(np.float64) if visible is None else visible * inside
+        points = np.where(inside[:, None], points, 0.0)
+    seen = Person(np.asarray(box, dtype=np.float64), 1.0, points, joint_set)
+    shown = (labels[:, 2] > 0).float() if visible is None else torch.from_numpy(np.asarray(visible)).float()
+    return LabelledPerson(
+        seen=seen,
+        identity=identity,
+        pose=BodyPose.rest(),
+        pose_weight=torch.zeros(24),
+        shape_weight=torch.zeros(()),
+        translation_weight=torch.zeros(()),
+        joint_set=joint_set,
+        points3d=torch.zeros(count, 3),
+        points3d_weight=torch.zeros(count),
+        points2d=labels[:, :2],
+        points2d_weight=labels[:, 2],
+        visible=shown * (labels[:, 2] > 0),
+    )
+
+
+def box_of(points: Float[np.ndarray, "K 3"], margin: float = 0.1) -> Float[np.ndarray, "4"]:
+    """The box of the weighted points (x, y px, weight), grown on each side by margin times its longer side."""
+    known = points[points[:, 2] > 0, :2]
+    low, high = known.min(0), known.max(0)
+    grown = margin * max((high - low).max(), 1.0)
+    return np.concatenate([low - grown, high + grown]).astype(np.float64)
+
+
+def stored_photo(path: Path, camera: Camera | None = None) -> Photo:
+    """A photo as its labels mean it: the stored pixels in RGB, whatever its EXIF says of its orientation."""
+    try:
+        with Image.open(path) as image:
+            return Photo.of(np.array(image.convert("RGB")), camera)
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: expected an image that the labels name, found nothing; fetch it anew.") from None
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+        raise DatasetError(f"{path}: expected an image, it is damaged or none ({error}); fetch it anew.") from error
+
+
+def part(root: Path, patterns: Sequence[str], download: Download) -> list[Path]:
+    """The files of the first of the glob patterns that has any, in order of their names; DatasetError where none."""
+    for pattern in patterns:
+        if found := sorted(path for path in root.glob(pattern) if not path.name.startswith(".")):
+            return found
+    there = ", ".join(sorted(path.name for path in root.iterdir())[:6]) if root.is_dir() else "no such folder"
+    raise DatasetError(
+        f"{root}: expected {' or '.join(patterns)}, found {there or 'an empty folder'}; give the folder where the "
+        f"download was unpacked, or fetch it from {download.page}."
+    )
+
+
+def loaded(path: Path, read: Callable[[Path], T], what: str) -> T:
+    """A label file, read; whatever a damaged or foreign one raises becomes one sentence."""
+    try:
+        return read(path)
+    except DatasetError:
+        raise
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise DatasetError(f"{path}: expected {what}, could not read it ({told}); fetch it anew.") from error
+
+
+def read_mat(path: Path, **options: Any) -> dict[str, Any]:
+    """The variables of a Matlab file (to version 7.2)."""
+    try:
+        from scipy.io import loadmat
+    except ImportError:
+        raise DatasetError(f"{path}: reading Matlab files needs SciPy; install it (pip install scipy).") from None
+    return loadmat(str(path), **options)
+
+
+def runs(keys: Sequence[tuple[str, int]], step: int = 1) -> tuple[range, ...]:
+    """`tracks` of frames (video, frame number) in order: ranges of two or more that are `step` apart in one video."""
+    found, start = [], 0
+    for i in range(1, len(keys) + 1):
+        if i == len(keys) or keys[i][0] != keys[i - 1][0] or keys[i][1] - keys[i - 1][1] != step:
+            found += [range(start, i)] if i - start > 1 else []
+            start = i
+    return tuple(found)

@@ -1,0 +1,78 @@
+"""Penn Action: videos of sports with 13 joints in every frame (Zhang et al., ICCV 2013)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from humesh.body.joints import PENN13
+from humesh.data.datasets import DatasetError
+from humesh.data.datasets.download import Download, Files
+from humesh.data.datasets.labels import box_of, loaded, part, person_2d, read_mat, runs, stored_photo
+from humesh.data.sample import Sample
+
+DOWNLOAD = Download(
+    page="https://dreamdragon.github.io/PennAction/",
+    files=(
+        Files("labels/*.mat", 2_326, "Penn_Action.tar.gz"),
+        Files("frames/*", 2_326, "Penn_Action.tar.gz"),
+        Files("frames/*/000001.jpg", 2_326, "Penn_Action.tar.gz"),
+    ),
+)
+
+
+class PennAction:
+    """`labels/0001.mat` and `frames/0001/000001.jpg` below root; split "train", "test" or "all".
+
+    x, y and visibility are F x 13, bbox F x 4 (x0 y0 x1 y1), all in Matlab's pixels, whose centres count from 1. A
+    point that is not visible has no place; frames without any point are left out. Some videos have boxes for fewer
+    frames than they have: then the box is that of the points.
+    """
+
+    def __init__(self, root: str | Path, split: str = "train") -> None:
+        self.root = Path(root)
+        if split not in ("train", "test", "all"):
+            raise DatasetError(f"Penn Action: expected the split train, test or all, got {split!r}.")
+        wanted = {"train": (1,), "test": (-1, 0), "all": (-1, 0, 1)}[split]
+        points, boxes, self._frames = [], [], list[tuple[str, int]]()
+        for path in track(part(self.root, ["labels/*.mat"], DOWNLOAD), "Penn Action", transient=True):
+            training, here, around = loaded(path, _video, "Penn Action's labels of a video")
+            if training in wanted:
+                known = np.flatnonzero(here[..., 2].any(-1))
+                points.append(here[known])
+                boxes.append(around[known])
+                self._frames += [(path.stem, int(frame) + 1) for frame in known]
+        if not self._frames:
+            raise DatasetError(f"{self.root / 'labels'}: expected videos of the split {split!r}, found none.")
+        self._points, self._boxes = np.concatenate(points), np.concatenate(boxes)
+        self.tracks = runs(self._frames)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        video, frame = self._frames[index]
+        name = f"frames/{video}/{frame:06d}.jpg"
+        person = person_2d(self._boxes[index], self._points[index], PENN13, int(video))
+        return Sample(stored_photo(self.root / name), (person,), name, video, frame)
+
+
+def _video(path: Path) -> tuple[int, np.ndarray, np.ndarray]:
+    """Whether it is for training (1 or -1), points F 13 3 and boxes F 4 of a video."""
+    labels = read_mat(path)
+    x, y, seen = (np.asarray(labels[name], dtype=np.float64) for name in ("x", "y", "visibility"))
+    if x.ndim != 2 or x.shape[1] != len(PENN13) or not x.shape == y.shape == seen.shape:
+        raise DatasetError(f"{path}: expected x, y, visibility of F x 13, got {x.shape}, {y.shape}, {seen.shape}.")
+    points = np.stack([x - 0.5, y - 0.5, (seen > 0).astype(np.float64)], axis=-1)
+    given = np.asarray(labels.get("bbox", np.zeros((0, 4))), dtype=np.float64).reshape(-1, 4) - 0.5
+    boxes = [
+        given[i]
+        if i < len(given) and (given[i, 2:] > given[i, :2]).all()
+        else box_of(frame)
+        if frame[:, 2].any()
+        else np.zeros(4)
+        for i, frame in enumerate(points)
+    ]
+    return int(np.asarray(labels["train"]).item()), points, np.array(boxes).reshape(-1, 4)

@@ -1,0 +1,150 @@
+"""Poses and shapes that others fitted to the people of 2D datasets: EFT, NeuralAnnot and CLIFF, as side files.
+
+EFT (.json with `data`; Joo et al., 3DV 2021; `annotId` for COCO), NeuralAnnot (.json by annotation id; Moon et al.,
+CVPRW 2022) and CLIFF (.npz; Li et al., ECCV 2022) tell SMPL's neutral body. EFT and NeuralAnnot speak of a person as if
+they stood on the camera's axis, as crops show them: here they are turned to where they stand (ours; the papers train on
+them as they are). CLIFF speaks of the whole photo, with its diagonal as focal length, as we do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humesh.body.pose import BodyPose
+from humesh.data.datasets.labels import loaded
+from humesh.data.sample import Dataset, LabelledPerson, Sample
+from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import nearest_rotation, rotation_about, rotation_from_axis_angle
+
+_NEAR = 0.25  # of a box's longer side: how far the middle of a fit's box may be from that of the person's (ours)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A body fitted to one person; `rotations`: vectors 24 3 or matrices 24 9."""
+
+    rotations: Float[np.ndarray, "24 D"]
+    shape: Float[np.ndarray, "S"]
+    middle: Float[np.ndarray, "2"] | None = None  # of the person's box, px; None: known by the annotation's id alone
+    translation: Float[np.ndarray, "3"] | None = None  # metres, in the photo's camera of focal length `focal`
+    focal: float = 0.0
+    photo: str = ""  # its `photo_key`, where the file tells it
+
+
+Fits = tuple[dict[int, Fit], dict[str, list[Fit]]]
+"""Fits by annotation id, and fits by photo."""
+
+
+def read_fits(path: Path) -> Fits:
+    """The fits of an EFT, NeuralAnnot or CLIFF file, told apart by what is in it."""
+    return loaded(path, _cliff if path.suffix == ".npz" else _json, "fits of EFT, NeuralAnnot (.json) or CLIFF (.npz)")
+
+
+def _json(path: Path) -> Fits:
+    content = json.loads(path.read_bytes())
+    if "data" not in content:  # NeuralAnnot
+        fits = {int(key): fit["smpl_param"] for key, fit in content.items()}
+        return {key: Fit(_numbers(fit["pose"], 24, 3), _numbers(fit["shape"], 10)) for key, fit in fits.items()}, {}
+    by_id, by_photo = dict[int, Fit](), dict[str, list[Fit]]()
+    for row in content["data"]:
+        rotations, shape = _numbers(row["parm_pose"], 24, 9), _numbers(row["parm_shape"], 10)
+        fit = Fit(rotations, shape, _numbers(row["bbox_center"], 2), photo=photo_key(row["imageName"]))
+        by_photo.setdefault(fit.photo, []).append(fit)
+        if str(row.get("annotId", "")).isdigit():
+            by_id[int(row["annotId"])] = fit
+    return by_id, by_photo
+
+
+def _cliff(path: Path) -> Fits:
+    by_photo = dict[str, list[Fit]]()
+    with np.load(path, allow_pickle=False) as archive:
+        rows = [archive[key] for key in ("imgname", "pose", "shape", "center", "global_t", "focal_l")]
+    for name, pose, shape, middle, moved, focal in zip(*rows, strict=True):
+        fit = Fit(_numbers(pose, 24, 3), shape, middle, moved.reshape(3), float(focal), photo_key(str(name)))
+        by_photo.setdefault(fit.photo, []).append(fit)
+    return {}, by_photo
+
+
+def _numbers(values: Any, *shape: int) -> np.ndarray:
+    return np.asarray(values, dtype=np.float32).reshape(shape)
+
+
+def photo_key(name: str) -> str:
+    """What the names of a photo share: COCO's 2014 ones (COCO_train2014_000000000009.jpg) are numbers in 2017."""
+    return Path(name).stem.rpartition("_")[2]
+
+
+class WithFits:
+    """A dataset of photos whose people get the pose and shape of side files, with that weight.
+
+    A fit is a person's if it has the id of their annotation (their identity), and else if they are the nearest to each
+    other in the photo and not far apart. People who have a pose keep it.
+    """
+
+    def __init__(self, dataset: Dataset, files: str | Path | Sequence[str | Path], weight: float = 1.0) -> None:
+        self.dataset, self.weight, self.tracks = dataset, weight, dataset.tracks
+        self._by_id, self._by_photo = dict[int, Fit](), dict[str, list[Fit]]()
+        for path in [files] if isinstance(files, str | Path) else files:
+            by_id, by_photo = read_fits(Path(path))
+            self._by_id |= by_id
+            for photo, fits in by_photo.items():
+                self._by_photo.setdefault(photo, []).extend(fits)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.dataset[index]
+        photo, boxes = photo_key(sample.name), np.array([p.seen.box for p in sample.people]).reshape(-1, 4)
+        middles, reach = (boxes[:, :2] + boxes[:, 2:]) / 2, _NEAR * (boxes[:, 2:] - boxes[:, :2]).max(-1)
+        near = [fit for fit in self._by_photo.get(photo, []) if fit.middle is not None]
+        away = np.array([[float(np.linalg.norm(fit.middle - middle)) for fit in near] for middle in middles])
+        people = []
+        for i, person in enumerate(sample.people):
+            fit = self._by_id.get(person.identity)
+            if fit is None or fit.photo not in ("", photo):
+                j = int(away[i].argmin()) if near else -1
+                fit = near[j] if near and away[i, j] <= reach[i] and away[:, j].argmin() == i else None
+            if fit is not None and not person.pose_weight.any():
+                person = with_fit(person, fit, sample.photo.camera, middles[i], self.weight)
+            people.append(person)
+        return replace(sample, people=tuple(people))
+
+
+def with_fit(
+    person: LabelledPerson, fit: Fit, camera: Camera, middle: Float[np.ndarray, "2"], weight: float
+) -> LabelledPerson:
+    """The person with a fit's pose and shape; `middle`: of their box, px. The translation counts only from CLIFF."""
+    values = torch.from_numpy(fit.rotations).float()
+    rotations = nearest_rotation(values.reshape(24, 3, 3)) if values.shape[1] == 9 else rotation_from_axis_angle(values)
+    translation, known = torch.zeros(3), False
+    if fit.translation is None:
+        rotations[0] = turned_towards(torch.from_numpy(middle).float(), camera) @ rotations[0]
+    else:
+        translation = torch.from_numpy(fit.translation).float()
+        known = abs(fit.focal / float(camera.focal_px) - 1) < 0.01  # depth is in proportion to the focal length
+    return replace(
+        person,
+        pose=BodyPose(rotations, torch.from_numpy(fit.shape).float()[:10], translation),
+        pose_weight=torch.full((24,), weight),
+        shape_weight=torch.tensor(weight),
+        translation_weight=torch.tensor(weight if known else 0.0),
+        body="smpl-neutral",
+    )
+
+
+def turned_towards(pixel: Float[Tensor, "2"], camera: Camera) -> Float[Tensor, "3 3"]:
+    """The shortest turn from the optical axis to the ray of a pixel."""
+    ray = torch.nn.functional.normalize(camera.rays(pixel[None])[0], dim=0)
+    axis = torch.stack([-ray[1], ray[0], torch.zeros_like(ray[0])])  # the optical axis cross the ray
+    sin = axis.norm()
+    return rotation_about(axis / sin.clamp(min=1e-9), ray[2], sin)

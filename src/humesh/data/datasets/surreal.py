@@ -1,0 +1,125 @@
+"""SURREAL: rendered people in front of photos, as short videos (Varol et al., CVPR 2017).
+
+From the owner's repository (README and the scripts under datageneration/misc that relate its labels): 320 x 240 px, a
+focal length of 600 px; joints in the world's metres; the camera looks along -x, the world's y points down. The owner's
+map from world to camera is a mirror (its determinant is -1): the videos show mirrored people, which is why their left
+and right look swapped. Here the labels are mirrored as well: they tell the people that can be seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from humesh.body.joints import SMPL24
+from humesh.body.pose import BodyPose
+from humesh.data.datasets import DatasetError
+from humesh.data.datasets.download import Download, Files
+from humesh.data.datasets.labels import box_of, loaded, part, person_2d, read_mat
+from humesh.data.sample import LabelledPerson, Sample
+from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_from_axis_angle
+from humesh.images.photo import Photo
+
+_FOLDERS = "{split}/run{run}/*/*_info.mat"
+DOWNLOAD = Download(
+    page="https://www.di.ens.fr/willow/research/surreal/data/ (licence form)",
+    files=(
+        Files("**/train/run[012]/*/*_info.mat", 1, "SURREAL_v1.tar.gz or download_surreal.sh"),
+        Files("**/train/run[012]/*/*_c[0-9][0-9][0-9][0-9].mp4", 1, "SURREAL_v1.tar.gz or download_surreal.sh"),
+        Files("**/val/run[012]/*/*_info.mat", 1, "SURREAL_v1.tar.gz or download_surreal.sh", needed=False),
+        Files("**/test/run[012]/*/*_info.mat", 1, "SURREAL_v1.tar.gz or download_surreal.sh", needed=False),
+    ),
+)
+
+_CAMERA_FROM_WORLD = torch.tensor([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # a mirror
+_MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
+_Y_DOWN_FROM_Z_UP = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # 90 degrees about x
+
+
+class Surreal:
+    """`cmu/{split}/run{run}/SEQUENCE/SEQUENCE_c0001_info.mat` and `.mp4` below root, `data/` or `SURREAL/data/`.
+
+    Every `every`-th frame is a sample. Pose and shape are those of SMPL's body of the person's sex. Where the body
+    stands follows from its rest pelvis, which only SMPL's file tells: the translation, with weight 0, is where the
+    pelvis is. A person's identity is the clip: nothing tells which clips share a body.
+    """
+
+    def __init__(
+        self, root: str | Path, split: str = "train", runs: tuple[int, ...] = (0, 1, 2), every: int = 1
+    ) -> None:
+        bases, files = ("cmu/", "", "data/cmu/", "SURREAL/data/cmu/"), list[Path]()
+        for run in runs:
+            files += part(Path(root), [base + _FOLDERS.format(split=split, run=run) for base in bases], DOWNLOAD)
+        frames, tracks = list[tuple[int, int]](), list[range]()
+        for clip, path in enumerate(track(files, "SURREAL", transient=True)):
+            length = loaded(path, _frame_count, "SURREAL's labels of a clip")
+            chosen = range(0, length, every)
+            tracks += [range(len(frames), len(frames) + len(chosen))] if len(chosen) > 1 else []
+            frames += [(clip, frame) for frame in chosen]
+        self._files, self._frames, self.tracks = files, frames, tuple(tracks)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        clip, frame = self._frames[index]
+        path = self._files[clip]
+        sequence = f"{path.parents[1].name}/{path.name.removesuffix('_info.mat')}"
+        pixels = _pixels(path.with_name(path.name.removesuffix("_info.mat") + ".mp4"))
+        if frame >= len(pixels):
+            raise DatasetError(f"{sequence}.mp4: expected frame {frame} of its labels, it has {len(pixels)} frames.")
+        camera = Camera.virtual(600.0, (320, 240))  # 60 mm before a sensor of 32 mm
+        person = loaded(path, lambda file: _person(file, frame, clip, camera), "SURREAL's labels of a clip")
+        return Sample(Photo.of(pixels[frame], camera), (person,), f"{sequence}/{frame}", sequence, frame)
+
+
+def _frame_count(path: Path) -> int:
+    """Frames of a clip, from the names and sizes of the file's variables alone."""
+    from scipy.io import whosmat
+
+    return next(shape[1] for name, shape, _ in whosmat(str(path)) if name == "pose")
+
+
+@lru_cache(maxsize=2)
+def _pixels(path: Path) -> list[np.ndarray]:
+    """All frames of a clip, which has about a hundred small ones."""
+    try:
+        with av.open(str(path)) as video:
+            return [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+    except (av.FFmpegError, IndexError) as error:
+        raise DatasetError(f"{path}: expected the clip's video, could not read it ({error}); fetch it anew.") from error
+
+
+def _person(path: Path, frame: int, clip: int, camera: Camera) -> LabelledPerson:
+    labels = read_mat(path)
+
+    def of_frame(name: str, *shape: int) -> Tensor:  # Matlab drops the last axis of clips of one frame
+        return torch.from_numpy(np.asarray(labels[name], dtype=np.float32).reshape(*shape, -1)[..., frame])
+
+    location = torch.from_numpy(np.asarray(labels["camLoc"], dtype=np.float32).reshape(3))
+    joints = (of_frame("joints3D", 3, 24).T - location) @ _CAMERA_FROM_WORLD.T
+    joints = joints[list(SMPL24.mirror)]
+    rotations = rotation_from_axis_angle(of_frame("pose", 72).reshape(24, 3))
+    turn = rotation_from_axis_angle(torch.tensor([0.0, 0.0, float(np.ravel(labels["zrot"])[0])]))
+    rotations[0] = _Y_DOWN_FROM_Z_UP @ turn @ rotations[0]
+    pose = BodyPose(rotations, of_frame("shape", 10), torch.zeros(3)).mirrored()
+    pose.rotations[0] = _CAMERA_FROM_WORLD @ _MIRROR @ pose.rotations[0]
+    points = torch.cat([camera.project(joints), torch.ones(24, 1)], dim=-1).double().numpy()
+    male = bool(np.ravel(labels["gender"])[0])
+    return replace(
+        person_2d(box_of(points), points, SMPL24, clip, size=(320, 240)),
+        pose=replace(pose, translation=joints[SMPL24.index("pelvis")]),
+        pose_weight=torch.ones(24),
+        shape_weight=torch.ones(()),
+        points3d=joints,
+        points3d_weight=torch.ones(24),
+        body="smpl-male" if male else "smpl-female",
+    )

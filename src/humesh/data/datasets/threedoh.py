@@ -1,0 +1,87 @@
+"""3DOH50K (Zhang, Huang, Wang, CVPR 2020): photos of one person behind objects, with SMPL fits.
+
+Reads `trainset/annots.json`, `testset/annots.json` and the `images/<number>.jpg` beside them. Its lengths are in the
+units of its calibration (about 7 to a metre): the owner's SMPL code multiplies the body by the fit's `scale` before it
+adds `trans`, so everything is divided by it here (the owner's answer in the issues of MvSMPLfitting; `*_joints_3d` are
+in the camera's frame, as an example printed there shows). The names of the fields are from memory and from readers of
+others: check with `humesh data check`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from humesh.body.joints import LSP14, SMPL24, JointSet
+from humesh.data.datasets import DatasetError
+from humesh.data.datasets.download import Download, Files
+from humesh.data.datasets.labels import loaded, part
+from humesh.data.datasets.labels3d import (
+    Bodies,
+    calibrated,
+    calibrated_photo,
+    person_3d,
+    read_json,
+    smpl_label,
+    with_smpl,
+)
+from humesh.data.sample import Sample
+
+DOWNLOAD = Download(
+    page="https://www.yangangwang.com/papers/ZHANG-OOH-2020-03.html",
+    files=(
+        Files("testset/annots.json", 1, "3DOH50K testset"),
+        Files("testset/images/*.jpg", 1290, "3DOH50K testset"),
+        Files("trainset/annots.json", 1, "3DOH50K trainset", needed=False),
+        Files("trainset/images/*.jpg", 1, "3DOH50K trainset", needed=False),
+    ),
+)
+
+SPLITS = {"train": "trainset", "test": "testset"}
+_SETS = {"smpl": SMPL24, "lsp": LSP14}
+_KEYS = ("pose", "betas", "trans", "scale", "intri", "extri", "bbox", "smpl_joints_2d", "smpl_joints_3d")
+
+
+class ThreeDOH:
+    """3DOH50K's photos; points: SMPL's 24 joints, or LSP's 14 with `points="lsp"`, from the owner's own joints.
+
+    The body is neutral SMPL; pass `bodies` ("smpl-neutral") for labelled translations (see `smpl_label`). A third
+    number of a 2D joint is taken for 1 where it can be seen, 0 where an object hides it.
+    """
+
+    tracks: tuple[range, ...] = ()
+
+    def __init__(
+        self, root: str | Path, split: str = "test", points: str = "smpl", bodies: Bodies | None = None
+    ) -> None:
+        for word, known in ((split, SPLITS), (points, _SETS)):
+            if word not in known:
+                raise DatasetError(f"3DOH50K: expected one of {', '.join(known)}, got {word!r}.")
+        self.root, self.points, self.bodies = Path(root) / SPLITS[split], points, dict(bodies or {})
+        (path,) = part(Path(root), [f"{SPLITS[split]}/annots.json"], DOWNLOAD)
+        annotated: dict[str, dict[str, Any]] = loaded(path, read_json, "3DOH50K's annots.json")
+        missing = [key for key in _KEYS if any(key not in person for person in annotated.values())]
+        if missing:
+            raise DatasetError(f"{path}: expected 3DOH50K's annotations, some have no {', '.join(missing)}.")
+        self._photos = sorted(annotated.items())
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def __getitem__(self, index: int) -> Sample:
+        name, said = self._photos[index]
+        photo = calibrated_photo(self.root / "images" / f"{name}.jpg", calibrated(np.array(said["intri"])))
+        scale = float(np.ravel(said["scale"])[0])
+        joint_set: JointSet = _SETS[self.points]
+        in2d = np.array(said[f"{self.points}_joints_2d"], dtype=np.float64).reshape(len(joint_set), -1)
+        in3d = np.array(said[f"{self.points}_joints_3d"], dtype=np.float64).reshape(len(joint_set), 3) / scale
+        hidden = 1.0 - (in2d[:, 2] > 0) if in2d.shape[1] > 2 else None
+        box = np.array(said["bbox"], dtype=np.float64).ravel()  # two corners
+        person = person_3d(index, joint_set, photo.size, in2d[:, :2], in3d, hidden=hidden, box=box)
+        extrinsics = np.array(said["extri"], dtype=np.float64)
+        extrinsics[:3, 3] /= scale
+        vectors, betas, moved = (np.ravel(said[key]).astype(np.float64) for key in ("pose", "betas", "trans"))
+        label = smpl_label(vectors, betas, moved / scale, extrinsics, self.bodies.get("smpl-neutral"))
+        return Sample(photo, (with_smpl(person, label, "smpl-neutral"),), name, "", index)

@@ -1,0 +1,113 @@
+"""What MediaPipe itself says of the people of shards, kept beside them: for training without simulated errors."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random import Generator
+
+from humesh.body.joints import JOTR30
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.body.rig import Rig
+from humesh.data.augment import Augment
+from humesh.data.batch import Batch
+from humesh.data.sample import Sample
+from humesh.data.synthetic.points import Points, batch_of, sample_of
+from humesh.data.synthetic.shards import ShardedPeople, ShardError, seen_name, write_whole
+from humesh.geometry.camera import Camera
+from humesh.images.crops import CropSpec
+
+
+def detect(folder: str | Path, workers: int = 1) -> Iterator[tuple[int, int]]:
+    """Lets MediaPipe look at the first variation of every scene of a folder of shards, shard by shard.
+
+    Yields (shards done, of how many). What is there already is not done again.
+    """
+    shards = [shard.number for shard in ShardedPeople(folder).shards]
+    missing = [number for number in shards if not seen_name(Path(folder), number).exists()]
+    done = len(shards) - len(missing)
+    yield done, len(shards)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max(workers, 1), mp_context=context) as pool:
+        jobs = [pool.submit(_detect, str(folder), number) for number in missing]
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                done += 1
+                yield done, len(shards)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _detect(folder: str, number: int) -> None:
+    from humesh.images.people import MediaPipePeople
+
+    torch.set_num_threads(1)
+    people, found = _people(folder), list[dict[str, Any]]()
+    place = [shard.number for shard in people.shards].index(number)
+    with MediaPipePeople(workers=1) as finder:
+        for scene in range(int(people.starts[place]), int(people.starts[place + 1])):
+            sample = people.simulated(scene)
+            boxes = np.array([person.seen.box for person in sample.people]).reshape(-1, 4)
+            for person, seen in zip(sample.people, finder.settled(sample.photo, boxes), strict=True):
+                if seen is not None:
+                    found.append({
+                        "scene": scene, "identity": person.identity,
+                        "keypoints": seen.keypoints, "landmarks": seen.landmarks3d, "score": seen.score,
+                        "rotations": person.pose.rotations.numpy(), "shape": person.pose.shape.numpy(),
+                        "translation": person.pose.translation.numpy(), "visible": person.visible.numpy(),
+                        "camera": sample.photo.camera.matrix.numpy(), "size": np.array(sample.photo.size),
+                    })  # fmt: skip
+    arrays = {key: np.array([each[key] for each in found]) for key in found[0]} if found else {}
+    kept = {key: a.astype(np.float32) if a.dtype == np.float64 else a for key, a in arrays.items()}
+    data = io.BytesIO()
+    np.savez(data, **kept)
+    write_whole(seen_name(Path(folder), number), data.getvalue())
+
+
+@lru_cache(maxsize=1)
+def _people(folder: str) -> ShardedPeople:
+    return ShardedPeople(folder)
+
+
+class DetectedPeople:
+    """The people of a folder's shards whom MediaPipe found, told by its points alone, in black photos."""
+
+    def __init__(self, folder: str | Path, *, body: BodyModel | None = None) -> None:
+        paths = sorted(Path(folder).glob("seen-*.npz"))
+        parts = [dict(np.load(path, allow_pickle=False)) for path in paths]
+        parts = [part for part in parts if part]
+        if not parts:
+            raise ShardError(
+                f"{folder}: expected shards that MediaPipe looked at, found none; run `humesh synth --detect`."
+            )
+        self.tracks: tuple[range, ...] = ()
+        self.body = body or BodyModel.load("open-low")
+        rig, _ = Rig.of(self.body, JOTR30)
+        arrays = {key: torch.from_numpy(np.concatenate([part[key] for part in parts])) for key in parts[0]}
+        pose = BodyPose(arrays["rotations"], arrays["shape"], arrays["translation"])
+        points, _ = rig.points(self.body, pose)
+        pixels = Camera(arrays["camera"]).project(torch.cat([points[..., :2], points[..., 2:].clamp(min=1e-3)], dim=-1))
+        self.everyone = Points(
+            pose, points, pixels, arrays["visible"] > 0, arrays["keypoints"], arrays["landmarks"], arrays["camera"],
+            arrays["size"].float(),
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.everyone.points)
+
+    def __getitem__(self, index: int) -> Sample:
+        return sample_of(self.everyone.rows(torch.tensor([index])), index, f"detected {index}")
+
+    def batch(self, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: Generator) -> Batch:
+        """The people of some numbers at once, mirrored, rolled and in other boxes as the augmentation says."""
+        return batch_of(self.everyone.rows(torch.tensor(numbers)), numbers, spec, augment, self.body, g)

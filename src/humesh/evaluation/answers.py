@@ -1,0 +1,156 @@
+"""Where answers to a benchmark's photos come from: a recoverer, with whose detections, or a file of predictions."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humesh.body.joints import SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import Bodies, BodyPose
+from humesh.data.sample import Sample
+from humesh.evaluation.subsets import EvaluationError
+from humesh.geometry.boxes import box_around
+from humesh.geometry.rotations import rotation_from_axis_angle
+from humesh.images.given import GivenPeople
+from humesh.images.photo import Person, Photo
+from humesh.scene.recovery import Recovery
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The bodies of P people of a photo (metres, camera frame); `asked`: whom each is for, if they were given.
+
+    `points`: joints that are measured instead of the bodies', whose meshes then have no vertices.
+    """
+
+    bodies: Bodies
+    translation: Float[Tensor, "P 3"]
+    boxes: Float[Tensor, "P 4"]  # x0 y0 x1 y1 px
+    asked: tuple[int, ...] | None = None  # places in the sample's people
+    points: Float[Tensor, "P K 3"] | None = None
+    point_names: tuple[str, ...] = ()
+
+
+Answer = Callable[[Sample, list[int]], Answers]
+"""From a sample, and the places of the people who are evaluated, to what is said of them."""
+
+Recover = Callable[[Photo, list[Person] | None], Recovery]
+"""What a `Recoverer` does: bodies of the people given in a photo, or of those that it finds itself."""
+
+
+def asking(recover: Recover, detections: Detections | None = None, find: bool = False) -> Answer:
+    """Answers of a recoverer for the labelled people as they are seen, for detections, or for whom it finds itself."""
+
+    def answer(sample: Sample, people: list[int]) -> Answers:
+        given = [sample.people[i].seen for i in people]
+        if detections is not None:
+            given = detections.people(sample)
+        recovery = recover(sample.photo, None if find and detections is None else given)
+        boxes = torch.tensor(np.array([p.box for p in recovery.people]).reshape(-1, 4)).float()
+        asked = None
+        if not find and detections is None:
+            place = {id(person): i for person, i in zip(given, people, strict=True)}
+            asked = tuple(place[id(person)] for person in recovery.people)
+        return Answers(recovery.bodies, recovery.pose.translation, boxes, asked)
+
+    return answer
+
+
+class Detections:
+    """People that a detector found, by photo: one file (see `GivenPeople`), or a folder with SEQUENCE.json for each.
+
+    In one file photos are told apart by the stems of their names alone, so a benchmark whose sequences number their
+    photos alike needs a folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._by_sequence = path.is_dir() and not any(path.glob("*_keypoints.json"))
+        self._of: dict[str, GivenPeople] = {}
+        self._sequence_of: dict[str, str] = {}
+        if not self._by_sequence:
+            self._of[""] = GivenPeople(path)
+
+    def people(self, sample: Sample) -> list[Person]:
+        """The people found in a sample's photo."""
+        if self._by_sequence:
+            if sample.sequence not in self._of:
+                self._of[sample.sequence] = GivenPeople(self.path / f"{sample.sequence}.json")
+            return self._of[sample.sequence].people(sample.name)
+        stem = Path(sample.name).stem
+        if self._sequence_of.setdefault(stem, sample.sequence) != sample.sequence:
+            raise EvaluationError(
+                f"--detections {self.path}: expected a folder with one SEQUENCE.json each, because several sequences "
+                f"have a photo called {stem!r}; got one file."
+            )
+        return self._of[""].people(sample.name)
+
+
+class PredictionsFile:
+    """Predictions of any system in a .npz, a row for each person: how anything outside of humesh is scored.
+
+    `name` (the samples' names), `rotations` N 24 3 3 or `pose` N 72 (axis-angle), `shape` N 10, `translation` N 3 in
+    the camera's frame; or, of skeletons, `points` N K 3 (metres, camera frame) with `point_names` K. Optionally `box`
+    N 4 (px; else that around the joints) and `person` (the place, in the sample's people, of whom the row is for; else
+    people are matched by their boxes).
+    """
+
+    def __init__(self, path: Path, body: BodyModel) -> None:
+        self.path, self.body = path, body
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise EvaluationError(f"predictions {path}: expected a .npz file, could not read it ({error}).") from None
+        count = len(arrays.get("name", ()))
+        if "rotations" not in arrays and "pose" in arrays and arrays["pose"].shape == (count, 72):
+            vectors = torch.from_numpy(arrays["pose"].astype(np.float64)).reshape(count, len(SMPL24), 3)
+            arrays["rotations"] = rotation_from_axis_angle(vectors).numpy()
+        expected: dict[str, tuple[int, ...]] = {"name": (count,)}
+        if "points" in arrays:
+            self.point_names = tuple(map(str, arrays.get("point_names", np.zeros(0)).tolist()))
+            expected |= {"points": (count, len(self.point_names), 3)}
+        else:
+            self.point_names = ()
+            expected |= {"rotations": (count, len(SMPL24), 3, 3), "shape": (count, body.shapes)}
+            expected |= {"translation": (count, 3)}
+        expected |= {name: shape for name, shape in {"box": (count, 4), "person": (count,)}.items() if name in arrays}
+        for name, shape in expected.items():
+            got = arrays[name].shape if name in arrays else "none"
+            if got != shape or not count:
+                raise EvaluationError(
+                    f"predictions {path}: expected {name} of shape {shape} for {count} people, got {got}; see "
+                    "docs/benchmarks.md."
+                )
+        self.arrays, self.rows = arrays, defaultdict[str, list[int]](list)
+        for row, sample in enumerate(arrays["name"].tolist()):
+            self.rows[sample].append(row)
+
+    def __call__(self, sample: Sample, people: list[int]) -> Answers:
+        rows = self.rows.get(sample.name, [])
+        points: Tensor | None = None
+        if self.point_names:
+            points, translation = self._taken("points", rows), torch.zeros(len(rows), 3)
+            bodies = Bodies(torch.zeros(len(rows), 0, 3), torch.zeros(len(rows), len(SMPL24), 3), self.body.faces)
+        else:
+            translation = self._taken("translation", rows)
+            with torch.no_grad():
+                bodies = self.body(BodyPose(self._taken("rotations", rows), self._taken("shape", rows), translation))
+        if "box" in self.arrays:
+            boxes = self._taken("box", rows)
+        else:
+            boxes = box_around(sample.photo.camera.project(bodies.joints if points is None else points))
+        asked = tuple(self.arrays["person"][rows].tolist()) if "person" in self.arrays else None
+        return Answers(bodies, translation, boxes, asked, points, self.point_names)
+
+    def _taken(self, name: str, rows: list[int]) -> Tensor:
+        return torch.from_numpy(self.arrays[name][rows]).float()

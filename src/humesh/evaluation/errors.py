@@ -1,0 +1,208 @@
+"""One benchmark's errors of matched people, batch by batch, as its protocol defines them; unreduced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from humesh.body.files import SHIPPED
+from humesh.body.joints import MPI_INF_3DHP17, SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import Bodies, BodyPose
+from humesh.data.sample import LabelledPerson
+from humesh.evaluation import mupots
+from humesh.evaluation.answers import Answers
+from humesh.evaluation.metrics import aligned, auc, pck, point_errors
+from humesh.evaluation.protocols import Protocol
+from humesh.evaluation.sources import BodyFiles, Joints
+from humesh.evaluation.subsets import EvaluationError
+
+PCK_MM = 150.0  # Mehta et al., 3DV 2017
+_FEWEST = 3  # known joints besides the root, where labels lack some
+
+
+@dataclass(frozen=True)
+class PersonErrors:
+    """Errors of P people: by metric, by joint in mm (NaN: not labelled), and their points about the root in metres."""
+
+    metrics: dict[str, Float[Tensor, "P"]]
+    joints_mm: Float[Tensor, "P K"]
+    predicted: Float[Tensor, "P K 3"]
+    truth: Float[Tensor, "P K 3"]
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """The labelled bodies of P people: meshes (V = 0 where they cannot be compared), joints, where they stand."""
+
+    vertices: Float[Tensor, "P V 3"]
+    points: Float[Tensor, "P K 3"]
+    translation: Float[Tensor, "P 3"]
+    pelvis: Float[Tensor, "P 3"]
+
+
+class Ruler:
+    """Measures recovered bodies against labels by a protocol; `body` is that of the predictions."""
+
+    def __init__(self, protocol: Protocol, bodies: BodyFiles, body: BodyModel, regressors: Path | None = None) -> None:
+        self.protocol, self.bodies, self.body = protocol, bodies, body
+        names = dict.fromkeys((*protocol.joints, *protocol.root))
+        self.names = MPI_INF_3DHP17.names if protocol.true_bone_lengths else tuple(names)
+        self.joints = Joints(protocol.source, self.names, regressors)
+        self._evaluated = [self.names.index(name) for name in protocol.joints]
+        self._root = [self.names.index(name) for name in protocol.root]
+        self.meshes = "pve" in protocol.metrics
+
+    def evaluates(self, person: LabelledPerson) -> bool:
+        """Whether the labels have what the protocol compares with."""
+        if self.protocol.truth != "annotated points":
+            return _has_mesh(person)
+        known = self._annotated(person)[1]
+        fewest = len(self.names) if {"pck", "auc"} & set(self.protocol.metrics) else len(self._root) + _FEWEST
+        return bool(known[self._root].all() and known.sum() >= fewest)
+
+    def pixels(self, person: LabelledPerson, names: Sequence[str]) -> Float[Tensor, "K 2"]:
+        """The labelled pixels of joints."""
+        return person.points2d[self._rows(person, names)]
+
+    def labelled_body(self, person: LabelledPerson) -> Bodies | None:
+        """The body that somebody's labels speak of, in pose and shape; None where they know of none."""
+        if not _has_mesh(person):
+            return None
+        body = self.bodies[self._truth_body(person.body)]
+        with torch.no_grad():
+            return body(person.pose.map(lambda tensor: tensor[None].float()))
+
+    def points(self, answers: Answers) -> Float[Tensor, "P K 3"]:
+        """The joints `names` of a photo's answers, in metres: their own points by name, or those of their bodies."""
+        if answers.points is None:
+            return self.joints(answers.bodies, self.body)
+        missing = [name for name in self.names if name not in answers.point_names]
+        if missing:
+            raise EvaluationError(
+                f"{self.protocol.name}: expected predicted points of {', '.join(missing)}, got only "
+                f"{', '.join(answers.point_names)}."
+            )
+        return answers.points[:, [answers.point_names.index(name) for name in self.names]]
+
+    def __call__(
+        self,
+        bodies: Bodies,
+        points: Float[Tensor, "P K 3"],
+        translation: Float[Tensor, "P 3"],
+        people: list[LabelledPerson],
+    ) -> PersonErrors:
+        """The errors of bodies and their `points` (metres, camera frame), of which each is one labelled person's."""
+        protocol, points = self.protocol, points.double()
+        self.meshes = self.meshes and bodies.vertices.shape[1] > 0
+        labelled: _Labelled | None = None
+        if protocol.truth == "annotated points":
+            both = [self._annotated(person) for person in people]
+            truth, known = torch.stack([b[0] for b in both]).double(), torch.stack([b[1] for b in both])
+            meshes = [i for i, person in enumerate(people) if self.meshes and _has_mesh(person)]
+            if meshes:
+                labelled = self._labelled_or_none([people[i] for i in meshes])
+        else:
+            meshes = list(range(len(people)))
+            labelled = self._labelled(people)
+            truth = labelled.points
+            known = torch.ones(truth.shape[:-1], dtype=torch.bool)
+        rooted, true = (p - p[:, self._root].mean(1, keepdim=True) for p in (points, truth))
+        predicted, true, known = rooted[:, self._evaluated], true[:, self._evaluated], known[:, self._evaluated]
+        if protocol.true_bone_lengths:
+            errors = mupots.errors_mm(points, truth, root_relative=True, rescale=True)[:, self._evaluated]
+        else:
+            errors = 1000 * point_errors(predicted, true)
+        found = {"mpjpe": _mean(errors, known)}
+        if "pa_mpjpe" in protocol.metrics:
+            found["pa_mpjpe"] = _mean(1000 * point_errors(aligned(predicted, true, known), true), known)
+        if "pck" in protocol.metrics:
+            found["pck"], found["auc"] = pck(errors, PCK_MM), auc(errors, PCK_MM)
+        if self.meshes and labelled is not None:
+            here = self._mesh_root(bodies.vertices, points, translation, self._pelvis(bodies.vertices, self.body))
+            there = self._mesh_root(labelled.vertices, labelled.points, labelled.translation, labelled.pelvis)
+            apart = (bodies.vertices.double() - here)[meshes] - (labelled.vertices.double() - there)
+            found["pve"] = torch.full((len(people),), torch.nan, dtype=torch.float64)
+            found["pve"][meshes] = 1000 * apart.norm(dim=-1).mean(-1)
+        return PersonErrors(found, torch.where(known, errors, torch.nan), predicted, true)
+
+    def _labelled_or_none(self, people: list[LabelledPerson]) -> _Labelled | None:
+        """The labelled bodies; None, and no vertex errors at all, where the user has not given the labels' body."""
+        try:
+            return self._labelled(people)
+        except EvaluationError:
+            self.meshes = False
+            return None
+
+    def _labelled(self, people: list[LabelledPerson]) -> _Labelled:
+        """The labelled bodies in the people's order; their meshes only if these are of the predictions' kind."""
+        names = [self._truth_body(person.body) for person in people]
+        order: list[int] = []
+        parts: list[_Labelled] = []
+        for name in dict.fromkeys(names):
+            rows = [i for i, other in enumerate(names) if other == name]
+            body, poses = self.bodies[name], [people[i].pose for i in rows]
+            pose = BodyPose(*(torch.stack(f).float() for f in zip(*(_fields(p) for p in poses), strict=True)))
+            with torch.no_grad():
+                posed = body(pose)
+            # Vertices of different meshes have nothing to do with each other.
+            same = body.name == self.body.name or not {body.name, self.body.name} & SHIPPED.keys()
+            self.meshes = self.meshes and same and len(body.data.template) == len(self.body.data.template)
+            vertices = posed.vertices if self.meshes else posed.vertices[:, :0]
+            pelvis = self._pelvis(posed.vertices, body)
+            parts.append(_Labelled(vertices, self.joints(posed, body).double(), pose.translation, pelvis))
+            order += rows
+        back = torch.argsort(torch.tensor(order))
+        if not self.meshes:
+            parts = [replace(part, vertices=part.vertices[:, :0]) for part in parts]
+        return _Labelled(*(torch.cat([getattr(part, f.name) for part in parts])[back] for f in fields(_Labelled)))
+
+    def _truth_body(self, labelled: str) -> str:
+        if labelled.startswith("smplx"):
+            raise EvaluationError(f"{self.protocol.name}: expected labels of SMPL's body, got {labelled!r}.")
+        return "smpl-neutral" if self.protocol.truth == "neutral body" and labelled not in SHIPPED else labelled
+
+    def _pelvis(self, vertices: Float[Tensor, "P V 3"], body: BodyModel) -> Float[Tensor, "P 3"]:
+        if not self.meshes or self.protocol.mesh_root != "pelvis of the body's regressor":
+            return torch.full((len(vertices), 3), torch.nan)  # not asked for
+        row = torch.as_tensor(body.data.joint_regressor[SMPL24.index("pelvis")]).to(vertices)
+        return torch.einsum("v,pvc->pc", row, vertices)
+
+    def _mesh_root(self, vertices: Tensor, points: Tensor, translation: Tensor, pelvis: Tensor) -> Tensor:
+        if self.protocol.mesh_root == "translation":
+            return translation.double()[:, None]
+        if self.protocol.mesh_root == "root of the joints":
+            return points[:, self._root].mean(1, keepdim=True)
+        return pelvis.double()[:, None]
+
+    def _annotated(self, person: LabelledPerson) -> tuple[Float[Tensor, "K 3"], Bool[Tensor, "K"]]:
+        rows = self._rows(person, self.names)
+        return person.points3d[rows].float(), person.points3d_weight[rows] > 0
+
+    def _rows(self, person: LabelledPerson, names: Sequence[str]) -> list[int]:
+        missing = [name for name in names if name not in person.joint_set.names]
+        if missing:
+            raise EvaluationError(
+                f"{self.protocol.name}: expected labels of {', '.join(missing)}, the data set has "
+                f"{person.joint_set.name!r} ({', '.join(person.joint_set.names)})."
+            )
+        return person.joint_set.indices(*names)
+
+
+def _fields(pose: BodyPose) -> tuple[Tensor, Tensor, Tensor]:
+    return pose.rotations, pose.shape, pose.translation
+
+
+def _has_mesh(person: LabelledPerson) -> bool:
+    """Whether pose and shape are labelled for a body that we have; children's is mixed with another template."""
+    return bool((person.pose_weight > 0).all() and person.shape_weight > 0) and not person.body.endswith("-kid")
+
+
+def _mean(errors: Float[Tensor, "P K"], known: Bool[Tensor, "P K"]) -> Float[Tensor, "P"]:
+    """The mean over the known joints."""
+    return torch.where(known, errors, 0).sum(-1) / known.sum(-1)

@@ -1,0 +1,79 @@
+"""Every evaluated person's errors as arrays: what is kept of a finished part, put together, and summed up."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+_METRIC = "metric/"
+
+
+@dataclass(frozen=True)
+class Records:
+    """P evaluated people, missed ones included (their errors are NaN), of F photos.
+
+    `sample` and `person` find somebody again in the data set; `hidden`: the share of labelled points that cannot be
+    seen. `metrics`: by name, unreduced. `extra`: of each photo the answers that belong to nobody.
+    """
+
+    sequence: Shaped[np.ndarray, "P"]
+    sample: Int[np.ndarray, "P"]
+    person: Int[np.ndarray, "P"]
+    frame: Int[np.ndarray, "P"]
+    identity: Int[np.ndarray, "P"]
+    missed: Bool[np.ndarray, "P"]
+    hidden: Float[np.ndarray, "P"]
+    joints_mm: Float[np.ndarray, "P K"]
+    photo_sequence: Shaped[np.ndarray, "F"]
+    photo: Int[np.ndarray, "F"]
+    extra: Int[np.ndarray, "F"]
+    metrics: dict[str, Float[np.ndarray, "P"]]
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Records]) -> Records:
+        """All parts in the order of their samples."""
+        parts = [part for part in parts if len(part.photo)] or list(parts[:1])
+        names = {name: None for part in parts for name in part.metrics if len(part)}
+        arrays = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls) if f.name in _PLAIN}
+        metrics = {
+            name: np.concatenate([part.metrics.get(name, np.full(len(part), np.nan)) for part in parts])
+            for name in names
+        }
+        order, photos = np.lexsort((arrays["person"], arrays["sample"])), np.argsort(arrays["photo"], kind="stable")
+        arrays = {k: a[photos if k in ("photo_sequence", "photo", "extra") else order] for k, a in arrays.items()}
+        return cls(**arrays, metrics={name: values[order] for name, values in metrics.items()})
+
+    def save(self, path: Path) -> None:
+        """Writes a file that is there whole or not at all."""
+        content = io.BytesIO()
+        arrays = {name: getattr(self, name) for name in _PLAIN}
+        np.savez_compressed(content, **arrays, **{_METRIC + name: values for name, values in self.metrics.items()})
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            draft.write_bytes(content.getvalue())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Records | None:
+        """What was saved; None where there is nothing, or nothing that can be read: it is then made anew."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                plain = {name: file[name] for name in _PLAIN}
+                return cls(**plain, metrics={n.removeprefix(_METRIC): file[n] for n in file.files if _METRIC in n})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+
+_PLAIN = tuple(field.name for field in fields(Records) if field.name != "metrics")

@@ -1,0 +1,98 @@
+"""`humesh data check` as a user meets it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from humesh.body.joints import JOTR30, LSP14
+from humesh.commands.data import contact_sheet
+from humesh.commands.main import main
+from humesh.data.datasets import lsp
+from humesh.data.datasets.download import Download, Files
+from humesh.data.drawn import DrawnPeople
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """The command's exit code."""
+    monkeypatch.setattr("sys.argv", ["humesh", "data", "check", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """LSP with four photos; it is whole with so many here."""
+    files = (Files("joints.mat", 1, "lsp_dataset"), Files("images/im*.jpg", 4, "lsp_dataset"))
+    monkeypatch.setattr(lsp, "DOWNLOAD", Download("https://example.org/lsp", files))
+    folder = tmp_path / "lsp"
+    (folder / "images").mkdir(parents=True)
+    drawn, joints = DrawnPeople(4, people=1), np.zeros((3, 14, 4))
+    for i in range(4):
+        person = drawn[i].people[0]
+        points = [person.points2d[JOTR30.index("neck" if n not in JOTR30.names else n)].tolist() for n in LSP14.names]
+        joints[:2, :, i] = np.array(points).T + 0.5
+        Image.fromarray(drawn[i].photo.pixels).save(folder / f"images/im{i + 1:04d}.jpg")
+    savemat(folder / "joints.mat", {"joints": joints})
+    return folder
+
+
+def test_a_whole_download_is_drawn(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet = root.parent / "sheet.jpg"
+    assert run(monkeypatch, "lsp", "--root", root, "-o", sheet) == 0
+    told = capsys.readouterr().out
+    assert "| images/im*.jpg | 4 | 4 | whole |" in told
+    assert "2 samples; points: lsp14" in told
+    with Image.open(sheet) as image:
+        assert image.size == (4 * 320, 4 * 320)
+        pixels = np.asarray(image).astype(int)
+    drawn = pixels[..., 1] - pixels[..., [0, 2]].max(-1)
+    assert (drawn > 100).sum() > 16 * 14  # the green points of visible joints
+    assert sorted(path.name for path in root.parent.iterdir()) == ["lsp", "sheet.jpg"]
+
+
+def test_points_lie_where_the_labels_say() -> None:
+    dataset = DrawnPeople(1, people=1)
+    sample = dataset[0]
+    pixels = np.asarray(contact_sheet(dataset, count=1, columns=1))
+    scale = 320 / max(sample.photo.size)
+    person = sample.people[0]
+    x, y = (person.points2d[person.joint_set.index("left_ankle")] * scale).round().int().tolist()
+    assert pixels.shape == (320, 320, 3)
+    assert tuple(pixels[y, x]) in ((0, 230, 0), (60, 140, 255))  # its 2D point, and the 3D one on top of it
+
+
+def test_what_is_missing_is_told_with_its_place(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "images/im0004.jpg").write_bytes(b"")
+    (root / "images.zip").write_bytes(b"PK")
+    assert run(monkeypatch, "lsp", "--root", root) == 1
+    told = capsys.readouterr().out
+    assert "im0004.jpg is empty" in told
+    assert "missing: lsp_dataset; its owner offers it at https://example.org/lsp" in told
+    assert "unpack first: images.zip" in told
+    (root / "joints.mat").unlink()
+    assert run(monkeypatch, "lsp", "--root", root) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("humesh: ")
+    assert "expected joints.mat, found" in captured.err
+
+
+def test_wrong_words_are_told(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, sentence in (
+        (("drawn", "--root", root), "expected one of "),
+        (("lsp", "--root", root / "none"), "expected a folder, found nothing"),
+        (("lsp", "--root", root, "-o", "sheet.txt"), "ends in .jpg or .png"),
+        (("lsp", "--root", root, "--split", "val"), "expected the split train, test, all"),
+        (("mpii", "--root", root, "--split", "val"), "mpii has no splits"),
+    ):
+        assert run(monkeypatch, *words) == 2
+        told = capsys.readouterr().err.strip()
+        assert sentence in told
+        assert len(told.splitlines()) == 1

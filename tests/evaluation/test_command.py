@@ -1,0 +1,214 @@
+"""`humesh evaluate MODEL BENCHMARK` through the whole command, on a tiny data set read as if it were 3DPW."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import humesh.data
+from humesh.commands.main import main
+from humesh.evaluation.protocols import PROTOCOLS
+from humesh.evaluation.published import PUBLISHED
+from humesh.recover import Recoverer
+
+from .fakes import FakePeople, write_files, write_predictions
+
+NEEDED = ("--body", "smpl", "--regressors", "regressors")
+
+
+class Fake(FakePeople):
+    """Takes a reader's options, and looks for its bodies where they were written."""
+
+    def __init__(self, root: Path, **_: Any) -> None:
+        super().__init__(Path(root) / "smpl", Path(root) / "regressors")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the user's files and predictions: the truth, and the truth with 30 mm added to all but the root."""
+    bodies, regressors = write_files(tmp_path)
+    write_predictions(tmp_path / "truth.npz", FakePeople(bodies, regressors))
+    write_predictions(tmp_path / "moved.npz", FakePeople(bodies, regressors), 0.03)
+    monkeypatch.setitem(humesh.data.DATASETS, "threedpw", Fake)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """The command's exit code."""
+    monkeypatch.setattr("sys.argv", ["humesh", "evaluate", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_truth_scores_0_and_an_offset_itself(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, expected in (("truth", 0.0), ("moved", 30.0)):
+        files = ("-o", f"{name}.json", "--report", f"{name}.html")
+        assert run(monkeypatch, f"{name}.npz", "3dpw", "--root", place, *NEEDED, *files, "--against", "jotr") == 0
+        told = json.loads((place / f"{name}.json").read_text())
+        numbers = {number["name"]: number for number in told["numbers"]}
+        assert numbers["mpjpe"]["ours"] == pytest.approx(expected, abs=1e-3)
+        assert numbers["pa_mpjpe"]["ours"] == pytest.approx(0, abs=1e-3)
+        assert numbers["mpjpe"]["paper"] == 76.4
+        assert numbers["mpjpe"]["difference"] == pytest.approx(expected - 76.4, abs=1e-3)
+        assert (told["people"], told["missed"], told["people_in_paper"]) == (16, 0, 35_515)
+        assert told["fingerprint"] == PROTOCOLS["3dpw"].fingerprint
+        table = capsys.readouterr().out
+        assert f"| mpjpe, mm | {expected:.1f} | {expected:.1f} to {expected:.1f} | 76.4 | " in table
+        assert PROTOCOLS["3dpw"].fingerprint in table
+        page = (place / f"{name}.html").read_text()
+        assert page.count("data:image/jpeg;base64,") == 16  # eight people of which there are two each, two views
+        assert "right ankle" in page
+        assert "courtyard hug 00" in page
+        assert "src='http" not in page
+    assert run(monkeypatch, "moved.npz", "3dpw-crowd", "--root", place, *NEEDED, "-o", "n.csv") == 0
+    with (place / "n.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert float(rows[0]["ours"]) == pytest.approx(30, abs=1e-3)
+    assert not list(place.glob(".*")), "a draft was left"
+
+
+def test_everybodys_errors_are_kept_and_a_second_run_only_reads_them(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("moved.npz", "3dpw", "--root", place, *NEEDED)
+    assert run(monkeypatch, *words) == 0
+    first = capsys.readouterr().out
+    (people,) = place.glob("humesh_evaluation/3dpw-*/people.npz")
+    with np.load(people) as kept:
+        assert kept["metric/mpjpe"] == pytest.approx(np.full(16, 30.0), abs=1e-3)
+
+    def never(*_: object) -> None:
+        raise AssertionError("a finished part was done again")
+
+    monkeypatch.setattr("humesh.evaluation.score.scored", never)
+    assert run(monkeypatch, *words) == 0
+    assert capsys.readouterr().out == first
+    with pytest.raises(AssertionError, match="done again"):  # another file of predictions is another run
+        run(monkeypatch, "truth.npz", *words[1:])
+
+
+@pytest.mark.slow
+def test_torchrun_shares_the_sequences(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "moved.npz", "3dpw", "--root", place, *NEEDED, "-o", "one.json", "--keep", "one") == 0
+    script = (
+        "import sys; from pathlib import Path; import humesh.data; from evaluation.fakes import FakePeople\n"
+        "made = lambda root, **_: FakePeople(Path(root, 'smpl'), Path(root, 'regressors'))\n"
+        "humesh.data.DATASETS['threedpw'] = made\n"
+        "from humesh.commands.main import main; main()"
+    )
+    words = ["evaluate", "moved.npz", "3dpw", "--root", str(place), *NEEDED, "-o", "two.json", "--keep", "two"]
+    tests = Path(__file__).parents[1]
+    same = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000), "WORLD_SIZE": "2"}
+    environment = os.environ | same | {"PYTHONPATH": str(tests), "OMP_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen([sys.executable, "-c", script, *words], cwd=place, env=environment | {"RANK": str(rank)})
+        for rank in range(2)
+    ]
+    assert [process.wait(60) for process in both] == [0, 0]
+    one, two = (json.loads((place / f"{name}.json").read_text()) for name in ("one", "two"))
+    assert one == two
+
+
+def test_a_recoverer_is_asked_for_the_labelled_people_and_for_detections(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network of made-up weights that speaks of the open body: its own joints, no vertex errors, and that is said."""
+    from humesh.body.model import BodyModel
+    from humesh.methods.weights import build, save_weights
+
+    small = {"encoder": "resnet18", "crop": (64, 64), "width": 48, "heads": 4, "depth": 1, "temporal": "none"}
+    save_weights(place / "int.safetensors", "int", build("int", small, BodyModel.load("open-low")))
+    assert run(monkeypatch, "int.safetensors", "3dpw", "--root", place, *NEEDED, "-o", "n.json") == 0
+    told = json.loads((place / "n.json").read_text())
+    assert (told["people"], told["missed"]) == (16, 0)
+    assert {number["name"] for number in told["numbers"]} == {"mpjpe", "pa_mpjpe", "accel"}
+    out = capsys.readouterr().out
+    assert "joints of predictions by the regressor of body 'open'" in out
+    assert "no vertex errors" in out
+    assert "the paper of int is scored by the protocol 3dpw-int" in out
+    dataset = FakePeople(place / "smpl", place / "regressors")
+    folder = place / "found"
+    folder.mkdir()
+    for video in range(2):
+        samples = [dataset[4 * video + frame] for frame in range(4)]
+        boxes = {f"{s.frame:05d}.jpg": [s.people[0].seen.box.tolist()] for s in samples}  # of the first person alone
+        (folder / f"{dataset.names[video]}.json").write_text(json.dumps(boxes))
+    detected = ("--detections", folder, "-o", "d.json")
+    words = ("int.safetensors", "3dpw", "--root", place, *NEEDED)
+    monkeypatch.setattr(Recoverer, "_incomplete", lambda *_: False)
+    monkeypatch.setattr("humesh.images.given._boxes", _with_keypoints)
+    assert run(monkeypatch, *words, *detected) == 0
+    told = json.loads((place / "d.json").read_text())
+    assert (told["people"], told["missed"]) == (16, 8)
+
+
+def _with_keypoints(path: Path, name: str, boxes: list[list[float]]) -> list[Any]:
+    from humesh.body.joints import COCO17
+    from humesh.images.photo import Person
+
+    return [Person(np.array(box), 1.0, np.ones((17, 3)), COCO17) for box in boxes]
+
+
+def test_what_is_wrong_is_told_in_one_sentence(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "damaged.npz").write_bytes(b"PK\x03\x04 no")
+    np.savez(place / "short.npz", name=np.array(["a"]), rotations=np.zeros((2, 24, 3, 3)))
+    other = dict(np.load(place / "truth.npz"))
+    np.savez(place / "other.npz", **other | {"name": np.array([f"other/{i}" for i in range(16)])})
+    (place / "empty").mkdir()
+    (place / "broken").mkdir()
+    np.save(place / "broken" / "J_regressor_h36m.npy", np.zeros((17, 6890)))
+    root = ("--root", place)
+    for words, sentence in (
+        (("truth.npz", "3dwp", *root), "did you mean 3dpw"),
+        (("truth.npz", "3dpw"), "expected the data set's folder, got none; give it with --root"),
+        (("truth.npz",), "expected a method and a benchmark"),
+        (("truth.npz", "3dpw", *root, "-o", "n.txt"), "ends in .csv or .json"),
+        (("truth.npz", "3dpw", *root, "--report", "n.pdf"), "ends in .html"),
+        (("truth.npz", "3dpw-oc", *root, *NEEDED), "3dpw-oc.txt: expected the list of this subset's sequences"),
+        (("truth.npz", "3dpw", *root), "expected SMPL's file for 'smpl-neutral'"),
+        (
+            ("truth.npz", "3dpw", *root, "--body", "smpl"),
+            "--regressors: expected a folder with J_regressor_h36m_correct",
+        ),
+        (("truth.npz", "3dpw", *root, "--body", "smpl", "--regressors", "empty"), "got empty"),
+        (("truth.npz", "3dpw", *root, "--body", "smpl", "--regressors", "broken"), "of shape (17, 40), got float64"),
+        (("truth.npz", "3dpw", *root, "--body", "empty"), "expected SMPL's files (SMPL_NEUTRAL.pkl"),
+        (("damaged.npz", "3dpw", *root, *NEEDED), "damaged.npz: expected a .npz file, could not read it"),
+        (("short.npz", "3dpw", *root, *NEEDED), "expected rotations of shape (1, 24, 3, 3) for 1 people, got (2, 24"),
+        (("other.npz", "3dpw", *root, *NEEDED), "answers for photos such as 'courtyard_hug_00/00000', got those for"),
+        (("no.safetensors", "3dpw", *root, *NEEDED), "found no such file"),
+        (("truth.npz", "3dpw", *root, *NEEDED, "--against", "x"), "there are: JOTR, 3DCrowdNet"),
+        (("explain", "3dpx"), "did you mean 3dpw"),
+    ):
+        assert run(monkeypatch, *words) == 2, words
+        told = capsys.readouterr().err.strip()
+        assert sentence in told, told
+        assert len(told.splitlines()) == 1
+
+
+def test_protocols_are_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--explain", "3dpw-oc") == 0
+    first = capsys.readouterr().out
+    assert run(monkeypatch, "explain", "3dpw-oc") == 0
+    assert capsys.readouterr().out == first
+    words = " ".join(first.split())
+    assert "20,243 people in the paper" in words
+    assert "JOTR: mpjpe 75.7, pa_mpjpe 52.2, pve 92.6" in words
+    assert run(monkeypatch, "explain") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in told] == [[p.name, p.fingerprint] for p in PROTOCOLS.values()]
+    assert {row.benchmark for row in PUBLISHED} <= set(PROTOCOLS)

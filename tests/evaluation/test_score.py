@@ -1,0 +1,294 @@
+"""Scoring by protocols: truth scores 0, known offsets score themselves, whoever is missing is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from humesh.body.joints import MPI_INF_3DHP17, SMPL24
+from humesh.body.pose import Bodies
+from humesh.data.sample import Sample
+from humesh.evaluation import agora, mupots
+from humesh.evaluation.answers import Answers, PredictionsFile
+from humesh.evaluation.errors import Ruler
+from humesh.evaluation.protocols import PROTOCOLS, Protocol
+from humesh.evaluation.records import Records
+from humesh.evaluation.score import Chained, check_whole, matched, parts_of, run, scored
+from humesh.evaluation.sources import BodyFiles
+from humesh.evaluation.subsets import EvaluationError, Stretch, read_stretches
+from humesh.evaluation.summary import Summary, summary
+
+from .fakes import FakePeople, write_files, write_predictions
+
+SCORED = [protocol for name, protocol in PROTOCOLS.items() if name not in ("synthetic", "panoptic")]
+ACTIVITIES = replace(PROTOCOLS["panoptic"], groups=("hug", "dancing"))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_files(tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture
+def score(files: tuple[Path, Path], tmp_path: Path) -> Callable[..., Summary]:
+    """The summary of a fake's truth, changed, as predictions under a protocol."""
+
+    def score(protocol: Protocol, offset: float = 0.0, leave_out: int = 0, body: str = "smpl-neutral") -> Summary:
+        dataset, bodies = FakePeople(*files, body), BodyFiles(files[0])
+        write_predictions(tmp_path / "p.npz", dataset, offset, leave_out)
+        answer = PredictionsFile(tmp_path / "p.npz", bodies.predicted)
+        ruler = Ruler(replace(protocol, stretches=None), bodies, bodies.predicted, files[1])
+        return summary(protocol, Records.joined(run(dataset, ruler, answer)))
+
+    return score
+
+
+def _numbers(result: Summary) -> dict[str, float]:
+    return {number.name: number.ours for number in result.numbers}
+
+
+@pytest.mark.parametrize("protocol", [*SCORED, ACTIVITIES], ids=lambda protocol: protocol.name)
+def test_truth_scores_nothing_under_every_protocol(protocol: Protocol, score: Callable[..., Summary]) -> None:
+    result = score(protocol)
+    assert (result.people, result.missed, result.extra) == (16, 0, 0)
+    perfect = {"pck": 100.0, "auc": 100 * 30 / 31, "f1": 1.0, "precision": 1.0, "recall": 1.0}
+    for name, value in _numbers(result).items():
+        assert value == pytest.approx(perfect.get(name.split("_")[0], 0.0), abs=1e-3), name
+
+
+def test_an_offset_of_all_but_the_root_scores_itself(score: Callable[..., Summary]) -> None:
+    for name in ("3dpw", "h36m-p1", "3dpw-multi-roi", "3doh50k"):
+        found = _numbers(score(PROTOCOLS[name], offset=0.03))
+        assert found["mpjpe"] == pytest.approx(30, abs=1e-3)
+        assert found["pa_mpjpe"] == pytest.approx(0, abs=1e-3)
+        if "pve" in found:
+            assert found["pve"] == pytest.approx(30 * 39 / 40, abs=1e-3)  # the pelvis, one of 40 vertices, stays
+    assert _numbers(score(ACTIVITIES, offset=0.03))["hug"] == pytest.approx(30, abs=1e-3)
+    hips = _numbers(score(PROTOCOLS["3dpw-int"], offset=0.03))  # whose root moves too, but not the mesh's
+    assert (hips["mpjpe"], hips["pve"]) == (pytest.approx(0, abs=1e-3), pytest.approx(30 * 39 / 40, abs=1e-3))
+
+
+def test_truth_is_on_the_labelled_gender_unless_the_protocol_says_neutral(score: Callable[..., Summary]) -> None:
+    assert _numbers(score(PROTOCOLS["3dpw"], body="smpl-female"))["mpjpe"] > 5  # the bodies differ
+    assert _numbers(score(PROTOCOLS["3dpw-int"], body="smpl-female"))["mpjpe"] == pytest.approx(0, abs=1e-3)
+
+
+def test_one_missing_is_counted_and_not_averaged(score: Callable[..., Summary]) -> None:
+    result = score(PROTOCOLS["3dpw"], offset=0.02, leave_out=3)
+    assert (result.people, result.missed) == (16, 3)
+    assert _numbers(result)["mpjpe"] == pytest.approx(20, abs=1e-3)
+    found = _numbers(score(PROTOCOLS["mupots"], leave_out=4))  # of the first video's eight people
+    assert (found["pck_all"], found["pck_matched"]) == (pytest.approx((50 + 100) / 2), 100)
+    found = _numbers(score(PROTOCOLS["agora"], leave_out=4))
+    assert (found["recall"], found["precision"], found["f1"]) == (0.75, 1.0, 0.86)
+
+
+def _answers(sample: Sample, ruler: Ruler, copies: int, broken: bool = False) -> Answers:
+    """The truth, so often, without saying whom it is for."""
+    poses = [person.pose for person in sample.people] * copies
+    with torch.no_grad():
+        parts = [ruler.body(pose.map(lambda tensor: tensor[None])) for pose in poses]
+    vertices = torch.cat([torch.zeros(0, len(ruler.body.data.template), 3), *(p.vertices for p in parts)])
+    joints = torch.cat([torch.zeros(0, 24, 3), *(p.joints for p in parts)])
+    if broken:
+        vertices[0, 0, 0] = float("nan")
+    boxes = torch.tensor(np.array([p.seen.box for p in sample.people] * copies).reshape(-1, 4)).float()
+    return Answers(Bodies(vertices, joints, ruler.body.faces), torch.zeros(len(poses), 3), boxes)
+
+
+@pytest.mark.parametrize("name", ["3dpw", "mupots", "agora"])
+def test_none_and_more_than_present_are_matched(name: str, files: tuple[Path, Path]) -> None:
+    dataset, bodies = FakePeople(*files), BodyFiles(files[0])
+    ruler = Ruler(PROTOCOLS[name], bodies, bodies.predicted, files[1])
+    nobody = Records.joined(run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 0)))
+    assert nobody.missed.all()
+    assert not nobody.extra.any()
+    assert all(np.isnan(n.ours) or n.ours == 0 for n in summary(ruler.protocol, nobody).numbers)
+    twice = Records.joined(run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 2)))
+    assert not twice.missed.any()
+    assert twice.extra.tolist() == [2] * 8
+    assert np.nanmax(twice.joints_mm) < 1e-3
+    broken = Records.joined(run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1, broken=True)))
+    assert broken.missed.sum() == 8  # one of two in each photo is no body
+
+
+@settings(max_examples=5)
+@given(seed=st.integers(0, 10**6))
+def test_mupots_and_agora_are_what_their_own_modules_say(seed: int, files: tuple[Path, Path]) -> None:
+    """Random answers, some missing, scored person by person and by the modules that agree with the tools' arrays."""
+    dataset, bodies = FakePeople(*files), BodyFiles(files[0])
+    for name in ("mupots", "agora"):
+        g = torch.Generator().manual_seed(seed)
+        ruler = Ruler(PROTOCOLS[name], bodies, bodies.predicted, files[1])
+        known: dict[int, Answers] = {}
+        for number in range(len(dataset)):
+            answers = _answers(dataset[number], ruler, 1)
+            kept = torch.rand(len(answers.boxes), generator=g) < 0.8
+            noise = 0.05 * torch.randn(answers.bodies.vertices[kept].shape, generator=g)
+            joints = answers.bodies.joints[kept] + noise[:, :24]
+            changed = Bodies(answers.bodies.vertices[kept] + noise, joints, ruler.body.faces)
+            known[number] = Answers(changed, answers.translation[kept], answers.boxes[kept])
+        numbers = {dataset[number].name: number for number in known}
+        records = Records.joined(run(dataset, ruler, lambda s, _, numbers=numbers, known=known: known[numbers[s.name]]))
+        found = {n.name: n.ours for n in summary(ruler.protocol, records).numbers}
+        tool = MPI_INF_3DHP17 if name == "mupots" else SMPL24
+        rows = dataset[0].people[0].joint_set.indices(*tool.names)
+        frames = []
+        for number, answers in known.items():
+            people = dataset[number].people
+            truth_px, truth = (torch.stack([getattr(p, f)[rows] for p in people]) for f in ("points2d", "points3d"))
+            points = ruler.joints(answers.bodies, ruler.body)[:, : len(tool)]
+            pixels = dataset[number].photo.camera.project(points)
+            if name == "mupots":
+                frames.append(mupots.Frame(truth_px, truth, pixels, points))
+            else:
+                meshes = torch.stack([bodies.predicted(p.pose.map(lambda t: t[None])).vertices[0] for p in people])
+                valid = torch.ones(len(people), dtype=torch.bool)
+                image = (truth_px, truth, valid, pixels, points, meshes, answers.bodies.vertices)
+                frames.append(agora.Image(*image))
+        if name == "mupots":
+            scores = mupots.scores([frames[:4], frames[4:]])
+            for metric in ("pck_all", "pck_matched", "auc_all", "auc_matched"):
+                assert found[metric] == pytest.approx(scores.mean[metric], abs=1e-9), metric
+            assert found["mpjpe"] == pytest.approx(scores.mean["mpjpe14"], abs=1e-3)
+        else:
+            says = agora.scores(frames)
+            assert (found["f1"], found["precision"], found["recall"]) == (says.f1, says.precision, says.recall)
+            assert found["mpjpe"] == pytest.approx(says.mpjpe_mm, abs=1e-3)
+            assert found["mve"] == pytest.approx(says.mve_mm, abs=1e-3)
+            assert found["nmje"] == pytest.approx(says.nmje_mm, abs=0.11)  # 0.05 mm either side of a rounding
+
+
+def test_finished_parts_are_not_done_again_and_damaged_ones_are(files: tuple[Path, Path], tmp_path: Path) -> None:
+    dataset, bodies = FakePeople(*files), BodyFiles(files[0])
+    ruler = Ruler(PROTOCOLS["3dpw"], bodies, bodies.predicted, files[1])
+    asked: list[str] = []
+
+    def answer(sample: Sample, people: list[int]) -> Answers:
+        asked.append(sample.name)
+        return _answers(sample, ruler, 1)
+
+    once = Records.joined(run(dataset, ruler, answer, tmp_path))
+    assert len(asked) == 8
+    again = Records.joined(run(dataset, ruler, answer, tmp_path))
+    assert len(asked) == 8
+    assert np.array_equal(once.joints_mm, again.joints_mm)
+    assert all(np.array_equal(once.metrics[name], again.metrics[name], equal_nan=True) for name in once.metrics)
+    first, *_ = sorted(tmp_path.glob("*.npz"))
+    first.write_bytes(first.read_bytes()[:100])
+    run(dataset, ruler, answer, tmp_path)
+    assert len(asked) == 12
+    halves = [run(dataset, ruler, answer, None, (rank, 2)) for rank in range(2)]
+    both = Records.joined([records for half in halves for records in half])
+    assert np.array_equal(both.sample, once.sample)
+
+
+def test_acceleration_is_that_of_neighbouring_frames_of_one_person(files: tuple[Path, Path]) -> None:
+    dataset, bodies = FakePeople(*files, frames=5), BodyFiles(files[0])
+    ruler = Ruler(PROTOCOLS["3dpw"], bodies, bodies.predicted, files[1])
+
+    def answer(sample: Sample, people: list[int]) -> Answers:
+        answers = _answers(sample, ruler, 1)
+        if sample.frame == 1:
+            return replace(answers, asked=(1,), boxes=answers.boxes[1:], **_only(answers, 1))
+        moved = answers.bodies.vertices.clone()
+        moved[:, 1:, 0] += 0.001 * sample.frame**2
+        return replace(answers, bodies=replace(answers.bodies, vertices=moved), asked=(0, 1))
+
+    records = scored(dataset, range(5), ruler, answer)
+    accel = records.metrics["accel"].reshape(5, 2) if len(records) == 10 else None
+    assert accel is not None
+    assert np.isnan(accel[[0, 4]]).all()
+    assert np.isnan(accel[1:3, 0]).all()  # frame 1 of the first person is missing
+    assert accel[3] == pytest.approx([2, 2], abs=1e-3)  # the second difference of t² mm
+
+
+def _only(answers: Answers, k: int) -> dict[str, object]:
+    bodies = Bodies(answers.bodies.vertices[k : k + 1], answers.bodies.joints[k : k + 1], answers.bodies.faces)
+    return {"bodies": bodies, "translation": answers.translation[k : k + 1]}
+
+
+def test_a_subset_is_what_its_list_says(files: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "pc.txt").write_text("# prefix first last\ncourtyard_hug 1 2\n\n")
+    (tmp_path / "pc.json").write_text('{"courtyard_hug": [1, 2]}')
+    assert read_stretches(tmp_path / "pc.txt", "it") == (Stretch("courtyard_hug", 1, 2),)
+    assert read_stretches(tmp_path / "pc.json", "it") == (Stretch("courtyard_hug", 1, 2),)
+    dataset, bodies = FakePeople(*files), BodyFiles(files[0])
+    listed = replace(PROTOCOLS["3dpw-pc"], stretches=read_stretches(tmp_path / "pc.txt", "it"))
+    ruler = Ruler(listed, bodies, bodies.predicted, files[1])
+    records = Records.joined(run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1)))
+    assert set(records.sequence.tolist()) == {"courtyard_hug_00"}
+    assert set(records.frame.tolist()) == {1, 2}
+    check_whole(listed, records)
+    with pytest.raises(EvaluationError, match="expected a sequence 'nowhere', the data set has none"):
+        check_whole(replace(listed, stretches=(Stretch("nowhere"),)), records)
+    for text, sentence in (("", "the list is empty"), ("a b c", "expected lines `PREFIX`"), ("a 1 2 3", "got: ")):
+        (tmp_path / "bad.txt").write_text(text)
+        with pytest.raises(EvaluationError, match=sentence):
+            read_stretches(tmp_path / "bad.txt", "it")
+    with pytest.raises(EvaluationError, match=r"none.txt: expected the list .* what they publish"):
+        read_stretches(tmp_path / "none.txt", "what they publish")
+
+
+def test_nobody_to_evaluate_is_told(files: tuple[Path, Path]) -> None:
+    dataset, bodies = FakePeople(*files), BodyFiles(files[0])
+    ruler = Ruler(replace(PROTOCOLS["3dpw"], stretches=(Stretch("nowhere"),)), bodies, bodies.predicted, files[1])
+    records = Records.joined(run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1)))
+    with pytest.raises(EvaluationError, match="3dpw: expected people to evaluate, found none"):
+        check_whole(ruler.protocol, records)
+
+
+def test_joints_that_labels_lack_are_left_out_or_told(files: tuple[Path, Path]) -> None:
+    dataset, bodies = FakePeople(*files), BodyFiles(files[0])
+    person = dataset[0].people[0]
+    ruler = Ruler(PROTOCOLS["h36m-p1"], bodies, bodies.predicted, files[1])
+    weight = person.points3d_weight.clone()
+    weight[person.joint_set.index("left_wrist")] = 0
+    some = replace(person, points3d_weight=weight)
+    assert ruler.evaluates(some)
+    with torch.no_grad():
+        body = bodies.predicted(person.pose.map(lambda t: t[None]))
+    errors = ruler(body, ruler.joints(body, ruler.body), torch.zeros(1, 3), [some])
+    assert errors.joints_mm.isnan().sum() == 1
+    assert errors.metrics["mpjpe"].item() == pytest.approx(0, abs=1e-3)
+    weight[person.joint_set.index("pelvis")] = 0
+    assert not ruler.evaluates(replace(person, points3d_weight=weight))
+    assert not Ruler(PROTOCOLS["mpi-inf-3dhp"], bodies, bodies.predicted, files[1]).evaluates(some)  # PCK needs all
+    with pytest.raises(EvaluationError, match=r"expected labels of .*head_top.*, the data set has .smpl24."):
+        ruler.evaluates(replace(person, joint_set=SMPL24))
+
+
+def test_every_sample_is_in_one_part() -> None:
+    class Videos:
+        tracks = (range(300, 310), range(310, 315), range(700, 701))
+
+        def __len__(self) -> int:
+            return 730
+
+        def __getitem__(self, index: int) -> Sample:
+            raise AssertionError("no photo is needed to cut a data set into parts")
+
+    parts = parts_of(Videos())
+    assert sorted(i for part in parts for i in part) == list(range(730))
+    assert set(Videos.tracks) <= set(parts)
+    chained = Chained([Videos(), Videos()])
+    assert len(chained) == 1460
+    assert chained.tracks[3] == range(1030, 1040)
+
+
+def test_boxes_are_matched_from_the_largest_overlap(files: tuple[Path, Path]) -> None:
+    dataset, bodies = FakePeople(*files), BodyFiles(files[0])
+    ruler, sample = Ruler(PROTOCOLS["3dpw"], bodies, bodies.predicted, files[1]), dataset[0]
+    answers = _answers(sample, ruler, 1)
+    swapped = replace(answers, boxes=answers.boxes.flip(0))
+    assert matched(ruler, sample, [0, 1], answers) == {0: 0, 1: 1}
+    assert matched(ruler, sample, [0, 1], swapped) == {0: 1, 1: 0}
+    assert matched(ruler, sample, [0, 1], replace(answers, boxes=answers.boxes + 1e4)) == {}
+    assert matched(ruler, sample, [1], replace(answers, asked=(1, 0))) == {1: 0}
