@@ -142,8 +142,9 @@ class Recoverer:
     def _refined(self, pose: BodyPose, photo: Photo, people: list[Person]) -> BodyPose:
         """The bodies fitted to everyone's 2D keypoints, set by set."""
         from humesh.body.pose_prior import PosePrior
-        from humesh.methods.fitting import fit
+        from humesh.methods.fitting import NEAR_NETWORK, FitSettings, fit
 
+        settings = FitSettings() if self._pose_people == self._by_landmarks else NEAR_NETWORK
         sets = [person.keypoint_set for person in people if person.keypoint_set is not None]
         for joint_set in {joint_set.name: joint_set for joint_set in sets}.values():
             mine = torch.tensor([person.keypoint_set == joint_set for person in people])
@@ -151,7 +152,7 @@ class Recoverer:
             keypoints[mine] = _keypoints([p for p in people if p.keypoint_set == joint_set]).double()
             if joint_set == MEDIAPIPE33:
                 keypoints[..., 2] = believed(keypoints, photo.size)
-            pose = fit(self.body, PosePrior.load(), pose, keypoints, joint_set, photo.camera)
+            pose = fit(self.body, PosePrior.load(), pose, keypoints, joint_set, photo.camera, settings)
         return pose
 
     def _posed(self, crops: Crops) -> BodyPose:

@@ -14,6 +14,8 @@ def info() -> int:
     """Say version, device, bodies, and the methods with their weights' licences."""
     import torch
 
+    from humesh.methods.weights import shipped
+
     print(f"humesh {humesh_version()} on Python {platform.python_version()}, torch {torch.__version__}")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none found, the CPU is used"
     print(f"GPU: {device}; {torch.get_num_threads()} CPU threads")
@@ -25,10 +27,12 @@ def info() -> int:
         print(f"  {name:12} made from MakeHuman data, CC0: free for any use")
     print("  FILE         your own SMPL .pkl or .npz (--body FILE); its owner's licence applies")
     print("\nMethods")
+    free = shipped()
     for name, card in METHODS.items():
         print(f"  {name:12} {card.paper}")
         print(f"               needs {card.needs}")
-        print(f"               weights: {card.licence}")
+        told = "shipped with humesh, Apache-2.0: free for any use" if name in free else card.licence
+        print(f"               weights: {told}")
     return 0
 
 

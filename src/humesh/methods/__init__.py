@@ -16,7 +16,7 @@ class MethodCard:
 
     paper: str
     needs: str
-    licence: str  # of the weights that run by default
+    licence: str  # of the weights that run by default, where none of ours are shipped
     network: Callable[[], type[Method]]
 
 
