@@ -48,7 +48,7 @@ class Recoverer:
         finder: PersonFinder | None = None,
         device: str = "cpu",
         weights: str | Path = DEFAULT,
-        refine: bool = False,
+        refine: bool = True,
     ) -> None:
         self.device = _device(device)
         self.body = body if isinstance(body, BodyModel) else BodyModel.load(body)

@@ -25,7 +25,7 @@ def predict(
     inputs: tyro.conf.Positional[list[Path]],
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_out"),
     weights: str = "jotr",
-    refine: bool = False,
+    refine: bool = True,
     body: str = "open",
     detections: Path | None = None,
     finder: Literal["mediapipe", "rtmlib"] = "mediapipe",
@@ -44,7 +44,8 @@ def predict(
         out: Folder for the results.
         weights: A method whose weights are shipped, or a file of a trained one (.safetensors, see `humesh convert`);
             "landmarks": the finder's landmarks are posed by the inverse kinematics of ik_refine, without a network.
-        refine: Afterwards fit every body's joints to the 2D keypoints of the finder, held by a pose prior.
+        refine: Afterwards fit every body's joints to the 2D keypoints of the finder, held by a pose prior, so that it
+            sits on the photo; --no-refine leaves the method's own answer.
         body: "open" (free, shipped) or your own SMPL .pkl or .npz file.
         detections: People you already have: a COCO results JSON, a folder of OpenPose JSON, or a JSON of boxes.
         finder: What finds people when no detections are given.

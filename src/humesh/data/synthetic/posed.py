@@ -114,7 +114,8 @@ class PosedPeople:
         camera[:, :2, 2] = self.size / 2
         joints30 = slice(None, len(JOTR30))
         chunk = Points(
-            placed, points[:, joints30], pixels[:, joints30], visible[:, joints30], _tensor(told), torch.zeros(_CHUNK, 33, 3),
+            placed, points[:, joints30], pixels[:, joints30], visible[:, joints30], _tensor(told),
+            torch.zeros(_CHUNK, len(MEDIAPIPE33), 3),
             camera, torch.full((_CHUNK, 2), float(self.size)),
         )  # fmt: skip
         enough = (visible[:, 30:][:, _LIMBS33].sum(-1) >= _FEWEST).nonzero()[:, 0]
