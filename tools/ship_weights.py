@@ -38,6 +38,7 @@ def main() -> None:
         notes = {**header.notes, "data": arguments.data, "test": arguments.scores, "licence": LICENCE}
         path = FOLDER / f"{header.method}.safetensors"
         save_weights(path, header.method, method, notes=notes, half=True)
+        path.chmod(0o644)  # safetensors writes for its owner alone
         size = path.stat().st_size / 1e6
         print(f"{path}: {size:.1f} MB")
         if size > MOST_MB:

@@ -27,7 +27,7 @@ from humesh.scene.recovery import Recovery
 
 PersonFinder = Callable[[Photo], list[Person]]
 
-LANDMARKS, DEFAULT = "landmarks", "jotr"
+LANDMARKS, DEFAULT = "landmarks", "lifter"
 """What `weights` may be besides a file: no network at all, or (the default) the network that is shipped."""
 _GROUPS_AT_ONCE = 8  # groups of crops that a network sees together; more would only take memory
 

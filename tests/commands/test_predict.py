@@ -11,6 +11,7 @@ from skimage.data import camera as photo_of_cameraman
 
 from humesh.commands.main import main
 from humesh.commands.predict import _named_photos
+from humesh.recover import DEFAULT
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -46,7 +47,7 @@ def test_a_photo_gives_its_files(monkeypatch: pytest.MonkeyPatch, photo: Path, t
     }  # fmt: skip
     record = json.loads((out / "man.json").read_text())
     assert record["image"] == {"path": str(photo), "width": 512, "height": 512}
-    assert record["method"] == "ik_refine"
+    assert record["method"] == DEFAULT
     (person,) = record["people"]
     assert np.shape(person["pose_axis_angle"]) == (24, 3)
     assert np.shape(person["joints"]["xyz_m"]) == (24, 3)

@@ -37,7 +37,7 @@ def test_weights_run_on_a_photo(
     torch.manual_seed(0)
     weights = tmp_path / "jotr.safetensors"
     save_weights(weights, "jotr", build("jotr", TINY, BodyModel.load("open-low")), body)
-    assert run(monkeypatch, "predict", photo, "--weights", weights, "-o", tmp_path / "out") == 0
+    assert run(monkeypatch, "predict", photo, "--weights", weights, "--no-refine", "-o", tmp_path / "out") == 0
     record = json.loads((tmp_path / "out" / "man.json").read_text())
     assert record["method"] == "jotr"
     assert len(record["people"]) == 1

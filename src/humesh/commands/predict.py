@@ -24,7 +24,7 @@ Format = Literal["jpg", "views", "mp4", "glb", "obj", "ply", "npz", "json", "bvh
 def predict(
     inputs: tyro.conf.Positional[list[Path]],
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_out"),
-    weights: str = "jotr",
+    weights: str = "lifter",
     refine: bool = True,
     body: str = "open",
     detections: Path | None = None,

@@ -129,7 +129,10 @@ def read_weights(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
     """The header and tensors of a weights file; raises WeightsError."""
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(f"weights {path}: expected a .safetensors file that humesh wrote, found no such file.")
+        raise WeightsError(
+            f"weights {path}: expected a .safetensors file that humesh wrote, or one of {', '.join(shipped())} "
+            "(shipped), found no such file."
+        )
     try:
         with safe_open(path, framework="pt") as file:
             words = (file.metadata() or {}).get("humesh")

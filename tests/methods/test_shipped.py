@@ -1,0 +1,79 @@
+"""The weights that come with humesh: small enough, with a card, and they know what a body looks like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import humesh
+from humesh.body.joints import JOTR30, LIMBS12, SMPL24
+from humesh.body.model import BodyModel
+from humesh.data.augment import Augment
+from humesh.data.synthetic.posed import PosedPeople
+from humesh.evaluation.metrics import pa_mpjpe
+from humesh.methods import METHODS
+from humesh.methods.weights import build, load_method, read_weights, save_weights, shipped
+from humesh.recover import DEFAULT
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_it_is_small_and_says_what_it_is(name: str) -> None:
+    header, state = read_weights(shipped()[name])
+    assert header.method == name
+    assert name in METHODS
+    assert {"recipe", "settings", "steps", "data", "test", "licence"} <= header.notes.keys()
+    assert "use them for anything" in header.notes["licence"]
+    assert all(tensor.isfinite().all() for tensor in state.values() if tensor.is_floating_point())
+    assert shipped()[name].stat().st_size <= 50e6
+
+
+def test_all_together_are_small_and_on_the_page() -> None:
+    assert DEFAULT in shipped()
+    assert sum(path.stat().st_size for path in shipped().values()) <= 150e6
+    page = (ROOT / "docs" / "weights.md").read_text()
+    for name, path in shipped().items():
+        header, _ = read_weights(path)
+        assert f"## {name}\n" in page
+        for note in ("recipe", "data", "test"):
+            assert header.notes[note] in page
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if name in ("lifter", "jotr")])
+def test_it_poses_people_from_a_detectors_points(name: str, tmp_path: Path) -> None:
+    """People near the rest pose with arms down, seen with a detector's errors; a T-pose would be off by 150 mm."""
+    rng = np.random.default_rng(0)
+    poses = rng.normal(0, 0.15, (200, 24, 3))
+    shoulders = SMPL24.indices("left_shoulder", "right_shoulder")
+    poses[:, shoulders, 2] += np.array([-1.2, 1.2])
+    np.savez(tmp_path / "poses.npz", poses=poses)
+    body = BodyModel.load("open-low")
+    _, method = load_method(name, body)
+    people = PosedPeople([tmp_path / "poses.npz"], seed=1, body=body)
+    batch = people.batch(range(64), method.spec, Augment(), rng)
+    with torch.no_grad():
+        pose = method(batch.crops).pose.map(lambda tensor: tensor[:, 0])
+    here, there = SMPL24.indices(*LIMBS12.names), JOTR30.indices(*LIMBS12.names)
+    errors = pa_mpjpe(body.joints(pose)[:, here], batch.targets.points3d[:, 0, there])
+    assert float(errors.median()) < 0.1
+    assert pose.translation[:, 2].min() > 0
+
+
+def test_sixteen_bits_are_widened_when_read(tmp_path: Path) -> None:
+    method = build("lifter", {"width": 16, "blocks": 1})
+    for half in (True, False):
+        save_weights(tmp_path / f"{half}.safetensors", "lifter", method, half=half)
+    assert (tmp_path / "True.safetensors").stat().st_size < 0.7 * (tmp_path / "False.safetensors").stat().st_size
+    _, state = read_weights(tmp_path / "True.safetensors")
+    for key, value in method.state_dict().items():
+        assert state[key].dtype == value.dtype
+        assert torch.allclose(state[key], value, rtol=1e-3, atol=1e-6)
+
+
+def test_a_name_that_is_not_shipped_is_told() -> None:
+    with pytest.raises(ValueError, match=r"weights nothing: expected a \.safetensors file .* or one of .*lifter"):
+        humesh.Recoverer(weights="nothing")
