@@ -25,6 +25,7 @@ from humesh.evaluation.errors import Ruler
 from humesh.evaluation.protocols import PROTOCOLS, Protocol
 from humesh.evaluation.score import Chained
 from humesh.evaluation.sources import BodyFiles
+from humesh.evaluation.subsets import Stretch
 
 _READERS = Path(__file__).parents[1] / "data" / "datasets"
 
@@ -48,13 +49,26 @@ human36m, mupots = _module("test_human36m").download, _module("test_mupots3d").d
 mpi_inf_3dhp = _module("test_mpi_inf_3dhp").test_set
 threedoh, threedpw = _module("test_threedoh").download, _module("test_threedpw").download
 
-SIMPLE = ["3dpw", "3dpw-int", "3dpw-24", "3dpw-multi-roi", "3doh50k", "h36m-p1", "h36m-p2", "h36m-int", "emdb-1"]
+SIMPLE = [
+    "3dpw", "3dpw-int", "3dpw-24", "3dpw-multi-roi", "3doh50k", "h36m-p1", "h36m-p2", "h36m-int", "emdb-1",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SIMPLE)
 def test_benchmark(name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     request.getfixturevalue(PROTOCOLS[name].dataset)
     _check(PROTOCOLS[name], tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["3dpw-oc", "3dpw-pc", "3dpw-crowd"])
+def test_subset(name: str, threedpw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one split, as the fake sequence stands in all three; its first frame alone counts."""
+    one = replace(PROTOCOLS[name], readings=((("split", "validation"),),))
+    if one.subset_file:
+        (tmp_path / one.subset_file).write_text("# made up\nwalk_00 0 0\n")
+    else:
+        one = replace(one, stretches=(Stretch("walk_00", 0, 0),))
+    _check(one, tmp_path, monkeypatch, frames=range(1))
 
 
 def test_agora(agora: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +88,7 @@ def test_mupots(mupots: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     _check(replace(PROTOCOLS["mupots"], readings=((("sequences", (1, 2)),),)), tmp_path, monkeypatch)
 
 
-def _check(protocol: Protocol, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _check(protocol: Protocol, root: Path, monkeypatch: pytest.MonkeyPatch, frames: range = range(2**31)) -> None:
     """The truth as predictions: of points, also moved, and of bodies. SMPL's files hold the open body here."""
     monkeypatch.setitem(PROTOCOLS, protocol.name, protocol)
     monkeypatch.chdir(root)
@@ -85,7 +99,7 @@ def _check(protocol: Protocol, root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     dataset = Chained([DATASETS[protocol.dataset](root=root, **dict(r)) for r in protocol.readings])
     bodies = BodyFiles(root / "smpl")
     ruler = Ruler(protocol, bodies, bodies.predicted)
-    samples = [dataset[i] for i in range(len(dataset))]
+    samples = [sample for sample in (dataset[i] for i in range(len(dataset))) if sample.frame in frames]
     people = [(s.name, i, p) for s in samples for i, p in enumerate(s.people) if ruler.evaluates(p)]
     assert people
     named = {"name": np.array([p[0] for p in people]), "person": np.array([p[1] for p in people])}
