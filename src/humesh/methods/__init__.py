@@ -90,7 +90,7 @@ METHODS = {
     ),
     "lifter": MethodCard(
         "ours, after Martinez et al., ICCV 2017: a perceptron on the detector's points, the baseline without a picture",
-        _NEEDS,
+        "nothing",
         _NONE,
         _lifter,
     ),
