@@ -106,7 +106,7 @@ def read_mat(path: Path, **options: Any) -> dict[str, Any]:
     try:
         from scipy.io import loadmat
     except ImportError:
-        raise DatasetError(f"{path}: reading Matlab files needs SciPy; install it (pip install scipy).") from None
+        raise DatasetError(f'{path}: reading Matlab files needs SciPy: pip install "humesh[datasets]".') from None
     return loadmat(str(path), **options)
 
 

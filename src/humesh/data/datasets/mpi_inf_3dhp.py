@@ -141,7 +141,7 @@ def _test_labels(path: Path, _: Sequence[int]) -> dict[str, Any]:
     try:
         from h5py import File
     except ImportError:
-        raise DatasetError(f"{path}: reading Matlab 7.3 files needs h5py; install it (pip install h5py).") from None
+        raise DatasetError(f'{path}: reading Matlab 7.3 files needs h5py: pip install "humesh[datasets]".') from None
     with File(path, "r") as stored:
         said = {name: np.array(stored[name], dtype=np.float64)[:, 0] for name in ("annot2", "annot3", "univ_annot3")}
         valid = np.array(stored["valid_frame"]).ravel() > 0
