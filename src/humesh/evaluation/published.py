@@ -25,7 +25,7 @@ class Published:
 
 def _errors(*values: float) -> dict[str, float]:
     """Millimetres in the order in which papers print them; 3DPW's fourth is the acceleration error, mm/frame²."""
-    return dict(zip(("mpjpe", "pa_mpjpe", "pve", "accel"), values, strict=False))
+    return dict(zip(("mpjpe", "pa_mpjpe", "pve", "accel")[: len(values)], values, strict=True))
 
 
 _JOTR = "Li et al., JOTR, ICCV 2023, tables 1 and 2"

@@ -64,8 +64,10 @@ def write_report(
         where = f"{records.sequence[row]} frame {records.frame[row]}, person {records.person[row]}"
         said = f"{where}: {each[row]:.0f} mm, {100 * records.hidden[row]:.0f} % of the points hidden"
         body.append(f"<figure>{picture}<figcaption>{html.escape(said)}</figcaption></figure>")
-    joints = np.nanmean(records.joints_mm[~records.missed], axis=0) if (~records.missed).any() else np.array([])
-    body += ["<h2>By joint</h2>", _bars([(n, e, "") for n, e in zip(protocol.joints, joints.tolist(), strict=False)])]
+    if not records.missed.all():
+        joints = np.nanmean(records.joints_mm[~records.missed], axis=0).tolist()
+        bars = [(name, error, "") for name, error in zip(protocol.joints, joints, strict=True)]
+        body += ["<h2>By joint</h2>", _bars(bars)]
     body += ["<h2>By occlusion</h2>", _bars(list(_by(records, each, _levels(records), [n for n, _ in _HIDDEN])))]
     names = sorted(set(records.sequence.tolist()))
     rows = sorted(_by(records, each, records.sequence.tolist(), names), key=lambda row: -np.nan_to_num(row[1]))

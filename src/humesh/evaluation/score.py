@@ -36,7 +36,7 @@ class Chained:
     def __init__(self, datasets: Sequence[Dataset]) -> None:
         self.datasets = list(datasets)
         self.starts = np.cumsum([0, *(len(dataset) for dataset in self.datasets)]).tolist()
-        shifted = zip(self.datasets, self.starts, strict=False)
+        shifted = zip(self.datasets, self.starts[:-1], strict=True)
         self.tracks = tuple(range(t.start + s, t.stop + s) for dataset, s in shifted for t in dataset.tracks)
 
     def __len__(self) -> int:
