@@ -64,7 +64,7 @@ def data(
         dataset = readers[name](**options)
         print(_summary(dataset))
         if out is not None:
-            _save(contact_sheet(dataset), out)
+            save_picture(contact_sheet(dataset), out)
             print(f"16 samples with labels in {out}")
     except TypeError as error:
         if split is None or "split" not in str(error):
@@ -138,9 +138,9 @@ def _draw_points(brush: ImageDraw.ImageDraw, person: LabelledPerson, points: np.
         brush.ellipse((x - 2, y - 2, x + 2, y + 2), fill=(0, 230, 0) if visible else (230, 0, 0))
 
 
-def _save(image: Image.Image, path: Path) -> None:
+def save_picture(image: Image.Image, path: Path) -> None:
     """The picture appears only when it is whole."""
-    draft = path.with_name(f".{path.stem}.draft{path.suffix}")
+    draft = path.with_name(f".{path.stem}.draft{path.suffix or '.png'}")
     try:
         image.save(draft)
         draft.replace(path)

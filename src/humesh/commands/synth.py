@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import tyro
-from PIL import Image, ImageDraw
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from humesh.body.joints import SMPL24
+from humesh.commands.data import contact_sheet, save_picture
 from humesh.commands.errors import UserError
-from humesh.data.sample import Dataset, Sample
+from humesh.data.sample import Dataset
 from humesh.data.synthetic import detected
 from humesh.data.synthetic.backgrounds import BackgroundError
 from humesh.data.synthetic.motion import MotionError
@@ -85,39 +83,10 @@ def synth(
                     motion, 16 * length, people=people, size=size, seed=seed, frames=length, backgrounds=backgrounds
                 )
             )
-            draw_preview(dataset, preview)
+            save_picture(contact_sheet(dataset), preview)
             print(f"16 samples with labels in {preview}")
     except (MotionError, BackgroundError, ShardError) as error:
         raise UserError(str(error)) from None
     except OSError as error:
         raise UserError(f"cannot write {error.filename or out}: {error.strerror}.") from None
     return 0
-
-
-def draw_preview(dataset: Dataset, path: Path, rows: int = 4, columns: int = 4) -> None:
-    """A sheet of a dataset's first samples with boxes and joints: green is visible, red is hidden."""
-    tiles = [_drawn(dataset[i % len(dataset)]) for i in range(rows * columns)]
-    side = max(max(tile.size) for tile in tiles)
-    sheet = Image.new("RGB", (columns * side, rows * side))
-    for i, tile in enumerate(tiles):
-        sheet.paste(tile, (i % columns * side, i // columns * side))
-    draft = path.with_name(f".{path.stem}.draft{path.suffix or '.png'}")
-    try:
-        sheet.save(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _drawn(sample: Sample) -> Image.Image:
-    image = Image.fromarray(np.ascontiguousarray(sample.photo.pixels))
-    brush = ImageDraw.Draw(image)
-    for person in sample.people:
-        brush.rectangle(person.seen.box.tolist(), outline=(255, 220, 0))
-        points = person.points2d.tolist()
-        for joint, parent in enumerate(SMPL24.parents):
-            if parent >= 0:
-                brush.line((*points[parent], *points[joint]), fill=(90, 160, 255))
-        for (x, y), visible in zip(points, person.visible.tolist(), strict=True):
-            brush.ellipse((x - 2, y - 2, x + 2, y + 2), fill=(0, 230, 0) if visible else (230, 0, 0))
-    return image
