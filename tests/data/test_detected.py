@@ -121,8 +121,22 @@ def test_the_same_generator_gives_the_same_batch(people: DetectedPeople) -> None
     assert torch.equal(one.targets.points2d, two.targets.points2d)
 
 
+def test_several_folders_hold_everyone_as_they_do_alone(tmp_path: Path, shards: Path, people: DetectedPeople) -> None:
+    list(write_shards(tmp_path / "t", Plan((str(shards.parent / "poses.npz"),), 6, (1, 2), 256, 2, 1)))
+    assert list(detect(tmp_path / "t"))[-1] == (1, 1)
+    alone, both = (ShardedPeople(folders, detected=True) for folders in (tmp_path / "t", [shards, tmp_path / "t"]))
+    assert len(both) == 18
+    for scene in range(6):
+        assert np.array_equal(alone[scene].photo.pixels, both[12 + scene].photo.pixels)
+        for one, other in zip(alone[scene].people, both[12 + scene].people, strict=True):
+            assert one.seen.keypoints is not None
+            assert other.seen.keypoints is not None
+            assert np.array_equal(one.seen.keypoints, other.seen.keypoints)
+    assert len(DetectedPeople([shards, tmp_path / "t"])) == len(people) + len(DetectedPeople(tmp_path / "t"))
+
+
 def test_shards_nobody_looked_at_are_told(tmp_path: Path, shards: Path) -> None:
     with pytest.raises(ShardError, match="synth --detect"):
         DetectedPeople(tmp_path)
-    with pytest.raises(ShardError, match="expected one folder, seed 0"):
+    with pytest.raises(ShardError, match="expected seed 0"):
         ShardedPeople(shards, detected=True, seed=3)

@@ -48,6 +48,7 @@ ABLATIONS = [
     {"contrast": ("joint_to_joint",)},
     {"contrast": ("joint_to_non_joint",), "corrected_voxels": True},
     {"lifter": 32, "lifter_blocks": 1},
+    {"encoder": "blazepose", "added": True},
 ]
 
 
@@ -119,7 +120,7 @@ def test_every_form_trains(body: BodyModel, change: dict[str, object]) -> None:
         assert parameter.grad.any(), name
 
 
-@pytest.mark.parametrize("encoder", ["resnet18", "tf_efficientnet_lite0"])
+@pytest.mark.parametrize("encoder", ["resnet18", "tf_efficientnet_lite0", "blazepose"])
 def test_crops_of_another_size(body: BodyModel, encoder: str) -> None:
     method = Jotr(replace(SMALL, encoder=encoder, size=160), body).eval()
     prediction = method(_crops(2, 160))

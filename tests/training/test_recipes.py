@@ -71,7 +71,7 @@ def test_missing_data_is_told_in_one_sentence(name: str, tmp_path: Path) -> None
     with pytest.raises(TrainingError, match=r"^this recipe trains on .*; give what is missing with --data\. .*F[OI]L"):
         prepare(name, RECIPES[name], Place(tmp_path))
     with pytest.raises(TrainingError, match=r"--data nowhere=\.\.\.: this recipe trains on"):
-        prepare(name, RECIPES[name], Place(tmp_path), {"nowhere": tmp_path})
+        prepare(name, RECIPES[name], Place(tmp_path), {"nowhere": [tmp_path]})
 
 
 def test_settings_are_read_as_their_fields_are() -> None:

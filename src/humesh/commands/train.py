@@ -45,7 +45,8 @@ def train(
         recipe: The recipe's name: debug, lite-jotr, synthetic-jotr, jotr-stage1, ...
         out: The run's folder, RUN.
         data: Folder of shards that `humesh synth` wrote, or for people without pictures a motion file; of several
-            sources each by its name, as in --data posed=poses.npz --data detected=shards.
+            sources each by its name, as in --data posed=poses.npz --data detected=shards. Shards may lie in several
+            folders, each given with its own --data.
         backgrounds: A folder of photos to put the people of the shards before, besides drawn backgrounds.
         steps: How many steps, instead of the recipe's.
         batch: Groups of crops in a step, over all processes.
@@ -105,10 +106,13 @@ def train(
             torch.distributed.destroy_process_group()
 
 
-def _places(data: tuple[str, ...]) -> dict[str, Path]:
-    """NAME=PATH, or a path for whatever has no other."""
-    named = (entry.split("=", 1) if "=" in entry else ("", entry) for entry in data)
-    return {name: Path(place) for name, place in named}
+def _places(data: tuple[str, ...]) -> dict[str, list[Path]]:
+    """NAME=PATH, or a path for whatever has no other; of one name several."""
+    places: dict[str, list[Path]] = {}
+    for entry in data:
+        name, place = entry.split("=", 1) if "=" in entry else ("", entry)
+        places.setdefault(name, []).append(Path(place))
+    return places
 
 
 def _run(training: Training, rank: int) -> int:

@@ -20,7 +20,7 @@ def _drawn(**options: Any) -> Dataset:
 
 
 def _synthetic(folder: str | list[str] | None = None, **options: Any) -> Dataset:
-    """Shards of a folder (`humesh synth`), each time in another variation; else people rendered when asked for."""
+    """Shards of folders (`humesh synth`), each time in another variation; else people rendered when asked for."""
     if folder is not None:
         from humesh.data.synthetic.shards import ShardedPeople
 
@@ -66,7 +66,7 @@ class Reader:
         return import_module(f"humesh.data.datasets.{self.module}")
 
 
-def _detected(folder: str = "", **options: Any) -> Dataset:
+def _detected(folder: str | list[str] = "", **options: Any) -> Dataset:
     """The people of shards whom MediaPipe found, told by its points alone."""
     from humesh.data.synthetic.detected import DetectedPeople
 

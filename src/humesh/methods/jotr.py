@@ -52,6 +52,8 @@ class JotrConfig:
     (their mean), `read_after`: the layer whose answer counts, None: the last. `corrected_voxels`: leave just those
     voxels out of the non-joints that the paper means. Ours: `lifter` and `lifter_blocks`: width and depth of the
     perceptron of the method "lifter", whose answer from the detector's points alone the decoder corrects; 0: none.
+    `added`: what the heatmaps tell is added to the stem's map, at first nothing, instead of replacing it: a pretrained
+    encoder goes on seeing what it was trained on.
     """
 
     encoder: str = "resnet50"
@@ -76,6 +78,7 @@ class JotrConfig:
     corrected_voxels: bool = False
     lifter: int = 0
     lifter_blocks: int = 3
+    added: bool = False
 
     def __post_init__(self) -> None:
         choices = {"pose_decoder": ("6d", "vposer"), "decoder_sees": _VIEWS}
@@ -160,7 +163,7 @@ class Jotr(Method):
         self.encoder = Encoder(config.encoder, config.pretrained)
         stem = self.encoder.stem_width
         fuse = nn.Conv2d(stem + len(JOTR30), stem, 3, padding=1)
-        self.fusion = nn.Sequential(fuse, nn.BatchNorm2d(stem), nn.ReLU())
+        self.fusion = fuse if config.added else nn.Sequential(fuse, nn.BatchNorm2d(stem), nn.ReLU())
         self.flatten = nn.Conv2d(self.encoder.width, width, 1)
         self.token_encoder = _layers(config.encoder_layers, config, config.hidden)
         self.lifter: Lifter | None = None
@@ -188,6 +191,8 @@ class Jotr(Method):
                 nn.init.xavier_uniform_(parameter)
             elif name.startswith("fusion.0."):
                 nn.init.normal_(parameter, std=0.001 if parameter.dim() > 1 else 0.0)
+            elif config.added and name.startswith("fusion."):
+                nn.init.zeros_(parameter)
         self.vposer = Vposer() if config.pose_decoder == "vposer" else None
         pose = VPOSER_CODE if self.vposer is not None else 6 * (len(SMPL24) - 1)
         self.root_pose_cascade, self.pose_cascade = Cascade(width, 6, layers), Cascade(width, pose, layers)
@@ -241,7 +246,9 @@ class Jotr(Method):
             seen = seen * (torch.rand_like(seen).argsort(-1) >= int(self.config.dropped_joints * len(JOTR30)))
         cells = self.config.size // _STRIDE
         heatmaps = gaussian_heatmaps(points, seen, cells, 2.5 * cells / 64)  # 2.5 px of the authors' 64
-        features = self.encoder.body(self.fusion(torch.cat([self.encoder.stem(pixels), heatmaps], dim=1)))
+        near = self.encoder.stem(pixels)
+        fused = self.fusion(torch.cat([near, heatmaps], dim=1))
+        features = self.encoder.body(near + fused if self.config.added else fused)
         tokens = self.flatten(features).flatten(2).mT
         for layer in self.token_encoder:
             tokens = layer(tokens, self.token_code)

@@ -1,4 +1,4 @@
-"""Image encoders, from timm: ResNet-50 for the methods as published, and small ones for training on a laptop."""
+"""Image encoders: ResNet-50 for the methods as published, small ones for training on a laptop; most from timm."""
 
 from __future__ import annotations
 
@@ -13,13 +13,21 @@ from torch import Tensor, nn
 class Encoder(nn.Module):
     """A CNN in two parts: `stem`, to a map of stride 4, and `body`, from there to the last map, of stride 32.
 
-    `name` is timm's, of its ResNets ("resnet50" is torchvision's, parameter by parameter) and EfficientNets;
-    parameters keep timm's names. `pretrained` fetches ImageNet weights from timm's hub. ValueError for networks of
-    another kind.
+    `name` is "blazepose" (see `BlazePose`) or timm's, of its ResNets ("resnet50" is torchvision's, parameter by
+    parameter) and EfficientNets; parameters keep timm's names. `pretrained` fetches ImageNet weights from timm's hub.
+    ValueError for networks of another kind.
     """
 
     def __init__(self, name: str = "resnet50", pretrained: bool = False) -> None:
         super().__init__()
+        self.stem_width: int
+        self.width: int
+        if name == "blazepose":
+            net = BlazePose()
+            self.stem_parts, self.body_parts = ["near"], ["far"]
+            self.stem_width, self.width = net.stem_width, net.width
+            self.near, self.far = net.near, net.far
+            return
         if name not in timm.list_models():
             raise ValueError(f"encoder {name!r}: timm has no such network; timm.list_models() lists those it has.")
         # As torchvision's start; timm's residual blocks would start as nothing, without a gradient inside.
@@ -27,14 +35,14 @@ class Encoder(nn.Module):
         net: Any = timm.create_model(name, pretrained=pretrained, num_classes=0, **start)
         if hasattr(net, "layer4"):
             self.stem_parts, self.body_parts = ["conv1", "bn1", "act1", "maxpool"], [f"layer{i}" for i in (1, 2, 3, 4)]
-            self.stem_width: int = net.bn1.num_features
+            self.stem_width = net.bn1.num_features
         elif type(net).__name__ == "EfficientNet" and net.feature_info[1]["reduction"] == 4:
             self.stem_parts = ["conv_stem", "bn1", "blocks"]  # the first two groups of blocks end at stride 4
             self.body_parts = ["blocks", *(part for part in ("conv_head", "bn2") if getattr(net, part, None))]
             self.stem_width = net.feature_info[1]["num_chs"]
         else:
             raise ValueError(f"encoder {name!r}: expected one of timm's ResNets or EfficientNets.")
-        self.width: int = net.num_features
+        self.width = net.num_features
         for part in dict.fromkeys(self.stem_parts + self.body_parts):
             self.add_module(part, getattr(net, part))
 
@@ -54,6 +62,48 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D u v"]:
         return self.body(self.stem(pixels))
+
+
+class BlazePose(nn.Module):
+    """The trunk of MediaPipe's landmark model ("full"; Bazarevsky et al., arXiv 2006.10204), RGB in [0, 1].
+
+    Inverted residuals (MobileNetV2) without norms, which its file has folded in. That file lies in MediaPipe's wheel;
+    `training/tflite.py` reads it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.near = nn.Sequential(*_conv(3, 24, 3, 2), _Inverted(24, 24, 16, 3, 1), *_blocks(16, 24, 3, 2, [64, 144]))
+        self.far = nn.Sequential(
+            *_blocks(24, 32, 5, 2, [144, 192]),
+            *_blocks(32, 64, 3, 2, [192, 384, 384]),
+            *_blocks(64, 88, 5, 1, [384, 528, 528]),
+            *_blocks(88, 144, 5, 2, [528, 864, 864, 864]),
+            *_conv(144, 864),
+            *_conv(864, 864, 3, groups=864),
+        )
+        self.stem_width, self.width = 24, 864
+
+
+def _blocks(given: int, width: int, kernel: int, stride: int, hidden: list[int]) -> list[nn.Module]:
+    first = _Inverted(given, hidden[0], width, kernel, stride)
+    return [first, *(_Inverted(width, h, width, kernel, 1) for h in hidden[1:])]
+
+
+def _conv(given: int, width: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(given, width, kernel, stride, kernel // 2, groups=groups), nn.ReLU6()]
+
+
+class _Inverted(nn.Sequential):
+    """MobileNetV2's block: widen, filter each channel by itself, narrow; added to what was given where that fits."""
+
+    def __init__(self, given: int, hidden: int, width: int, kernel: int, stride: int) -> None:
+        widen = _conv(given, hidden) if hidden != given else []
+        super().__init__(*widen, *_conv(hidden, hidden, kernel, stride, hidden), nn.Conv2d(hidden, width, 1))
+        self.added = given == width and stride == 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x) if self.added else super().forward(x)
 
 
 class ImageNetColours(nn.Module):

@@ -425,10 +425,11 @@ def _optimiser(learner: Learner, recipe: Recipe) -> torch.optim.Optimizer:
     """Groups of parameters by their factor of the learning rate; learned loss weights have no decay (JOTR)."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in learner.named_parameters():
-        if not parameter.requires_grad:
-            continue
         inner = name.removeprefix("method.")
         factor = next((f for start, f in recipe.rates.items() if inner.startswith(start)), 1.0)
+        if not factor:
+            parameter.requires_grad = False  # nor are gradients counted for what nothing before it learns from
+            continue
         decay = 0.0 if name.startswith("learned.") else recipe.decay
         groups.setdefault((factor, decay), []).append(parameter)
     described = [

@@ -26,6 +26,7 @@ from humesh.methods.weights import build
 from humesh.networks.backbones import Encoder
 from humesh.training.loop import Place, Training, start_from
 from humesh.training.recipe import Recipe, TrainingError
+from humesh.training.tflite import blazepose_file, load_convolutions
 
 _LITE0 = "tf_efficientnet_lite0"
 
@@ -34,7 +35,7 @@ def prepare(
     name: str,
     recipe: Recipe,
     place: Place,
-    given: Mapping[str, Path] | None = None,
+    given: Mapping[str, list[Path]] | None = None,
     init: Path | None = None,
     encoder_weights: Path | None = None,
     backgrounds: Path | None = None,
@@ -44,8 +45,9 @@ def prepare(
     torch.manual_seed(recipe.seed)  # the network's first weights
     body = BodyModel.load(recipe.body)
     method = build(recipe.method, recipe.config, body)
-    if recipe.encoder_start == "lite0":
-        place.say(start_encoder(method, encoder_weights))
+    if recipe.encoder_start != "none":
+        start = start_blazepose if recipe.encoder_start == "mediapipe" else start_encoder
+        place.say(start(method, encoder_weights))
     if init is not None:  # which may be of a part of the network only
         place.say(start_from(method, init))
     train, held_out = zip(*(split(d, recipe.held_out if i == 0 else 0) for i, d in enumerate(datasets)), strict=True)
@@ -59,7 +61,9 @@ def prepare(
     return Training(name, recipe, method, body, groups, check, place)
 
 
-def sources(recipe: Recipe, given: Mapping[str, Path] | None = None, backgrounds: Path | None = None) -> list[Dataset]:
+def sources(
+    recipe: Recipe, given: Mapping[str, list[Path]] | None = None, backgrounds: Path | None = None
+) -> list[Dataset]:
     """The data sets of a recipe, from what is `given` for each ("": for any); one sentence names what is missing."""
     given, names = given or {}, [source.name for source in recipe.data]
     strange = sorted(set(given) - {"", *names})
@@ -69,8 +73,10 @@ def sources(recipe: Recipe, given: Mapping[str, Path] | None = None, backgrounds
     for source in recipe.data:
         options, place = dict(source.options), given.get(source.name, given.get("") if len(names) == 1 else None)
         key = _PLACES.get(source.name, "root")
-        if place is not None and source.name != "drawn":
-            options[key] = str(place)
+        if place and source.name != "drawn":
+            if len(place) > 1 and key != "folder":
+                raise TrainingError(f"--data: expected one path for {source.name}, got {', '.join(map(str, place))}.")
+            options[key] = str(place[0]) if len(place) == 1 else list(map(str, place))
         if source.name == "synthetic" and place is not None and backgrounds is not None:
             options["backgrounds"] = str(backgrounds)
         if source.name == "drawn" or options.keys() & {key, "motion"}:
@@ -117,6 +123,18 @@ def start_encoder(method: nn.Module, path: Path | None) -> str:
         raise TrainingError(f"encoder weights: they are of {_LITE0}, the method has another encoder.")
     encoder.load_state_dict({key: named[key] for key in own})
     return f"the encoder starts from ImageNet weights ({len(own)} tensors of EfficientNet-Lite0)."
+
+
+def start_blazepose(method: nn.Module, path: Path | None) -> str:
+    """Gives the method's encoder the weights of MediaPipe's landmark model; says what it starts from."""
+    encoder = next((m for m in method.modules() if isinstance(m, Encoder)), None)
+    path = path or blazepose_file()
+    if encoder is None or encoder.stem_parts != ["near"]:
+        raise TrainingError('encoder weights: they are of "blazepose", the method has another encoder.')
+    if path is None:
+        return "the encoder starts from random weights: MediaPipe, whose weights it starts from, is not installed."
+    load_convolutions(encoder, path)
+    return "the encoder starts from the weights of MediaPipe's landmark model."
 
 
 def _lite0_state(path: Path | None) -> Mapping[str, Tensor] | None:

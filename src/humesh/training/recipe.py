@@ -40,13 +40,14 @@ class Recipe:
     """One training.
 
     `batch`: groups of crops in a step, over all processes. `rate`: of learning; `rates`: factors for parts of the
-    network by the start of their names. `drops`: shares of the steps after which "step" multiplies the rate by
-    `drop`; "cosine" ends at a hundredth. `weights`: of the loss terms, others do not count, and `optional` ones
-    need not exist; `learned`: those that are also weighed by learning (JOTR); `delayed`: terms that count only from
-    a step on. `error` of the shared terms. `clip`: the largest gradient norm. `ema`: decay of the running mean of
-    the weights, which is what is kept. `stride`: frames between those of a clip. `held_out`: samples of the first
-    data set that are only validated on. `encoder_start`: "lite0" or "none"; methods' own `pretrained` is a setting
-    of theirs. `starts_from`: the recipe whose weights this one goes on from, given with --init.
+    network by the start of their names, 0: they stay as they are. `drops`: shares of the steps after which "step"
+    multiplies the rate by `drop`; "cosine" ends at a hundredth. `weights`: of the loss terms, others do not count, and
+    `optional` ones need not exist; `learned`: those that are also weighed by learning (JOTR); `delayed`: terms that
+    count only from a step on. `error` of the shared terms. `clip`: the largest gradient norm. `ema`: decay of the
+    running mean of the weights, which is what is kept. `stride`: frames between those of a clip. `held_out`: samples
+    of the first data set that are only validated on. `encoder_start`: "lite0" (ImageNet's), "mediapipe" (its landmark
+    model's) or "none"; methods' own `pretrained` is a setting of theirs. `starts_from`: the recipe whose weights this
+    one goes on from, given with --init.
     """
 
     about: str
@@ -76,7 +77,7 @@ class Recipe:
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     people: int = 3
     stride: int = 1
-    encoder_start: Literal["none", "lite0"] = "none"
+    encoder_start: Literal["none", "lite0", "mediapipe"] = "none"
     starts_from: str = ""
     seed: int = 0
     held_out: int = 256

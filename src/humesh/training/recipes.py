@@ -246,19 +246,20 @@ _LITE_JOTR = replace(
     _SYNTHETIC_JOTR,
     about="a small JOTR on synthetic people: two hours of two CPU cores",
     config={
-        "encoder": _LITE, "size": 192, "width": 192, "heads": 6, "hidden": 512, "volume_hidden": 384, "depth": 4,
-        "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 3, "lifter": _LIFTER_WIDTH,
+        "encoder": "blazepose", "size": 192, "width": 192, "heads": 6, "hidden": 512, "volume_hidden": 384, "depth": 4,
+        "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 3, "lifter": _LIFTER_WIDTH, "added": True,
     },
     data=(Source("synthetic", options={"detected": True}),),
     starts_from="lite-lifter-2",
-    rates={"encoder": 0.5, "lifter": 0.0},  # the lifter has seen more people than there are pictures of
+    # The lifter has seen more people than there are pictures of, the encoder's stem more photographs.
+    rates={"encoder.near": 0.0, "encoder": 0.5, "lifter": 0.0},
     steps=7000,
     batch=32,
     rate=4e-4,
     warm_up=300,
     delayed=dict.fromkeys(_JOTR_CONTRAST, 3000),
     precision="float32",
-    encoder_start="lite0",
+    encoder_start="mediapipe",
     held_out=256,
     log_every=20,
     validate_every=500,
@@ -306,6 +307,8 @@ _LITE_LIFTER_2 = replace(
 _LITE_ROI = replace(
     _LITE_JOTR,
     starts_from="",
+    rates={"encoder": 0.5},
+    encoder_start="lite0",
     about="a small Multi-RoI of three regions on synthetic people: two hours of two CPU cores",
     method="multi_roi",
     config={"encoder": _LITE, "crop": (160, 128), "rois": 3, "hidden": (512, 512), "dropout": 0.1},
@@ -317,6 +320,7 @@ _LITE_ROI = replace(
 _LITE_INT = replace(
     _LITE_JOTR,
     starts_from="",
+    encoder_start="lite0",
     about="a small INT (single images) on synthetic people: two hours of two CPU cores",
     method="int",
     config={"encoder": _LITE, "crop": (192, 192), "width": 256, "heads": 8, "depth": 3, "temporal": "none"},
@@ -327,6 +331,7 @@ _LITE_INT = replace(
 _LITE_IK = replace(
     _LITE_JOTR,
     starts_from="",
+    encoder_start="lite0",
     about="a small IK-refine for pairs of people on synthetic people: two hours of two CPU cores",
     method="ik_refine",
     config={

@@ -80,16 +80,17 @@ def _people(folder: str) -> ShardedPeople:
 
 
 class DetectedPeople:
-    """The people of a folder's shards whom MediaPipe found, told by its points alone, in black photos."""
+    """The people of folders of shards whom MediaPipe found, told by its points alone, in black photos."""
 
-    def __init__(self, folder: str | Path, *, body: BodyModel | None = None) -> None:
-        paths = sorted(Path(folder).glob("seen-*.npz"))
-        parts = [dict(np.load(path, allow_pickle=False)) for path in paths]
-        parts = [part for part in parts if part]
-        if not parts:
-            raise ShardError(
-                f"{folder}: expected shards that MediaPipe looked at, found none; run `humesh synth --detect`."
-            )
+    def __init__(self, folders: str | Path | Sequence[str | Path], *, body: BodyModel | None = None) -> None:
+        parts = list[dict[str, np.ndarray]]()
+        for folder in [folders] if isinstance(folders, str | Path) else folders:
+            told = [dict(np.load(path, allow_pickle=False)) for path in sorted(Path(folder).glob("seen-*.npz"))]
+            if not any(told):
+                raise ShardError(
+                    f"{folder}: expected shards that MediaPipe looked at, found none; run `humesh synth --detect`."
+                )
+            parts += [part for part in told if part]
         self.tracks: tuple[range, ...] = ()
         self.body = body or BodyModel.load("open-low")
         rig, _ = Rig.of(self.body, JOTR30)

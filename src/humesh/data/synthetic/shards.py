@@ -228,15 +228,14 @@ class ShardedPeople:
     ) -> None:  # fmt: skip
         paths = [folders] if isinstance(folders, str | Path) else list(folders)
         self.seen: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]] | None = None
-        if detected:
-            if len(paths) > 1 or backgrounds is not None or seed:
-                raise ShardError("detected people: expected one folder, seed 0 and no photos as backgrounds.")
-            variations, self.seen = 1, _seen(Path(paths[0]))
+        if detected and (backgrounds is not None or seed):
+            raise ShardError("detected people: expected seed 0 and no photos as backgrounds.")
         self.seed, self.crowding = seed, crowding
         self.backgrounds = Backgrounds(backgrounds)
         self.shards: list[Shard] = []
-        lengths, frames = [], []
+        lengths, frames, of_folders = [], [], []
         for path in map(Path, paths):
+            of_folders.append(len(self.shards))
             found = sorted(int(p.stem.split("-")[1]) for p in path.glob("people-*.npz"))
             if not found:
                 raise ShardError(
@@ -250,6 +249,12 @@ class ShardedPeople:
         self.starts = np.cumsum([0, *lengths])
         self._frames = np.repeat(frames, lengths)
         self.stored = int(self.starts[-1])
+        # A folder's scenes are drawn alike whatever other folders are there: MediaPipe saw them alone.
+        self._folders = np.array([*self.starts[of_folders], self.stored])
+        if detected:
+            variations = 1
+            told = (_seen(Path(path), int(start)) for path, start in zip(paths, self._folders[:-1], strict=True))
+            self.seen = {key: value for folder in told for key, value in folder.items()}
         self._length = self.stored * variations
         self.tracks = tuple(
             range(v * self.stored + s, v * self.stored + s + f)
@@ -288,23 +293,26 @@ class ShardedPeople:
         frames = int(self._frames[number])
         shard = int(np.searchsorted(self.starts, number, side="right")) - 1
         video = number - (number - int(self.starts[shard])) % frames
-        scene, frame = default_rng([self.seed, variation, video]), default_rng([self.seed, variation, number, 1])
+        folder = int(np.searchsorted(self._folders, number, side="right")) - 1
+        start, end = map(int, self._folders[folder : folder + 2])
+        scene = default_rng([self.seed, variation, video - start])
+        frame = default_rng([self.seed, variation, number - start, 1])
         layer = self.layer(number)
-        others = [self.layer(int(scene.integers(self.stored)))] if scene.random() < self.crowding else []
+        others = [self.layer(start + int(scene.integers(end - start)))] if scene.random() < self.crowding else []
         others = [other for other in others if other.code.shape == layer.code.shape]
         first = self.layer(video) if frames > 1 else None
         return vary(layer, self.backgrounds, scene, frame, f"scene {number}, variation {variation}", others, first)
 
 
-def _seen(folder: Path) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]]:
-    """Keypoints, landmarks and score by scene and identity."""
+def _seen(folder: Path, start: int) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]]:
+    """Keypoints, landmarks and score by scene (counted from `start`) and identity."""
     found = {}
     for path in sorted(folder.glob("seen-*.npz")):
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         rows = zip(*(arrays[n] for n in ("scene", "identity", "keypoints", "landmarks", "score")), strict=True)
         for scene, identity, keypoints, landmarks, score in rows if arrays else ():
-            found[int(scene), int(identity)] = keypoints.astype(float), landmarks.astype(float), float(score)
+            found[start + int(scene), int(identity)] = keypoints.astype(float), landmarks.astype(float), float(score)
     if not found:
         raise ShardError(
             f"{folder}: expected shards that MediaPipe looked at, found none; run `humesh synth --detect`."
