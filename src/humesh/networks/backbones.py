@@ -23,10 +23,10 @@ class Encoder(nn.Module):
         self.stem_width: int
         self.width: int
         if name == "blazepose":
-            net = BlazePose()
+            trunk = BlazePose()
             self.stem_parts, self.body_parts = ["near"], ["far"]
-            self.stem_width, self.width = net.stem_width, net.width
-            self.near, self.far = net.near, net.far
+            self.stem_width, self.width = trunk.stem_width, trunk.width
+            self.near, self.far = trunk.near, trunk.far
             return
         if name not in timm.list_models():
             raise ValueError(f"encoder {name!r}: timm has no such network; timm.list_models() lists those it has.")
