@@ -62,6 +62,9 @@ _LANDMARKS_OF = {
     "head": ("nose", *_EARS),
 }  # from which landmarks each of the 24 joints is made, and takes its confidence (their mean)
 
+SEEN_ABOVE = 0.3
+"""Confidence from which a landmark is used."""
+
 
 @dataclass(frozen=True)
 class LandmarkIK:
@@ -72,7 +75,7 @@ class LandmarkIK:
     """
 
     body: BodyModel
-    seen_above: float = 0.3
+    seen_above: float = SEEN_ABOVE
     length_sd_m: float = 0.04
     rounds: int = 3
     fallback_m: float | None = None  # the authors' 0.015 makes errors larger here: benchmarks/landmark_ik.py
@@ -146,7 +149,7 @@ class LandmarkIK:
 
 
 def confidence_of_joints(
-    keypoints: Float[Tensor, "P 33 3"], size: tuple[int, int], seen_above: float = 0.3
+    keypoints: Float[Tensor, "P 33 3"], size: tuple[int, int], seen_above: float = SEEN_ABOVE
 ) -> Float[Tensor, "P 24"]:
     """How well SMPL's 24 joints are seen in a photo of (width, height), from MediaPipe's 33 points in its pixels."""
     trust = _by_name(believed(keypoints, size, seen_above), MEDIAPIPE33, -1)
@@ -154,7 +157,7 @@ def confidence_of_joints(
 
 
 def believed(
-    keypoints: Float[Tensor, "P 33 3"], size: tuple[int, int], seen_above: float = 0.3
+    keypoints: Float[Tensor, "P 33 3"], size: tuple[int, int], seen_above: float = SEEN_ABOVE
 ) -> Float[Tensor, "P 33"]:
     """The confidences, 0 outside of the photo and for knees below 0.7 whose ankles are not seen.
 
