@@ -12,7 +12,7 @@ ROWS = [
     {"images", "losses"},
     {"methods", "data", "scene"},
     {"evaluation", "recover"},
-    {"training"},
+    {"training", "recover_video"},
     {"commands"},
 ]
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

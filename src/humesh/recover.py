@@ -15,13 +15,14 @@ from torch import Tensor
 from humesh.body.files import SHIPPED
 from humesh.body.joints import MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
-from humesh.body.pose import BodyPose
+from humesh.body.pose import Bodies, BodyPose
+from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
 from humesh.images.given import complete
 from humesh.images.groups import group_people
 from humesh.images.people import MediaPipePeople
 from humesh.images.photo import Person, Photo
-from humesh.methods.base import SkeletonPrediction
+from humesh.methods.base import Method, SkeletonPrediction
 from humesh.methods.landmark_ik import LandmarkIK, believed, confidence_of_joints
 from humesh.scene.recovery import Recovery
 
@@ -55,7 +56,7 @@ class Recoverer:
         self.finder = finder or self._mediapipe
         self.refine = refine
         self.method, self.notes = "ik_refine", tuple[str, ...]()
-        self._pose_people: Callable[[Photo, list[Person]], SkeletonPrediction] = self._by_landmarks
+        self.network: Method | None = None
         self._landmark_ik = LandmarkIK(self.body)
         self._skin = self.body if self.device.type == "cpu" else BodyModel(self.body.data).to(self.device)
         if str(weights) != LANDMARKS:
@@ -67,7 +68,7 @@ class Recoverer:
 
         header, network = load_method(weights, self.body)
         fold(network)
-        self.method, self._network, self._pose_people = header.method, network.to(self.device), self._by_network
+        self.method, self.network = header.method, network.to(self.device)
         ours = self.body.name in SHIPPED
         self._foreign_shape = (header.body == "smpl") == ours
         if self._foreign_shape:
@@ -91,12 +92,9 @@ class Recoverer:
         usable = [person for person in people if person.keypoints is not None and person.keypoints[:, 2].any()]
         if len(usable) < len(people):
             notes.append(f"{len(people) - len(usable)} of {len(people)} people left out: no body seen in their boxes.")
-        with torch.no_grad():
-            prediction = self._pose_people(photo, usable) if usable else self._nobody()
-            pose = self._refined(prediction.pose, photo, usable) if self.refine and usable else prediction.pose
-            pose = pose.map(lambda tensor: tensor.float())
-            bodies = self._skin(pose.map(lambda tensor: tensor.to(self.device))).cpu()
-        guess = "put into a rest-like pose" if self._pose_people == self._by_landmarks else "guessed by the network"
+        prediction = self.pose(self.cut(photo, usable), usable, photo.camera, photo.size)
+        bodies = self.skinned(prediction.pose)
+        guess = "put into a rest-like pose" if self.network is None else "guessed by the network"
         for number, seen in enumerate(prediction.seen.tolist()):
             hidden = [name for name, is_seen in zip(SMPL24.names, seen, strict=True) if not is_seen]
             if hidden:
@@ -104,7 +102,7 @@ class Recoverer:
         return Recovery(
             photo=photo,
             people=usable,
-            pose=pose,
+            pose=prediction.pose,
             bodies=bodies,
             confidence=prediction.confidence.float(),
             seen=prediction.seen,
@@ -115,49 +113,75 @@ class Recoverer:
 
     def _incomplete(self, person: Person) -> bool:
         """Whether a person lacks what the method starts from: landmarks, or for networks keypoints of any joint set."""
-        return person.landmarks3d is None if self._pose_people == self._by_landmarks else person.keypoints is None
+        return person.landmarks3d is None if self.network is None else person.keypoints is None
 
-    def _nobody(self) -> SkeletonPrediction:
-        nobody = torch.zeros(0, len(SMPL24))
-        return SkeletonPrediction(BodyPose.rest(0, shapes=self.body.shapes), nobody, nobody.bool())
+    @torch.no_grad()
+    def cut(self, photo: Photo, people: list[Person]) -> Crops | None:
+        """What the method looks at of some people of a photo; None where it looks at no picture."""
+        return None if self.network is None or not people else group_people(self.network.spec, photo, people)
 
-    def _by_landmarks(self, photo: Photo, people: list[Person]) -> SkeletonPrediction:
+    def pose(
+        self, crops: Crops | None, people: list[Person], camera: Camera, size: tuple[int, int]
+    ) -> SkeletonPrediction:
+        """The poses of people in photos of one camera and (width, height), of their `cut` crops in the same order."""
+        if not people:
+            nobody = torch.zeros(0, len(SMPL24))
+            return SkeletonPrediction(BodyPose.rest(0, shapes=self.body.shapes), nobody, nobody.bool())
+        if self.network is not None and crops is not None:
+            return self.finished(self.answers(crops), people, camera, size)
         assert all(person.keypoint_set == MEDIAPIPE33 for person in people)
         landmarks = torch.stack([torch.as_tensor(person.landmarks3d) for person in people])
-        return self._landmark_ik(_keypoints(people), landmarks, photo.camera, photo.size)
+        prediction = self._landmark_ik(_keypoints(people), landmarks, camera, size)
+        return replace(prediction, pose=self._refined(prediction.pose, people, camera, size))
 
-    def _by_network(self, photo: Photo, people: list[Person]) -> SkeletonPrediction:
-        crops = group_people(self._network.spec, photo, people)
+    @torch.no_grad()
+    def answers(self, crops: Crops) -> BodyPose:
+        """The network's own answers for the wanted crops, one after the other."""
         groups = torch.arange(len(crops.present)).split(_GROUPS_AT_ONCE)
-        parts = [self._posed(crops.map(itemgetter(rows))) for rows in groups]
-        pose = BodyPose(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(BodyPose)))
+        parts = [self._answer(crops.map(itemgetter(rows))) for rows in groups]
+        return BodyPose(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(BodyPose)))
+
+    def _answer(self, crops: Crops) -> BodyPose:
+        assert self.network is not None
+        pose = self.network(crops.map(lambda tensor: tensor.to(self.device))).pose
+        return pose.map(lambda tensor: tensor.cpu()[crops.wanted])
+
+    def finished(
+        self, pose: BodyPose, people: list[Person], camera: Camera, size: tuple[int, int]
+    ) -> SkeletonPrediction:
+        """A network's answers in shapes of the body, fitted to the keypoints, with what was seen of each joint."""
         if self._foreign_shape:
             pose = replace(pose, shape=torch.zeros(len(people), self.body.shapes))
         if all(person.keypoint_set == MEDIAPIPE33 for person in people):
-            confidence = confidence_of_joints(_keypoints(people), photo.size)
+            confidence = confidence_of_joints(_keypoints(people), size)
         else:  # of other joint sets we do not know which of SMPL's joints they show
             confidence = torch.ones(len(people), len(SMPL24))
+        pose = self._refined(pose, people, camera, size)
         return SkeletonPrediction(pose, confidence, confidence >= self._landmark_ik.seen_above)
 
-    def _refined(self, pose: BodyPose, photo: Photo, people: list[Person]) -> BodyPose:
-        """The bodies fitted to everyone's 2D keypoints, set by set."""
+    @torch.no_grad()
+    def _refined(self, pose: BodyPose, people: list[Person], camera: Camera, size: tuple[int, int]) -> BodyPose:
+        """The bodies fitted to everyone's 2D keypoints, set by set, if that is asked for."""
+        if not self.refine:
+            return pose.map(lambda tensor: tensor.float())
         from humesh.body.pose_prior import PosePrior
         from humesh.methods.fitting import NEAR_NETWORK, FitSettings, fit
 
-        settings = FitSettings() if self._pose_people == self._by_landmarks else NEAR_NETWORK
+        settings = FitSettings() if self.network is None else NEAR_NETWORK
         sets = [person.keypoint_set for person in people if person.keypoint_set is not None]
         for joint_set in {joint_set.name: joint_set for joint_set in sets}.values():
             mine = torch.tensor([person.keypoint_set == joint_set for person in people])
             keypoints = torch.zeros(len(people), len(joint_set), 3).double()  # of nobody else is anything seen
             keypoints[mine] = _keypoints([p for p in people if p.keypoint_set == joint_set]).double()
             if joint_set == MEDIAPIPE33:
-                keypoints[..., 2] = believed(keypoints, photo.size)
-            pose = fit(self.body, PosePrior.load(), pose, keypoints, joint_set, photo.camera, settings)
-        return pose
+                keypoints[..., 2] = believed(keypoints, size)
+            pose = fit(self.body, PosePrior.load(), pose, keypoints, joint_set, camera, settings)
+        return pose.map(lambda tensor: tensor.float())
 
-    def _posed(self, crops: Crops) -> BodyPose:
-        pose = self._network(crops.map(lambda tensor: tensor.to(self.device))).pose
-        return pose.map(lambda tensor: tensor.cpu()[crops.wanted])
+    @torch.no_grad()
+    def skinned(self, pose: BodyPose) -> Bodies:
+        """The surfaces of posed bodies, on the CPU."""
+        return self._skin(pose.map(lambda tensor: tensor.to(self.device))).cpu()
 
 
 def _keypoints(people: list[Person]) -> Float[Tensor, "P K 3"]:

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage.data import camera as photo_of_cameraman
 
 from humesh.commands.main import main
-from humesh.commands.predict import _named_photos
+from humesh.commands.predict import _named
 from humesh.recover import DEFAULT
 
 
@@ -211,7 +211,7 @@ def test_no_result_takes_the_place_of_a_photo(
 
 def test_results_of_photos_with_one_stem_do_not_overwrite_each_other() -> None:
     photos = [Path("a/x.jpg"), Path("a/x.png"), Path("b/x.png"), Path("a/y.jpg")]
-    named = _named_photos(photos)
+    named = _named(photos)
     assert list(named.values()) == photos
     assert "y" in named
     assert len(named) == 4

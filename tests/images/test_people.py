@@ -136,7 +136,7 @@ def test_agreement_makes_confidence_and_rating() -> None:
 
 
 def test_points_outside_the_photo_have_no_confidence() -> None:
-    person = people._person(_pose(x=-20, size=100), 60, 80)
+    person = people.person_of(_pose(x=-20, size=100), 60, 80)
     x, y, confidence = person.keypoints.T
     outside = (x < 0) | (y < 0) | (x > 60) | (y > 80)
     assert outside.any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -22,12 +23,12 @@ def bridged(
 
     Rotations go the shortest way from the last pose to the next, the pelvis goes straight. Longer gaps stay.
     """
-    numbers, parts, found = [frames[:1]], [pose.map(lambda tensor: tensor[:1])], [np.ones(min(len(frames), 1), bool)]
+    numbers, parts, found = [frames[:1]], [pose.map(itemgetter(slice(1)))], [np.ones(min(len(frames), 1), bool)]
     for row, (a, b) in enumerate(zip(frames[:-1].tolist(), frames[1:].tolist(), strict=True)):
         inside = np.arange(a + 1, b)
         if len(inside) and times[b] - times[a] <= seconds:
             share = torch.from_numpy((times[inside] - times[a]) / (times[b] - times[a])).to(pose.translation)
-            ends = [pose.map(lambda tensor, at=at: tensor[at]) for at in (row, row + 1)]
+            ends = [pose.map(itemgetter(at)) for at in (row, row + 1)]
 
             def mixed(one: Tensor, other: Tensor, share: Tensor = share) -> Tensor:
                 return torch.lerp(one, other, share[:, None])
@@ -38,7 +39,7 @@ def bridged(
             )
             numbers.append(inside)
             found.append(np.zeros(len(inside), bool))
-        parts.append(pose.map(lambda tensor, row=row: tensor[row + 1 : row + 2]))
+        parts.append(pose.map(itemgetter(slice(row + 1, row + 2))))
         numbers.append(frames[row + 1 : row + 2])
         found.append(np.ones(1, bool))
     whole = BodyPose(*(torch.cat([getattr(p, name) for p in parts]) for name in ("rotations", "shape", "translation")))

@@ -17,6 +17,7 @@ from humesh.commands.info import info
 from humesh.commands.predict import predict
 from humesh.commands.synth import synth
 from humesh.commands.train import train
+from humesh.commands.view import view
 
 VERBS: dict[str, Callable[..., int]] = {
     "predict": predict,
@@ -28,6 +29,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "info": info,
     "synth": synth,
     "train": train,
+    "view": view,
 }
 
 

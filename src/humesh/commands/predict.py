@@ -1,22 +1,27 @@
-"""`humesh predict`: photos in, pictures and files of posed bodies out."""
+"""`humesh predict`: photos and videos in, pictures, films and files of posed bodies out."""
 
 from __future__ import annotations
 
 import glob
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from humesh.commands.errors import UserError, say_error
+from humesh.commands.predict_video import VIDEO_ENDINGS, VideoOptions, is_video, predict_video
 
 if TYPE_CHECKING:
     from humesh.images.given import GivenPeople
     from humesh.recover import Recoverer
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+
+_VIDEO = VideoOptions()
 
 Format = Literal["jpg", "views", "mp4", "glb", "obj", "ply", "npz", "json", "bvh"]
 
@@ -33,14 +38,15 @@ def predict(
     formats: tuple[Format, ...] = ("jpg", "glb", "json"),
     device: str = "cpu",
     overwrite: bool = False,
+    video: VideoOptions = _VIDEO,
 ) -> int:
-    """Recover the bodies of everyone in photos.
+    """Recover the bodies of everyone in photos and videos.
 
-    Each photo gets files named after it: an overlay picture, a GLB for Blender or three.js, a JSON with all numbers.
-    Photos that are finished are skipped, so a stopped run goes on where it was.
+    Each photo gets files named after it: an overlay picture, a GLB for Blender or three.js, a JSON with all numbers;
+    each video a film, a GLB that moves and an NPZ. What is finished is skipped, so a stopped run goes on where it was.
 
     Args:
-        inputs: Photos, folders of photos, or patterns such as "shots/*.jpg".
+        inputs: Photos, videos, folders of them, patterns such as "shots/*.jpg", or the number of a webcam.
         out: Folder for the results.
         weights: A method whose weights are shipped, or a file of a trained one (.safetensors, see `humesh convert`);
             "landmarks": the finder's landmarks are posed by the inverse kinematics of ik_refine, without a network.
@@ -50,44 +56,60 @@ def predict(
         detections: People you already have: a COCO results JSON, a folder of OpenPose JSON, or a JSON of boxes.
         finder: What finds people when no detections are given.
         focal_px: The photos' focal length in pixels, where you know it better than EXIF does.
-        formats: What to write; views is a picture from the side and from above, mp4 a turntable film.
+        formats: What to write of photos; views is a picture from the side and from above, mp4 a turntable film.
         device: Where bodies are computed: cpu, cuda, cuda:1.
-        overwrite: Do photos again that are finished.
+        overwrite: Do again what is finished.
+        video: Of videos only.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from humesh.images.decoding import VideoError
+    from humesh.images.mot import TracksError
     from humesh.images.photo import PhotoError
 
     if focal_px is not None and not 0 < focal_px < float("inf"):
         raise UserError(f"--focal-px: expected a positive number of pixels, got {focal_px:g}.")
-    photos = _named_photos(_expand(inputs))
-    _check_out(out, inputs, photos)
+    named = _named(_expand(inputs, video))
+    _check_out(out, inputs, named)
+    photos = {name: path for name, path in named.items() if not is_video(path, video)}
+    videos = {name: path for name, path in named.items() if name not in photos}
     wanted = (*formats, "json")  # the record is always written, and last: it marks a photo as finished
     todo = {name: path for name, path in photos.items() if overwrite or not _finished(out, name, wanted)}
     if len(todo) < len(photos):
         done = len(photos) - len(todo)
         print(f"{done} of {len(photos)} photos are finished and skipped (--overwrite does them again).")
-    if not todo:
+    if not todo and not videos:
         return 0
     given = _given(detections)
     recoverer = _recoverer(body, finder, device, weights, refine)
     failed: list[str] = []
+
+    def one(path: Path, work: Callable[[], str], say: Callable[[str], None]) -> None:
+        try:
+            say(work())
+        except Exception as error:  # whatever it is, the others are done all the same
+            told = isinstance(error, (PhotoError, VideoError, TracksError, UserError))
+            kind = "video" if is_video(path, video) else "photo"
+            failed.append(str(error) if told else f"{kind} {path}: {type(error).__name__}: {error}")
+            say_error(failed[-1])
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=len(todo) == 1) as progress:
+    with Progress(*columns, disable=len(todo) < 2) as progress:
         task = progress.add_task("photos", total=len(todo))
+
+        def say(report: str) -> None:
+            progress.console.print(report, highlight=False, markup=False, soft_wrap=True)
+
         for name, path in todo.items():
-            try:
-                report = _one(name, path, out, wanted, recoverer, given, focal_px)
-                progress.console.print(report, highlight=False, markup=False, soft_wrap=True)
-            except Exception as error:  # whatever it is, the other photos are done all the same
-                told = isinstance(error, PhotoError)
-                failed.append(str(error) if told else f"photo {path}: {type(error).__name__}: {error}")
-                say_error(failed[-1])
+            one(path, partial(_one, name, path, out, wanted, recoverer, given, focal_px), say)
             progress.advance(task)
-    if failed and len(photos) == 1:
+    for name, path in videos.items():
+        one(path, partial(predict_video, path, name, out, video, recoverer, focal_px, overwrite), print)
+    if failed and len(named) == 1:
         return 2
     if failed:
-        say_error(f"{len(failed)} of {len(photos)} photos failed:\n  " + "\n  ".join(failed))
+        kind = "photos" if not videos else "videos" if not photos else "photos and videos"
+        say_error(f"{len(failed)} of {len(named)} {kind} failed:\n  " + "\n  ".join(failed))
         return 1
     return 0
 
@@ -118,12 +140,15 @@ def _one(
     return "\n".join(lines)
 
 
-def _expand(inputs: list[Path]) -> list[Path]:
-    """The photos that files, folders and patterns name, in order, each once."""
+def _expand(inputs: list[Path], video: VideoOptions) -> list[Path]:
+    """The photos and videos that files, folders and patterns name, in order, each once."""
     photos: list[Path] = []
     for given in inputs:
-        if given.is_dir():
-            inside = sorted(p for p in given.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and p.is_file())
+        if is_video(given, video):
+            photos.append(given)
+        elif given.is_dir():
+            endings = IMAGE_ENDINGS | VIDEO_ENDINGS
+            inside = sorted(p for p in given.iterdir() if p.suffix.lower() in endings and p.is_file())
             if not inside:
                 raise UserError(f"folder {given}: expected photos ({', '.join(sorted(IMAGE_ENDINGS))}), found none.")
             photos += inside
@@ -135,11 +160,11 @@ def _expand(inputs: list[Path]) -> list[Path]:
                 raise UserError(f"pattern {given}: expected photos, matches none.")
             photos += inside
     if not photos:
-        raise UserError("expected at least one photo, folder or pattern, got none; see: humesh predict --help")
+        raise UserError("expected at least one photo, video, folder or pattern, got none; see: humesh predict --help")
     return list(dict.fromkeys(photos))
 
 
-def _named_photos(photos: list[Path]) -> dict[str, Path]:
+def _named(photos: list[Path]) -> dict[str, Path]:
     """Result names by photo: its stem, or with its ending and folder where several photos share one."""
     stems = Counter(path.stem for path in photos)
     full = Counter(path.name for path in photos)

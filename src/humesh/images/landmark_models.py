@@ -56,11 +56,11 @@ class Roi:
         matrix = self.photo_from_unit
         return points @ matrix[:, :2].T + matrix[:, 2]
 
-    def is_near(self, other: Roi) -> bool:
-        """Whether the landmark model would see the same in both."""
+    def is_near(self, other: Roi, within: float = 1.0) -> bool:
+        """Whether the landmark model would see the same in both; `within`: so many times that far apart."""
         apart = math.hypot(self.x - other.x, self.y - other.y) / other.side
         turned = abs(math.remainder(self.angle - other.angle, 2 * math.pi))
-        return apart < 0.06 and abs(math.log(self.side / other.side)) < 0.12 and turned < 0.2
+        return apart < 0.06 * within and abs(math.log(self.side / other.side)) < 0.12 * within and turned < 0.2 * within
 
 
 @dataclass(frozen=True)

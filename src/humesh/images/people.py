@@ -54,17 +54,30 @@ class MediaPipePeople:
 
     def __call__(self, photo: Photo) -> list[Person]:
         """The people of a photo, best score first."""
-        width, height = photo.pixels.shape[1], photo.pixels.shape[0]
+        return [person_of(pose, *photo.size) for pose in self.search(photo)]
+
+    def search(self, photo: Photo, known: Sequence[Pose] = ()) -> list[Pose]:
+        """Those of `known` (poses in this photo) and whoever else is in a photo, best score first."""
+        width, height = photo.size
         if min(width, height) < _SMALLEST_PHOTO:
             return []
         pyramid = Pyramid(photo.pixels)
-        found: list[Pose] = []
+        found = list(known)
         for i, tiles in enumerate(tile_batches(width, height, self.tiles, self.crowd_tiles)):
-            small = any(pose.size < 2.5 * tiles[0, 2] for pose in found)  # people are found from 0.4 of a tile on
+            # People are found from 0.4 of a tile on; beside known ones only who is not much smaller is looked for.
+            small = any(pose.size < (1 if known else 2.5) * tiles[0, 2] for pose in found)
             if i and not small and (found or i > 1):
                 break
-            found = self._search(pyramid, tiles, found)
-        return [_person(pose, width, height) for pose in found]
+            found = self._search(pyramid, tiles, found, known)
+        return found
+
+    def follow(self, photo: Photo, poses: Sequence[Pose], min_score: float | None = None) -> list[Pose]:
+        """The people of poses guessed from the frame before, without a search: two looks a person, best score first.
+
+        Those rated below `min_score` (None: the finder's own) are left out, and who turned out to be somebody else.
+        """
+        least = self.min_score if min_score is None else min_score
+        return distinct([pose for pose in self._settled(Pyramid(photo.pixels), poses) if pose.score >= least])
 
     def landmarks(self, photo: Photo, boxes: Float[np.ndarray, "N 4"]) -> list[Person]:
         """One person per given box (x0 y0 x1 y1 px), same order; confidences are 0 where the model sees nobody."""
@@ -87,7 +100,7 @@ class MediaPipePeople:
                 continue
             (pose,) = self._settled(pyramid, [pose])
             near = _overlap(box_around_points(pose.points, pyramid.width, pyramid.height), box) >= 0.15
-            found.append(_person(pose, pyramid.width, pyramid.height) if near else None)  # else it is somebody else
+            found.append(person_of(pose, pyramid.width, pyramid.height) if near else None)  # else it is somebody else
         return found
 
     def _in_box(self, pyramid: Pyramid, box: Float[np.ndarray, "4"]) -> Person:
@@ -108,11 +121,17 @@ class MediaPipePeople:
         (settled,) = self._settled(pyramid, [best])
         if best.score < 0.5 or fit(best) < 0.15:  # nobody, or somebody else nearby
             settled = replace(settled, points=settled.points * [1, 1, 0])
-        return replace(_person(settled, pyramid.width, pyramid.height), box=box.copy())
+        return replace(person_of(settled, pyramid.width, pyramid.height), box=box.copy())
 
-    def _search(self, pyramid: Pyramid, tiles: Float[np.ndarray, "T 3"], found: list[Pose]) -> list[Pose]:
-        """The people found before and those of these tiles, without duplicates, best first."""
+    def _search(
+        self, pyramid: Pyramid, tiles: Float[np.ndarray, "T 3"], found: list[Pose], known: Sequence[Pose]
+    ) -> list[Pose]:
+        """The people found before and those of these tiles, without duplicates, best first.
+
+        Who is known is not looked at again.
+        """
         rois, size = self._candidates(pyramid, tiles), (pyramid.width, pyramid.height)
+        rois = [roi for roi in rois if not any(roi.is_near(pose.next_roi, 2.0) for pose in known)]
         for _ in range(2):  # two looks settle the region, as MediaPipe's tracker does from frame to frame
             poses = _apart([pose for pose in self._looks(pyramid, rois) if _is_promising(pose, size)])
             rois = [pose.next_roi for pose in poses]
@@ -275,7 +294,8 @@ def box_around_points(points: Float[np.ndarray, "K 3"], width: int, height: int)
     return np.clip([*(low - room), *(high + room)], 0, [width, height, width, height])
 
 
-def _person(pose: Pose, width: int, height: int) -> Person:
+def person_of(pose: Pose, width: int, height: int) -> Person:
+    """A find as a person of a photo of that size; joints outside of it have no confidence."""
     points = pose.points.copy()
     points[_outside(points, (width, height)), 2] = 0
     return Person(box_around_points(points, width, height), pose.score, points, MEDIAPIPE33, pose.landmarks3d)

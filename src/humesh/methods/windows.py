@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
 
 import roma
 import torch
@@ -45,7 +47,7 @@ class Windows:
         while frame >= self._start + self.span:
             self._look()
         for row, track in enumerate(tracks):
-            one = crops.map(lambda tensor, row=row: tensor[row : row + 1].clone())
+            one = crops.map(itemgetter(slice(row, row + 1))).map(torch.clone)
             self._kept.setdefault(track, {})[frame] = replace(one, pixels=one.pixels.half())
 
     def poses(self) -> dict[tuple[int, int], BodyPose]:
@@ -91,7 +93,7 @@ class Windows:
         for row, frame in enumerate(here):
             place = (frame - self._start + 0.5) / self.span
             weight = 1e-3 + 1 - abs(2 * place - 1)  # a tent; never nothing, for the ends have one window only
-            said = pose.map(lambda tensor, row=row, weight=weight: weight * tensor[row])
+            said = pose.map(itemgetter(row)).map(partial(torch.mul, torch.tensor(weight)))
             total = self._sums.get((frame, track))
             if total is None:
                 self._sums[frame, track] = _Sum(said.rotations, said.shape, said.translation, weight)

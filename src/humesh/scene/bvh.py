@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from humesh.body.bvh import POSITIONS, ROTATIONS
 from humesh.body.joints import SMPL24, JointSet
-from humesh.scene.recovery import Recovery
+from humesh.scene.motion_record import steady
+from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
 
 _TO_Y_UP = np.diag([1.0, -1.0, -1.0])
 _TIP = 0.5  # of the last bone's length: how far an end site lies beyond a joint without children
@@ -25,6 +26,14 @@ def write_bvh(recovery: Recovery, person_index: int, path: str | Path) -> None:
     pose = recovery.pose.map(lambda tensor: tensor[person_index].detach().cpu().double())
     rest = recovery.body.rest_joints(pose.shape).numpy()
     text = bvh_text(rest, pose.rotations.numpy()[None], pose.translation.numpy()[None])
+    Path(path).write_text(text, encoding="ascii")
+
+
+def write_motion_bvh(recovery: VideoRecovery, motion: PersonMotion, path: str | Path) -> None:
+    """Writes one person of a video at a constant rate; while it was gone its last pose is held (`steady`)."""
+    pose, fps = steady(recovery, motion)
+    rest = recovery.body.rest_joints(pose.shape[0]).numpy()
+    text = bvh_text(rest, pose.rotations.numpy(), pose.translation.numpy(), 1 / fps)
     Path(path).write_text(text, encoding="ascii")
 
 

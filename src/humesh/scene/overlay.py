@@ -13,12 +13,12 @@ import av
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from humesh.images.photo import Photo
-from humesh.scene.recovery import Recovery
-from humesh.scene.render import Stage
-from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, Studio, facing
+from humesh.images.photo import Person, Photo
+from humesh.scene.recovery import Recovery, VideoRecovery
+from humesh.scene.render import EDGE_RAYS, Stage, View
+from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, Studio, facing, framing, half_views
 
 _LIGHT_SCHEME = ("77AADD", "EE8866", "EEDD88", "44BB99", "FFAABB", "BBCC33", "99DDFF", "DDDDDD")
 PALETTE = np.array([[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code in _LIGHT_SCHEME])
@@ -59,6 +59,63 @@ def contact_sheet(recovery: Recovery) -> UInt8[np.ndarray, "H W 3"]:
     size = max(1, round(0.75 * height)), height
     views = [_view(studio, turn, size) for turn in (_FROM_THE_SIDE, LOOKING_DOWN)]
     return np.concatenate([front, gap, views[0], gap, views[1]], axis=1)
+
+
+class MotionPictures:
+    """Pictures of a video's frames: everybody's mesh over the frame, their tracks' numbers, and the side view beside.
+
+    People keep their colours, and the side view its camera, through the whole video.
+    """
+
+    def __init__(self, recovery: VideoRecovery, beside: bool = True) -> None:
+        width, height = recovery.size
+        tracks = [motion.track for motion in recovery.motions]
+        self.colours = dict(zip(tracks, colours(len(tracks)), strict=True))
+        self.frame_size, self._room = recovery.size, _room(recovery)
+        self.side_size = (round(0.75 * height), height) if beside and len(self._room) else (0, height)
+        self.size = (width + self.side_size[0], height)
+
+    def __call__(self, moment: Recovery) -> UInt8[np.ndarray, "H W 3"]:
+        """The picture of one frame."""
+        photo, people = moment.photo, moment.people
+        picture, stage = photo.pixels, None
+        if people:
+            paint = np.array([self.colours[person.track or 0] for person in people])
+            stage = Stage(moment.bodies.vertices, moment.bodies.faces, paint)
+            picture = stage.render(photo.camera, photo.size, rays=EDGE_RAYS // 2).over(picture, 0.9)
+            picture = _numbered(picture, people, [self.colours[person.track or 0] for person in people])
+        if not self.side_size[0]:
+            return picture
+        beside = _empty(self.side_size)
+        if stage is not None:
+            studio = Studio(stage, self._room)
+            centre = framing(self._room, _FROM_THE_SIDE, *half_views(self.side_size))
+            beside = studio.seen(View(_FROM_THE_SIDE, centre), self.side_size, EDGE_RAYS // 2)
+        return np.concatenate([picture, beside], axis=1)
+
+
+def _room(recovery: VideoRecovery) -> Float[np.ndarray, "K 3"]:
+    """Where the joints of all people ever are, and a hand's breadth around."""
+    moving = [recovery.body.joints(motion.pose) for motion in recovery.motions]
+    if not moving:
+        return np.zeros((0, 3))
+    joints = torch.cat(moving).reshape(-1, 3).double().numpy()
+    some = joints[:: max(1, len(joints) // 20000)]
+    return np.concatenate([some + np.array([0.0, reach, 0.0]) for reach in (-0.2, 0.08)])
+
+
+def _numbered(
+    picture: UInt8[np.ndarray, "H W 3"], people: list[Person], paint: list[Float[np.ndarray, "3"]]
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Each person's track over the head, in its colour."""
+    image = Image.fromarray(picture)
+    pen, letter = ImageDraw.Draw(image), max(11, picture.shape[0] // 32)
+    font = ImageFont.load_default(letter)
+    for person, colour in zip(people, paint, strict=True):
+        x, y = (person.box[0] + person.box[2]) / 2, max(person.box[1] - 0.3 * letter, 1.2 * letter)
+        fill = tuple(int(255 * value) for value in colour)
+        pen.text((x, y), str(person.track), fill=fill, font=font, anchor="ms", stroke_width=2, stroke_fill="black")
+    return np.asarray(image)
 
 
 def turntable(

@@ -1,14 +1,18 @@
-"""The answer for one photo: who is in it, how they are posed, and where their surfaces are."""
+"""The answers: who is in a photo, how they are posed and where their surfaces are; and how people of a video move."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from jaxtyping import Bool, Float
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import Bodies, BodyPose
+from humesh.geometry.camera import Camera
 from humesh.images.photo import Person, Photo
 
 
@@ -25,3 +29,39 @@ class Recovery:
     body: BodyModel
     method: str
     notes: tuple[str, ...] = ()  # what the program guessed, in sentences
+
+
+@dataclass(frozen=True)
+class PersonMotion:
+    """One person of a video through the F frames of its motion, in the camera's frame, metres.
+
+    `frames`: their places in the video's `times`, increasing; where two differ by more than 1 the person was gone. The
+    shape is the same in all. `found`: False where nobody saw the person and the pose was put in between. `confidence`:
+    of the joints, in [0, 1], as far as it is known.
+    """
+
+    track: int
+    frames: Int[np.ndarray, "F"]
+    pose: BodyPose  # [F]
+    found: Bool[np.ndarray, "F"]
+    score: float  # mean of the finds
+    confidence: Float[Tensor, "F J"] = field(default_factory=lambda: torch.zeros(0, len(SMPL24)))
+
+
+@dataclass(frozen=True)
+class VideoRecovery:
+    """The people of a video, in the order of their tracks."""
+
+    times: Float[np.ndarray, "T"]  # seconds, of all frames that were looked at
+    size: tuple[int, int]  # (width, height) px
+    camera: Camera
+    camera_source: str
+    motions: list[PersonMotion]
+    body: BodyModel
+    method: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, by the median distance of frames; 30 where there are not two."""
+        return 1 / float(np.median(np.diff(self.times))) if len(self.times) > 1 else 30.0

@@ -21,18 +21,22 @@ _CROWD = 2000  # points are enough to frame a group
 
 
 class Studio:
-    """The people of a stage on a floor at their lowest point; the camera frame's y axis is taken for the vertical."""
+    """The people of a stage on a floor at their lowest point; the camera frame's y axis is taken for the vertical.
 
-    def __init__(self, stage: Stage) -> None:
+    `room`: points that the floor and the views are made for instead, so that they stay while people move.
+    """
+
+    def __init__(self, stage: Stage, room: Float[np.ndarray, "K 3"] | None = None) -> None:
         self.stage, points = stage, stage.points
-        self.points = points[:: max(1, len(points) // (_CROWD * 4))]
-        self.low, self.high = points.min(0), points.max(0)
+        room = points if room is None else room
+        self.points = room[:: max(1, len(room) // (_CROWD * 4))]
+        self.low, self.high = room.min(0), room.max(0)
         self.middle = (self.low + self.high) / 2
-        self._shadow_from, self._shadow = _shadow_map(points)
+        self._shadow_from, self._shadow = _shadow_map(points, self.high[1])
 
     def picture(self, turn: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
         """The people as large as they fit, seen by a camera whose axes are the columns of `turn`."""
-        centre = framing(self.points, turn, *_half_views(size))
+        centre = framing(self.points, turn, *half_views(size))
         return self.seen(View(turn, centre), size)
 
     def around(self, angle: float, size: tuple[int, int], elevation: float = 0.14) -> UInt8[np.ndarray, "H W 3"]:
@@ -43,7 +47,7 @@ class Studio:
         # Whoever stands r from the axis comes by everywhere on a circle; 24 points of it are enough.
         turns = np.arange(24)[:, None] * (math.pi / 12)
         ring = np.stack(np.broadcast_arrays(radius * np.cos(turns), height, radius * np.sin(turns)), axis=-1)
-        centre = framing(ring.reshape(-1, 3), facing(0.0, elevation), *_half_views(size))
+        centre = framing(ring.reshape(-1, 3), facing(0.0, elevation), *half_views(size))
         # Half the rays: nobody sees the difference in a moving picture.
         return self.seen(View(turn, self.middle + facing(angle, 0.0) @ centre), size, EDGE_RAYS // 2)
 
@@ -123,15 +127,17 @@ def framing(
     return turn @ np.array([(ends[0][0] - ends[0][1]) / 2, (ends[1][0] - ends[1][1]) / 2, min(-back, near)])
 
 
-def _half_views(size: tuple[int, int]) -> tuple[float, float]:
+def half_views(size: tuple[int, int]) -> tuple[float, float]:
     """The tangents of half the view across and along the picture, less the margin."""
     slope = math.tan(FIELD_OF_VIEW / 2) * (1 - 2 * MARGIN) / max(size)
     return slope * size[0], slope * size[1]
 
 
-def _shadow_map(points: Float[np.ndarray, "K 3"]) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "x z"]]:
+def _shadow_map(
+    points: Float[np.ndarray, "K 3"], floor: float
+) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "x z"]]:
     """The corner (x, z) and the darkness 0..1 of the floor's cells under the bodies, darkest where they touch it."""
-    floor, spots = points[:, 1].max(), points[:, [0, 2]]
+    spots = points[:, [0, 2]]
     start = spots.min(0) - 0.6
     cells = np.ceil((spots.max(0) + 0.6 - start) / _CELL).astype(int) + 2
     cells = np.minimum(cells, 4000)  # people a hundred metres apart lose their shadows, not the memory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -130,6 +131,13 @@ def _order(path: Path, data: dict[str, np.ndarray], count: int) -> tuple[np.ndar
         sequence = np.repeat(data["clip_sequence"], data["clip_length"]) if sequence is None else sequence
     if sequence is None or len(sequence) != count or (len(sequence) and sequence.max() >= len(names)):
         raise MotionError(f"motion {path}: expected a sequence number for each of its {count} poses.")
+    if not clips and {"frame_index", "seq_fps"} <= data.keys() and len(data["frame_index"]) == count:
+        breaks = (np.diff(data["frame_index"]) != 1) | (np.diff(sequence) != 0)
+        ends = [0, *(np.flatnonzero(breaks) + 1).tolist(), count]
+        clips = tuple(
+            Clip(start, end - start, float(data["seq_fps"][sequence[start]]), int(of_sequence[sequence[start]]))
+            for start, end in pairwise(ends)
+        )
     return of_sequence[sequence], tuple(map(str, known)), clips
 
 

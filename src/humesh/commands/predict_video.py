@@ -1,0 +1,240 @@
+"""`humesh predict clip.mp4`: a film with the bodies on it, and files of their motions."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from humesh.commands.errors import UserError, say_error
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from humesh.geometry.camera import Camera
+    from humesh.images.photo import Person, Photo
+    from humesh.images.video import Video
+    from humesh.recover import Recoverer
+    from humesh.recover_video import Progress
+    from humesh.scene.recovery import VideoRecovery
+
+VIDEO_ENDINGS = {
+    ".mp4",
+    ".mov",
+    ".avi",
+    ".mkv",
+    ".webm",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".wmv",
+    ".flv",
+    ".ts",
+    ".mts",
+    ".3gp",
+}
+
+VideoFormat = Literal["mp4", "glb", "bvh", "amass", "usd", "rrd", "npz"]
+
+_KEPT_EVERY_S = 15  # who was seen is written so often, so that no more is lost when the run is killed
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How videos are read, and what is written of them."""
+
+    formats: tuple[VideoFormat, ...] = ("mp4", "glb", "npz")
+    """What to write: mp4 the film, glb the moving bodies for Blender and three.js, bvh and amass a file a person."""
+    start_s: float = 0.0
+    """Seconds into the video where to begin."""
+    end_s: float | None = None
+    """Seconds into the video where to end."""
+    stride: int = 1
+    """Only every so manyth frame."""
+    smooth_s: float = 0.08
+    """Seconds around a moment that smooth it; 0: not smoothed."""
+    bridge_s: float = 0.5
+    """Gaps in which a person is not seen are bridged up to so many seconds."""
+    interval: int = 1
+    """Frames between those that a method through time (INT) looks at together."""
+    beside: bool = True
+    """The people from their side, beside the film."""
+    tracks: Path | None = None
+    """Who is where, in MOT's text format, instead of finding and following people."""
+    folders: bool = False
+    """Folders are videos: their pictures in order are the frames."""
+
+
+def is_video(given: Path, options: VideoOptions) -> bool:
+    """Whether an input is a video: by its ending, a folder of frames, or a webcam's number."""
+    return given.suffix.lower() in VIDEO_ENDINGS or (given.is_dir() and options.folders) or is_webcam(given)
+
+
+def is_webcam(given: Path) -> bool:
+    """Whether an input is the number of a webcam."""
+    return str(given).isdigit() and not given.exists()
+
+
+def predict_video(
+    path: Path,
+    name: str,
+    out: Path,
+    options: VideoOptions,
+    recoverer: Recoverer,
+    focal_px: float | None = None,
+    overwrite: bool = False,
+) -> str:
+    """One video's files; what to tell the user. Raises VideoError, TracksError."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from humesh.geometry.camera import Camera
+    from humesh.images.video import Video
+
+    if is_webcam(path):
+        return _live(int(str(path)), out / f"{name}_overlay.mp4", recoverer)
+    if not overwrite and _finished(out, name, options):
+        return f"{path}: finished and skipped (--overwrite does it again)"
+    video = Video(path, options.start_s, options.end_s, options.stride)
+    camera = None if focal_px is None else Camera.virtual(focal_px, video.size)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, transient=True) as bar:
+        shown: dict[str, Any] = {}
+
+        def progress(what: str, done: int, total: int | None) -> None:
+            if what not in shown:
+                shown[what] = bar.add_task(f"{path.name}: {what}", total=total, pace=""), time.perf_counter(), done - 1
+            task, began, first = shown[what]
+            speed = (done - first) / max(time.perf_counter() - began, 1e-3)
+            bar.update(task, completed=done, total=total, pace=f"{speed:.1f} frames/s")
+
+        recovery = _recovered(video, path, out / f"{name}.people.npz", options, recoverer, camera, progress)
+        written = _written(video, recovery, path, out / name, options, progress)
+    count, seconds = len(recovery.motions), float(recovery.times[-1]) if len(recovery.times) else 0.0
+    who = "nobody" if count == 0 else "1 person" if count == 1 else f"{count} people"
+    lines = [f"{path}: {who} in {len(recovery.times)} frames, {seconds:.1f} s"]
+    lines += [f"  {note}" for note in recovery.notes]
+    return "\n".join(lines + [f"  {file}" for file in written])
+
+
+def _recovered(
+    video: Video,
+    path: Path,
+    kept: Path,
+    options: VideoOptions,
+    recoverer: Recoverer,
+    camera: Camera | None,
+    progress: Progress,
+) -> VideoRecovery:
+    """Who is in the video, kept in a file as it is found out, and how they move."""
+    from humesh.images.sightings import Sightings
+    from humesh.images.video_people import VideoPeople
+    from humesh.recover_video import VideoSettings, pose_video, sight
+
+    about = path.stat()
+    finds = options.tracks or type(recoverer.finder).__name__
+    of = f"{path.name} {about.st_size} {about.st_mtime_ns} {options.start_s} {options.end_s} {options.stride} {finds}"
+    sightings = Sightings.load(kept, of)
+    finder: Callable[[Photo, float], list[Person]]
+    if options.tracks is None:
+        following = VideoPeople(recoverer.finder)
+        following.go_on(sightings.times, sightings.people)
+        finder = following
+    else:
+        finder = _Given(options.tracks, recoverer, len(sightings.times))
+    saved = time.monotonic()
+    try:
+        for _ in sight(video, finder, sightings, camera, progress):
+            if time.monotonic() - saved > _KEPT_EVERY_S:
+                sightings.save(kept, of)
+                saved = time.monotonic()
+    finally:  # Ctrl-C too
+        sightings.save(kept, of)
+    settings = VideoSettings(options.smooth_s, options.bridge_s, interval=options.interval)
+    return pose_video(video, sightings, recoverer, settings, camera, progress)
+
+
+class _Given:
+    """People of a MOT file, frame after frame."""
+
+    def __init__(self, path: Path, recoverer: Recoverer, first: int) -> None:
+        from humesh.images.mot import TracksGiven
+        from humesh.images.people import MediaPipePeople
+
+        finder = recoverer.finder if isinstance(recoverer.finder, MediaPipePeople) else MediaPipePeople()
+        self.given, self.number = TracksGiven(path, finder), first
+
+    def __call__(self, photo: Photo, time_s: float) -> list[Person]:
+        self.number += 1
+        return self.given(photo, self.number - 1)
+
+
+def _written(
+    video: Video, recovery: VideoRecovery, path: Path, target: Path, options: VideoOptions, progress: Progress
+) -> list[Path]:
+    """The film and the files; those that tell that all is done come last."""
+    from humesh.images.film import Film
+    from humesh.recover_video import moments
+    from humesh.scene.export_video import save_video
+    from humesh.scene.overlay import MotionPictures
+
+    written: list[Path] = []
+    if "mp4" in options.formats:
+        film_path = Path(f"{target}_overlay.mp4")
+        pictures = MotionPictures(recovery, options.beside)
+        with Film(film_path, pictures.size, recovery.fps, source=video) as film:
+            drawn = _ahead(pictures, moments(video, recovery, progress))
+            for picture, when in zip(drawn, recovery.times.tolist(), strict=False):
+                film.write(picture, when)
+        written.append(film_path)
+    files = [name for name in options.formats if name != "mp4"]
+    return written + save_video(recovery, target, files, video_path=path)
+
+
+def _ahead(draw: Callable[[Any], np.ndarray], moments: Iterator[Any]) -> Iterator[np.ndarray]:
+    """The pictures of moments in order, drawn by as many threads as there are cores, a few ahead of what is asked."""
+    workers = os.cpu_count() or 1
+    waiting: deque[Future[np.ndarray]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for moment in moments:
+            waiting.append(pool.submit(draw, moment))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _finished(out: Path, name: str, options: VideoOptions) -> bool:
+    from humesh.scene.export_video import PER_PERSON, VIDEO_ENDINGS
+
+    endings = VIDEO_ENDINGS | {"mp4": "_overlay.mp4"}
+    single = [format for format in options.formats if format not in PER_PERSON]
+    return bool(single) and all((out / f"{name}{endings[format]}").is_file() for format in single)
+
+
+def _live(webcam: int, path: Path, recoverer: Recoverer) -> str:
+    """Films what a webcam sees until Ctrl-C; each frame is posed at once, nothing is smoothed."""
+    from humesh.images.film import Film
+    from humesh.images.video import Video
+    from humesh.recover_video import recover_video
+    from humesh.scene.overlay import overlay
+
+    video, frames = Video(webcam), 0
+    say_error(f"webcam {webcam}: filming into {path}; Ctrl-C ends the film.")
+    with Film(path, video.size, video.fps) as film:
+        began = time.monotonic()
+        try:
+            for moment in recover_video(video, recoverer):
+                film.write(overlay(moment), time.monotonic() - began)
+                frames += 1
+        except KeyboardInterrupt:
+            if not frames:
+                raise UserError(f"webcam {webcam}: stopped before the first frame; nothing was written.") from None
+    return f"webcam {webcam}: {frames} frames\n  {path}"

@@ -1,0 +1,144 @@
+"""Tracks in MOTChallenge's text format: reading, writing, people who are given so, and counting who was mixed up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from humesh.images.people import MediaPipePeople
+from humesh.images.photo import Person, Photo
+from humesh.images.tracks import overlaps
+
+
+class TracksError(ValueError):
+    """A track file that cannot be used; the sentence says which line and what was expected."""
+
+
+def write_mot(path: str | Path, frames: Iterable[tuple[int, Sequence[Person]]]) -> None:
+    """Writes the people of frames, whose numbers start at 0, as MOTChallenge's text; it appears only when whole.
+
+    Lines of frame (from 1), track, x, y, width, height, score, -1, -1, -1; x and y: the box's upper left corner, px.
+    """
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        for number, people in frames:
+            for person in people:
+                x0, y0, x1, y1 = person.box.tolist()
+                track = -1 if person.track is None else person.track
+                score = max(person.score, 1e-4)  # 0 would mean: not to be counted
+                file.write(f"{number + 1},{track},{x0:.2f},{y0:.2f},{x1 - x0:.2f},{y1 - y0:.2f},{score:.4f},-1,-1,-1\n")
+    os.replace(part, path)
+
+
+def read_mot(path: str | Path) -> dict[int, list[Person]]:
+    """The people of each frame that a MOT file names, by frame number from 0, in the order of the file.
+
+    A line needs frame, track and box; a score of 0 means that it does not count, track -1 that there is none (a file of
+    detections). Raises TracksError.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise TracksError(f"tracks {path}: expected a text file in MOT format, found nothing.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise TracksError(f"tracks {path}: expected a text file in MOT format, could not read it ({error}).") from error
+    frames: dict[int, list[Person]] = {}
+    for i, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        number, person = _read_line(f"tracks {path}, line {i}", line)
+        people = frames.setdefault(number, [])
+        if person.track is not None and any(other.track == person.track for other in people):
+            raise TracksError(f"tracks {path}, line {i}: frame {number + 1} has track {person.track} a second time.")
+        if person.score > 0:
+            people.append(person)
+    return frames
+
+
+def _read_line(where: str, line: str) -> tuple[int, Person]:
+    try:
+        numbers = [float(word) for word in (line.split(",") if "," in line else line.split())]
+    except ValueError:
+        numbers = []
+    if len(numbers) < 6 or not np.isfinite(numbers[:7]).all():
+        raise TracksError(f"{where}: expected the numbers frame, track, x, y, width, height, score, got {line[:60]!r}.")
+    frame, track, x, y, width, height, score = [*numbers, 1.0][:7]
+    if frame != int(frame) or frame < 1 or track != int(track):
+        raise TracksError(f"{where}: expected a whole frame number from 1 and a whole track number, got {line[:60]!r}.")
+    if not (width > 0 and height > 0):
+        raise TracksError(f"{where}: expected a box with some width and height, got {width:g} x {height:g}.")
+    box = np.array([x, y, x + width, y + height])
+    return int(frame) - 1, Person(box, score, track=int(track) if track >= 0 else None)
+
+
+class TracksGiven:
+    """The people that a MOT file gives for the frames of a video, with what a landmark model sees in their boxes."""
+
+    def __init__(self, path: str | Path, finder: MediaPipePeople | None = None) -> None:
+        self.path, self.finder, self._frames = Path(path), finder, read_mot(path)
+
+    def __call__(self, photo: Photo, number: int) -> list[Person]:
+        """The people of frame `number` (from 0): boxes, scores and tracks of the file, keypoints if there is a finder.
+
+        Confidences are 0 where the model sees nobody in the box.
+        """
+        people = self._frames.get(number, [])
+        if self.finder is None or not people:
+            return list(people)
+        boxes = np.stack([person.box for person in people])
+        seen = self.finder.settled(photo, boxes)
+        closer = iter(self.finder.landmarks(photo, boxes[[person is None for person in seen]]))
+        bodies = [person or next(closer) for person in seen]
+        return [
+            replace(given, keypoints=body.keypoints, keypoint_set=body.keypoint_set, landmarks3d=body.landmarks3d)
+            for given, body in zip(people, bodies, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class TrackCount:
+    """Found tracks against hand-made ones: how often the same person got another track, and how many finds lack."""
+
+    people: int  # tracks of the hand-made file
+    boxes: int  # and its boxes
+    tracks: int  # found tracks that were once one of them
+    switches: int
+    misses: int
+
+
+def switches(
+    hand: Mapping[int, Sequence[Person]], found: Mapping[int, Sequence[Person]], least: float = 0.5
+) -> TrackCount:
+    """Counts identity switches by CLEAR MOT's rule (Bernardin and Stiefelhagen, 2008) over the frames of `hand`.
+
+    A person stays with the find it had before as long as their boxes overlap (intersection over union) by `least`; the
+    others are assigned frame by frame; a switch is a person whose find has another track than its last one.
+    """
+    last: dict[int, int] = {}
+    boxes = misses = changed = 0
+    tracks: set[int] = set()
+    for number in sorted(hand):
+        people = [person for person in hand[number] if person.track is not None]
+        finds = [person for person in found.get(number, []) if person.track is not None]
+        boxes, pairs = boxes + len(people), dict[int, int]()
+        if people and finds:
+            alike = overlaps(np.stack([p.box for p in people]), np.stack([p.box for p in finds]))
+            stays = np.array([[last.get(p.track or 0) == f.track for f in finds] for p in people])
+            worth = np.where(alike >= least, alike + 1000.0 * stays, 0)
+            pairs = {
+                int(i): int(j) for i, j in zip(*linear_sum_assignment(worth, maximize=True), strict=True) if worth[i, j]
+            }
+        misses += len(people) - len(pairs)
+        for i, j in pairs.items():
+            person, track = people[i].track or 0, finds[j].track or 0
+            changed += last.get(person, track) != track
+            last[person] = track
+            tracks.add(track)
+    return TrackCount(len({p.track for people in hand.values() for p in people}), boxes, len(tracks), changed, misses)

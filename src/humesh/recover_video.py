@@ -1,0 +1,273 @@
+"""A video's path through the library: find and follow people, pose them, bridge gaps, smooth, give back each frame.
+
+The video is read three times (people, poses, pictures), so that nothing but numbers is kept of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from itertools import islice, pairwise
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from humesh.body.joints import SMPL24
+from humesh.body.motion import bridged, smoothed_pose, with_one_shape
+from humesh.body.pose import BodyPose
+from humesh.geometry.camera import Camera
+from humesh.images.crops import Crops
+from humesh.images.photo import Person, Photo
+from humesh.images.sightings import Sightings
+from humesh.images.video import Frame, Video
+from humesh.images.video_people import VideoPeople
+from humesh.methods.landmark_ik import SEEN_ABOVE
+from humesh.methods.windows import Windows
+from humesh.recover import Recoverer
+from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
+
+Finder = Callable[[Photo, float], list[Person]]
+"""From a frame and its time in seconds to the people in it, with their tracks."""
+
+Progress = Callable[[str, int, int | None], None]
+"""Told what is being done, how many frames are done, and of how many (None: unknown)."""
+
+_AT_ONCE = 32  # people in a batch: networks and fits are several times as fast as one by one
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """What is done with motions after the poses, in seconds.
+
+    `smooth_s`: standard deviation of the time around a moment that its parabola is laid through, 0: not smoothed.
+    `bridge_s`: longer gaps in a track end its motion. `least_s`: shorter tracks are left out. `interval`: frames
+    between those that a method through time looks at together.
+    """
+
+    smooth_s: float = 0.08
+    bridge_s: float = 0.5
+    least_s: float = 0.3
+    interval: int = 1
+
+
+def _unfollowed(what: str, done: int, total: int | None) -> None:
+    """Progress that nobody wants to know of."""
+
+
+def recover_video(
+    source: Video | str | Path | int,
+    recoverer: Recoverer | None = None,
+    settings: VideoSettings | None = None,
+    finder: Finder | None = None,
+    camera: Camera | None = None,
+    progress: Progress = _unfollowed,
+) -> Iterator[Recovery]:
+    """The bodies in every frame of a video, one after the other; all of it is looked at before the first is given.
+
+    A webcam (`source` its number) gives each frame at once, unsmoothed. `finder` finds and follows people (default:
+    MediaPipe's `VideoPeople`); `camera`: of all frames, if it is known. Raises VideoError.
+    """
+    video = source if isinstance(source, Video) else Video(source)
+    recoverer = recoverer or Recoverer()
+    finder = finder or VideoPeople(recoverer.finder)
+    if video.path is None:  # a webcam cannot be looked at again
+        for frame in video:
+            photo = _photo(frame, camera)
+            yield recoverer(photo, finder(photo, frame.time_s))
+        return
+    sightings = Sightings()
+    for _ in sight(video, finder, sightings, camera, progress):
+        pass
+    yield from moments(video, pose_video(video, sightings, recoverer, settings, camera, progress), progress)
+
+
+def sight(
+    video: Video,
+    finder: Finder,
+    sightings: Sightings,
+    camera: Camera | None = None,
+    progress: Progress = _unfollowed,
+) -> Iterator[int]:
+    """Adds who is where in each frame, from the first one that the sightings do not hold yet; yields its number."""
+    known = len(sightings.times)
+    for frame in video:
+        if frame.number >= known:
+            people = [] if frame.broken else finder(_photo(frame, camera), frame.time_s)
+            sightings.times.append(frame.time_s)
+            sightings.people.append([person for person in people if person.track is not None])
+            yield frame.number
+        progress("people", frame.number + 1, video.count)
+
+
+def pose_video(
+    video: Video,
+    sightings: Sightings,
+    recoverer: Recoverer,
+    settings: VideoSettings | None = None,
+    camera: Camera | None = None,
+    progress: Progress = _unfollowed,
+) -> VideoRecovery:
+    """The motions of everyone sighted: posed, bridged, of one shape each, smoothed."""
+    settings = settings or VideoSettings()
+    usable = [[p for p in people if p.keypoints is not None and p.keypoints[:, 2].any()] for people in sightings.people]
+    camera = camera or Camera.guess(video.size)
+    seen: dict[int, list[tuple[int, Person, BodyPose, torch.Tensor]]] = {}
+    for frame, person, pose, confidence in _posed(video, usable, recoverer, settings, camera, progress):
+        assert person.track is not None
+        seen.setdefault(person.track, []).append((frame, person, pose, confidence))
+    times = np.array(sightings.times)
+    motions, short = [], 0
+    for track in sorted(seen):
+        rows = sorted(seen[track], key=itemgetter(0))
+        if times[rows[-1][0]] - times[rows[0][0]] < settings.least_s and len(times) > 1:
+            short += 1
+            continue
+        motions.append(_motion(track, rows, times, recoverer, settings))
+    notes = [*video.notes, *recoverer.notes]
+    if short:
+        notes.append(f"{short} tracks shorter than {settings.least_s:g} s were left out.")
+    bridged_frames = sum(int((~motion.found).sum()) for motion in motions)
+    if bridged_frames:
+        notes.append(f"{bridged_frames} poses were put in between where a person was not seen for a moment.")
+    source = "guessed: focal length = image diagonal"
+    return VideoRecovery(times, video.size, camera, source, motions, recoverer.body, recoverer.method, tuple(notes))
+
+
+def _motion(
+    track: int,
+    rows: list[tuple[int, Person, BodyPose, torch.Tensor]],
+    times: np.ndarray,
+    recoverer: Recoverer,
+    settings: VideoSettings,
+) -> PersonMotion:
+    """One track's motion from its frames, people, poses and confidences."""
+    frames = np.array([frame for frame, *_ in rows])
+    pose = _stacked([row[2] for row in rows])
+    trust = torch.stack([row[3] for row in rows])
+    everywhere, pose, found = bridged(frames, times, pose, settings.bridge_s)
+    believed = torch.zeros(len(everywhere), trust.shape[1])
+    believed[torch.from_numpy(found)] = trust.float()
+    pose = with_one_shape(pose, recoverer.body)
+    parts = []  # smoothed piece by piece: what lies between is not known
+    ends = np.flatnonzero(np.diff(everywhere) > 1) + 1
+    for start, end in pairwise([0, *ends.tolist(), len(everywhere)]):
+        piece = pose.map(itemgetter(slice(start, end)))
+        when = times[everywhere[start:end]]
+        parts.append(smoothed_pose(piece, when, believed[start:end], settings.smooth_s))
+    whole = BodyPose(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(BodyPose)))
+    score = float(np.mean([person.score for _, person, *_ in rows]))
+    return PersonMotion(track, everywhere, whole, found, score, believed)
+
+
+def _posed(
+    video: Video,
+    people: list[list[Person]],
+    recoverer: Recoverer,
+    settings: VideoSettings,
+    camera: Camera,
+    progress: Progress,
+) -> Iterator[tuple[int, Person, BodyPose, torch.Tensor]]:
+    """Frame, person, pose and joints' confidence of everyone, in batches."""
+    answers: Iterator[tuple[int, Person, BodyPose | None]] = (
+        ((n, person, None) for n, some in enumerate(people) for person in some)
+        if recoverer.network is None
+        else _answers(video, people, recoverer, settings, camera, progress)
+    )
+    while part := list(islice(answers, _AT_ONCE)):
+        some = [person for _, person, _ in part]
+        if recoverer.network is None:
+            told = recoverer.pose(None, some, camera, video.size)
+        else:
+            told = recoverer.finished(_stacked([pose for *_, pose in part if pose]), some, camera, video.size)
+        for row, (number, person, _) in enumerate(part):
+            yield number, person, told.pose.map(itemgetter(row)), told.confidence[row]
+
+
+def _answers(
+    video: Video,
+    people: list[list[Person]],
+    recoverer: Recoverer,
+    settings: VideoSettings,
+    camera: Camera,
+    progress: Progress,
+) -> Iterator[tuple[int, Person, BodyPose | None]]:
+    """Frame, person and what the network itself says of everyone."""
+    assert recoverer.network is not None
+    spec = recoverer.network.spec
+    windows = Windows(recoverer.answers, spec.count or 16, settings.interval) if spec.group == "frames" else None
+    waiting: list[tuple[int, Person]] = []
+    cut: list[Crops] = []
+    for frame in video:
+        here = people[frame.number] if frame.number < len(people) else []
+        crops = recoverer.cut(_photo(frame, camera), here)
+        if crops is not None and windows is not None:
+            windows.add(frame.number, [person.track for person in here if person.track is not None], crops)
+        elif crops is not None:
+            waiting += [(frame.number, person) for person in here]
+            cut.append(crops)
+        if waiting and (len(waiting) >= _AT_ONCE or spec.group == "people"):  # groups of people differ in their number
+            yield from _told(waiting, recoverer.answers(_joined(cut)))
+            waiting, cut = [], []
+        progress("poses", frame.number + 1, len(people))
+    if waiting:
+        yield from _told(waiting, recoverer.answers(_joined(cut)))
+    if windows is not None:
+        said = windows.poses()
+        for number, some in enumerate(people):
+            yield from ((number, person, said[number, person.track]) for person in some if person.track is not None)
+
+
+def _told(whose: list[tuple[int, Person]], pose: BodyPose) -> Iterator[tuple[int, Person, BodyPose]]:
+    for row, (number, person) in enumerate(whose):
+        yield number, person, pose.map(itemgetter(row))
+
+
+def _joined(crops: list[Crops]) -> Crops:
+    """Groups of crops one after the other."""
+    names = [f.name for f in fields(Crops) if f.name != "photo_camera"]
+    matrix = torch.cat([part.photo_camera.matrix for part in crops])
+    return Crops(photo_camera=Camera(matrix), **{name: torch.cat([getattr(c, name) for c in crops]) for name in names})
+
+
+def _stacked(poses: list[BodyPose]) -> BodyPose:
+    return BodyPose(*(torch.stack([getattr(pose, f.name) for pose in poses]) for f in fields(BodyPose)))
+
+
+def _photo(frame: Frame, camera: Camera | None) -> Photo:
+    return Photo.of(frame.pixels, camera)
+
+
+def moments(video: Video, recovery: VideoRecovery, progress: Progress = _unfollowed) -> Iterator[Recovery]:
+    """Each frame of a video with everybody in it."""
+    rows = [{int(frame): row for row, frame in enumerate(motion.frames)} for motion in recovery.motions]
+    for frame in video:
+        if frame.number >= len(recovery.times):
+            break
+        here = [
+            (motion, row[frame.number])
+            for motion, row in zip(recovery.motions, rows, strict=True)
+            if frame.number in row
+        ]
+        photo = replace(_photo(frame, recovery.camera), camera_source=recovery.camera_source)
+        yield _moment(recovery, photo, here)
+        progress("pictures", frame.number + 1, len(recovery.times))
+
+
+def _moment(recovery: VideoRecovery, photo: Photo, here: list[tuple[PersonMotion, int]]) -> Recovery:
+    """One frame's people."""
+    body, joints = recovery.body, len(SMPL24)
+    pose = BodyPose.rest(0, shapes=body.shapes)
+    confidence = torch.zeros(0, joints)
+    if here:
+        pose = _stacked([motion.pose.map(itemgetter(row)) for motion, row in here])
+        confidence = torch.stack([motion.confidence[row] for motion, row in here])
+    bodies = body(pose).cpu()
+    people = []
+    for person, (motion, _) in enumerate(here):
+        ahead = torch.cat([bodies.vertices[person, :, :2], bodies.vertices[person, :, 2:].clamp(min=1e-3)], dim=-1)
+        pixels = photo.camera.project(ahead.double())
+        box = torch.cat([pixels.amin(0), pixels.amax(0)]).numpy()
+        people.append(Person(box, motion.score, track=motion.track))
+    return Recovery(photo, people, pose, bodies, confidence, confidence >= SEEN_ABOVE, body, recovery.method)

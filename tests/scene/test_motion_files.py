@@ -1,0 +1,419 @@
+"""Files of moving people, read back frame by frame: every format tells the same joints at the right time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pygltflib
+import pytest
+import torch
+from scipy.spatial.transform import Rotation, Slerp
+
+from humesh.body.bvh import read_bvh
+from humesh.body.joints import SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.data.synthetic.motion import Motion
+from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_from_axis_angle
+from humesh.scene.export_video import PER_PERSON, VIDEO_ENDINGS, VIDEO_WRITERS, save_video
+from humesh.scene.gltf_motion import continuous
+from humesh.scene.motion_record import ResultError, read_motion_npz, steady
+from humesh.scene.recovery import PersonMotion, VideoRecovery
+
+Y_UP = np.array([1.0, -1.0, -1.0])
+NEEDS = {"usd": "pxr", "rrd": "rerun"}
+TOOL = Path(__file__).parents[2] / "tools" / "check_gltf.mjs"
+_DTYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.load("open-low")
+
+
+def motion(track: int, frames: list[int], seed: int) -> PersonMotion:
+    """A body that turns all its joints steadily, once past a half turn, and walks to the right."""
+    random, time = torch.Generator().manual_seed(seed), torch.tensor(frames)[:, None, None] / 10.0
+    speed = torch.randn(1, 24, 3, generator=random)
+    rotations = rotation_from_axis_angle(torch.randn(1, 24, 3, generator=random) + time * 2 * speed)
+    shape = torch.randn(10, generator=random).expand(len(frames), -1)
+    places = torch.tensor([0.2, 0.3, 4.0]) + time[:, 0] * torch.tensor([0.5, 0.0, 0.1])
+    found = np.array([k % 4 != 2 for k in frames])
+    pose = BodyPose(rotations, shape, places)
+    return PersonMotion(track, np.array(frames), pose, found, 0.8, torch.rand(len(frames), 24, generator=random))
+
+
+def video(body: BodyModel, motions: list[PersonMotion], count: int = 12, start: float = 2.5) -> VideoRecovery:
+    size = (160, 120)
+    facts = Camera.guess(size), "guessed", motions, body, "made-up", ("The focal length was guessed.",)
+    return VideoRecovery(start + np.arange(count) / 25, size, *facts)
+
+
+CASES = {
+    "two": lambda: ([motion(1, list(range(9)), 1), motion(4, [3, 4, 5, 8, 9, 10, 11], 2)], 12),
+    "nobody": lambda: ([], 5),
+    "one frame": lambda: ([motion(7, [0], 3)], 1),
+    "a glimpse": lambda: ([motion(2, [3], 4)], 6),
+}
+
+
+@pytest.fixture(params=list(CASES))
+def recovery(request: pytest.FixtureRequest, body: BodyModel) -> VideoRecovery:
+    return video(body, *CASES[request.param]())
+
+
+@pytest.fixture
+def two(body: BodyModel) -> VideoRecovery:
+    return video(body, *CASES["two"]())
+
+
+def npz(recovery: VideoRecovery, folder: Path) -> dict[str, np.ndarray]:
+    [path] = VIDEO_WRITERS["npz"](recovery, folder / "clip.npz", "clip.mp4")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+class Player:
+    """A small evaluator of a GLB's animation: what every node's global transform is at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = pygltflib.GLTF2().load_binary(str(path))
+        self.names = {node.name: k for k, node in enumerate(self.file.nodes)}
+        self.curves = {}
+        for animation in self.file.animations:
+            for channel in animation.channels:
+                sampler = animation.samplers[channel.sampler]
+                key = channel.target.node, channel.target.path
+                assert key not in self.curves
+                self.curves[key] = self.values(sampler.input)[:, 0], self.values(sampler.output), sampler.interpolation
+
+    def values(self, accessor: int) -> np.ndarray:
+        told = self.file.accessors[accessor]
+        view, width = self.file.bufferViews[told.bufferView], _WIDTHS[told.type]
+        dtype, count = _DTYPES[told.componentType], told.count * width
+        data = np.frombuffer(self.file.binary_blob(), dtype, count, view.byteOffset).reshape(told.count, width)
+        if told.min:
+            assert np.array_equal(data.min(0), np.float32(told.min))
+            assert np.array_equal(data.max(0), np.float32(told.max))
+        return data.astype(np.float64 if dtype == np.float32 else dtype)
+
+    def curve(self, node: int, path: str, at: float, rest: np.ndarray) -> np.ndarray:
+        if (node, path) not in self.curves:
+            return rest
+        times, values, interpolation = self.curves[node, path]
+        assert (np.diff(times) > 0).all()
+        low = int(np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(times) - 1))
+        high = min(low + 1, len(times) - 1)
+        if interpolation == "STEP" or low == high or at < times[0]:
+            return values[low]
+        part = np.clip((at - times[low]) / (times[high] - times[low]), 0, 1)  # times are float32
+        if path == "rotation":
+            assert values[low] @ values[high] >= 0, "the short way"
+            return Slerp([0, 1], Rotation.from_quat(values[[low, high]]))(part).as_quat()
+        return values[low] * (1 - part) + values[high] * part
+
+    def places(self, at: float) -> dict[int, np.ndarray]:
+        found: dict[int, np.ndarray] = {}
+
+        def descend(node: int, above: np.ndarray) -> None:
+            told, local = self.file.nodes[node], np.eye(4)
+            turn = self.curve(node, "rotation", at, np.array(told.rotation or [0, 0, 0, 1.0]))
+            scale = self.curve(node, "scale", at, np.ones(3))
+            local[:3, :3] = Rotation.from_quat(turn).as_matrix() * scale
+            local[:3, 3] = self.curve(node, "translation", at, np.array(told.translation or [0, 0, 0.0]))
+            found[node] = above @ local
+            for child in told.children or []:
+                descend(child, found[node])
+
+        for node in self.file.scenes[self.file.scene].nodes:
+            descend(node, np.eye(4))
+        return found
+
+    def skin(self, track: int) -> pygltflib.Skin:
+        return self.file.skins[self.file.nodes[self.names[f"person{track}_mesh"]].skin]
+
+    def joints(self, track: int, at: float) -> np.ndarray:
+        places = self.places(at)
+        return np.stack([places[joint][:3, 3] for joint in self.skin(track).joints])
+
+    def vertices(self, track: int, at: float) -> np.ndarray:
+        node = self.file.nodes[self.names[f"person{track}_mesh"]]
+        attributes, places, skin = (
+            self.file.meshes[node.mesh].primitives[0].attributes,
+            self.places(at),
+            self.skin(track),
+        )
+        moves = np.stack([places[joint] for joint in skin.joints])
+        moves = moves @ self.values(skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
+        sets = [k for k in range(6) if getattr(attributes, f"JOINTS_{k}", None) is not None]
+        joints = np.concatenate([self.values(getattr(attributes, f"JOINTS_{k}")) for k in sets], axis=1)
+        weights = np.concatenate([self.values(getattr(attributes, f"WEIGHTS_{k}")) for k in sets], axis=1)
+        points = self.values(attributes.POSITION)
+        points = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+        return np.einsum("vk,vkij,vj->vi", weights, moves[joints], points)[:, :3]
+
+
+def test_glb_has_the_joints_of_the_npz_at_their_times(recovery: VideoRecovery, tmp_path: Path) -> None:
+    data = npz(recovery, tmp_path)
+    VIDEO_WRITERS["glb"](recovery, tmp_path / "clip.glb", "")
+    player = Player(tmp_path / "clip.glb")
+    assert player.file.extras["start_s"] == 2.5
+    assert len(player.file.meshes) == len(data["tracks"])
+    for track in data["tracks"]:
+        times = data[f"person{track}/times_s"] - 2.5
+        for time, wanted in zip(times, data[f"person{track}/joints/xyz_m"], strict=True):
+            np.testing.assert_allclose(player.joints(track, time), wanted * Y_UP, atol=1e-4)
+        extras = player.file.nodes[player.names[f"person{track}_mesh"]].extras
+        assert extras["track"] == track
+        np.testing.assert_allclose(extras["betas"], data[f"person{track}/betas"], atol=1e-6)
+
+
+def test_glb_moves_the_mesh(two: VideoRecovery, tmp_path: Path) -> None:
+    VIDEO_WRITERS["glb"](two, tmp_path / "clip.glb", "")
+    player = Player(tmp_path / "clip.glb")
+    for person in two.motions:
+        vertices = two.body(person.pose).vertices.numpy()
+        for k in (0, len(vertices) - 1):
+            at = two.times[person.frames[k]] - two.times[0]
+            np.testing.assert_allclose(player.vertices(person.track, at), vertices[k] * Y_UP, atol=2e-5)
+
+
+def test_glb_shows_people_while_they_are_there(two: VideoRecovery, tmp_path: Path) -> None:
+    VIDEO_WRITERS["glb"](two, tmp_path / "clip.glb", "")
+    player = Player(tmp_path / "clip.glb")
+    for person in two.motions:
+        for frame, time in enumerate(two.times - two.times[0]):
+            for at in (time, time + 0.02):  # and in the middle between two frames
+                height = np.ptp(player.vertices(person.track, at), axis=0).max()
+                assert (height > 0.5) if frame in person.frames else (height == 0)
+    ends = [times[-1] for times, _, interpolation in player.curves.values() if interpolation == "STEP"]
+    assert ends == pytest.approx([11 / 25] * 2), "the animation is as long as the video"
+
+
+def test_the_khronos_validator_is_content(recovery: VideoRecovery, tmp_path: Path) -> None:
+    modules = os.environ.get("NODE_PATH", "/tmp/node_modules")
+    if shutil.which("node") is None or not (Path(modules) / "gltf-validator").is_dir():
+        pytest.skip("needs node and the npm package gltf-validator (tools/check_gltf.mjs)")
+    VIDEO_WRITERS["glb"](recovery, tmp_path / "clip.glb", "")
+    run = subprocess.run(
+        ["node", TOOL, tmp_path / "clip.glb"], env=os.environ | {"NODE_PATH": modules}, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_bvh_has_the_joints_of_the_npz(recovery: VideoRecovery, tmp_path: Path) -> None:
+    data = npz(recovery, tmp_path)
+    paths = VIDEO_WRITERS["bvh"](recovery, tmp_path / "clip.bvh", "")
+    assert [path.name for path in paths] == [f"clip_person{track}.bvh" for track in data["tracks"]]
+    for track, path in zip(data["tracks"], paths, strict=True):
+        clip, frames = read_bvh(path), data[f"person{track}/frames"]
+        order = [clip.names.index(name) for name in SMPL24.names]
+        joints = clip.joints()[:, order] * Y_UP
+        assert clip.frame_time == pytest.approx(1 / recovery.fps)
+        assert len(joints) == frames[-1] - frames[0] + 1
+        np.testing.assert_allclose(joints[frames - frames[0]], data[f"person{track}/joints/xyz_m"], atol=1e-4)
+        for gone in set(range(frames[0], frames[-1])) - set(frames.tolist()):
+            np.testing.assert_array_equal(joints[gone - frames[0]], joints[gone - frames[0] - 1])
+
+
+def test_another_bvh_reader_agrees(two: VideoRecovery, tmp_path: Path) -> None:
+    bvhio = pytest.importorskip("bvhio")
+    path = VIDEO_WRITERS["bvh"](two, tmp_path / "clip.bvh", "")[0]
+    skeleton, wanted = bvhio.readAsHierarchy(str(path)), two.body.joints(two.motions[0].pose).numpy() * Y_UP
+    for frame in (0, 8):
+        skeleton.loadPose(frame)
+        found = {joint.Name: np.array(joint.PositionWorld) for joint, _, _ in skeleton.layout()}
+        np.testing.assert_allclose([found[name] for name in SMPL24.names], wanted[frame], atol=1e-4)
+
+
+def test_npz_gives_the_recovery_back(recovery: VideoRecovery, tmp_path: Path) -> None:
+    data = npz(recovery, tmp_path)
+    back, source = read_motion_npz(tmp_path / "clip.npz")
+    assert source == "clip.mp4"
+    np.testing.assert_array_equal(back.times, recovery.times)
+    assert (back.size, back.camera_source, back.method) == (recovery.size, "guessed", "made-up")
+    assert (back.notes, back.body.name) == (recovery.notes, "open-low")
+    assert torch.equal(back.camera.matrix, recovery.camera.matrix)
+    assert [motion.track for motion in back.motions] == data["tracks"].tolist()
+    for ours, theirs in zip(recovery.motions, back.motions, strict=True):
+        np.testing.assert_array_equal(theirs.frames, ours.frames)
+        np.testing.assert_array_equal(theirs.found, ours.found)
+        np.testing.assert_array_equal(theirs.confidence, ours.confidence)
+        np.testing.assert_allclose(theirs.pose.rotations, ours.pose.rotations, atol=2e-6)
+        np.testing.assert_allclose(theirs.pose.shape, ours.pose.shape, atol=1e-6)
+        wanted = recovery.body.joints(ours.pose)
+        np.testing.assert_allclose(data[f"person{ours.track}/joints/xyz_m"], wanted, atol=1e-5)
+        np.testing.assert_allclose(back.body.joints(theirs.pose), wanted, atol=1e-5)
+
+
+def test_limbs_keep_their_lengths(two: VideoRecovery, tmp_path: Path) -> None:
+    data = npz(two, tmp_path)
+    for track in data["tracks"]:
+        joints = data[f"person{track}/joints/xyz_m"]
+        limbs = np.stack([joints[:, c] - joints[:, p] for c, p in enumerate(SMPL24.parents) if p >= 0], axis=1)
+        assert np.ptp(np.linalg.norm(limbs, axis=-1), axis=0).max() < 1e-5
+
+
+def test_other_npz_files_are_refused(tmp_path: Path, two: VideoRecovery) -> None:
+    np.savez(tmp_path / "other.npz", poses=np.zeros(3))
+    with pytest.raises(ResultError, match=r"expected a video's .npz of humesh, found poses"):
+        read_motion_npz(tmp_path / "other.npz")
+    (tmp_path / "text.npz").write_text("text")
+    with pytest.raises(ResultError, match="cannot be read as one"):
+        read_motion_npz(tmp_path / "text.npz")
+    data = npz(two, tmp_path) | {"body": np.array("smpl")}
+    np.savez(tmp_path / "clip.npz", **data)
+    with pytest.raises(ResultError, match=r"its body 'smpl' is not shipped.*--body"):
+        read_motion_npz(tmp_path / "clip.npz")
+    assert read_motion_npz(tmp_path / "clip.npz", two.body)[0].body is two.body
+
+
+def test_amass_files_hold_the_same_motion_in_a_world_with_z_up(two: VideoRecovery, tmp_path: Path) -> None:
+    joints = {m.track: two.body.joints(m.pose).numpy() for m in two.motions}
+    for track, path in zip(joints, VIDEO_WRITERS["amass"](two, tmp_path / "clip_amass.npz", ""), strict=True):
+        assert path.name == f"clip_amass_person{track}.npz"
+        with np.load(path, allow_pickle=False) as file:
+            poses, betas, trans = (torch.from_numpy(file[name]) for name in ("poses", "betas", "trans"))
+            assert poses.shape == (9, 72)
+            assert file["mocap_framerate"] == pytest.approx(25)
+            assert str(file["gender"]) == "neutral"
+        rotations = rotation_from_axis_angle(poses.unflatten(1, (24, 3)))
+        world = two.body.joints(BodyPose(rotations, betas.expand(9, -1), trans)).numpy()
+        x, y, z = joints[track][0].T
+        np.testing.assert_allclose(world[0], np.stack([x, z, -y], axis=1), atol=1e-5)
+        x, y, z = joints[track][-1].T
+        np.testing.assert_allclose(world[-1], np.stack([x, z, -y], axis=1), atol=1e-5)
+
+
+def test_our_motion_reader_reads_amass_files(two: VideoRecovery, tmp_path: Path) -> None:
+    path = VIDEO_WRITERS["amass"](two, tmp_path / "clip_amass.npz", "")[0]
+    read, ours = Motion.read([path]), two.motions[0].pose
+    assert read.clips[0].fps == pytest.approx(25)
+    turns = Rotation.from_rotvec(read.poses.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
+    wanted = ours.rotations.numpy().copy()
+    pelvis, hands = SMPL24.index("pelvis"), SMPL24.indices("left_hand", "right_hand")
+    wanted[:, pelvis] = np.diag(Y_UP) @ wanted[:, pelvis]  # it wants y up
+    wanted[:, hands] = np.eye(3)  # and leaves hands out
+    np.testing.assert_allclose(turns, wanted, atol=1e-5)
+    steps, walked = np.diff(read.places, axis=0), np.diff(ours.translation.numpy(), axis=0) * Y_UP
+    np.testing.assert_allclose(steps, walked, atol=1e-5)
+
+
+def test_even_videos_keep_their_frames(body: BodyModel) -> None:
+    recovery = video(body, [motion(1, list(range(300)), 1)], 300, 0.0)
+    rounded = replace(recovery, times=np.round(np.arange(300) / 30, 3))  # Matroska's milliseconds: median 33 ms
+    pose, fps = steady(rounded, rounded.motions[0])
+    assert fps == pytest.approx(30, rel=1e-4)
+    np.testing.assert_allclose(pose.rotations, recovery.motions[0].pose.rotations, atol=2e-6)
+
+
+def test_uneven_videos_are_resampled(body: BodyModel) -> None:
+    """A joint turning at a constant rate, seen at uneven times, is where it should be at even ones."""
+    times = np.array([0.0, 0.04, 0.08, 0.12, 0.2, 0.24, 0.28, 0.36, 0.4])
+    angles = torch.zeros(9, 24, 3, dtype=torch.float64)
+    knee = SMPL24.index("left_knee")
+    angles[:, knee, 0] = torch.from_numpy(3 * times)
+    places = torch.from_numpy(times)[:, None] * torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+    pose = BodyPose(rotation_from_axis_angle(angles), torch.zeros(9, 10, dtype=torch.float64), places)
+    person = PersonMotion(0, np.arange(9), pose, np.ones(9, bool), 1.0)
+    got, fps = steady(replace(video(body, [person], 9), times=times), person)
+    assert fps == pytest.approx(25)
+    even = np.arange(11) / 25
+    np.testing.assert_allclose(got.translation[:, 0], even, atol=1e-9)
+    turned = Rotation.from_matrix(got.rotations[:, knee].numpy()).as_rotvec()[:, 0]
+    np.testing.assert_allclose(turned, 3 * even, atol=1e-9)
+    there = [0, 1, 2, 3, 5, 6, 7, 8]
+    gap = PersonMotion(0, np.array(there), pose.map(lambda tensor: tensor[there]), np.ones(8, bool), 1.0)
+    held, _ = steady(replace(video(body, [gap], 9), times=times), gap)
+    np.testing.assert_allclose(held.translation[3:6, 0], 0.12, atol=1e-9)
+
+
+def test_quaternions_stay_on_one_side() -> None:
+    turns = Rotation.from_rotvec(np.linspace(0, 13, 40)[:, None] * [0.6, 0.8, 0.0]).as_quat()
+    turns *= np.random.default_rng(0).choice([-1, 1], (40, 1))
+    out = continuous(turns)
+    assert ((out[1:] * out[:-1]).sum(-1) > 0).all()
+    np.testing.assert_allclose(np.abs((out * turns).sum(-1)), 1)
+
+
+@pytest.mark.parametrize("name", VIDEO_WRITERS)
+@pytest.mark.parametrize("case", CASES)
+def test_every_format_is_written_whole(name: str, case: str, body: BodyModel, tmp_path: Path) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    recovery = video(body, *CASES[case]())
+    paths = save_video(recovery, tmp_path / "new" / "clip.2024", [name])
+    assert sorted(paths) == sorted((tmp_path / "new").iterdir())
+    assert all(path.stat().st_size > 0 for path in paths)
+    assert len(paths) == (len(recovery.motions) if name in PER_PERSON else 1)
+    if name not in PER_PERSON:
+        assert paths[0].name == f"clip.2024{VIDEO_ENDINGS[name]}"
+
+
+def test_interrupted_writing_leaves_nothing(
+    two: VideoRecovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    with pytest.raises(KeyboardInterrupt):
+        save_video(two, tmp_path / "clip", ["npz"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_save_names_the_formats_it_knows(two: VideoRecovery, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"formats: expected some of glb, bvh, .*, got fbx"):
+        save_video(two, tmp_path / "clip", ["fbx"])
+
+
+def test_missing_packages_are_named(two: VideoRecovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in NEEDS.values():
+        monkeypatch.setitem(__import__("sys").modules, module, None)
+    for name, package in (("usd", "usd-core"), ("rrd", "rerun-sdk")):
+        with pytest.raises(ImportError, match=rf"{package}; run: pip install"):
+            save_video(two, tmp_path / "clip", [name])
+    assert not list(tmp_path.iterdir())
+
+
+def test_usd_has_the_joints(two: VideoRecovery, tmp_path: Path) -> None:
+    pytest.importorskip("pxr")
+    from pxr import Usd, UsdGeom, UsdSkel
+
+    [path] = VIDEO_WRITERS["usd"](two, tmp_path / "clip.usd", "")
+    stage, cache = Usd.Stage.Open(str(path)), UsdSkel.Cache()
+    assert UsdGeom.GetStageUpAxis(stage) == "Y"
+    for person in two.motions:
+        prim = stage.GetPrimAtPath(f"/humesh/camera_frame/person{person.track}")
+        cache.Populate(UsdSkel.Root(prim), Usd.PrimDefaultPredicate)
+        skeleton = UsdSkel.Skeleton(stage.GetPrimAtPath(f"{prim.GetPath()}/skeleton"))
+        query, wanted = cache.GetSkelQuery(skeleton), two.body.joints(person.pose).numpy()
+        for frame in range(len(two.times)):
+            code = float(frame)  # this video's frames are even
+            seen = UsdGeom.Imageable(prim).ComputeVisibility(code) != "invisible"
+            assert seen == (frame in person.frames)
+            if seen:
+                moves = query.ComputeJointSkelTransforms(code)
+                places = np.array([move.ExtractTranslation() for move in moves])
+                np.testing.assert_allclose(places, wanted[list(person.frames).index(frame)], atol=1e-4)
+
+
+def test_rrd_is_read_by_rerun(two: VideoRecovery, tmp_path: Path) -> None:
+    pytest.importorskip("rerun")
+    from rerun import dataframe
+
+    [path] = VIDEO_WRITERS["rrd"](two, tmp_path / "clip.rrd", "")
+    view = dataframe.load_recording(str(path)).view(index="time", contents="/scene/person1/mesh")
+    table = view.select().read_all().to_pydict()
+    column = next(values for name, values in table.items() if "position" in name.lower())
+    meshes = [np.array(value) for value in column if value]
+    wanted = two.body(two.motions[0].pose).vertices.numpy()
+    assert len(meshes) == len(wanted)
+    np.testing.assert_allclose(meshes[3], wanted[3], atol=1e-5)
