@@ -1,0 +1,213 @@
+"""The path of a video: known motions, told to it as a detector would, come back whole, smooth and in their places."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import humesh
+from humesh.body.joints import LIMBS12, MEDIAPIPE33, SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.evaluation.metrics import acceleration_error, pa_mpjpe
+from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_from_axis_angle
+from humesh.images.film import Film
+from humesh.images.photo import Person, Photo
+from humesh.images.sightings import Sightings
+from humesh.images.video import Video
+from humesh.methods.weights import build, save_weights
+from humesh.recover_video import VideoSettings, pose_video, recover_video, sight
+
+SIZE, FPS, FRAMES = (160, 120), 25.0, 20
+LIMBS = SMPL24.indices(*LIMBS12.names)
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.load("open-low")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Video:
+    """A video of nothing; who is in it the finders say."""
+    path = tmp_path_factory.mktemp("video") / "clip.mp4"
+    with Film(path, SIZE, FPS) as film:
+        for frame in range(FRAMES):
+            film.write(np.full((SIZE[1], SIZE[0], 3), 40 + 5 * frame, np.uint8), frame / FPS)
+    return Video(path)
+
+
+def truth(track: int) -> BodyPose:
+    """Somebody upright who waves and walks to the right, 4 metres away."""
+    time = torch.arange(FRAMES) / FPS
+    vectors = torch.zeros(FRAMES, 24, 3)
+    vectors[:, 0, 0] = torch.pi  # y up to y down
+    vectors[:, SMPL24.index("left_elbow"), 1] = -1.2 + 0.6 * torch.sin(5 * time)
+    vectors[:, SMPL24.index("right_hip"), 0] = -0.5 + 0.3 * torch.cos(4 * time)
+    vectors[:, SMPL24.index("right_knee"), 0] = 0.6
+    place = torch.stack([-0.9 + 0.4 * time + 0.8 * (track % 3), 0.2 + 0 * time, 4 + 0 * time], dim=-1)
+    return BodyPose(rotation_from_axis_angle(vectors), torch.zeros(FRAMES, 10), place)
+
+
+class Told:
+    """A finder that tells the truth of some frames, with noise in pixels."""
+
+    def __init__(self, body: BodyModel, seen: dict[int, range | list[int]], noise: float = 0.0) -> None:
+        self.seen, self.calls, self.noise = seen, 0, np.random.default_rng(0).normal(0, noise, (FRAMES, 33, 2))
+        self.people: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        camera = Camera.guess(SIZE)
+        for track in seen:
+            points = body.points(body(truth(track)), MEDIAPIPE33)
+            self.people[track] = camera.project(points.double()).numpy(), points.double().numpy()
+
+    def __call__(self, photo: Photo, time_s: float) -> list[Person]:
+        frame, self.calls = round(time_s * FPS), self.calls + 1
+        people = []
+        for track, frames in self.seen.items():
+            if frame in frames:
+                pixels, points = (array[frame] for array in self.people[track])
+                flat = np.concatenate([pixels + self.noise[frame], np.ones((33, 1))], axis=1)
+                box = np.concatenate([flat[:, :2].min(0), flat[:, :2].max(0)])
+                people.append(Person(box, 0.9, flat, MEDIAPIPE33, points - points.mean(0), track))
+        return people
+
+
+def _all(video: Video, finder: Any) -> Sightings:
+    sightings = Sightings()
+    assert list(sight(video, finder, sightings)) == list(range(FRAMES))
+    return sightings
+
+
+@pytest.mark.parametrize("weights", ["landmarks", "lifter"])
+def test_everybody_comes_back_in_every_frame(clip: Video, body: BodyModel, weights: str) -> None:
+    recoverer = humesh.Recoverer(body, weights=weights)
+    finder = Told(body, {3: range(FRAMES), 4: range(5, FRAMES)})
+    moments = list(recover_video(clip, recoverer, finder=finder))
+    assert len(moments) == FRAMES
+    assert [len(moment.people) for moment in moments] == [1] * 5 + [2] * (FRAMES - 5)
+    for frame, moment in enumerate(moments):
+        assert [person.track for person in moment.people] == ([3, 4] if frame >= 5 else [3])
+        assert moment.photo.pixels.shape == (SIZE[1], SIZE[0], 3)
+        for row, person in enumerate(moment.people):
+            true = body.joints(truth(person.track or 0))[frame, LIMBS]
+            found = moment.bodies.joints[row, LIMBS]
+            assert pa_mpjpe(found, true) < 0.09
+            pixels = [moment.photo.camera.project(points.double()) for points in (found, true)]
+            assert (pixels[0] - pixels[1]).norm(dim=-1).mean() < 4  # of about 60 px
+            assert person.box[0] < pixels[1][:, 0].mean() < person.box[2]
+    shapes = torch.cat([moment.pose.shape[:1] for moment in moments])
+    assert torch.equal(shapes, shapes[:1].expand_as(shapes))
+
+
+def test_smoothing_calms_and_costs_nothing(clip: Video, body: BodyModel) -> None:
+    sightings = _all(clip, Told(body, {1: range(FRAMES)}, noise=1.5))
+    recoverer = humesh.Recoverer(body, weights="landmarks")
+    true = body.joints(truth(1))[:, LIMBS]
+    true = true - true.mean(1, keepdim=True)
+    errors, shaking = [], []
+    for smooth in (0.0, 0.08):
+        (motion,) = pose_video(clip, sightings, recoverer, VideoSettings(smooth_s=smooth)).motions
+        found = body.joints(motion.pose)[:, LIMBS]
+        errors.append(float(pa_mpjpe(found, true).mean()))
+        shaking.append(float(acceleration_error(found - found.mean(1, keepdim=True), true, FPS).mean()))
+    assert errors[1] < 1.05 * errors[0]
+    assert shaking[1] < 0.67 * shaking[0]  # by a third at least (issue "Video in")
+
+
+def test_gaps_are_bridged_or_end_a_motion_and_glimpses_are_left_out(clip: Video, body: BodyModel) -> None:
+    seen = {1: [*range(8), *range(11, FRAMES)], 2: [*range(2), *range(17, FRAMES)], 5: [4, 5]}
+    recoverer = humesh.Recoverer(body, weights="landmarks")
+    settings = VideoSettings(bridge_s=0.3, least_s=0.2)
+    recovery = pose_video(clip, _all(clip, Told(body, seen)), recoverer, settings)
+    assert [motion.track for motion in recovery.motions] == [1, 2]
+    first, second = recovery.motions
+    assert first.frames.tolist() == list(range(FRAMES))
+    assert np.flatnonzero(~first.found).tolist() == [8, 9, 10]
+    assert not first.confidence[8:11].any()
+    assert second.frames.tolist() == seen[2]
+    assert any("1 tracks shorter than 0.2 s" in note for note in recovery.notes)
+    assert any("3 poses were put in between" in note for note in recovery.notes)
+    length = [joints.diff(dim=0).norm(dim=-1)[0] for joints in body.joints(first.pose)[:, [1, 4]]]
+    assert max(length) - min(length) < 1e-5
+
+
+SMALL = {
+    "int": {"encoder": "test_resnet", "crop": (64, 64), "width": 16, "heads": 2, "depth": 2, "frames": 4},
+    "ik_refine": {
+        "encoder": "test_resnet", "size": 64, "twist_width": 16, "width": 16, "heads": 2, "head_width": 8, "hidden": 16,
+    },
+    "multi_roi": {"encoder": "test_resnet", "crop": (64, 64), "hidden": (16, 16)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", SMALL)
+def test_every_kind_of_group_goes_through_a_video(clip: Video, body: BodyModel, method: str, tmp_path: Path) -> None:
+    save_weights(tmp_path / "w.safetensors", method, build(method, SMALL[method], body))
+    recoverer = humesh.Recoverer(body, weights=tmp_path / "w.safetensors", refine=False)
+    finder = Told(body, {1: range(FRAMES), 2: range(3, 15), 7: range(6, FRAMES)})
+    recovery = pose_video(clip, _all(clip, finder), recoverer, VideoSettings(interval=2 if method == "int" else 1))
+    assert {motion.track: motion.frames.tolist() for motion in recovery.motions} == {
+        1: list(range(FRAMES)), 2: list(range(3, 15)), 7: list(range(6, FRAMES)),
+    }  # fmt: skip
+    assert all(motion.pose.rotations.isfinite().all() for motion in recovery.motions)
+
+
+def test_what_was_seen_is_kept_and_gone_on_from(clip: Video, body: BodyModel, tmp_path: Path) -> None:
+    finder = Told(body, {1: range(FRAMES)})
+    sightings = Sightings()
+    for number in sight(clip, finder, sightings):
+        if number == 6:
+            break
+    sightings.save(tmp_path / "people.npz", "this clip")
+    again = Sightings.load(tmp_path / "people.npz", "this clip")
+    assert again.times == sightings.times
+    assert len(again.people) == 7
+    for one, other in zip(sightings.people[3], again.people[3], strict=True):
+        assert np.array_equal(one.keypoints, other.keypoints)  # type: ignore[arg-type]
+        assert np.array_equal(one.landmarks3d, other.landmarks3d)  # type: ignore[arg-type]
+        assert (one.track, one.score, one.keypoint_set) == (other.track, other.score, other.keypoint_set)
+    assert list(sight(clip, finder, again)) == list(range(7, FRAMES))
+    assert finder.calls == FRAMES
+    whole = _all(clip, Told(body, {1: range(FRAMES)}))
+    assert again.times == whole.times
+    assert Sightings.load(tmp_path / "people.npz", "another clip").times == []
+    data = (tmp_path / "people.npz").read_bytes()
+    for damaged in (data[: len(data) // 2], b"", b"PK no zip"):
+        (tmp_path / "bad.npz").write_bytes(damaged)
+        assert Sightings.load(tmp_path / "bad.npz", "this clip").times == []
+    assert Sightings.load(tmp_path / "none.npz", "").people == []
+
+
+def test_boxes_alone_survive_the_file(tmp_path: Path) -> None:
+    people = [[Person(np.array([1.0, 2, 3, 4]), 0.5, track=2)], []]
+    Sightings([0.0, 0.1], people).save(tmp_path / "s.npz", "x")
+    (one,), nobody = Sightings.load(tmp_path / "s.npz", "x").people
+    assert one.keypoints is None
+    assert one.landmarks3d is None
+    assert one.keypoint_set is None
+    assert one.box.tolist() == [1, 2, 3, 4]
+    assert nobody == []
+
+
+def test_nobody_and_broken_frames(clip: Video, body: BodyModel) -> None:
+    recoverer = humesh.Recoverer(body, weights="landmarks")
+    moments = list(recover_video(clip, recoverer, finder=lambda photo, time_s: []))
+    assert [moment.people for moment in moments] == [[]] * FRAMES
+
+    class Broken(Video):
+        def __iter__(self) -> Any:
+            yield from (replace(frame, broken=frame.number == 4) for frame in super().__iter__())
+
+    assert clip.path is not None
+    finder = Told(body, {1: range(FRAMES)})
+    sightings = _all(Broken(clip.path), finder)
+    assert finder.calls == FRAMES - 1
+    assert sightings.people[4] == []
+    (motion,) = pose_video(clip, sightings, recoverer).motions
+    assert np.flatnonzero(~motion.found).tolist() == [4]
