@@ -1,0 +1,136 @@
+"""`humesh predict` on videos: what is written, what is kept, what is said."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from humesh.commands import main
+from humesh.images.film import Film
+from humesh.images.photo import Person, Photo
+from humesh.images.sightings import Sightings
+from humesh.images.video_people import VideoPeople
+
+FRAMES = 9
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """`humesh` with these words; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["humesh", *map(str, words)])
+    with pytest.raises(SystemExit) as stopped:
+        main.main()
+    return int(stopped.value.code or 0)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Nine grey frames of odd size."""
+    path = tmp_path / "clip.mp4"
+    with Film(path, (97, 75), 25.0) as film:
+        for frame in range(FRAMES):
+            film.write(np.full((75, 97, 3), 90 + frame, np.uint8), frame / 25)
+    return path
+
+
+def frames_of(path: Path) -> int:
+    with av.open(str(path)) as film:
+        return sum(1 for _ in film.decode(video=0))
+
+
+def test_a_video_of_nobody(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(monkeypatch, "predict", clip, "-o", out) == 0
+    said = capsys.readouterr().out
+    assert "nobody in 9 frames" in said
+    assert frames_of(out / "clip_overlay.mp4") == FRAMES
+    assert (out / "clip.glb").is_file()
+    with np.load(out / "clip.npz") as data:
+        assert data["tracks"].tolist() == []
+        assert len(data["times_s"]) == FRAMES
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+    assert run(monkeypatch, "predict", clip, "-o", out) == 0
+    assert "finished and skipped" in capsys.readouterr().out
+
+
+def test_a_stopped_run_goes_on_where_it_was(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[float] = []
+
+    def look(self: VideoPeople, photo: Photo, time_s: float) -> list[Person]:
+        if time_s > 0.19 and len(looked) == 5:
+            looked.append(-1)
+            raise KeyboardInterrupt
+        looked.append(time_s)
+        return []
+
+    monkeypatch.setattr(VideoPeople, "__call__", look)
+    out = tmp_path / "out"
+    assert run(monkeypatch, "predict", clip, "-o", out, "--video.formats", "npz") == 130
+    with np.load(out / "clip.people.npz") as kept:
+        known = Sightings.load(out / "clip.people.npz", str(kept["of"]))
+    assert len(known.times) == 5
+    assert not (out / "clip.npz").exists()
+    assert run(monkeypatch, "predict", clip, "-o", out, "--video.formats", "npz") == 0
+    assert len(looked) == FRAMES + 1
+    assert (out / "clip.npz").is_file()
+    assert not (out / "clip_overlay.mp4").exists()
+
+
+def test_part_of_a_video(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    words = ("--video.start-s", 0.08, "--video.stride", 2, "--video.formats", "mp4", "--video.no-beside")
+    assert run(monkeypatch, "predict", clip, "-o", out, *words) == 0
+    assert frames_of(out / "clip_overlay.mp4") == 4  # frames 2, 4, 6, 8
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--video.start-s", "99"], "expected a start before its end"),
+        (["--video.stride", "0"], "expected 0 <= start < end and a stride of 1 or more"),
+        (["--video.tracks", "nowhere.txt"], "expected a text file in MOT format, found nothing"),
+    ],
+)
+def test_wrong_wishes_are_told(
+    clip: Path,
+    tmp_path: Path,
+    words: list[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, "predict", clip, "-o", tmp_path / "out", *words) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert "Traceback" not in error
+
+
+def test_what_is_no_video_is_told_and_the_rest_is_done(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "empty.mov").write_bytes(b"")
+    out = tmp_path / "out"
+    words = (tmp_path / "text.mp4", tmp_path / "empty.mov", tmp_path / "none.avi", clip)
+    assert run(monkeypatch, "predict", *words, "-o", out, "--video.formats", "npz") == 1
+    error = capsys.readouterr().err
+    assert "3 of 4 videos failed" in error
+    assert "Traceback" not in error
+    assert (out / "clip.npz").is_file()
+
+
+def test_a_folder_of_frames(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (60 + 4 * number, 50), "gray").save(folder / f"{number}.png")
+    out = tmp_path / "out"
+    assert run(monkeypatch, "predict", folder, "-o", out, "--video.folders") == 0
+    assert frames_of(out / "frames_overlay.mp4") == 3
