@@ -71,9 +71,9 @@ def run_benchmark(options: Run) -> int:
         protocol = replace(protocol, stretches=read_stretches(path, protocol.subset_source))
     dataset = _dataset(protocol, options.root)
     bodies = BodyFiles(options.body)
-    body = _predicted(options, bodies)
+    body = predicted_body(options, bodies)
     ruler = Ruler(protocol, bodies, body, options.regressors)
-    answer, method = _answers(options, protocol, body)
+    answer, method = answers_of(options, protocol, body)
     rank, world = processes()
     folder = options.keep / f"{protocol.name}-{_key(options, protocol, len(dataset))}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def run_benchmark(options: Run) -> int:
     records.save(folder / "people.npz")
     row = _row(protocol.name, method, options.against)
     result = summary(protocol, records, row.values if row else None)
-    notes = _notes(protocol, ruler, method, row)
+    notes = _notes(ruler, records, answer, method, row)
     _print(options.what, protocol, result, row, notes, folder / "people.npz")
     if options.out is not None:
         _write(options.out, _text(options, protocol, result, row, notes))
@@ -101,11 +101,13 @@ def run_benchmark(options: Run) -> int:
 
 def submit(options: Run, path: Path) -> int:
     """Writes AGORA's submission file from the pictures below the root, which have no labels."""
-    photos = sorted(p for p in (options.root or Path("")).rglob("*.png") if not p.name.startswith("."))
-    if options.root is None or not photos:
-        raise UserError(f"--root {options.root}: expected a folder with AGORA's test pictures (.png), found none.")
+    found = [] if options.root is None else options.root.rglob("*.png")
+    photos = sorted(path for path in found if not path.name.startswith("."))
+    if not photos:
+        told = options.root or "(not given)"
+        raise UserError(f"--root {told}: expected a folder with AGORA's test pictures (.png), found none.")
     bodies = BodyFiles(options.body)
-    body = _predicted(options, bodies)
+    body = predicted_body(options, bodies)
     recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=options.device)
     with _progress(len(photos), 0) as advance:
 
@@ -122,10 +124,13 @@ def _dataset(protocol: Protocol, root: Path) -> Chained:
     if protocol.dataset not in DATASETS:
         raise EvaluationError(f"{protocol.name}: humesh cannot read the data set {protocol.dataset!r} yet.")
     make = DATASETS[protocol.dataset]
-    return Chained([make(root=root, **dict(reading)) for reading in protocol.readings])
+    dataset = Chained([make(root=root, **dict(reading)) for reading in protocol.readings])
+    if not len(dataset):
+        raise EvaluationError(f"{root}: expected photos of {protocol.dataset!r}, it has none; see `humesh data check`.")
+    return dataset
 
 
-def _predicted(options: Run, bodies: BodyFiles) -> BodyModel:
+def predicted_body(options: Run, bodies: BodyFiles) -> BodyModel:
     """The body of the predictions: the one that the weights speak of, where the user has it."""
     if options.what == LANDMARKS or options.what.endswith(".npz") or options.body in SHIPPED:
         return bodies.predicted
@@ -133,7 +138,7 @@ def _predicted(options: Run, bodies: BodyFiles) -> BodyModel:
     return bodies["open"] if header.body in SHIPPED else bodies.predicted
 
 
-def _answers(options: Run, protocol: Protocol, body: BodyModel) -> tuple[Answer, str]:
+def answers_of(options: Run, protocol: Protocol, body: BodyModel) -> tuple[Answer, str]:
     """Who answers, and the method's name in the zoo where it has one."""
     if options.what.endswith(".npz"):
         return PredictionsFile(Path(options.what), body), ""
@@ -159,6 +164,9 @@ def _key(options: Run, protocol: Protocol, photos: int) -> str:
         if path.is_file():
             with path.open("rb") as stream:
                 told[f"{name} file"] = hashlib.file_digest(stream, "sha256").hexdigest()
+        elif name != "root":  # folders of a few files, not of photos
+            stats = {p.name: p.stat() for p in path.iterdir()}
+            told[f"{name} files"] = {p: (stat.st_size, stat.st_mtime_ns) for p, stat in stats.items()}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
 
 
@@ -186,6 +194,11 @@ def _gathered(found: list[Records], world: int) -> list[Records]:
 def _tell_of_others(options: Run, answer: Answer, name: str) -> None:
     """EvaluationError where nobody was matched because predictions or detections are for other photos."""
     if isinstance(answer, PredictionsFile):
+        if name in answer.rows:
+            raise EvaluationError(
+                f"predictions {answer.path}: expected bodies near the labelled people, nobody was matched; check that "
+                "they are in metres in the camera's frame (x right, y down, z forward)."
+            )
         others = ", ".join(repr(other) for other in list(answer.rows)[:2])
         raise EvaluationError(
             f"predictions {answer.path}: expected answers for photos such as {name!r}, got those for {others} ...; "
@@ -208,12 +221,14 @@ def _row(benchmark: str, method: str, against: str) -> Published | None:
     return rows[0] if rows else None
 
 
-def _notes(protocol: Protocol, ruler: Ruler, method: str, row: Published | None) -> list[str]:
-    notes = []
-    if ruler.joints.own and ruler.body.name in ruler.joints.own:
+def _notes(ruler: Ruler, records: Records, answer: Answer, method: str, row: Published | None) -> list[str]:
+    notes, protocol = [], ruler.protocol
+    points = isinstance(answer, PredictionsFile) and bool(answer.point_names)
+    if not points and ruler.joints.own(ruler.body):
         notes.append(f"joints of predictions by the regressor of body {ruler.body.name!r}, not of SMPL's vertices")
-    if "pve" in protocol.metrics and not ruler.meshes:
-        notes.append(f"no vertex errors: the labels' mesh is not that of body {ruler.body.name!r}")
+    if "pve" in protocol.metrics and "pve" not in records.metrics and not records.missed.all():
+        why = "predictions are points" if points else f"the labels' mesh is not that of body {ruler.body.name!r}"
+        notes.append(f"no vertex errors: {why}")
     if method and row is None:
         others = [p.name for p in PROTOCOLS.values() if p.dataset == protocol.dataset and published(p.name, method)]
         if others:

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from humesh.images.photo import Person, Photo
 from humesh.scene.recovery import Recovery, VideoRecovery
 from humesh.scene.render import EDGE_RAYS, Stage, View
-from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, Studio, facing, framing, half_views
+from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, Floor, Studio, facing, framing, half_views, studio_camera
 
 _LIGHT_SCHEME = ("77AADD", "EE8866", "EEDD88", "44BB99", "FFAABB", "BBCC33", "99DDFF", "DDDDDD")
 PALETTE = np.array([[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code in _LIGHT_SCHEME])
@@ -74,6 +74,9 @@ class MotionPictures:
         self.frame_size, self._room = recovery.size, _room(recovery)
         self.side_size = (round(0.75 * height), height) if beside and len(self._room) else (0, height)
         self.size = (width + self.side_size[0], height)
+        self._floor: Floor | None = None
+        if self.side_size[0]:
+            self._view = View(_FROM_THE_SIDE, framing(self._room, _FROM_THE_SIDE, *half_views(self.side_size)))
 
     def __call__(self, moment: Recovery) -> UInt8[np.ndarray, "H W 3"]:
         """The picture of one frame."""
@@ -89,8 +92,9 @@ class MotionPictures:
         beside = _empty(self.side_size)
         if stage is not None:
             studio = Studio(stage, self._room)
-            centre = framing(self._room, _FROM_THE_SIDE, *half_views(self.side_size))
-            beside = studio.seen(View(_FROM_THE_SIDE, centre), self.side_size, EDGE_RAYS // 2)
+            if self._floor is None:
+                self._floor = Floor(studio, studio_camera(self.side_size), self.side_size, self._view)
+            beside = studio.seen(self._view, self.side_size, EDGE_RAYS // 2, self._floor)
         return np.concatenate([picture, beside], axis=1)
 
 

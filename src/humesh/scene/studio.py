@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -51,23 +52,41 @@ class Studio:
         # Half the rays: nobody sees the difference in a moving picture.
         return self.seen(View(turn, self.middle + facing(angle, 0.0) @ centre), size, EDGE_RAYS // 2)
 
-    def seen(self, view: View, size: tuple[int, int], rays: int = EDGE_RAYS) -> UInt8[np.ndarray, "H W 3"]:
-        """The people over the floor and the light background."""
+    def seen(
+        self, view: View, size: tuple[int, int], rays: int = EDGE_RAYS, floor: Floor | None = None
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        """The people over the floor and the light background; `floor`: that of this view, if it was made before."""
         camera = studio_camera(size)
-        return self.stage.render(camera, size, view, rays).over(self._floor(camera, size, view))
+        ground = (floor or Floor(self, camera, size, view)).shaded(self._shadow_at)
+        return self.stage.render(camera, size, view, rays).over(ground)
 
-    def _floor(self, camera: Camera, size: tuple[int, int], view: View) -> UInt8[np.ndarray, "H W 3"]:
-        """The background with the floor's lines, which fade away from the people, and soft shadows under the bodies."""
+    def _shadow_at(self, spot: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, "R"]:
+        """How dark the floor is at points (x, z), 0..1, between the cells of the map in proportion."""
+        shadow = np.zeros(len(spot))
+        at = (spot - self._shadow_from) / _CELL
+        inside = np.flatnonzero(((at > 0) & (at < np.array(self._shadow.shape) - 1.01)).all(1))
+        at = at[inside].astype(np.float32)
+        low, part = at.astype(int), at % 1
+        i, j, a, b = low[:, 0], low[:, 1], part[:, 0], part[:, 1]
+        near = self._shadow[i, j] * (1 - b) + self._shadow[i, j + 1] * b
+        shadow[inside] = near * (1 - a) + (self._shadow[i + 1, j] * (1 - b) + self._shadow[i + 1, j + 1] * b) * a
+        return shadow
+
+
+class Floor:
+    """The background with the floor's lines, which fade away from a studio's people, as one view sees it."""
+
+    def __init__(self, studio: Studio, camera: Camera, size: tuple[int, int], view: View) -> None:
         width, height = size
         columns, rows = np.meshgrid(*(np.arange(length, dtype=np.float32) + 0.5 for length in size))
         focal, (x, y) = float(camera.focal_px), camera.principal_point_px.tolist()
         rays = np.stack([(columns - x) / focal, (rows - y) / focal, np.ones_like(rows)], axis=-1).reshape(-1, 3)
         rays = rays @ view.turn.T.astype(np.float32)
         pixels = np.flatnonzero(rays[:, 1] > 1e-3)
-        far = (self.high[1] - view.centre[1]).astype(np.float32) / rays[pixels, 1]
+        far = (studio.high[1] - view.centre[1]).astype(np.float32) / rays[pixels, 1]
         spot = np.stack([view.centre[k] + far * rays[pixels, k] for k in (0, 2)]).astype(np.float32)  # x, z: metres
-        reach = np.linalg.norm((self.high - self.low)[[0, 2]]) / 2
-        away = np.hypot(spot[0] - self.middle[0], spot[1] - self.middle[2])
+        reach = np.linalg.norm((studio.high - studio.low)[[0, 2]]) / 2
+        away = np.hypot(spot[0] - studio.middle[0], spot[1] - studio.middle[2])
         fade = np.clip(1.6 - away / (reach + 0.8), 0, 1)
         seen = np.flatnonzero(fade)
         pixels, far, spot, fade = pixels[seen], far[seen], spot[:, seen], fade[seen]
@@ -77,20 +96,19 @@ class Studio:
             span = far / focal * np.hypot(1, rays[pixels, 2 * axis] / rays[pixels, 1])
             off = np.abs(spot[axis] / _GRID - np.rint(spot[axis] / _GRID)) * _GRID
             lines = np.maximum(lines, np.clip(1.2 - off / span, 0, 1) * np.clip(_GRID / (6 * span), 0, 1))
-        picture = np.tile(BACKGROUND.astype(np.float32), (width * height, 1))
-        picture[pixels] += (lines * fade)[:, None] * (_LINE - BACKGROUND).astype(np.float32)
-        shadow = self._shadow_at(spot.T)
-        dark = np.flatnonzero(shadow > 1e-3)
-        picture[pixels[dark]] += shadow[dark, None] * (_SHADOW - picture[pixels[dark]])
-        return np.rint(picture).astype(np.uint8).reshape(height, width, 3)
+        self.size, self.pixels, self.spots = size, pixels, spot.T
+        self.picture = np.tile(BACKGROUND.astype(np.float32), (width * height, 1))
+        self.picture[pixels] += (lines * fade)[:, None] * (_LINE - BACKGROUND).astype(np.float32)
 
-    def _shadow_at(self, spot: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, "R"]:
-        """How dark the floor is at points (x, z), 0..1, between the cells of the map in proportion."""
-        at = np.clip((spot - self._shadow_from) / _CELL, 0, np.array(self._shadow.shape) - 1.01).astype(np.float32)
-        low, part = at.astype(int), at % 1
-        i, j, a, b = low[:, 0], low[:, 1], part[:, 0], part[:, 1]
-        near = self._shadow[i, j] * (1 - b) + self._shadow[i, j + 1] * b
-        return near * (1 - a) + (self._shadow[i + 1, j] * (1 - b) + self._shadow[i + 1, j + 1] * b) * a
+    def shaded(
+        self, shadow_at: Callable[[Float[np.ndarray, "R 2"]], Float[np.ndarray, "R"]]
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        """The floor with soft shadows under the bodies."""
+        picture = self.picture.copy()
+        shadow = shadow_at(self.spots)
+        dark = np.flatnonzero(shadow > 1e-3)
+        picture[self.pixels[dark]] += shadow[dark, None] * (_SHADOW - picture[self.pixels[dark]])
+        return np.rint(picture).astype(np.uint8).reshape(self.size[1], self.size[0], 3)
 
 
 def facing(angle: float, elevation: float) -> Float[np.ndarray, "3 3"]:
