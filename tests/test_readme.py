@@ -4,12 +4,14 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from skimage.data import camera
 
 import humesh
 from humesh.commands.main import VERBS
+from humesh.images.film import Film
 from humesh.methods import METHODS
 from humesh.scene.export import WRITERS
 
@@ -34,12 +36,17 @@ def test_what_it_links_to_is_there() -> None:
         assert (README.parent / tool).is_file(), tool
 
 
-def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     Image.fromarray(camera()).save("photo.jpg")
+    with Film("clip.mp4", (512, 512), 25.0) as film:
+        for frame in range(9):
+            film.write(np.asarray(Image.fromarray(camera()).convert("RGB")), frame / 25)
     (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     exec(compile(block, "README.md", "exec"), {})
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"photo.glb", "photo_overlay.jpg", "photo.npz"}
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line in ("[]", "[1]")] == said[-9:]  # a line a frame
 
 
 def test_its_commands_are_commands() -> None:

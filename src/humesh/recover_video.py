@@ -5,6 +5,7 @@ The video is read three times (people, poses, pictures), so that nothing but num
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import islice, pairwise
@@ -14,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from humesh.body.contact import foot_contact, ground_plane, grounded, sliding
 from humesh.body.joints import SMPL24
+from humesh.body.model import BodyModel
 from humesh.body.motion import bridged, smoothed_pose, with_one_shape
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
@@ -43,13 +46,15 @@ class VideoSettings:
 
     `smooth_s`: standard deviation of the time around a moment that its parabola is laid through, 0: not smoothed.
     `bridge_s`: longer gaps in a track end its motion. `least_s`: shorter tracks are left out. `interval`: frames
-    between those that a method through time looks at together.
+    between those that a method through time looks at together. `ground`: people are moved so that feet that rest stay
+    where they are, mostly nearer or farther; only for a camera that stands still.
     """
 
     smooth_s: float = 0.08
     bridge_s: float = 0.5
     least_s: float = 0.3
     interval: int = 1
+    ground: bool = False
 
 
 def _unfollowed(what: str, done: int, total: int | None) -> None:
@@ -109,7 +114,7 @@ def pose_video(
     camera: Camera | None = None,
     progress: Progress = _unfollowed,
 ) -> VideoRecovery:
-    """The motions of everyone sighted: posed, bridged, of one shape each, smoothed."""
+    """The motions of everyone sighted: posed, bridged, of one shape each, smoothed, perhaps with resting feet."""
     settings = settings or VideoSettings()
     usable = [[p for p in people if p.keypoints is not None and p.keypoints[:, 2].any()] for people in sightings.people]
     camera = camera or Camera.guess(video.size)
@@ -126,6 +131,9 @@ def pose_video(
             continue
         motions.append(_motion(track, rows, times, recoverer, settings))
     notes = [*video.notes, *recoverer.notes]
+    if settings.ground:
+        motions, told = _on_ground(motions, times, recoverer.body)
+        notes += told
     if short:
         notes.append(f"{short} tracks shorter than {settings.least_s:g} s were left out.")
     bridged_frames = sum(int((~motion.found).sum()) for motion in motions)
@@ -151,14 +159,47 @@ def _motion(
     believed[torch.from_numpy(found)] = trust.float()
     pose = with_one_shape(pose, recoverer.body)
     parts = []  # smoothed piece by piece: what lies between is not known
-    ends = np.flatnonzero(np.diff(everywhere) > 1) + 1
-    for start, end in pairwise([0, *ends.tolist(), len(everywhere)]):
-        piece = pose.map(itemgetter(slice(start, end)))
-        when = times[everywhere[start:end]]
-        parts.append(smoothed_pose(piece, when, believed[start:end], settings.smooth_s))
-    whole = BodyPose(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(BodyPose)))
+    for rows_of in _pieces(everywhere):
+        piece, when = pose.map(itemgetter(rows_of)), times[everywhere[rows_of]]
+        parts.append(smoothed_pose(piece, when, believed[rows_of], settings.smooth_s))
     score = float(np.mean([person.score for _, person, *_ in rows]))
-    return PersonMotion(track, everywhere, whole, found, score, believed)
+    return PersonMotion(track, everywhere, _one_after_another(parts), found, score, believed)
+
+
+def _pieces(frames: np.ndarray) -> list[slice]:
+    """The rows of each stretch of frames without a gap."""
+    ends = np.flatnonzero(np.diff(frames) > 1) + 1
+    return [slice(start, end) for start, end in pairwise([0, *ends.tolist(), len(frames)])]
+
+
+def _on_ground(motions: list[PersonMotion], times: np.ndarray, body: BodyModel) -> tuple[list[PersonMotion], list[str]]:
+    """The motions moved so that resting feet stay, and what that did and where the ground is, in sentences."""
+    moved, notes, contacts = [], [], []
+    for motion in motions:
+        parts, slid, weights = [], [], []
+        for rows in _pieces(motion.frames):
+            piece, when = motion.pose.map(itemgetter(rows)), times[motion.frames[rows]]
+            contact = foot_contact(piece, when, body, motion.confidence[rows])
+            parts.append(grounded(piece, when, contact))
+            contacts.append(contact.moved(parts[-1].translation - piece.translation))
+            slid.append((sliding(contact, when), sliding(contacts[-1], when)))
+            weights.append(float(contact.touch.sum()))
+        moved.append(replace(motion, pose=_one_after_another(parts)))
+        if sum(weights) > 0:
+            before, after = np.average(slid, axis=0, weights=weights)
+            notes.append(
+                f"person {motion.track}: feet in contact slid {before:.2f} m/s, {after:.2f} m/s after grounding."
+            )
+    plane = ground_plane(contacts)
+    if plane is not None:
+        down = math.degrees(math.asin(float(-plane.normal[2])))
+        way = f"{abs(down):.0f} degrees {'down' if down >= 0 else 'up'}"
+        notes.append(f"The ground is {-plane.level:.1f} m below the camera, which looks {way}.")
+    return moved, notes
+
+
+def _one_after_another(poses: list[BodyPose]) -> BodyPose:
+    return BodyPose(*(torch.cat([getattr(pose, f.name) for pose in poses]) for f in fields(BodyPose)))
 
 
 def _posed(

@@ -63,6 +63,8 @@ class VideoOptions:
     """Gaps in which a person is not seen are bridged up to so many seconds."""
     interval: int = 1
     """Frames between those that a method through time (INT) looks at together."""
+    ground: bool = False
+    """Keep feet that rest on the ground where they are, by moving people mostly in depth; for a still camera only."""
     beside: bool = True
     """The people from their side, beside the film."""
     tracks: Path | None = None
@@ -158,7 +160,7 @@ def _recovered(
                 saved = time.monotonic()
     finally:  # Ctrl-C too
         sightings.save(kept, of)
-    settings = VideoSettings(options.smooth_s, options.bridge_s, interval=options.interval)
+    settings = VideoSettings(options.smooth_s, options.bridge_s, interval=options.interval, ground=options.ground)
     return pose_video(video, sightings, recoverer, settings, camera, progress)
 
 

@@ -1,0 +1,43 @@
+"""Who is mixed up with whom on OpenCV's vtest.avi, against tracks made by hand (tests/data/vtest_tracks.txt).
+
+Run: python benchmarks/tracking.py VTEST (in Debian's package opencv-doc: examples/data/vtest.avi). Follows the people
+of frames 0 to 300 as `humesh predict` does and prints tracks, identity switches and misses by CLEAR MOT's rules. Two
+minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import islice
+from pathlib import Path
+
+from humesh.images.mot import read_mot, switches
+from humesh.images.people import MediaPipePeople
+from humesh.images.photo import Photo
+from humesh.images.video import Video
+from humesh.images.video_people import VideoPeople
+
+_HAND = Path(__file__).parents[1] / "tests" / "data" / "vtest_tracks.txt"
+_LAST = 300
+
+
+def main() -> None:
+    """Prints the counts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--least", type=float, default=0.4, help="overlap from which a find is somebody")
+    arguments = parser.parse_args()
+    people = VideoPeople(MediaPipePeople())
+    frames = islice(Video(arguments.video), _LAST + 1)
+    found = {frame.number: people(Photo.of(frame.pixels), frame.time_s) for frame in frames}
+    count = switches(read_mot(_HAND), found, arguments.least)
+    everyone = {person.track for some in found.values() for person in some if person.track is not None}
+    sure = sum(people.tracker.confirmed(track) for track in everyone)
+    print(
+        f"by hand: {count.people} tracks, {count.boxes} boxes; found on them: {count.tracks} tracks "
+        f"({sure} tracks of 3 finds or more in all), {count.switches} switches, {count.misses} misses"
+    )
+
+
+if __name__ == "__main__":
+    main()
