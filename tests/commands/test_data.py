@@ -13,6 +13,7 @@ from humesh.commands.main import main
 from humesh.data.datasets import lsp
 from humesh.data.datasets.download import Download, Files
 from humesh.data.drawn import DrawnPeople
+from humesh.evaluation.score import Chained
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -82,6 +83,9 @@ def test_what_is_missing_is_told_with_its_place(
     captured = capsys.readouterr()
     assert captured.err.startswith("humesh: ")
     assert "expected joints.mat, found" in captured.err
+    monkeypatch.setattr(lsp, "Lsp", lambda **_: Chained([]))
+    assert run(monkeypatch, "lsp", "--root", root) == 2
+    assert "expected samples to draw, the reader finds none" in capsys.readouterr().err
 
 
 def test_wrong_words_are_told(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from humesh.body.joints import JOTR30, LIMBS12
 from humesh.body.model import BodyModel
 from humesh.commands.main import main
+from humesh.data.synthetic.shards import SyntheticPeople
 from humesh.methods.weights import build, save_weights
 
 SMALL = {"encoder": "resnet18", "crop": (64, 64), "width": 48, "heads": 4, "depth": 1, "temporal": "none"}
@@ -36,6 +40,41 @@ def test_weights_get_a_table_and_a_file(
     assert capsys.readouterr().out == first
 
 
+def test_truth_scores_0_and_an_offset_itself(
+    motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The people of a test of three photos as a file of predictions: their bodies, and their points, also moved."""
+    samples = [SyntheticPeople([motion], 3, people=(1, 2), seed=2026)[i] for i in range(3)]
+    people = [(sample.name, i, person) for sample in samples for i, person in enumerate(sample.people)]
+    named = {"name": np.array([name for name, *_ in people]), "person": np.array([i for _, i, _ in people])}
+    fields = ("rotations", "shape", "translation")
+    bodies = {f: torch.stack([getattr(person.pose, f) for *_, person in people]).numpy() for f in fields}
+    joints = ("pelvis", *LIMBS12.names)
+    points = torch.stack([person.points3d[JOTR30.indices(*joints)] for *_, person in people]).numpy()
+    words = ("synthetic", "--motion", motion, "--count", 3, "--body", "open-low", "-o", tmp_path / "s.json")
+    moved = points + np.array([0.03, 0, 0], np.float32) * (np.arange(len(joints)) > 0)[:, None]
+    for expected, arrays in (
+        (0, bodies),
+        (0, {"points": points, "point_names": np.array(joints)}),
+        (30, {"points": moved, "point_names": np.array(joints)}),
+    ):
+        np.savez(tmp_path / "p.npz", **named, **arrays)
+        assert run(monkeypatch, tmp_path / "p.npz", *words) == 0
+        told = json.loads((tmp_path / "s.json").read_text())
+        assert [person["name"] for person in told] == named["name"].tolist()
+        assert [person["mpjpe"] for person in told] == pytest.approx([expected] * len(people), abs=1e-3)
+        assert [person["pa_mpjpe"] for person in told] == pytest.approx([0] * len(people), abs=1e-3)
+    assert "predictions of a file: 3 photos" in capsys.readouterr().out
+    first = {key: array[:1] for key, array in (named | bodies).items()}
+    np.savez(tmp_path / "p.npz", **first)  # nobody else is answered for
+    assert run(monkeypatch, tmp_path / "p.npz", *words) == 0
+    told = json.loads((tmp_path / "s.json").read_text())
+    assert [person["mpjpe"] is None for person in told] == [False] + [True] * (len(people) - 1)
+    np.savez(tmp_path / "p.npz", **first | {"name": np.array(["another"])})
+    assert run(monkeypatch, tmp_path / "p.npz", *words) == 2
+    assert "expected answers for photos such as 'scene 0', got those for 'another'" in capsys.readouterr().err
+
+
 def test_wrong_words_are_told(
     motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -43,6 +82,9 @@ def test_wrong_words_are_told(
         ((tmp_path / "no.safetensors", "synthetic", "--motion", motion), "found no such file"),
         (("landmarks", "synthetic", "--motion", tmp_path / "no.npz"), "no.npz"),
         (("landmarks", "synthetic", "--motion", motion, "-o", "scores.txt"), "ends in .json"),
+        (("landmarks", "synthetic"), "give --motion FILE.npz"),
+        (("landmarks", "synthetic", "--motion", motion, "--root", tmp_path), "--root: expected no such option"),
+        (("landmarks", "3dpw", "--motion", motion), "--motion: expected no such option for the benchmark 3dpw"),
     ):
         assert run(monkeypatch, *words) == 2
         told = capsys.readouterr().err.strip()

@@ -12,12 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import humesh.data
+from humesh.body.pose import BodyPose
 from humesh.commands.main import main
 from humesh.evaluation.protocols import PROTOCOLS
 from humesh.evaluation.published import PUBLISHED
+from humesh.evaluation.score import Chained
+from humesh.images.photo import Person, Photo
 from humesh.recover import Recoverer
+from humesh.scene.recovery import Recovery
 
 from .fakes import FakePeople, write_files, write_predictions
 
@@ -138,6 +143,8 @@ def test_a_recoverer_is_asked_for_the_labelled_people_and_for_detections(
     assert "joints of predictions by the regressor of body 'open'" in out
     assert "no vertex errors" in out
     assert "the paper of int is scored by the protocol 3dpw-int" in out
+    assert run(monkeypatch, "int.safetensors", "3dpw", "--root", place, *NEEDED, "-o", "n.json") == 0
+    assert capsys.readouterr().out == out  # notes too, although nothing was measured
     dataset = FakePeople(place / "smpl", place / "regressors")
     folder = place / "found"
     folder.mkdir()
@@ -152,11 +159,34 @@ def test_a_recoverer_is_asked_for_the_labelled_people_and_for_detections(
     assert run(monkeypatch, *words, *detected) == 0
     told = json.loads((place / "d.json").read_text())
     assert (told["people"], told["missed"]) == (16, 8)
+    for path in folder.iterdir():
+        path.write_text(json.dumps({name: [[900.0, 900.0, 999.0, 999.0]] for name in json.loads(path.read_text())}))
+    assert run(monkeypatch, *words, *detected) == 2  # other detections in the same folder are another run
+    assert "nobody was matched; check that photos are named so" in capsys.readouterr().err
+
+
+def test_who_came_without_landmarks_is_still_who_was_asked_for(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MediaPipe adds landmarks to the labelled people, who are then other objects."""
+    assert run(monkeypatch, "landmarks", "3dpw-24", "--root", place, "-o", "n.csv") == 0
+    with (place / "n.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {(row["people"], row["missed"]) for row in rows} == {("16", "0")}
+    monkeypatch.setattr(Recoverer, "__call__", _nobody)
+    assert run(monkeypatch, "landmarks", "3dpw-24", "--root", place, "-o", "n.csv", "--keep", "other") == 0
+    with (place / "n.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {(row["missed"], row["ours"]) for row in rows} == {("16", "")}
+
+
+def _nobody(recoverer: Recoverer, photo: Photo, people: list[Person] | None = None) -> Recovery:
+    nobody, pose = torch.zeros(0, 24), BodyPose.rest(0)
+    return Recovery(photo, [], pose, recoverer.body(pose), nobody, nobody.bool(), recoverer.body, "none")
 
 
 def _with_keypoints(path: Path, name: str, boxes: list[list[float]]) -> list[Any]:
     from humesh.body.joints import COCO17
-    from humesh.images.photo import Person
 
     return [Person(np.array(box), 1.0, np.ones((17, 3)), COCO17) for box in boxes]
 
@@ -168,9 +198,14 @@ def test_what_is_wrong_is_told_in_one_sentence(
     np.savez(place / "short.npz", name=np.array(["a"]), rotations=np.zeros((2, 24, 3, 3)))
     other = dict(np.load(place / "truth.npz"))
     np.savez(place / "other.npz", **other | {"name": np.array([f"other/{i}" for i in range(16)])})
+    np.savez(place / "far.npz", **other | {"translation": other["translation"] + [0, 0, 1000]})
+    np.savez(place / "unnamed.npz", name=np.array(["a"]), points=np.zeros((1, 5, 3)))
+    with (place / "array.npz").open("wb") as stream:
+        np.save(stream, np.zeros(3))
     (place / "empty").mkdir()
     (place / "broken").mkdir()
     np.save(place / "broken" / "J_regressor_h36m.npy", np.zeros((17, 6890)))
+    monkeypatch.setitem(humesh.data.DATASETS, "threedoh", lambda **_: Chained([]))
     root = ("--root", place)
     for words, sentence in (
         (("truth.npz", "3dwp", *root), "did you mean 3dpw"),
@@ -190,6 +225,11 @@ def test_what_is_wrong_is_told_in_one_sentence(
         (("damaged.npz", "3dpw", *root, *NEEDED), "damaged.npz: expected a .npz file, could not read it"),
         (("short.npz", "3dpw", *root, *NEEDED), "expected rotations of shape (1, 24, 3, 3) for 1 people, got (2, 24"),
         (("other.npz", "3dpw", *root, *NEEDED), "answers for photos such as 'courtyard_hug_00/00000', got those for"),
+        (("far.npz", "3dpw", *root, *NEEDED), "nobody was matched; check that they are in metres in the camera's"),
+        (("unnamed.npz", "3dpw", *root, *NEEDED), "expected point_names of shape (5,) for 1 people, got none"),
+        (("array.npz", "3dpw", *root, *NEEDED), "array.npz: expected a .npz file, could not read it"),
+        (("truth.npz", "3doh50k", *root, *NEEDED), "expected photos of 'threedoh', it has none"),
+        (("landmarks", "agora", "--submission", "s.zip"), "--root (not given): expected a folder with AGORA's test"),
         (("no.safetensors", "3dpw", *root, *NEEDED), "found no such file"),
         (("truth.npz", "3dpw", *root, *NEEDED, "--against", "x"), "there are: JOTR, 3DCrowdNet"),
         (("explain", "3dpx"), "did you mean 3dpw"),

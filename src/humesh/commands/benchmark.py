@@ -23,6 +23,7 @@ from humesh.body.model import BodyModel
 from humesh.commands.errors import UserError
 from humesh.commands.evaluate import known_benchmark, processes
 from humesh.data import DATASETS
+from humesh.data.whole import write_whole
 from humesh.evaluation.agora_submission import write_submission
 from humesh.evaluation.answers import Answer, Detections, PredictionsFile, asking
 from humesh.evaluation.errors import Ruler
@@ -92,10 +93,10 @@ def run_benchmark(options: Run) -> int:
     notes = _notes(ruler, records, answer, method, row)
     _print(options.what, protocol, result, row, notes, folder / "people.npz")
     if options.out is not None:
-        _write(options.out, _text(options, protocol, result, row, notes))
+        write_text(options.out, _text(options, protocol, result, row, notes))
     if options.report is not None:
         title = f"{options.what} on {protocol.name}"
-        _write(options.report, write_report(protocol, records, result, dataset, answer, ruler, title, notes))
+        write_text(options.report, write_report(protocol, records, result, dataset, answer, ruler, title, notes))
     return 0
 
 
@@ -194,16 +195,7 @@ def _gathered(found: list[Records], world: int) -> list[Records]:
 def _tell_of_others(options: Run, answer: Answer, name: str) -> None:
     """EvaluationError where nobody was matched because predictions or detections are for other photos."""
     if isinstance(answer, PredictionsFile):
-        if name in answer.rows:
-            raise EvaluationError(
-                f"predictions {answer.path}: expected bodies near the labelled people, nobody was matched; check that "
-                "they are in metres in the camera's frame (x right, y down, z forward)."
-            )
-        others = ", ".join(repr(other) for other in list(answer.rows)[:2])
-        raise EvaluationError(
-            f"predictions {answer.path}: expected answers for photos such as {name!r}, got those for {others} ...; "
-            "name the rows as the data set's samples are named."
-        )
+        answer.tell_of_others(name)
     if options.detections is not None:
         raise EvaluationError(
             f"--detections {options.detections}: expected people in photos such as {name!r}, nobody was matched; check "
@@ -280,10 +272,8 @@ def _text(options: Run, protocol: Protocol, result: Summary, row: Published | No
     return stream.getvalue()
 
 
-def _write(path: Path, text: str) -> None:
-    """A file that is there whole or not at all."""
+def write_text(path: Path, text: str) -> None:
+    """A file that is there whole or not at all, and a word about it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, text.encode())
     print(f"wrote {path}")

@@ -62,6 +62,8 @@ def data(
     try:
         options: dict[str, Any] = {"root": root} if split is None else {"root": root, "split": split}
         dataset = readers[name](**options)
+        if not len(dataset):
+            raise UserError(f"--root {root}: expected samples to draw, the reader finds none; fetch what is missing.")
         print(_summary(dataset))
         if out is not None:
             save_picture(contact_sheet(dataset), out)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -65,7 +63,7 @@ def evaluate(
         count: How many photos.
         people: Least and greatest number of people in a photo.
         detector: Whose keypoints the method gets: simulated ones, or MediaPipe's on the rendered photo.
-        refine: Fit the answers to the keypoints afterwards, as `humesh predict --refine` does.
+        refine: Fit a method's answers to the keypoints afterwards, as `humesh predict --refine` does.
         seed: Another seed is another test set.
         out: A .json or .csv file for the numbers; of the synthetic test a .json file of every person's.
     """
@@ -76,18 +74,26 @@ def evaluate(
     endings = {".json"} if benchmark == "synthetic" else {".json", ".csv"}
     if out is not None and out.suffix not in endings:
         raise UserError(f"-o {out}: expected a name that ends in {' or '.join(sorted(endings))}.")
-    if benchmark == "synthetic":
-        return _synthetic(what, motion, count, people, detector, refine, seed, out)
     if report is not None and report.suffix not in (".html", ".htm"):
         raise UserError(f"--report {report}: expected a name that ends in .html.")
     if submission is not None and (submission.suffix != ".zip" or benchmark != "agora"):
         raise UserError(f"--submission {submission}: expected a name that ends in .zip, and the benchmark agora.")
+    synthetic = benchmark == "synthetic"
+    others = {"root": root, "detections": detections, "subset": subset, "regressors": regressors, "against": against,
+              "report": report, "submission": submission} if synthetic else {"motion": motion}  # fmt: skip
+    unused = ", ".join(f"--{name}" for name, given in others.items() if given)
+    if unused:
+        raise UserError(f"{unused}: expected no such option for the benchmark {benchmark}; leave it out.")
     from humesh.commands.benchmark import Run, run_benchmark, submit
 
     options = Run(
         what, benchmark, root, detections, subset, body, regressors, against, report, keep, device, refine, out
     )
     try:
+        if synthetic:
+            from humesh.commands.synthetic import run_synthetic
+
+            return run_synthetic(options, motion, count, people, detector == "mediapipe", seed)
         return run_benchmark(options) if submission is None else submit(options, submission)
     except ValueError as error:  # of data, labels, weights, bodies and detections: each is one sentence
         raise UserError(str(error)) from None
@@ -115,58 +121,6 @@ def _explain(name: str) -> int:
         return 0
     for protocol in PROTOCOLS.values():
         print(f"{protocol.name:15} {protocol.fingerprint}  {protocol.title}")
-    return 0
-
-
-def _synthetic(
-    what: str,
-    motion: tuple[Path, ...],
-    count: int,
-    people: tuple[int, int],
-    detector: Detector,
-    refine: bool,
-    seed: int,
-    out: Path | None,
-) -> int:
-    """Errors over 12 limb joints in millimetres: PA-MPJPE after the best similarity, MPJPE about the pelvis."""
-    from rich.progress import track
-
-    from humesh.data.sample import Sample
-    from humesh.data.synthetic.motion import MotionError
-    from humesh.data.synthetic.shards import SyntheticPeople
-    from humesh.evaluation.synthetic import scores, simulated, summary
-    from humesh.images.people import MediaPipePeople
-    from humesh.images.photo import Person, Photo
-    from humesh.methods.weights import WeightsError
-    from humesh.recover import Recoverer
-
-    if not motion:
-        raise UserError("synthetic: expected motion that nothing was trained on, got none; give --motion FILE.npz.")
-    try:
-        recoverer = Recoverer(weights=what, refine=refine)
-        samples = SyntheticPeople(motion, count, people=people, seed=seed)
-    except (WeightsError, MotionError, ValueError) as error:
-        raise UserError(str(error)) from None
-    finder = MediaPipePeople() if detector == "mediapipe" or what == "landmarks" else None
-
-    def detected(photo: Photo, labelled: list[Person]) -> list[Person]:
-        import numpy as np
-
-        assert finder is not None
-        return finder.landmarks(photo, np.array([person.box for person in labelled]).reshape(-1, 4))
-
-    def each() -> Iterator[Sample]:
-        yield from (samples[i] for i in track(range(count), "evaluating", transient=True))
-
-    found = list(scores(recoverer, each(), simulated if finder is None else detected))
-    told = "MediaPipe's keypoints" if finder is not None else "simulated keypoints"
-    print(f"{what}{' --refine' * refine}, {told}: {count} photos, seed {seed}, body {recoverer.body.name}")
-    print("| slice | people | no body | PA-MPJPE, mm | MPJPE, mm |\n| --- | --- | --- | --- | --- |")
-    for name, number, missed, pa, half, plain in summary(found):
-        print(f"| {name} | {number} | {100 * missed:.0f} % | {pa:.1f} ± {half:.1f} | {plain:.1f} |")
-    if out is not None:
-        out.write_text(json.dumps([{**vars(s), "slices": sorted(s.slices)} for s in found], indent=1))
-        print(f"wrote {out}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -39,7 +40,7 @@ def main() -> None:
         code = tyro.extras.subcommand_cli_from_dict(
             VERBS,
             prog="humesh",
-            description="Photos of people into posed body meshes.",
+            description="Photos and videos of people into posed body meshes.",
         )
     except UserError as error:
         say_error(str(error))
@@ -47,4 +48,7 @@ def main() -> None:
     except KeyboardInterrupt:
         say_error("stopped; what was finished is kept, and the same command goes on from there.")
         code = 130
+    except BrokenPipeError:  # `humesh ... | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     sys.exit(code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,17 @@ class Answers:
     points: Float[Tensor, "P K 3"] | None = None
     point_names: tuple[str, ...] = ()
 
+    def of(self, rows: list[int]) -> Answers:
+        """The answers of some places, in that order."""
+        return replace(
+            self,
+            bodies=Bodies(self.bodies.vertices[rows], self.bodies.joints[rows], self.bodies.faces),
+            translation=self.translation[rows],
+            boxes=self.boxes[rows],
+            asked=None if self.asked is None else tuple(self.asked[k] for k in rows),
+            points=None if self.points is None else self.points[rows],
+        )
+
 
 Answer = Callable[[Sample, list[int]], Answers]
 """From a sample, and the places of the people who are evaluated, to what is said of them."""
@@ -58,8 +69,9 @@ def asking(recover: Recover, detections: Detections | None = None, find: bool = 
         boxes = torch.tensor(np.array([p.box for p in recovery.people]).reshape(-1, 4)).float()
         asked = None
         if not find and detections is None:
-            place = {id(person): i for person, i in zip(given, people, strict=True)}
-            asked = tuple(place[id(person)] for person in recovery.people)
+            # Whoever came without landmarks comes back as another person, whose box is the very same.
+            place = {id(person.box): i for person, i in zip(given, people, strict=True)}
+            asked = tuple(place[id(person.box)] for person in recovery.people)
         return Answers(recovery.bodies, recovery.pose.translation, boxes, asked)
 
     return answer
@@ -109,18 +121,17 @@ class PredictionsFile:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:  # TypeError: a single array
             raise EvaluationError(f"predictions {path}: expected a .npz file, could not read it ({error}).") from None
-        count = len(arrays.get("name", ()))
+        count = np.size(arrays.get("name", ()))
         if "rotations" not in arrays and "pose" in arrays and arrays["pose"].shape == (count, 72):
             vectors = torch.from_numpy(arrays["pose"].astype(np.float64)).reshape(count, len(SMPL24), 3)
             arrays["rotations"] = rotation_from_axis_angle(vectors).numpy()
         expected: dict[str, tuple[int, ...]] = {"name": (count,)}
         if "points" in arrays:
-            self.point_names = tuple(map(str, arrays.get("point_names", np.zeros(0)).tolist()))
-            expected |= {"points": (count, len(self.point_names), 3)}
+            joints = arrays["points"].shape[1:2]
+            expected |= {"points": (count, *joints, 3), "point_names": joints}
         else:
-            self.point_names = ()
             expected |= {"rotations": (count, len(SMPL24), 3, 3), "shape": (count, body.shapes)}
             expected |= {"translation": (count, 3)}
         expected |= {name: shape for name, shape in {"box": (count, 4), "person": (count,)}.items() if name in arrays}
@@ -131,6 +142,7 @@ class PredictionsFile:
                     f"predictions {path}: expected {name} of shape {shape} for {count} people, got {got}; see "
                     "docs/benchmarks.md."
                 )
+        self.point_names = tuple(map(str, arrays["point_names"].tolist())) if "points" in arrays else ()
         self.arrays, self.rows = arrays, defaultdict[str, list[int]](list)
         for row, sample in enumerate(arrays["name"].tolist()):
             self.rows[sample].append(row)
@@ -151,6 +163,19 @@ class PredictionsFile:
             boxes = box_around(sample.photo.camera.project(bodies.joints if points is None else points))
         asked = tuple(self.arrays["person"][rows].tolist()) if "person" in self.arrays else None
         return Answers(bodies, translation, boxes, asked, points, self.point_names)
+
+    def tell_of_others(self, name: str) -> None:
+        """EvaluationError: nobody was matched, although the benchmark has a photo of that name with people in it."""
+        if name in self.rows:
+            raise EvaluationError(
+                f"predictions {self.path}: expected bodies near the labelled people, nobody was matched; check that "
+                "they are in metres in the camera's frame (x right, y down, z forward)."
+            )
+        others = ", ".join(repr(other) for other in list(self.rows)[:2])
+        raise EvaluationError(
+            f"predictions {self.path}: expected answers for photos such as {name!r}, got those for {others} ...; "
+            "name the rows as the data set's samples are named."
+        )
 
     def _taken(self, name: str, rows: list[int]) -> Tensor:
         return torch.from_numpy(self.arrays[name][rows]).float()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
+
+from humesh.data.whole import write_whole
 
 _METRIC = "metric/"
 
@@ -58,12 +59,7 @@ class Records:
         content = io.BytesIO()
         arrays = {name: getattr(self, name) for name in _PLAIN}
         np.savez_compressed(content, **arrays, **{_METRIC + name: values for name, values in self.metrics.items()})
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            draft.write_bytes(content.getvalue())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(path, content.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Records | None:

@@ -18,7 +18,7 @@ from humesh.evaluation.answers import Answer, Answers
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.protocols import Protocol
 from humesh.evaluation.records import Records
-from humesh.evaluation.score import matched
+from humesh.evaluation.score import answered
 from humesh.evaluation.subsets import EvaluationError
 from humesh.evaluation.summary import Summary
 from humesh.geometry.boxes import square_crop
@@ -123,7 +123,8 @@ def _bars(rows: Sequence[tuple[str, float, str]]) -> str:
     lines = []
     for name, value, said in rows:
         width = 0 if not math.isfinite(value) else 100 * value / longest
-        bar = f"<td class=n>{value:.1f} mm<td class=b><div class=bar style='width:{width:.1f}%'></div>"
+        told = f"{value:.1f} mm" if math.isfinite(value) else "-"
+        bar = f"<td class=n>{told}<td class=b><div class=bar style='width:{width:.1f}%'></div>"
         lines.append(f"<tr><td>{html.escape(name.replace('_', ' '))}{bar}<td>{html.escape(said)}")
     return f"<table>{''.join(lines)}</table>"
 
@@ -131,8 +132,8 @@ def _bars(rows: Sequence[tuple[str, float, str]]) -> str:
 def _pictures(sample: Sample, person: int, answer: Answer, ruler: Ruler) -> str:
     """The person on the photo and from the side, as two images."""
     wanted = [i for i, other in enumerate(sample.people) if ruler.evaluates(other)]
-    answers = answer(sample, wanted)
-    k = matched(ruler, sample, wanted, answers)[person]
+    answers, found = answered(ruler, sample, wanted, answer)
+    k = found[person]
     if not answers.bodies.vertices.shape[1]:  # points alone
         return _image(_cut_out(sample, person)[0])
     return _image(_front(sample, person, answers, k)) + _image(_from_the_side(sample, person, answers, k, ruler))

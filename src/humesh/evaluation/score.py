@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -132,8 +132,7 @@ class _Rows:
 
     def add(self, number: int, sample: Sample, answer: Answer) -> None:
         wanted = [i for i, person in enumerate(sample.people) if self.ruler.evaluates(person)]
-        answers = _finite(answer(sample, wanted))
-        found = matched(self.ruler, sample, wanted, answers)
+        answers, found = answered(self.ruler, sample, wanted, answer)
         points = self.ruler.points(answers) if found else torch.zeros(0)
         for i in wanted:
             person, row = sample.people[i], len(self.people)
@@ -163,7 +162,8 @@ class _Rows:
         """What is known of everybody so far."""
         self._measure()
         count, joints = len(self.people), len(self.ruler.protocol.joints)
-        metrics: dict[str, np.ndarray] = {}
+        told = (name for name in self.ruler.protocol.metrics if name != "pve")  # which not every run can tell
+        metrics = {name: np.full(count, np.nan) for name in told}
         joints_mm, missed = np.full((count, joints), np.nan), np.ones(count, bool)
         for row, values, by_joint, _, _ in self.measured:
             missed[row], joints_mm[row] = False, by_joint
@@ -206,6 +206,12 @@ class _Rows:
         return sequence, identity, frame
 
 
+def answered(ruler: Ruler, sample: Sample, wanted: list[int], answer: Answer) -> tuple[Answers, dict[int, int]]:
+    """What is said of a photo in numbers that are finite, and for places of wanted people the place of their answer."""
+    answers = _finite(answer(sample, wanted))
+    return answers, matched(ruler, sample, wanted, answers)
+
+
 def matched(ruler: Ruler, sample: Sample, wanted: list[int], answers: Answers) -> dict[int, int]:
     """For places of wanted people in a sample, the place of the answer that is theirs; who is missing has none."""
     protocol, count = ruler.protocol, len(answers.boxes)
@@ -246,19 +252,7 @@ def _finite(answers: Answers) -> Answers:
     good = answers.bodies.vertices.isfinite().flatten(1).all(1)
     if answers.points is not None:
         good = answers.points.isfinite().flatten(1).all(1)
-    if good.all():
-        return answers
-    kept = good.nonzero()[:, 0]
-    bodies = Bodies(answers.bodies.vertices[kept], answers.bodies.joints[kept], answers.bodies.faces)
-    asked = None if answers.asked is None else tuple(answers.asked[k] for k in kept.tolist())
-    return replace(
-        answers,
-        bodies=bodies,
-        translation=answers.translation[kept],
-        boxes=answers.boxes[kept],
-        asked=asked,
-        points=None if answers.points is None else answers.points[kept],
-    )
+    return answers if good.all() else answers.of(good.nonzero()[:, 0].tolist())
 
 
 def _hidden(person: LabelledPerson) -> float:

@@ -80,12 +80,11 @@ def _load(body: str) -> BodyModel:
 class Joints:
     """Joints by name of posed bodies, by a protocol's source; Human3.6M's regressor from the user's folder.
 
-    Bodies that bring a regressor of their own (the open ones do) are measured by that: `own` tells of which.
+    Bodies that bring a regressor of their own (the open ones do) are measured by that.
     """
 
     def __init__(self, source: Source, names: Sequence[str], folder: Path | None) -> None:
         self.source, self.names, self.folder = source, tuple(names), folder
-        self.own: set[str] = set()
         self._matrices: dict[str, Float[Tensor, "17 V"]] = {}
 
     def __call__(self, bodies: Bodies, body: BodyModel) -> Float[Tensor, "*g K 3"]:
@@ -101,10 +100,13 @@ class Joints:
                 points.append(regressed[..., H36M17.index(_H36M_NAMES.get(name, name)), :])
         return torch.stack(points, dim=-2)
 
+    def own(self, body: BodyModel) -> bool:
+        """Whether joints of this body come from a regressor of its own."""
+        return self.source != "body joints" and H36M17.name in body.keypoint_names
+
     def _matrix(self, body: BodyModel) -> Float[Tensor, "17 V"]:
         if body.name not in self._matrices:
-            if H36M17.name in body.keypoint_names:
-                self.own.add(body.name)
+            if self.own(body):
                 self._matrices[body.name] = body.get_buffer(f"regressor_{H36M17.name}")
             else:
                 self._matrices[body.name] = self._read(len(body.data.template))

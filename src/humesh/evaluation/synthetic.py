@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from humesh.body.joints import JOTR30, LIMBS12, SMPL24
+from humesh.body.joints import JOTR30, LIMBS12
 from humesh.body.pose_prior import PosePrior
 from humesh.data.sample import LabelledPerson, Sample
-from humesh.evaluation.metrics import mpjpe, pa_mpjpe
-from humesh.images.photo import Person, Photo
-from humesh.scene.recovery import Recovery
+from humesh.evaluation.answers import Answer
+from humesh.evaluation.errors import Ruler
+from humesh.evaluation.score import answered
 
-Recover = Callable[[Photo, list[Person]], Recovery]
-"""What a `Recoverer` does with a photo and the people in it."""
-
-Detector = Callable[[Photo, list[Person]], list[Person]]
-"""From the people as they are labelled to what a detector says of them, in the same order."""
-
-_HERE, _THERE = SMPL24.indices(*LIMBS12.names), JOTR30.indices(*LIMBS12.names)
-_PELVIS = SMPL24.index("pelvis")
+_LIMBS = JOTR30.indices(*LIMBS12.names)
 _UNUSUAL_NATS = -1.0  # of the pose prior; a quarter of the test's poses have more
 _STEEP = 0.5  # sine of 30 degrees: seen from that far above or below
 
@@ -42,37 +33,26 @@ class Score:
     slices: frozenset[str]
 
 
-def simulated(photo: Photo, people: list[Person]) -> list[Person]:
-    """The detections that come with the samples: simulated ones."""
-    return people
-
-
-def scores(recover: Recover, samples: Iterator[Sample], detector: Detector = simulated) -> Iterator[Score]:
-    """Every labelled person's score; boxes are given, so that nobody is missed for want of a find."""
+def scores(ruler: Ruler, answer: Answer, samples: Iterable[Sample]) -> Iterator[Score]:
+    """Every labelled person's score by the protocol of `ruler`."""
     for sample in samples:
-        people = detector(sample.photo, [person.seen for person in sample.people])
-        recovery = recover(sample.photo, people)
-        place = {id(person): number for number, person in enumerate(recovery.people)}
-        for person, seen in zip(sample.people, people, strict=True):
-            number = place.get(id(seen))
-            aligned, plain = (None, None) if number is None else _errors(recovery.bodies.joints[number], person)
+        everybody = list(range(len(sample.people)))
+        answers, found = answered(ruler, sample, everybody, answer)
+        errors: dict[int, tuple[float | None, float | None]] = {}
+        if found:
+            theirs, people = answers.of(list(found.values())), [sample.people[i] for i in found]
+            metrics = ruler(theirs.bodies, ruler.points(theirs), theirs.translation, people).metrics
+            both = zip(metrics["pa_mpjpe"].tolist(), metrics["mpjpe"].tolist(), strict=True)
+            errors = dict(zip(found, both, strict=True))
+        for i, person in enumerate(sample.people):
+            aligned, plain = errors.get(i, (None, None))
             yield Score(sample.name, aligned, plain, slices_of(sample, person))
-
-
-def _errors(joints: Float[Tensor, "24 3"], person: LabelledPerson) -> tuple[float, float]:
-    truth = person.points3d[_THERE]
-    pelvis = person.points3d[JOTR30.index("pelvis")]
-    found = joints[_HERE]
-    return (
-        1000 * float(pa_mpjpe(found, truth)),
-        1000 * float(mpjpe(found - joints[_PELVIS], truth - pelvis)),
-    )
 
 
 def slices_of(sample: Sample, person: LabelledPerson) -> frozenset[str]:
     """What makes a person difficult: by limb joints outside of the photo or hidden, company, pose, view, distance."""
     width, height = sample.photo.size
-    pixels, hidden = person.points2d[_THERE], 1 - person.visible[_THERE]
+    pixels, hidden = person.points2d[_LIMBS], 1 - person.visible[_LIMBS]
     inside = ((pixels >= 0) & (pixels < torch.tensor([width, height]))).all(-1)
     up = person.pose.rotations[0, :, 1] if len(person.pose.rotations) else torch.zeros(3)
     towards = person.points3d[JOTR30.index("pelvis")]

@@ -42,6 +42,9 @@ def download(tmp_path: Path, figures: Callable[..., list[Any]], write_photo: Any
     np.savez(tmp_path / "h36m_train.npz", imgname=np.array(NAMES), **content)
     bare = {key: values[test] for key, values in content.items() if key not in ("pose", "shape")}
     np.savez(tmp_path / "h36m_valid_protocol1.npz", imgname=np.array(NAMES[test]), **bare)
+    fits = {key: values[test] for key, values in content.items()}
+    genders = np.array(["m", "m", "m", "f"])
+    np.savez(tmp_path / "h36m_with_fits.npz", imgname=np.array(NAMES[test]), gender=genders, **fits)
     for name in NAMES:
         write_photo(tmp_path / "images" / name)
     cameras = {str(i): {"f": [matrix[0, 0], matrix[1, 1]], "c": [matrix[0, 2], matrix[1, 2]]} for i in range(1, 5)}
@@ -85,6 +88,13 @@ def test_fits_and_guessed_cameras(download: Any) -> None:
     assert np.allclose(person.pose.rotations, people[4].pose.rotations, atol=1e-5)
     assert person.pose_weight.all()
     assert float(person.translation_weight) == 0
+
+
+def test_genders_where_the_file_tells_them(download: Any) -> None:
+    dataset = Human36M(download[0], "test", protocol=1, labels="h36m_with_fits.npz")
+    people = [dataset[i].people[0] for i in range(4)]
+    assert [person.body for person in people] == ["smpl-male"] * 3 + ["smpl-female"]
+    assert all(person.pose_weight.all() for person in people)
 
 
 def test_protocols_and_wrong_downloads(download: Any) -> None:

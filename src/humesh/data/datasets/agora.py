@@ -20,16 +20,8 @@ from humesh.body.pickles import read_pickle
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.agora_scenes import camera_of, extrinsics_of
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part, stored_photo
-from humesh.data.datasets.labels3d import (
-    Bodies,
-    calibrated,
-    only_2d,
-    person_3d,
-    projected,
-    smpl_label,
-    with_smpl,
-)
+from humesh.data.datasets.labels import checked, loaded, part, stored_photo
+from humesh.data.datasets.labels3d import Bodies, calibrated, only_2d, person_3d, projected, smpl_label, with_smpl
 from humesh.data.datasets.pickles import TENSORS, read_frame
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.images.photo import Photo
@@ -135,9 +127,7 @@ class Agora:
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The pictures of a camera frame: column to value, of people to a list; surfaces (`gt_verts`) are left out."""
     columns = read_frame(path)
-    missing = [name for name in _COLUMNS if name not in columns]
-    if missing:
-        raise DatasetError(f"{path}: expected a camera frame of AGORA, it has no {', '.join(missing)}; fetch it anew.")
+    checked(path, columns, _COLUMNS, "a camera frame of AGORA")
     names = [name for name in (*_COLUMNS, "gt_joints_3d") if name in columns]
     return [{name: columns[name][row] for name in names} for row in range(len(columns["imgPath"]))]
 

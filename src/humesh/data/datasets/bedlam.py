@@ -19,7 +19,8 @@ from humesh.body.joints import SMPL24, JointSet
 from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part, person_2d, runs, stored_photo
+from humesh.data.datasets.labels import checked, loaded, part, person_2d, runs, stored_photo
+from humesh.data.datasets.labels3d import with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
@@ -88,14 +89,9 @@ class Bedlam:
         known[used:] = 0
         shape = torch.from_numpy(rows["shape"][row, :10]).float()
         person = person_2d(box, points, _BODY22, self._identities[rows["shape"][row].tobytes()], size=photo.size)
-        return replace(
-            person,
-            pose=BodyPose(rotations, shape, torch.from_numpy(rows["translation"][row]).float()),
-            pose_weight=known,
-            shape_weight=torch.ones(()),
-            translation_weight=torch.ones(()),
-            body=f"{'smpl' if whole else 'smplx'}-{rows['gender'][row]}",
-        )
+        pose = BodyPose(rotations, shape, torch.from_numpy(rows["translation"][row]).float())
+        labelled = with_smpl(person, (pose, 1.0), f"{'smpl' if whole else 'smplx'}-{rows['gender'][row]}")
+        return replace(labelled, pose_weight=known)
 
 
 def _chosen(files: list[Path], scenes: tuple[str, ...]) -> list[Path]:
@@ -113,9 +109,7 @@ def _frame(name: str) -> int:
 def _read(path: Path) -> dict[str, Any]:
     """The arrays of a scene that are used, a row a person."""
     with np.load(path, allow_pickle=False) as archive:
-        if missing := [key for key in _KEYS if key not in archive.files]:
-            raise DatasetError(f"{path}: expected BEDLAM's arrays, {', '.join(missing)} missing; fetch it anew.")
-        rows: dict[str, Any] = {key: archive[key] for key in _KEYS}
+        rows = checked(path, archive, _KEYS, "BEDLAM's arrays")
         gender = archive["gender"] if "gender" in archive.files else np.full(len(rows["scale"]), "neutral")
     rows["gender"] = np.where(np.isin(gender, ("male", "female")), gender, "neutral")
     rows["translation"] = rows.pop("trans_cam") + rows.pop("cam_ext")[:, :3, 3]

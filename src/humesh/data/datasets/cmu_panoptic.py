@@ -78,19 +78,20 @@ class CmuPanoptic:
         wanted = [f"{folders[n]}/body3DScene_*.json" for n in ((19, 15) if joints is None else (joints,))]
         self._frames: list[tuple[str, str, int, Path, Path]] = []  # sequence, camera, frame, image, labels
         for name in names:
-            labels = {int(path.stem.rpartition("_")[2]): path for path in part(self.root / name, wanted, DOWNLOAD)}
+            labels = self._numbered(name, wanted)
             for camera in (f"00_{camera:02d}" for camera in cameras):
-                patterns = [f"hdImgs/{camera}/{camera}_*.jpg", f"hdImgs/{camera}/{camera}_*.png"]
                 if camera not in self._cameras[name]:
                     raise DatasetError(f"{self._calibration(name)}: expected the HD camera {camera}, it is not there.")
-                images = {
-                    int(path.stem.rpartition("_")[2]): path for path in part(self.root / name, patterns, DOWNLOAD)
-                }
+                images = self._numbered(name, [f"hdImgs/{camera}/{camera}_*.{kind}" for kind in ("jpg", "png")])
                 frames = [frame for frame in sorted(images.keys() & labels.keys()) if frame % every == 0]
                 if count is not None and count < len(frames):
                     frames = [frames[i * len(frames) // count] for i in range(count)]
                 self._frames += [(name, camera, frame, images[frame], labels[frame]) for frame in frames]
         self.tracks = runs([(f"{name}/{camera}", frame) for name, camera, frame, _, _ in self._frames], every)
+
+    def _numbered(self, name: str, patterns: Sequence[str]) -> dict[int, Path]:
+        """A sequence's files by their frames."""
+        return {int(path.stem.rpartition("_")[2]): path for path in part(self.root / name, patterns, DOWNLOAD)}
 
     def _calibration(self, name: str) -> Path:
         return self.root / name / f"calibration_{name}.json"
@@ -116,8 +117,7 @@ def _cameras(path: Path) -> dict[str, dict[str, Any]]:
     for said in read_json(path)["cameras"]:
         if said["type"] == "hd":
             numbers = {key: np.array(said[key], dtype=np.float64) for key in ("K", "R", "t", "distCoef")}
-            camera = calibrated(numbers["K"])
-            found[said["name"]] = numbers | {"camera": camera, "t": numbers["t"].ravel() / 100}
+            found[said["name"]] = numbers | {"camera": calibrated(numbers["K"]), "t": numbers["t"].ravel() / 100}
     return found
 
 

@@ -15,16 +15,8 @@ from humesh.body.joints import SMPL24
 from humesh.body.pickles import read_pickle
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part, runs
-from humesh.data.datasets.labels3d import (
-    Bodies,
-    calibrated,
-    calibrated_photo,
-    person_3d,
-    smpl_label,
-    with_points3d,
-    with_smpl,
-)
+from humesh.data.datasets.labels import checked, loaded, part, runs
+from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, smpl_label, with_points3d, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 
 DOWNLOAD = Download(
@@ -58,7 +50,7 @@ class Emdb:
             raise DatasetError(f"{self.root}: expected sequences of {split}, the {len(paths)} there are none of it.")
         good = [np.asarray(sequence["good_frames_mask"], dtype=bool) for sequence in self._sequences]
         self._frames = [(s, int(f)) for s, flags in enumerate(good) for f in np.flatnonzero(flags)]
-        self.tracks = runs([(str(s), frame) for s, frame in self._frames])
+        self.tracks = runs(self._frames)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -66,8 +58,8 @@ class Emdb:
     def __getitem__(self, index: int) -> Sample:
         number, frame = self._frames[index]
         sequence = self._sequences[number]
-        camera = calibrated(sequence["camera"]["intrinsics"])
-        photo = calibrated_photo(sequence["folder"] / "images" / f"{frame:05d}.jpg", camera)
+        path = sequence["folder"] / "images" / f"{frame:05d}.jpg"
+        photo = calibrated_photo(path, sequence["camera"]["intrinsics"])
         person = self._person(sequence, frame, photo.size)
         return Sample(photo, (person,), f"{sequence['name']}/{frame:05d}", sequence["name"], frame)
 
@@ -92,10 +84,7 @@ class Emdb:
 
 def _read(path: Path) -> dict[str, Any]:
     """A sequence's file, with its folder and its person: participants P0 to P9 are in several sequences."""
-    stored = read_pickle(path)
-    missing = [key for key in _KEYS if key not in stored]
-    if missing:
-        raise DatasetError(f"{path}: expected a sequence of EMDB, it has no {', '.join(missing)}; fetch it anew.")
     participant = path.parent.parent.name.removeprefix("P")
     identity = int(participant) if participant.isdecimal() else 0
-    return {key: stored[key] for key in _KEYS} | {"folder": path.parent, "identity": identity}
+    stored = checked(path, read_pickle(path), _KEYS, "a sequence of EMDB")
+    return stored | {"folder": path.parent, "identity": identity}

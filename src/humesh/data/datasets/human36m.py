@@ -20,14 +20,7 @@ from humesh.body.joints import H36M17, SPIN24
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.labels import loaded, part, runs, stored_photo
-from humesh.data.datasets.labels3d import (
-    calibrated,
-    calibrated_photo,
-    person_3d,
-    read_json,
-    smpl_label,
-    with_smpl,
-)
+from humesh.data.datasets.labels3d import calibrated, calibrated_photo, person_3d, read_json, smpl_label, with_smpl
 from humesh.data.sample import Sample
 from humesh.geometry.absolute import solved_offset
 from humesh.geometry.camera import Camera
@@ -51,6 +44,7 @@ _FILES = {
     ("test", 1): ("h36m_valid_protocol1.npz",),
     ("test", 2): ("h36m_valid_protocol2.npz", "h36m_mosh_valid_p2.npz", "h36m_valid_protocol1.npz"),
 }
+_GENDERS = {"m": "smpl-male", "f": "smpl-female"}
 _NAME = re.compile(r"(?P<video>S(?P<subject>\d+)_(?P<action>[^/]+)\.(?P<camera>\d{8}))_(?P<frame>\d+)\.(jpg|png)$")
 
 
@@ -59,8 +53,9 @@ class Human36M:
 
     Points: Human3.6M's 17 joints, which the files keep relative to the pelvis: they are put where they lie best on the
     2D joints' rays (`solved_offset`; the lens's distortion leaves a few millimetres), before the true camera if the
-    JSONs are there, else before a guessed one, where depths mean nothing. Pose and shape (neutral SMPL, in the camera's
-    frame) where the file has them; it has no translations, so these stand at the pelvis and weigh nothing.
+    JSONs are there, else before a guessed one, where depths mean nothing. Pose and shape (SMPL of the file's `gender`,
+    m or f, else neutral; in the camera's frame) where the file has them, which SPIN's file of protocol 1 has not; there
+    are no translations, so these stand at the pelvis and weigh nothing.
     `step`: how many video frames apart the file's are, for `tracks`. `labels`: another file's name.
     """
 
@@ -109,7 +104,7 @@ class Human36M:
         person = person_3d(int(name["subject"]), H36M17, photo.size, joints2d[:, :2], points, known, box=box)
         if "pose" in self._said:
             pose, _ = smpl_label(self._said["pose"][row], self._said["shape"][row], points[H36M17.index("pelvis")])
-            person = with_smpl(person, (pose, 0.0), "smpl-neutral")
+            person = with_smpl(person, (pose, 0.0), _GENDERS.get(str(self._said["gender"][row]), "smpl-neutral"))
         return Sample(photo, (person,), image, name["video"], int(name["frame"]))
 
     def _camera(self, subject: str, camera: str) -> Camera | None:
@@ -127,7 +122,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays that are used, by row."""
     with np.load(path, allow_pickle=False) as stored:
         keys = ["imgname", "center", "scale", "part", "S", *(k for k in ("pose", "shape") if k in stored.files)]
-        return {key: stored[key] for key in keys}
+        said = {key: stored[key] for key in keys}
+        return {"gender": stored["gender"] if "gender" in stored.files else np.full(len(said["imgname"]), "")} | said
 
 
 def _human36m_joints(values: Float[np.ndarray, "24 n"]) -> Float[np.ndarray, "17 n"]:

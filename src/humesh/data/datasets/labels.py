@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -110,7 +110,14 @@ def read_mat(path: Path, **options: Any) -> dict[str, Any]:
     return loadmat(str(path), **options)
 
 
-def runs(keys: Sequence[tuple[str, int]], step: int = 1) -> tuple[range, ...]:
+def checked(path: Path, stored: Mapping[str, Any], keys: Iterable[str], what: str) -> dict[str, Any]:
+    """What a label file holds under some keys; DatasetError where it lacks any."""
+    if missing := [key for key in keys if key not in stored]:
+        raise DatasetError(f"{path}: expected {what}, it has no {', '.join(missing)}; fetch it anew.")
+    return {key: stored[key] for key in keys}
+
+
+def runs(keys: Sequence[tuple[str | int, int]], step: int = 1) -> tuple[range, ...]:
     """`tracks` of frames (video, frame number) in order: ranges of two or more that are `step` apart in one video."""
     found, start = [], 0
     for i in range(1, len(keys) + 1):

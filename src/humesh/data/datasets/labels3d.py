@@ -38,8 +38,9 @@ def calibrated(matrix: Float[np.ndarray, "3 3"]) -> Camera:
     return Camera(torch.from_numpy(np.array(matrix, dtype=np.float64)))
 
 
-def calibrated_photo(path: Path, camera: Camera, source: str = _CALIBRATED) -> Photo:
-    """A stored photo and the camera that took it."""
+def calibrated_photo(path: Path, camera: Camera | Float[np.ndarray, "3 3"], source: str = _CALIBRATED) -> Photo:
+    """A stored photo and the camera that took it, or its intrinsics in pixels."""
+    camera = camera if isinstance(camera, Camera) else calibrated(camera)
     return replace(stored_photo(path, camera), camera_source=source)
 
 
@@ -97,14 +98,14 @@ def with_points3d(
     return replace(person, points3d=torch.from_numpy(points).float(), points3d_weight=torch.from_numpy(weight).float())
 
 
-def with_smpl(person: LabelledPerson, label: tuple[BodyPose, float], body: str) -> LabelledPerson:
-    """The person with the pose and shape that `smpl_label` made, which speak of `body`."""
+def with_smpl(person: LabelledPerson, label: tuple[BodyPose, float], body: str, weight: float = 1.0) -> LabelledPerson:
+    """The person with pose and shape of a `weight` and a translation of another (see `smpl_label`), for a `body`."""
     pose, translation = label
     return replace(
         person,
         pose=pose,
-        pose_weight=torch.ones(len(SMPL24)),
-        shape_weight=torch.ones(()),
+        pose_weight=torch.full((len(SMPL24),), weight),
+        shape_weight=torch.tensor(weight),
         translation_weight=torch.tensor(translation),
         body=body,
     )

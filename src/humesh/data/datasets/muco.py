@@ -13,18 +13,9 @@ from typing import Any
 import numpy as np
 
 from humesh.body.joints import MUCO21
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part
-from humesh.data.datasets.labels3d import (
-    Bodies,
-    calibrated,
-    calibrated_photo,
-    person_3d,
-    read_json,
-    smpl_label,
-    with_smpl,
-)
+from humesh.data.datasets.labels import checked, loaded, part
+from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, read_json, smpl_label, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 
 DOWNLOAD = Download(
@@ -53,9 +44,7 @@ class MuCo:
         (path,) = part(Path(root), ["MuCo-3DHP.json", "data/MuCo-3DHP.json"], DOWNLOAD)
         self.root, self.bodies = path.parent, dict(bodies or {})
         content = loaded(path, read_json, "MuCo-3DHP.json")
-        missing = [key for key in ("images", "annotations") if key not in content]
-        if missing:
-            raise DatasetError(f"{path}: expected the images and annotations of MuCo-3DHP, no {', '.join(missing)}.")
+        checked(path, content, ("images", "annotations"), "MuCo-3DHP's annotations")
         self._fits: dict[str, Any] = {}
         if fits:
             (stored,) = part(self.root, ["smpl_param.json"], DOWNLOAD)
@@ -63,12 +52,11 @@ class MuCo:
         people: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for said in content["annotations"]:
             people[said["image_id"]].append(said)
+        photos = [(image, people[image["id"]]) for image in content["images"] if people[image["id"]]]
         pelvis = MUCO21.index("pelvis")
         if nearest:
-            people = defaultdict(
-                list, {i: [min(all_, key=lambda a: a["keypoints_cam"][pelvis][2])] for i, all_ in people.items()}
-            )
-        self._photos = [(image, people[image["id"]]) for image in content["images"] if people[image["id"]]]
+            photos = [(image, [min(all_, key=lambda a: a["keypoints_cam"][pelvis][2])]) for image, all_ in photos]
+        self._photos = photos
 
     def __len__(self) -> int:
         return len(self._photos)
@@ -76,8 +64,8 @@ class MuCo:
     def __getitem__(self, index: int) -> Sample:
         image, annotated = self._photos[index]
         (fx, fy), (cx, cy) = image["f"], image["c"]
-        camera = calibrated(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]))
-        photo = calibrated_photo(self.root / image["file_name"], camera)
+        matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+        photo = calibrated_photo(self.root / image["file_name"], matrix)
         people = tuple(self._person(said, photo.size) for said in annotated)
         return Sample(photo, people, image["file_name"], "", int(image["id"]))
 

@@ -60,7 +60,7 @@ class MuPoTS3D:
             for number, said in self._sequences.items()
             for frame in np.flatnonzero(said["isValidFrame"].any(1))
         ]
-        self.tracks = runs([(str(number), frame) for number, frame in self._frames])
+        self.tracks = runs(self._frames)
 
     def __len__(self) -> int:
         return len(self._frames)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from humesh.body.pose import BodyPose
 from humesh.data.datasets.labels import loaded
+from humesh.data.datasets.labels3d import with_smpl
 from humesh.data.sample import Dataset, LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import nearest_rotation, rotation_about, rotation_from_axis_angle
@@ -132,14 +133,8 @@ def with_fit(
     else:
         translation = torch.from_numpy(fit.translation).float()
         known = abs(fit.focal / float(camera.focal_px) - 1) < 0.01  # depth is in proportion to the focal length
-    return replace(
-        person,
-        pose=BodyPose(rotations, torch.from_numpy(fit.shape).float()[:10], translation),
-        pose_weight=torch.full((24,), weight),
-        shape_weight=torch.tensor(weight),
-        translation_weight=torch.tensor(weight if known else 0.0),
-        body="smpl-neutral",
-    )
+    pose = BodyPose(rotations, torch.from_numpy(fit.shape).float()[:10], translation)
+    return with_smpl(person, (pose, weight * known), "smpl-neutral", weight)
 
 
 def turned_towards(pixel: Float[Tensor, "2"], camera: Camera) -> Float[Tensor, "3 3"]:

@@ -23,6 +23,7 @@ from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.labels import box_of, loaded, part, person_2d, read_mat
+from humesh.data.datasets.labels3d import with_points3d, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
@@ -114,12 +115,6 @@ def _person(path: Path, frame: int, clip: int, camera: Camera) -> LabelledPerson
     pose.rotations[0] = _CAMERA_FROM_WORLD @ _MIRROR @ pose.rotations[0]
     points = torch.cat([camera.project(joints), torch.ones(24, 1)], dim=-1).double().numpy()
     male = bool(np.ravel(labels["gender"])[0])
-    return replace(
-        person_2d(box_of(points), points, SMPL24, clip, size=(320, 240)),
-        pose=replace(pose, translation=joints[SMPL24.index("pelvis")]),
-        pose_weight=torch.ones(24),
-        shape_weight=torch.ones(()),
-        points3d=joints,
-        points3d_weight=torch.ones(24),
-        body="smpl-male" if male else "smpl-female",
-    )
+    person = person_2d(box_of(points), points, SMPL24, clip, size=(320, 240))
+    pose = replace(pose, translation=joints[SMPL24.index("pelvis")])
+    return with_smpl(with_points3d(person, joints.numpy()), (pose, 0.0), "smpl-male" if male else "smpl-female")

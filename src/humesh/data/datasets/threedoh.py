@@ -18,15 +18,7 @@ from humesh.body.joints import LSP14, SMPL24, JointSet
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.labels import loaded, part
-from humesh.data.datasets.labels3d import (
-    Bodies,
-    calibrated,
-    calibrated_photo,
-    person_3d,
-    read_json,
-    smpl_label,
-    with_smpl,
-)
+from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, read_json, smpl_label, with_smpl
 from humesh.data.sample import Sample
 
 DOWNLOAD = Download(
@@ -72,7 +64,7 @@ class ThreeDOH:
 
     def __getitem__(self, index: int) -> Sample:
         name, said = self._photos[index]
-        photo = calibrated_photo(self.root / "images" / f"{name}.jpg", calibrated(np.array(said["intri"])))
+        photo = calibrated_photo(self.root / "images" / f"{name}.jpg", np.array(said["intri"], dtype=np.float64))
         scale = float(np.ravel(said["scale"])[0])
         joint_set: JointSet = _SETS[self.points]
         in2d = np.array(said[f"{self.points}_joints_2d"], dtype=np.float64).reshape(len(joint_set), -1)

@@ -14,17 +14,10 @@ from humesh.body.joints import OPENPOSE18, SMPL24
 from humesh.body.pickles import read_pickle
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part, runs
-from humesh.data.datasets.labels3d import (
-    Bodies,
-    calibrated,
-    calibrated_photo,
-    person_3d,
-    projected,
-    smpl_label,
-    with_smpl,
-)
+from humesh.data.datasets.labels import checked, loaded, part, runs
+from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, projected, smpl_label, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
+from humesh.images.photo import Photo
 
 DOWNLOAD = Download(
     page="https://virtualhumans.mpi-inf.mpg.de/3DPW/",
@@ -68,7 +61,7 @@ class ThreeDPW:
         self._sequences = [loaded(path, _read, "a sequence of 3DPW") for path in paths]
         valid = [np.stack(sequence["campose_valid"]).astype(bool).any(0) for sequence in self._sequences]
         self._frames = [(s, int(f)) for s, flags in enumerate(valid) for f in np.flatnonzero(flags)]
-        self.tracks = runs([(str(s), frame) for s, frame in self._frames])
+        self.tracks = runs(self._frames)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -77,32 +70,25 @@ class ThreeDPW:
         number, frame = self._frames[index]
         sequence = self._sequences[number]
         path = self.root / "imageFiles" / sequence["name"] / f"image_{frame:05d}.jpg"
-        photo = calibrated_photo(path, calibrated(sequence["cam_intrinsics"]))
+        photo = calibrated_photo(path, sequence["cam_intrinsics"])
         valid = [i for i, flags in enumerate(sequence["campose_valid"]) if flags[frame]]
         # The people of a sequence keep their places in it; that the same actors are in several is not said.
-        people = tuple(self._person(sequence, i, frame, 100 * number + i, photo.size) for i in valid)
+        people = tuple(self._person(sequence, i, frame, 100 * number + i, photo) for i in valid)
         return Sample(photo, people, f"{sequence['name']}/{frame:05d}", sequence["name"], frame)
 
-    def _person(
-        self, sequence: dict[str, Any], i: int, frame: int, identity: int, size: tuple[int, int]
-    ) -> LabelledPerson:
+    def _person(self, sequence: dict[str, Any], i: int, frame: int, identity: int, photo: Photo) -> LabelledPerson:
         extrinsics = np.asarray(sequence["cam_poses"][frame], dtype=np.float64)
         world = np.asarray(sequence["jointPositions"][i][frame], dtype=np.float64).reshape(len(SMPL24), 3)
         points = world @ extrinsics[:3, :3].T + extrinsics[:3, 3]
-        pixels = projected(calibrated(sequence["cam_intrinsics"]), points)
+        pixels = projected(photo.camera, points)
         detected = np.asarray(sequence["poses2d"][i][frame], dtype=np.float64).T  # stored as 3 x 18
-        person = person_3d(identity, SMPL24, size, pixels, points, seen=(detected, OPENPOSE18))
+        person = person_3d(identity, SMPL24, photo.size, pixels, points, seen=(detected, OPENPOSE18))
         body = _GENDERS[str(sequence["genders"][i])]
-        fit = (np.asarray(sequence[key][i], dtype=np.float64) for key in ("poses", "betas", "trans"))
-        pose, betas, translation = fit
+        pose, betas, translation = (np.asarray(sequence[k][i], np.float64) for k in ("poses", "betas", "trans"))
         label = smpl_label(pose[frame], betas.ravel(), translation[frame], extrinsics, self.bodies.get(body))
         return with_smpl(person, label, body)
 
 
 def _read(path: Path) -> dict[str, Any]:
     """What is used of a sequence's file (the clothed templates and textures are not), with its name."""
-    stored = read_pickle(path)
-    missing = [key for key in (*_KEYS, "campose_valid") if key not in stored]
-    if missing:
-        raise DatasetError(f"{path}: expected a sequence of 3DPW, it has no {', '.join(missing)}; fetch it anew.")
-    return {key: stored[key] for key in (*_KEYS, "campose_valid")} | {"name": path.stem}
+    return checked(path, read_pickle(path), (*_KEYS, "campose_valid"), "a sequence of 3DPW") | {"name": path.stem}

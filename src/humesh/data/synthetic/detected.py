@@ -22,7 +22,8 @@ from humesh.data.augment import Augment
 from humesh.data.batch import Batch
 from humesh.data.sample import Sample
 from humesh.data.synthetic.points import Points, batch_of, sample_of
-from humesh.data.synthetic.shards import ShardedPeople, ShardError, seen_name, write_whole
+from humesh.data.synthetic.shards import ShardedPeople, ShardError, seen_name
+from humesh.data.whole import write_whole
 from humesh.geometry.camera import Camera
 from humesh.images.crops import CropSpec
 

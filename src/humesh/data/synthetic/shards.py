@@ -29,6 +29,7 @@ from humesh.data.synthetic.backgrounds import Backgrounds
 from humesh.data.synthetic.motion import Motion
 from humesh.data.synthetic.scenes import Layer, Stage
 from humesh.data.synthetic.variations import vary
+from humesh.data.whole import write_whole
 from humesh.images.people import box_around_points
 from humesh.images.photo import Person
 
@@ -148,16 +149,6 @@ def _names(folder: Path, shard: int) -> tuple[Path, Path]:
 def seen_name(folder: Path, shard: int) -> Path:
     """Where the detector's answers about a shard are."""
     return folder / f"seen-{shard:05d}.npz"
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """A file that is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(data)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _full(folder: Path, error: OSError) -> ShardError:
