@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from humesh.images.photo import Person
 
-_PRIOR_S2 = (0.05 / 0.7) ** 2  # s^2; vtest.avi: finds are up to 0.05 bodies off a line, walkers do 0.7 a second
+_PRIOR_S2 = (0.03 / 0.8) ** 2  # s^2: a find is 0.03 bodies off (MediaPipe, vtest.avi), walkers do 0.8 bodies a second
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,9 @@ class Stage:
         """The tiles of the picture that some triangle's bounding box touches."""
         columns, rows = (-(-length // _TILE) for length in size)
         seen = view.seen(self.points)
-        pixels = camera.project(torch.as_tensor(np.where(seen[:, 2:] > _NEAR, seen, (0.0, 0.0, 1.0)))).numpy()
+        # camera.project in NumPy: torch's threads take longer to wake up than this to do.
+        flat = np.where(seen[:, 2:] > _NEAR, seen, (0.0, 0.0, 1.0)) @ camera.matrix.detach().cpu().double().numpy().T
+        pixels = flat[:, :2] / flat[:, 2:]
         behind = (seen[:, 2] <= _NEAR)[self.faces].sum(-1)
         if ((behind > 0) & (behind < 3)).any():  # somebody stands in the camera's plane
             return np.ones((rows, columns), bool)
