@@ -63,13 +63,17 @@ def test_the_trunk_is_mediapipes(tmp_path: Path) -> None:
         theirs = landmark_models._mediapipe()(graph_config=graph).process(pixels)
     encoder = Encoder("blazepose").eval()
     load_convolutions(encoder, path)
+    encoder.double()  # so that all rounding is theirs
     with torch.no_grad():
-        near = encoder.stem(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
+        near = encoder.stem(torch.from_numpy(pixels).permute(2, 0, 1)[None].double() / 255)
         maps = {"near": near[0], "far": encoder.body(near)[0]}
     for name, (_, width, side) in MAPS.items():
-        wanted = torch.tensor(getattr(theirs, name)).unflatten(0, (side, side, width)).permute(2, 0, 1)
+        wanted = (
+            torch.tensor(getattr(theirs, name), dtype=torch.float64).unflatten(0, (side, side, width)).permute(2, 0, 1)
+        )
         assert wanted.abs().max() > 1
-        assert torch.allclose(maps[name], wanted, atol=1e-4 * float(wanted.abs().max()))  # both in float32
+        # They count in float32 with numbers up to 200; their kernels, and so the rounding, differ between processors.
+        assert torch.allclose(maps[name], wanted, rtol=0, atol=3e-5 * 200)
 
 
 @needs_mediapipe
