@@ -213,9 +213,12 @@ def drawable(recovery: VideoRecovery) -> VideoRecovery:
 
 def _ahead(draw: Callable[[Any], np.ndarray], moments: Iterator[Any]) -> Iterator[np.ndarray]:
     """The pictures of moments in order, drawn by as many threads as there are cores, a few ahead of what is asked."""
+    from threadpoolctl import threadpool_limits
+
     workers = os.cpu_count() or 1
     waiting: deque[Future[np.ndarray]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
+    # Small products of matrices wait longer for BLAS's own threads than they take: films twice as fast.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
         for moment in moments:
             waiting.append(pool.submit(draw, moment))
             if len(waiting) > workers:
