@@ -211,3 +211,16 @@ def test_nobody_and_broken_frames(clip: Video, body: BodyModel) -> None:
     assert sightings.people[4] == []
     (motion,) = pose_video(clip, sightings, recoverer).motions
     assert np.flatnonzero(~motion.found).tolist() == [4]
+
+
+def test_a_guessed_camera_is_said_and_a_given_one_is_kept(clip: Video, body: BodyModel) -> None:
+    recoverer = humesh.Recoverer(body, weights="landmarks")
+    sightings = _all(clip, Told(body, {1: range(FRAMES)}))
+    guessed = pose_video(clip, sightings, recoverer)
+    assert guessed.camera_source.startswith("guessed")
+    assert any("does not say its focal length" in note for note in guessed.notes)
+    camera = Camera.virtual(321.0, SIZE)
+    given = pose_video(clip, sightings, recoverer, camera=camera)
+    assert given.camera_source == "given"
+    assert torch.equal(given.camera.matrix, camera.matrix)
+    assert not any("focal length" in note for note in given.notes)

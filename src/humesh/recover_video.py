@@ -117,6 +117,7 @@ def pose_video(
     """The motions of everyone sighted: posed, bridged, of one shape each, smoothed, perhaps with resting feet."""
     settings = settings or VideoSettings()
     usable = [[p for p in people if p.keypoints is not None and p.keypoints[:, 2].any()] for people in sightings.people]
+    source = "guessed: focal length = image diagonal" if camera is None else "given"
     camera = camera or Camera.guess(video.size)
     seen: dict[int, list[tuple[int, Person, BodyPose, torch.Tensor]]] = {}
     for frame, person, pose, confidence in _posed(video, usable, recoverer, settings, camera, progress):
@@ -139,7 +140,8 @@ def pose_video(
     bridged_frames = sum(int((~motion.found).sum()) for motion in motions)
     if bridged_frames:
         notes.append(f"{bridged_frames} poses were put in between where a person was not seen for a moment.")
-    source = "guessed: focal length = image diagonal"
+    if source != "given":
+        notes.append(f"{video.name} does not say its focal length; it was guessed from the image's diagonal.")
     return VideoRecovery(times, video.size, camera, source, motions, recoverer.body, recoverer.method, tuple(notes))
 
 

@@ -195,7 +195,7 @@ def _written(
         pictures = MotionPictures(shown, options.beside)
         with Film(film_path, pictures.size, recovery.fps, source=video) as film:
             drawn = _ahead(pictures, moments(video, shown, progress))
-            for picture, when in zip(drawn, recovery.times.tolist(), strict=False):
+            for picture, when in zip(drawn, recovery.times.tolist(), strict=True):
                 film.write(picture, when)
         written.append(film_path)
     files = [name for name in options.formats if name != "mp4"]
