@@ -47,9 +47,7 @@ def test_the_trunk_is_mediapipes(tmp_path: Path) -> None:
     assert path is not None
     more = tmp_path / "more.tflite"
     more.write_bytes(_also_telling(path.read_bytes(), [tensor for tensor, _, _ in MAPS.values()]))
-    graph = landmark_models._LANDMARK_GRAPH.replace(
-        "mediapipe/modules/pose_landmark/pose_landmark_full.tflite", str(more)
-    )
+    graph = landmark_models._LANDMARK_GRAPH.replace("MODEL", str(more))
     for place, name in enumerate(MAPS, start=5):
         also = f'output_stream: "world_tensor" output_stream: "{name}_tensor"'
         graph = graph.replace('output_stream: "world_tensor"', also)

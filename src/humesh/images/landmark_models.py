@@ -12,8 +12,9 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -23,6 +24,8 @@ from humesh.body.joints import MEDIAPIPE33
 
 _DETECTOR_PX, _LANDMARK_PX = 224, 256  # the sides of what the two models take
 _ROI_MARGIN = 1.25  # mediapipe/modules/pose_landmark/pose_detection_to_roi.pbtxt
+_HEAVY = Path(__file__).parent / "assets/pose_landmark_heavy.tflite"
+_FULL = "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"
 _FLAT = 4.0  # grey levels; a tile that varies less is sky, snow or wall
 _MIRROR = [*MEDIAPIPE33.mirror, 33, 34]  # and the two points of the next region
 
@@ -96,14 +99,36 @@ class Pyramid:
         return np.asarray(image.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR))
 
 
-class PoseModels:
-    """MediaPipe's pose detector and landmark model (CPU; the models lie in its wheel), `copies` of each for threads."""
+LandmarkModel = Literal["heavy", "full"]
 
-    def __init__(self, copies: int) -> None:
+
+def best_landmark_model() -> LandmarkModel:
+    """ "heavy" where this installation has it (`hatch_build.py` puts it into the wheel), else "full", MediaPipe's own.
+
+    The heavy one errs a quarter less in the photo and sees a quarter more of the people that objects and others hide,
+    at three times the cost (`docs/results.md`).
+    """
+    return "heavy" if _HEAVY.is_file() else "full"
+
+
+class PoseModels:
+    """MediaPipe's pose detector and a landmark model of its family (CPU), `copies` of each for threads."""
+
+    def __init__(self, copies: int, landmarks: LandmarkModel) -> None:
+        if landmarks == "heavy" and not _HEAVY.is_file():
+            raise FileNotFoundError(
+                f"{_HEAVY}: expected MediaPipe's heavy landmark model, which building humesh fetches from the npm "
+                "registry; install humesh again with a connection to it, or take the full model."
+            )
         with _quiet():
             solution = _mediapipe()
             self._detectors = _Graphs(lambda: solution(graph_config=_DETECTOR_GRAPH), copies, _DETECTOR_PX)
-            self._landmarkers = _Graphs(lambda: solution(graph_config=_LANDMARK_GRAPH), copies, _LANDMARK_PX)
+            quick = _LANDMARK_GRAPH.replace("MODEL", _FULL)
+            self._quick = _Graphs(lambda: solution(graph_config=quick), copies, _LANDMARK_PX)
+            self._landmarkers = self._quick
+            if landmarks == "heavy":
+                slow = _LANDMARK_GRAPH.replace("MODEL", str(_HEAVY))
+                self._landmarkers = _Graphs(lambda: solution(graph_config=slow), copies, _LANDMARK_PX)
 
     def detect(self, photo: Pyramid, tile: Roi) -> list[Roi]:
         """Where in a tile the landmark model should look for people."""
@@ -112,10 +137,14 @@ class PoseModels:
             return []
         return [_roi_of(tile, detection) for detection in self._detectors.process(pixels).detections or []]
 
-    def look(self, photo: Pyramid, roi: Roi, mirrored: bool = False) -> Pose:
-        """What the landmark model sees in a region, or in its mirror image (told for the region itself)."""
+    def look(self, photo: Pyramid, roi: Roi, mirrored: bool = False, quick: bool = False) -> Pose:
+        """What the landmark model sees in a region, or in its mirror image (told for the region itself).
+
+        `quick`: the full model looks also where the heavy one could.
+        """
         pixels = photo.cut(roi, _LANDMARK_PX)
-        seen = self._landmarkers.process(np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels)
+        models = self._quick if quick else self._landmarkers
+        seen = models.process(np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels)
         flat = np.array([(p.x, p.y, p.visibility * p.presence) for p in seen.points.landmark[:35]])
         deep = np.array([(p.x, p.y, p.z) for p in seen.world.landmark[:33]])
         if mirrored:
@@ -126,8 +155,8 @@ class PoseModels:
 
     def close(self) -> None:
         """Frees the graphs."""
-        self._detectors.close()
-        self._landmarkers.close()
+        for graphs in {self._detectors, self._quick, self._landmarkers}:
+            graphs.close()
 
 
 def _roi_of(tile: Roi, detection: Any) -> Roi:
@@ -244,7 +273,7 @@ node { calculator: "ImageToTensorCalculator" input_stream: "IMAGE:image" output_
     keep_aspect_ratio: true output_tensor_float_range { min: 0 max: 1 } } } }
 node { calculator: "InferenceCalculatorCpu" input_stream: "TENSORS:in" output_stream: "TENSORS:out" options {
   [mediapipe.InferenceCalculatorOptions.ext] { delegate { xnnpack { num_threads: 1 } }
-    model_path: "mediapipe/modules/pose_landmark/pose_landmark_full.tflite" } } }
+    model_path: "MODEL" } } }
 node { calculator: "SplitTensorVectorCalculator" input_stream: "out" output_stream: "landmark_tensor"
   output_stream: "score_tensor" output_stream: "heatmap_tensor" output_stream: "world_tensor" options {
   [mediapipe.SplitVectorCalculatorOptions.ext] { ranges { begin: 0 end: 1 } ranges { begin: 1 end: 2 }

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from humesh.body.joints import HALPE26, LIMBS12, MEDIAPIPE33
-from humesh.images.landmark_models import Pose, PoseModels, Pyramid, Roi
+from humesh.images.landmark_models import LandmarkModel, Pose, PoseModels, Pyramid, Roi, best_landmark_model
 from humesh.images.photo import Person, Photo
 
 _SMALLEST_PHOTO, _SMALLEST_TILE = 24, 48  # px; the detector sees nobody in less
@@ -20,9 +20,13 @@ _SAME_HEAD = 0.5  # intersection over union of two detections of one head
 _LIMBS = MEDIAPIPE33.indices(*LIMBS12.names)
 _HIPS, _SHOULDERS = (MEDIAPIPE33.indices(f"left_{joint}", f"right_{joint}") for joint in ("hip", "shoulder"))
 _FACE = MEDIAPIPE33.indices("nose", "left_eye", "right_eye", "left_ear", "right_ear", "mouth_left", "mouth_right")
-_RATING = (-12.23, 0.21, 0.18, -1.20, -0.53, 2.98, 3.60)
-"""Logistic regression of whether a find is a body, on the evidence of `_agreed`; fitted on 3,280 candidates: 29
-photos without people, 22 collages and 9 photos of people. At 0.3 it keeps 4 of the 1,555 where nobody is."""
+_RATING: dict[LandmarkModel, tuple[float, ...]] = {
+    "full": (-12.23, 0.21, 0.18, -1.20, -0.53, 2.98, 3.60),
+    "heavy": (-8.22, 0.28, 0.18, -1.46, -0.06, 0.87, -0.55),
+}
+"""Logistic regression of whether a find is a body, on `evidence`. Full: fitted on 3,280 candidates of 29 photos without
+people, 22 collages and 9 photos of people; at 0.3 it keeps 4 of the 1,555 where nobody is. Heavy: `tools/fit_rating.py`
+on 178 bodies and 288 others in 150 rendered scenes and 30 photos without people; at 0.35 it keeps 74 % and 11."""
 
 
 class MediaPipePeople:
@@ -30,15 +34,23 @@ class MediaPipePeople:
 
     `min_score`: finds rated lower are left out, 0..1. `tiles`: this many tiles at most are always looked at, coarse
     scales first; `crowd_tiles`: this many more, of finer scales, while there are small people. `workers`: threads.
-    The models are loaded once and reused; one finder may serve several threads.
+    `model`: MediaPipe's "heavy" landmark model or its "full" one, which is three times as fast and sees less; None:
+    the heavy one where it was installed. The models are loaded once and reused; one finder may serve several threads.
     """
 
     def __init__(
-        self, *, min_score: float = 0.35, tiles: int = 40, crowd_tiles: int = 160, workers: int | None = None
+        self,
+        *,
+        min_score: float = 0.35,
+        tiles: int = 40,
+        crowd_tiles: int = 160,
+        workers: int | None = None,
+        model: LandmarkModel | None = None,
     ) -> None:
         self.min_score, self.tiles, self.crowd_tiles = min_score, tiles, crowd_tiles
+        self.model = model or best_landmark_model()
         count = workers or min(4, os.cpu_count() or 1)
-        self._models = PoseModels(count)
+        self._models = PoseModels(count, self.model)
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="people")
 
     def close(self) -> None:
@@ -132,8 +144,9 @@ class MediaPipePeople:
         """
         rois, size = self._candidates(pyramid, tiles), (pyramid.width, pyramid.height)
         rois = [roi for roi in rois if not any(roi.is_near(pose.next_roi, 2.0) for pose in known)]
-        for _ in range(2):  # two looks settle the region, as MediaPipe's tracker does from frame to frame
-            poses = _apart([pose for pose in self._looks(pyramid, rois) if _is_promising(pose, size)])
+        for quick in (True, False):  # two looks settle the region, as MediaPipe's tracker does from frame to frame
+            looks = self._looks(pyramid, rois, quick=quick)
+            poses = _apart([pose for pose in looks if _is_promising(pose, size)])
             rois = [pose.next_roi for pose in poses]
         poses = [pose for pose in self._settled(pyramid, poses) if pose.score >= self.min_score]
         return distinct([*found, *poses])
@@ -150,15 +163,18 @@ class MediaPipePeople:
                 kept.append(roi)
         return kept
 
-    def _looks(self, pyramid: Pyramid, rois: Sequence[Roi], mirrored: bool = False) -> list[Pose]:
-        return list(self._pool.map(lambda roi: self._models.look(pyramid, roi, mirrored), rois))
+    def _looks(self, pyramid: Pyramid, rois: Sequence[Roi], mirrored: bool = False, quick: bool = False) -> list[Pose]:
+        return list(self._pool.map(lambda roi: self._models.look(pyramid, roi, mirrored, quick), rois))
 
     def _settled(self, pyramid: Pyramid, poses: Sequence[Pose]) -> list[Pose]:
         """A last look at each pose's next region and at its mirror image: their mean, rated by how well they agree."""
         rois = [pose.next_roi for pose in poses]
         plain, mirrored = self._looks(pyramid, rois), self._looks(pyramid, rois, mirrored=True)
         size = [pyramid.width, pyramid.height]
-        return [_agreed(*looks, size) for looks in zip(poses, plain, mirrored, strict=True)]
+        return [self._agreed(looks, size) for looks in zip(poses, plain, mirrored, strict=True)]
+
+    def _agreed(self, looks: tuple[Pose, Pose, Pose], photo_size: Sequence[int]) -> Pose:
+        return agreed(looks, photo_size, _RATING[self.model])
 
 
 def tile_batches(width: int, height: int, always: int, crowd: int) -> list[Float[np.ndarray, "T 3"]]:
@@ -242,26 +258,36 @@ def _apart(poses: Sequence[Pose]) -> list[Pose]:
     return kept
 
 
-def _agreed(before: Pose, plain: Pose, mirrored: Pose, photo_size: Sequence[int]) -> Pose:
-    """One pose of three looks; where a joint's two last looks differ the plain one holds, with less confidence."""
-    apart = np.linalg.norm(plain.points[:, :2] - mirrored.points[:, :2], axis=1) / before.size
-    moved = np.linalg.norm(plain.points[:, :2] - before.points[:, :2], axis=1) / before.size
+def agreed(looks: tuple[Pose, Pose, Pose], photo_size: Sequence[int], weights: Sequence[float]) -> Pose:
+    """One pose of three looks, rated; where a joint's two last looks differ the plain one holds, less confident."""
+    before, plain, mirrored = looks
+    apart = _apart_by(plain, mirrored, before)
     share = np.where(apart < 0.05, 0.5, 0.0)[:, None]
     points = plain.points * (1 - share) + mirrored.points * share
     points[:, 2] *= np.exp(-0.5 * (apart / 0.1) ** 2)  # 0.1 of the body: a joint that far off is wrong
     landmarks3d = (plain.landmarks3d + mirrored.landmarks3d) / 2  # 2 % nearer to the truth of rendered people
+    rating = 1 / (1 + math.exp(-float(np.dot(weights, evidence(looks, photo_size)))))
+    return Pose(points, landmarks3d, rating, plain.next_roi)
+
+
+def evidence(looks: tuple[Pose, Pose, Pose], photo_size: Sequence[int]) -> tuple[float, ...]:
+    """What tells a body from something else: how sure the models are in three looks, and how well these agree."""
+    before, plain, mirrored = looks
     inside = _limbs_inside(plain.points, photo_size)
-    evidence = (
+    return (
         1.0,
         _logit(plain.score),
         _logit(mirrored.score),
-        math.log(np.median(apart[inside]) + 0.003),
-        math.log(np.median(moved[inside]) + 0.003),
-        plain.points[inside, 2].mean(),
+        math.log(np.median(_apart_by(plain, mirrored, before)[inside]) + 0.003),
+        math.log(np.median(_apart_by(plain, before, before)[inside]) + 0.003),
+        float(plain.points[inside, 2].mean()),
         before.next_roi.score,
     )
-    rating = 1 / (1 + math.exp(-float(np.dot(_RATING, evidence))))
-    return Pose(points, landmarks3d, rating, plain.next_roi)
+
+
+def _apart_by(one: Pose, other: Pose, measure: Pose) -> Float[np.ndarray, "33"]:
+    """How far two looks put each point apart, in sizes of the body."""
+    return np.linalg.norm(one.points[:, :2] - other.points[:, :2], axis=1) / measure.size
 
 
 def _is_promising(pose: Pose, photo_size: Sequence[int]) -> bool:

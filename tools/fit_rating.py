@@ -1,0 +1,114 @@
+"""Fits the rating of finds in `images/people.py`: what tells a body from something else, for one landmark model.
+
+    python tools/fit_rating.py heavy --scenes SHARDS --empty PHOTOS
+
+SHARDS: a folder of `humesh synth`, whose people are known; PHOTOS: a folder of photos without people. A candidate is a
+body if its limb joints that can be seen lie near a known person's, something else if it lies beside everybody.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from humesh.body.joints import LIMBS12, MEDIAPIPE33
+from humesh.data.sample import Sample
+from humesh.data.synthetic.shards import ShardedPeople
+from humesh.images.landmark_models import LandmarkModel, Pose
+from humesh.images.people import MediaPipePeople, box_around_points, evidence
+from humesh.images.photo import Photo
+from humesh.images.tracks import overlaps
+
+LIMBS = MEDIAPIPE33.indices(*LIMBS12.names)
+NEAR = 0.12  # of the person's extent, mean of the joints that can be seen: a body is found
+LIMIT, WRONG = 0.35, 10  # the rating from which the finder takes a find, and how many of the others may reach it
+APART = 0.1  # least overlap of a candidate's box with a person's: less is something else; what is neither is left out
+
+
+class Recording(MediaPipePeople):
+    """The finder, keeping every candidate's evidence."""
+
+    def __init__(self, model: LandmarkModel) -> None:
+        super().__init__(min_score=0.0, model=model)
+        self.told: list[tuple[tuple[float, ...], Pose]] = []
+
+    def _agreed(self, looks: tuple[Pose, Pose, Pose], photo_size: Sequence[int]) -> Pose:
+        pose = super()._agreed(looks, photo_size)
+        self.told.append((evidence(looks, photo_size), pose))
+        return pose
+
+
+def body_or_not(pose: Pose, sample: Sample) -> float | None:
+    """1: a person's body; 0: something else; None: a person, badly seen."""
+    width, height = sample.photo.size
+    box = box_around_points(pose.points, width, height)
+    for person in sample.people:
+        limbs = person.joint_set.indices(*LIMBS12.names)
+        true, seen = person.points2d[limbs].numpy(), person.visible[limbs].numpy() > 0
+        extent = max(float(np.ptp(true, axis=0).max()), 1.0)
+        apart = np.linalg.norm(pose.points[LIMBS, :2] - true, axis=1)[seen] / extent
+        if len(apart) >= 4 and apart.mean() < NEAR:
+            return 1.0
+    boxes = np.array([person.seen.box for person in sample.people]).reshape(-1, 4)
+    return 0.0 if (overlaps(box[None], boxes) < APART).all() else None
+
+
+def fitted(given: torch.Tensor, body: torch.Tensor, decay: float = 1e-3) -> torch.Tensor:
+    """Logistic regression by Newton's method; bodies and the rest weigh the same together."""
+    weight = torch.where(body > 0, 0.5 / body.mean(), 0.5 / (1 - body.mean()))
+    answer = torch.zeros(given.shape[1], dtype=given.dtype)
+    for _ in range(50):
+        told = torch.sigmoid(given @ answer)
+        slope = given.T @ (weight * (told - body)) / len(body) + decay * answer
+        bend = (given.T * (weight * told * (1 - told))) @ given / len(body)
+        answer = answer - torch.linalg.solve(bend + decay * torch.eye(len(answer), dtype=given.dtype), slope)
+    return answer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("model", choices=["heavy", "full"])
+    parser.add_argument("--scenes", type=Path, required=True)
+    parser.add_argument("--empty", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--kept", type=Path, help="file that keeps the evidence")
+    options = parser.parse_args()
+    scenes = ShardedPeople(options.scenes)
+    rows, labels = list[tuple[float, ...]](), list[float]()
+    with Recording(options.model) as finder:
+        for number in track(range(options.count), "scenes"):
+            sample = scenes.simulated(number * (len(scenes) // options.count))
+            finder.told.clear()
+            finder.search(sample.photo)
+            for told, pose in finder.told:
+                label = body_or_not(pose, sample)
+                if label is not None:
+                    rows.append(told)
+                    labels.append(label)
+        for path in track(sorted(options.empty.iterdir()), "photos without people"):
+            finder.told.clear()
+            finder.search(Photo.read(path))
+            rows += [told for told, _ in finder.told]
+            labels += [0.0] * len(finder.told)
+    given, body = torch.tensor(rows, dtype=torch.float64), torch.tensor(labels, dtype=torch.float64)
+    if options.kept:
+        np.savez(options.kept, given=given, body=body)
+    answer = fitted(given, body)
+    others = (given @ answer)[body == 0].sort(descending=True).values
+    answer[0] += math.log(LIMIT / (1 - LIMIT)) - float(others[WRONG])  # what is no body is far commoner in photos
+    print(f"{int(body.sum())} bodies, {int((1 - body).sum())} others")
+    print("rating:", tuple(round(number, 2) for number in answer.tolist()))
+    rated = torch.sigmoid(given @ answer)
+    for limit in (0.2, 0.3, 0.35, 0.5, 0.7):
+        kept, wrong = (rated[body > 0] > limit).double().mean(), int((rated[body == 0] > limit).sum())
+        print(f"from {limit} on: {100 * float(kept):.1f} % of the bodies, {wrong} others")
+
+
+if __name__ == "__main__":
+    main()
