@@ -104,6 +104,15 @@ def test_everybodys_errors_are_kept_and_a_second_run_only_reads_them(
         run(monkeypatch, "truth.npz", *words[1:])
 
 
+@pytest.mark.parametrize("more", [["--refine"], ["--detections", "truth.npz"]])
+def test_predictions_of_a_file_take_no_options_of_methods(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    assert run(monkeypatch, "truth.npz", "3dpw", "--root", place, *NEEDED, *more) == 2
+    told = f"{more[0]}: expected no such option for predictions of a file; leave it out."
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_torchrun_shares_the_sequences(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "moved.npz", "3dpw", "--root", place, *NEEDED, "-o", "one.json", "--keep", "one") == 0

@@ -235,7 +235,12 @@ def test_a_subset_is_what_its_list_says(files: tuple[Path, Path], tmp_path: Path
     check_whole(listed, records)
     with pytest.raises(EvaluationError, match="expected a sequence 'nowhere', the data set has none"):
         check_whole(replace(listed, stretches=(Stretch("nowhere"),)), records)
-    for text, sentence in (("", "the list is empty"), ("a b c", "expected lines `PREFIX`"), ("a 1 2 3", "got: ")):
+    for text, sentence in (
+        ("", "the list is empty"),
+        ("a b c", "expected lines `PREFIX`"),
+        ("a 1 2 3", "got: "),
+        ("a 5 4", "frames 5 to 4"),
+    ):
         (tmp_path / "bad.txt").write_text(text)
         with pytest.raises(EvaluationError, match=sentence):
             read_stretches(tmp_path / "bad.txt", "it")

@@ -142,6 +142,9 @@ def predicted_body(options: Run, bodies: BodyFiles) -> BodyModel:
 def answers_of(options: Run, protocol: Protocol, body: BodyModel) -> tuple[Answer, str]:
     """Who answers, and the method's name in the zoo where it has one."""
     if options.what.endswith(".npz"):
+        if options.refine or options.detections is not None:
+            unused = "--refine" if options.refine else "--detections"
+            raise UserError(f"{unused}: expected no such option for predictions of a file; leave it out.")
         return PredictionsFile(Path(options.what), body), ""
     device = options.device
     if device == "cuda" and processes()[1] > 1:

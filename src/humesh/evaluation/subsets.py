@@ -20,6 +20,10 @@ class Stretch:
     first: int = 0
     last: int | None = None
 
+    def __post_init__(self) -> None:
+        if not self.prefix or self.first < 0 or (self.last is not None and self.last < self.first):
+            raise ValueError(f"the frames {self.first} to {self.last} of sequences {self.prefix!r}")
+
     def __str__(self) -> str:
         if (self.first, self.last) == (0, None):
             return self.prefix
@@ -54,7 +58,8 @@ def read_stretches(path: Path, source: str) -> tuple[Stretch, ...]:
         found = tuple(Stretch(str(row[0]), *(int(frame) for frame in row[1:])) for row in rows)
     except (OSError, ValueError, TypeError, IndexError) as error:
         raise EvaluationError(
-            f"{path}: expected lines `PREFIX` or `PREFIX FIRST_FRAME LAST_FRAME`, or their JSON; got: {error}."
+            f"{path}: expected lines `PREFIX` or `PREFIX FIRST_FRAME LAST_FRAME` (from 0 on, the first not after the "
+            f"last), or their JSON; got: {error}."
         ) from None
     if not found:
         raise EvaluationError(f"{path}: expected at least one sequence, the list is empty.")
