@@ -37,6 +37,13 @@ def _posed(motion: str = "", **options: Any) -> Dataset:
     return PosedPeople([motion], **options)
 
 
+def _posed_clips(motion: str = "", **options: Any) -> Dataset:
+    """The same, moving: clips for methods that look through time."""
+    from humesh.data.synthetic.posed_clips import PosedClips
+
+    return PosedClips([motion], **options)
+
+
 @dataclass(frozen=True)
 class Reader:
     """A reader of somebody's dataset in `data/datasets/`: called with its options (`root` first) it makes one.
@@ -77,6 +84,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "detected": _detected,
     "drawn": _drawn,
     "posed": _posed,
+    "posed_clips": _posed_clips,
     "synthetic": _synthetic,
     "agora": Reader("agora", "Agora"),
     "bedlam": Reader("bedlam", "Bedlam"),

@@ -89,11 +89,12 @@ def sources(
     return [DATASETS[name](**options) for name, options in made]
 
 
-_PLACES = {"synthetic": "folder", "detected": "folder", "posed": "motion"}
+_PLACES = {"synthetic": "folder", "detected": "folder", "posed": "motion", "posed_clips": "motion"}
 _WANTED = {
     "synthetic": "FOLDER of shards from `humesh synth` (for some recipes with --detect)",
     "detected": "detected=FOLDER of shards from `humesh synth --detect`",
     "posed": "posed=FILE of motion",
+    "posed_clips": "posed_clips=FILE of motion",
 }
 _OWNERS = "NAME=FOLDER as its owner gives it (`humesh data check NAME --root FOLDER`)"
 

@@ -317,16 +317,24 @@ _LITE_ROI = replace(
     batch=16,
     delayed={},
 )
+# Clips of points: what a joint does over time needs no picture. Frame by frame the frozen lifter answers.
 _LITE_INT = replace(
-    _LITE_JOTR,
-    starts_from="",
-    encoder_start="lite0",
-    about="a small INT (single images) on synthetic people: two hours of two CPU cores",
+    _LITE_LIFTER,
+    about="a small INT on a detector's points: clips without pictures, from the lifter's answer for each frame",
     method="int",
-    config={"encoder": _LITE, "crop": (192, 192), "width": 256, "heads": 8, "depth": 3, "temporal": "none"},
-    weights=_OUR_INT,
-    rates={"patch_embed": 0.5},
-    delayed={},
+    data=(Source("posed_clips"),),
+    config={"crop": (32, 32), "width": 128, "heads": 4, "depth": 1, "temporal_depth": 2, "lifter": _LIFTER_WIDTH},
+    starts_from="lite-lifter-2",
+    weights=_OUR_LIFTER | {"velocity": 10.0},
+    rates={"lifter": 0.0},
+    steps=1500,
+    batch=48,
+    rate=1e-3,
+    warm_up=100,
+    held_out=128,
+    log_every=50,
+    validate_every=250,
+    save_every=250,
 )
 _LITE_IK = replace(
     _LITE_JOTR,

@@ -31,8 +31,8 @@ from humesh.data.synthetic.seen import seen_people
 from humesh.images.crops import CropSpec
 
 _CHUNK, _VIEWS = 512, 4  # people made at once; of each pose so many, from other sides: poses are what takes time
-_FEWEST = 4  # limb joints that must be seen
-_LIMBS33 = MEDIAPIPE33.indices(*LIMBS12.names)
+FEWEST = 4  # limb joints that must be seen
+LIMBS33 = MEDIAPIPE33.indices(*LIMBS12.names)
 _NEAREST_M = 0.45  # of any joint to the camera
 _SKIN_M = 0.05  # how far behind the axis of what hides it a point lies at least, beyond the radius
 _SKULL_M = (0.085, 0.03)  # its radius; points this far behind its middle are hidden: face and ears lie on it
@@ -42,6 +42,7 @@ _RADII = {
 }  # fmt: skip
 """Metres; how thick the bone that ends at a joint is with its flesh."""
 _BONES = [(parent, joint) for joint, parent in enumerate(SMPL24.parents) if parent >= 0]
+_RIG_PARTS = (("offset", 0), ("slope", 1), ("share", 0))  # and along which axis points lie
 _SHARES = (0.2, 0.5, 0.8)  # of a bone, where its flesh is put as balls
 
 
@@ -54,9 +55,7 @@ class PosedPeople:
     ) -> None:  # fmt: skip
         self.body = body or BodyModel.load("open-low")
         self.source = PoseSource(Motion.read(motion), self.body.rest_joints(torch.zeros(self.body.shapes)).numpy())
-        rigs = [Rig.of(self.body, joint_set)[0] for joint_set in (JOTR30, MEDIAPIPE33)]
-        self.rig = Rig(*(torch.cat([getattr(rig, name) for rig in rigs], dim=dim).float()
-                         for name, dim in (("offset", 0), ("slope", 1), ("share", 0))))  # fmt: skip
+        self.rig = rig_of_both(self.body)
         self.count, self.size, self.seed = count, size, seed
         self.tracks: tuple[range, ...] = ()
         self._kept: tuple[int, Points] | None = None
@@ -95,71 +94,92 @@ class PosedPeople:
         poses = drawn[g.permutation(_CHUNK)]
         flips = g.random(_CHUNK) < 0.5
         poses[flips] = mirrored(poses[flips])
-        poses[:, 0] = _turns(g) @ poses[:, 0]
+        poses[:, 0] = turns(_CHUNK, g) @ poses[:, 0]
         shapes = np.clip(g.normal(0, 1, (_CHUNK, self.body.shapes)), -2.2, 2.2)
         pose = BodyPose(_tensor(poses), _tensor(shapes), torch.zeros(_CHUNK, 3))
         points, joints = self.rig.points(self.body, pose)
-        focal, shift = self._cameras(points, joints, g)
+        focal, shift = cameras(points, joints, self.size, g)
         points, joints = points + shift[:, None], joints + shift[:, None]
-        depth = points[..., 2:]
-        safe = torch.where(depth.abs() < 1e-3, 1e-3, depth)
-        pixels = focal[:, None, None] * points[..., :2] / safe + self.size / 2
-        visible = ((pixels >= 0) & (pixels < self.size)).all(-1) & (depth[..., 0] > 0.05)
-        visible &= ~_behind_flesh(points, joints) & ~_behind_boxes(pixels, self.size, g)
+        pixels, visible = seen_from(points, joints, focal, self.size)
+        visible &= ~behind_boxes(pixels, self.size, g)
         nobody, size = np.zeros((_CHUNK, 0, len(MEDIAPIPE33), 2)), (self.size, self.size)
         told = seen_people(pixels[:, 30:].double().numpy(), visible[:, 30:].numpy(), nobody, size, g)
         placed = BodyPose(pose.rotations, pose.shape, shift)
-        camera = torch.eye(3).repeat(_CHUNK, 1, 1)
-        camera[:, 0, 0] = camera[:, 1, 1] = focal
-        camera[:, :2, 2] = self.size / 2
+        camera = camera_matrices(focal, self.size)
         joints30 = slice(None, len(JOTR30))
         chunk = Points(
             placed, points[:, joints30], pixels[:, joints30], visible[:, joints30], _tensor(told),
             torch.zeros(_CHUNK, len(MEDIAPIPE33), 3),
             camera, torch.full((_CHUNK, 2), float(self.size)),
         )  # fmt: skip
-        enough = (visible[:, 30:][:, _LIMBS33].sum(-1) >= _FEWEST).nonzero()[:, 0]
+        enough = (visible[:, 30:][:, LIMBS33].sum(-1) >= FEWEST).nonzero()[:, 0]
         return chunk.rows(enough[torch.arange(_CHUNK) % len(enough)])
 
-    def _cameras(
-        self, points: Float[Tensor, "n 63 3"], joints: Float[Tensor, "n 24 3"], g: Generator
-    ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
-        """Focal lengths (px) and where the bodies stand: the wanted part of each fills the photo."""
-        n, size = len(points), self.size
-        usual = np.clip(g.normal(58, 10, n), 25, 90)
-        degrees = np.where(g.random(n) < 0.5, g.uniform(25, 90, n), usual)
-        focal = _tensor(size / 2 / np.tan(np.radians(degrees) / 2))
-        part = g.choice(len(FRAMINGS), size=n, p=[0.58, 0.14, 0.17, 0.08, 0.03])
-        whole = np.where(g.random(n) < 0.75, g.uniform(0.65, 0.98, n), g.uniform(0.3, 0.65, n))
-        fill = _tensor(np.where(part == 0, whole, g.uniform(0.6, 1.1, n)))
-        masks = torch.zeros(len(FRAMINGS), len(JOTR30), dtype=torch.bool)
-        for number, indices in enumerate(FRAMINGS.values()):
-            masks[number, indices] = True
-        wanted = masks[torch.from_numpy(part)][..., None]
 
-        def ends(some: Tensor) -> tuple[Tensor, Tensor]:
-            return (torch.where(wanted, some, torch.inf).amin(1), torch.where(wanted, some, -torch.inf).amax(1))
-
-        low, high = ends(points[:, :30])
-        middle = (low + high) / 2
-        seen = points[:, :30] - middle[:, None]
-        deepest = torch.cat([points[..., 2], joints[..., 2]], dim=1).amin(1)
-        closest = _NEAREST_M - (deepest - middle[:, 2])
-        distance = closest.clamp(min=3.0)
-        for _ in range(5):
-            ahead = (seen[..., 2:] + distance[:, None, None]).clamp(min=0.1)
-            low, high = ends(focal[:, None, None] * seen[..., :2] / ahead)
-            span = (high - low).amax(-1).clamp(min=1)
-            distance = torch.maximum(distance * span / (fill * size), closest)
-        far = np.where(g.random(n) < 0.85, 1, 3)[:, None]
-        off = np.clip(g.normal(0, 1, (n, 2)) * [0.08, 0.04] * far, -0.3, 0.3) * size
-        beside = _tensor(off) * (distance / focal)[:, None]
-        return focal, torch.cat([beside, distance[:, None]], dim=-1) - middle
+def rig_of_both(body: BodyModel) -> Rig:
+    """Of JOTR's 30 points, then MediaPipe's 33."""
+    rigs = [Rig.of(body, joint_set)[0] for joint_set in (JOTR30, MEDIAPIPE33)]
+    parts = (torch.cat([getattr(rig, name) for rig in rigs], dim=dim).float() for name, dim in _RIG_PARTS)
+    return Rig(*parts)
 
 
-def _turns(g: Generator) -> Float[np.ndarray, "n 3 3"]:
+def cameras(
+    points: Float[Tensor, "n 63 3"], joints: Float[Tensor, "n 24 3"], size: int, g: Generator
+) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
+    """Focal lengths (px) and where the bodies stand: the wanted part of each fills the photo."""
+    n = len(points)
+    usual = np.clip(g.normal(58, 10, n), 25, 90)
+    degrees = np.where(g.random(n) < 0.5, g.uniform(25, 90, n), usual)
+    focal = _tensor(size / 2 / np.tan(np.radians(degrees) / 2))
+    part = g.choice(len(FRAMINGS), size=n, p=[0.58, 0.14, 0.17, 0.08, 0.03])
+    whole = np.where(g.random(n) < 0.75, g.uniform(0.65, 0.98, n), g.uniform(0.3, 0.65, n))
+    fill = _tensor(np.where(part == 0, whole, g.uniform(0.6, 1.1, n)))
+    masks = torch.zeros(len(FRAMINGS), len(JOTR30), dtype=torch.bool)
+    for number, indices in enumerate(FRAMINGS.values()):
+        masks[number, indices] = True
+    wanted = masks[torch.from_numpy(part)][..., None]
+
+    def ends(some: Tensor) -> tuple[Tensor, Tensor]:
+        return (torch.where(wanted, some, torch.inf).amin(1), torch.where(wanted, some, -torch.inf).amax(1))
+
+    low, high = ends(points[:, :30])
+    middle = (low + high) / 2
+    seen = points[:, :30] - middle[:, None]
+    deepest = torch.cat([points[..., 2], joints[..., 2]], dim=1).amin(1)
+    closest = _NEAREST_M - (deepest - middle[:, 2])
+    distance = closest.clamp(min=3.0)
+    for _ in range(5):
+        ahead = (seen[..., 2:] + distance[:, None, None]).clamp(min=0.1)
+        low, high = ends(focal[:, None, None] * seen[..., :2] / ahead)
+        span = (high - low).amax(-1).clamp(min=1)
+        distance = torch.maximum(distance * span / (fill * size), closest)
+    far = np.where(g.random(n) < 0.85, 1, 3)[:, None]
+    off = np.clip(g.normal(0, 1, (n, 2)) * [0.08, 0.04] * far, -0.3, 0.3) * size
+    beside = _tensor(off) * (distance / focal)[:, None]
+    return focal, torch.cat([beside, distance[:, None]], dim=-1) - middle
+
+
+def camera_matrices(focal: Float[Tensor, "n"], size: int) -> Float[Tensor, "n 3 3"]:
+    """Cameras of square photos that look through their middles."""
+    camera = torch.eye(3).repeat(len(focal), 1, 1)
+    camera[:, 0, 0] = camera[:, 1, 1] = focal
+    camera[:, :2, 2] = size / 2
+    return camera
+
+
+def seen_from(
+    points: Float[Tensor, "n 63 3"], joints: Float[Tensor, "n 24 3"], focal: Float[Tensor, "n"], size: int
+) -> tuple[Float[Tensor, "n 63 2"], Bool[Tensor, "n 63"]]:
+    """Where points lie in square photos, and which are inside and not behind the person's own flesh."""
+    depth = points[..., 2:]
+    safe = torch.where(depth.abs() < 1e-3, 1e-3, depth)
+    pixels = focal[:, None, None] * points[..., :2] / safe + size / 2
+    inside = ((pixels >= 0) & (pixels < size)).all(-1) & (depth[..., 0] > 0.05)
+    return pixels, inside & ~_behind_flesh(points, joints)
+
+
+def turns(n: int, g: Generator) -> Float[np.ndarray, "n 3 3"]:
     """World to camera, any yaw: mostly level, now and then from high above, from below or rolled."""
-    n = _CHUNK
     pitch = np.where(g.random(n) < 0.8, g.normal(6, 10, n), g.uniform(-40, 70, n))
     roll = np.where(g.random(n) < 0.88, g.normal(0, 3, n), g.normal(0, 25, n))
     yaw = g.uniform(0, 360, n)
@@ -192,7 +212,7 @@ def _behind_flesh(points: Float[Tensor, "n 63 3"], joints: Float[Tensor, "n 24 3
     return (beside & before).any(-1)
 
 
-def _behind_boxes(pixels: Float[Tensor, "n 63 2"], size: int, g: Generator) -> Bool[Tensor, "n 63"]:
+def behind_boxes(pixels: Float[Tensor, "n P 2"], size: int, g: Generator) -> Bool[Tensor, "n P"]:
     """Points behind none to two boxes anywhere in the photo."""
     boxes = torch.from_numpy(g.choice([0, 1, 2], size=len(pixels), p=[0.55, 0.3, 0.15]))
     hidden = torch.zeros(pixels.shape[:2], dtype=torch.bool)
