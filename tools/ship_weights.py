@@ -19,9 +19,8 @@ LICENCE = "Apache-2.0; trained by us on data that is free for any use: use them 
 HEAD = """# The weights that come with humesh
 
 Trained by ourselves, on synthetic people, free motion capture and what MediaPipe (Apache-2.0) says of rendered people.
-No photograph of a person and no licensed body, data set or network went into them, but for the ImageNet weights of the
-encoders (EfficientNet-Lite0, Apache-2.0). Numbers are stored in 16 bits and widened when they are read. Written by
-`tools/ship_weights.py` from the files' own headers.
+No photograph of a person and no licensed body, data set or network went into them. Numbers are stored in 16 bits and
+widened when they are read. Written by `tools/ship_weights.py` from the files' own headers.
 
 """
 

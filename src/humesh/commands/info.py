@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from humesh.body.files import SHIPPED
+from humesh.images.landmark_models import best_landmark_model
 from humesh.methods import METHODS
 from humesh.scene.record import humesh_version
 
@@ -22,6 +23,7 @@ def info() -> int:
     print("\nPerson finders")
     for package, what in {"mediapipe": "in the base install, models in its wheel", "rtmlib": "optional extra"}.items():
         print(f"  {package:12} {_version(package):12} {what}")
+    print(f"  landmarks    MediaPipe's {best_landmark_model()} model, Apache-2.0")
     print("\nBodies")
     for name in SHIPPED:
         print(f"  {name:12} made from MakeHuman data, CC0: free for any use")

@@ -17,12 +17,15 @@ from humesh.commands.predict_video import VIDEO_ENDINGS, VideoOptions, is_video,
 
 if TYPE_CHECKING:
     from humesh.images.given import GivenPeople
+    from humesh.images.landmark_models import LandmarkModel
     from humesh.recover import Recoverer
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
 _VIDEO = VideoOptions()
 
+Finder = Literal["mediapipe", "mediapipe-full", "rtmlib"]
+_MODELS: dict[str, LandmarkModel | None] = {"mediapipe": None, "mediapipe-full": "full"}  # None: the best there is
 Format = Literal["jpg", "views", "mp4", "glb", "obj", "ply", "npz", "json", "bvh"]
 
 
@@ -33,7 +36,7 @@ def predict(
     refine: bool = True,
     body: str = "open",
     detections: Path | None = None,
-    finder: Literal["mediapipe", "rtmlib"] = "mediapipe",
+    finder: Finder = "mediapipe",
     focal_px: float | None = None,
     formats: tuple[Format, ...] = ("jpg", "glb", "json"),
     device: str = "cpu",
@@ -54,7 +57,8 @@ def predict(
             sits on the photo; --no-refine leaves the method's own answer.
         body: "open" (free, shipped) or your own SMPL .pkl or .npz file.
         detections: People you already have: a COCO results JSON, a folder of OpenPose JSON, or a JSON of boxes.
-        finder: What finds people when no detections are given.
+        finder: What finds people when no detections are given; mediapipe-full takes MediaPipe's smaller landmark model,
+            three times as fast.
         focal_px: The photos' focal length in pixels, where you know it better than EXIF does.
         formats: What to write of photos; views is a picture from the side and from above, mp4 a turntable film.
         device: Where bodies are computed: cpu, cuda, cuda:1.
@@ -210,7 +214,8 @@ def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool) 
     from humesh.recover import Recoverer
 
     try:
-        return Recoverer(body, RtmlibPeople() if finder == "rtmlib" else MediaPipePeople(), device, weights, refine)
+        people = RtmlibPeople() if finder == "rtmlib" else MediaPipePeople(model=_MODELS[finder])
+        return Recoverer(body, people, device, weights, refine)
     except (ValueError, ImportError) as error:  # of a file or the device; a package that is not there
         raise UserError(str(error)) from None
 

@@ -265,7 +265,7 @@ _LITE_JOTR = replace(
     validate_every=500,
     save_every=100,
 )  # fmt: skip
-# Points are cheap: half an hour of two cores sees millions of people, a hundred times as many as with pictures.
+# Points are cheap: an hour of two cores sees twelve million people, some hundred times as many as with pictures.
 _LITE_LIFTER = Recipe(
     about="the perceptron that lite-jotr starts from, and is compared with: 2D keypoints alone",
     method="lifter",
@@ -273,7 +273,7 @@ _LITE_LIFTER = Recipe(
     config={"width": _LIFTER_WIDTH, "landmarks": False},
     weights=_OUR_LIFTER,
     error="absolute",
-    steps=10000,
+    steps=24000,
     batch=512,
     rate=1e-3,
     decay=1e-2,
