@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -112,7 +113,10 @@ def best_landmark_model() -> LandmarkModel:
 
 
 class PoseModels:
-    """MediaPipe's pose detector and a landmark model of its family (CPU), `copies` of each for threads."""
+    """MediaPipe's pose detector and a landmark model of its family (CPU), `copies` of each for threads.
+
+    They are loaded once in a process (0.2 GB a copy of all three) and lent to whoever asks for as many copies.
+    """
 
     def __init__(self, copies: int, landmarks: LandmarkModel) -> None:
         if landmarks == "heavy" and not _HEAVY.is_file():
@@ -121,14 +125,11 @@ class PoseModels:
                 "registry; install humesh again with a connection to it, or take the full model."
             )
         with _quiet():
-            solution = _mediapipe()
-            self._detectors = _Graphs(lambda: solution(graph_config=_DETECTOR_GRAPH), copies, _DETECTOR_PX)
-            quick = _LANDMARK_GRAPH.replace("MODEL", _FULL)
-            self._quick = _Graphs(lambda: solution(graph_config=quick), copies, _LANDMARK_PX)
-            self._landmarkers = self._quick
-            if landmarks == "heavy":
-                slow = _LANDMARK_GRAPH.replace("MODEL", str(_HEAVY))
-                self._landmarkers = _Graphs(lambda: solution(graph_config=slow), copies, _LANDMARK_PX)
+            _mediapipe()
+            self._detectors = _graphs(_DETECTOR_GRAPH, copies, _DETECTOR_PX)
+            self._quick = _graphs(_LANDMARK_GRAPH.replace("MODEL", _FULL), copies, _LANDMARK_PX)
+            slow = str(_HEAVY) if landmarks == "heavy" else _FULL
+            self._landmarkers = _graphs(_LANDMARK_GRAPH.replace("MODEL", slow), copies, _LANDMARK_PX)
 
     def detect(self, photo: Pyramid, tile: Roi) -> list[Roi]:
         """Where in a tile the landmark model should look for people."""
@@ -153,11 +154,6 @@ class PoseModels:
         deep[:, :2] = deep[:, :2] @ roi.photo_from_unit[:, :2].T / roi.side
         return Pose(flat[:33], deep, float(seen.score), Roi.around(flat[33, :2], flat[34, :2], score=roi.score))
 
-    def close(self) -> None:
-        """Frees the graphs."""
-        for graphs in {self._detectors, self._quick, self._landmarkers}:
-            graphs.close()
-
 
 def _roi_of(tile: Roi, detection: Any) -> Roi:
     box = detection.location_data.relative_bounding_box
@@ -170,9 +166,8 @@ class _Graphs:
     """A few copies of one MediaPipe graph, each lent to one thread at a time."""
 
     def __init__(self, make: Callable[[], Any], count: int, side: int) -> None:
-        self._all = [make() for _ in range(count)]
         self._free: SimpleQueue[Any] = SimpleQueue()
-        for graph in self._all:
+        for graph in [make() for _ in range(count)]:
             graph.process(np.zeros((side, side, 3), np.uint8))  # the first run loads the model and is noisy
             self._free.put(graph)
 
@@ -183,9 +178,11 @@ class _Graphs:
         finally:
             self._free.put(graph)
 
-    def close(self) -> None:
-        for graph in self._all:
-            graph.close()
+
+@cache
+def _graphs(config: str, copies: int, side: int) -> _Graphs:
+    solution = _mediapipe()
+    return _Graphs(lambda: solution(graph_config=config), copies, side)
 
 
 class _Later(types.ModuleType):

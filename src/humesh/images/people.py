@@ -54,9 +54,8 @@ class MediaPipePeople:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="people")
 
     def close(self) -> None:
-        """Frees the threads and models; the finder cannot be used any more."""
+        """Ends the threads; the finder cannot be used any more. The models stay for other finders."""
         self._pool.shutdown()
-        self._models.close()
 
     def __enter__(self) -> MediaPipePeople:
         return self
