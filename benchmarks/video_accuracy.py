@@ -1,6 +1,6 @@
 """How well moving people are recovered from rendered videos, frame by frame and smoothed.
 
-Run: python benchmarks/video_accuracy.py CLIPS.npz [--videos 8] [--frames 60] [--size 360] [--weights lifter].
+Run: python benchmarks/video_accuracy.py CLIPS.npz [--videos 8] [--frames 60] [--size 360] [--weights lifter int].
 The videos are rendered (people one or two, known truth), written as MP4 and read back as a user's would be; people are
 found and followed by MediaPipe. Prints, for several amounts of smoothing: PA-MPJPE and acceleration error over 12 limb
 joints where a found person overlaps a labelled one, the share of labelled people found, and identity switches.
@@ -20,6 +20,7 @@ from humesh.data.sample import Sample
 from humesh.data.synthetic.shards import SyntheticPeople
 from humesh.evaluation.metrics import acceleration_error, pa_mpjpe
 from humesh.images.film import Film
+from humesh.images.people import MediaPipePeople
 from humesh.images.sightings import Sightings
 from humesh.images.tracks import overlaps
 from humesh.images.video import Video
@@ -39,7 +40,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--size", type=int, default=360)
     parser.add_argument("--fps", type=float, default=30.0)
-    parser.add_argument("--weights", default="lifter")
+    parser.add_argument("--weights", nargs="*", default=["lifter", "int"])
+    parser.add_argument("--finder", choices=["heavy", "full"], default="heavy")
+    parser.add_argument("--no-refine", action="store_true", help="without the fit to each frame's keypoints")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--smooth", type=float, nargs="*", default=[0.0, 0.04, 0.06, 0.08, 0.12, 0.2])
     arguments = parser.parse_args()
@@ -47,8 +50,12 @@ def main() -> None:
     people = SyntheticPeople(
         [arguments.motion], count, people=(1, 2), size=arguments.size, seed=arguments.seed, frames=arguments.frames
     )
-    recoverer = Recoverer(weights=arguments.weights)
-    rows: dict[float, list[tuple[float, float, int, int]]] = {smooth: [] for smooth in arguments.smooth}
+    refine = not arguments.no_refine
+    finder = MediaPipePeople(model=arguments.finder)
+    recoverers = {weights: Recoverer(finder=finder, weights=weights, refine=refine) for weights in arguments.weights}
+    rows: dict[tuple[str, float], list[tuple[float, float, int, int]]] = {
+        (weights, smooth): [] for weights in arguments.weights for smooth in arguments.smooth
+    }
     switched = labelled = 0
     with tempfile.TemporaryDirectory() as folder:
         for number in range(arguments.videos):
@@ -59,23 +66,26 @@ def main() -> None:
                     film.write(sample.photo.pixels, frame / arguments.fps)
             video, camera = Video(path), samples[0].photo.camera
             sightings = Sightings()
-            for _ in sight(video, VideoPeople(recoverer.finder), sightings, camera):
+            for _ in sight(video, VideoPeople(finder), sightings, camera):
                 pass
             whose = _owners(samples, sightings)
             labelled += sum(len(sample.people) for sample in samples)
             switched += sum(len(tracks) - 1 for tracks in whose.values() if tracks)
-            for smooth in arguments.smooth:
-                recovery = pose_video(video, sightings, recoverer, VideoSettings(smooth_s=smooth), camera)
-                rows[smooth] += _errors(recovery, samples, whose, arguments.fps)
+            for (weights, smooth), found in rows.items():
+                settings = VideoSettings(smooth_s=smooth)
+                found += _errors(
+                    pose_video(video, sightings, recoverers[weights], settings, camera), samples, whose, arguments.fps
+                )
     print(
-        f"{arguments.videos} videos of {arguments.frames} frames, {labelled} labelled people; weights "
-        f"{arguments.weights}; {switched} identity switches"
+        f"{arguments.videos} videos of {arguments.frames} frames, {labelled} labelled people; "
+        f"{arguments.finder} landmark model; {switched} identity switches{'; no fit' * arguments.no_refine}"
     )
-    print("smoothing s   PA-MPJPE mm   acceleration error m/s2   found %")
-    for smooth, found in rows.items():
+    print("weights      smoothing s   PA-MPJPE mm   acceleration error m/s2   found %")
+    for (name, smooth), found in rows.items():
         weight = np.array([row[2] for row in found], dtype=np.float64)
         aligned, shaking = (float(np.average([row[k] for row in found], weights=weight)) for k in (0, 1))
-        print(f"{smooth:11.2f}   {aligned:11.1f}   {shaking:23.2f}   {100 * weight.sum() / labelled:7.1f}")
+        share = 100 * weight.sum() / labelled
+        print(f"{name[-12:]:12} {smooth:11.2f}   {aligned:11.1f}   {shaking:23.2f}   {share:7.1f}")
 
 
 def _owners(samples: list[Sample], sightings: Sightings) -> dict[int, dict[int, int]]:

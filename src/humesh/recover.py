@@ -28,8 +28,8 @@ from humesh.scene.recovery import Recovery
 
 PersonFinder = Callable[[Photo], list[Person]]
 
-LANDMARKS, DEFAULT = "landmarks", "lifter"
-"""What `weights` may be besides a file: no network at all, or (the default) the network that is shipped."""
+LANDMARKS, DEFAULT, IN_VIDEOS = "landmarks", "lifter", "int"
+"""What `weights` may be besides a file: no network at all, or a network that is shipped; the defaults."""
 _GROUPS_AT_ONCE = 8  # groups of crops that a network sees together; more would only take memory
 
 

@@ -28,7 +28,7 @@ from humesh.images.video import Frame, Video
 from humesh.images.video_people import VideoPeople
 from humesh.methods.landmark_ik import SEEN_ABOVE
 from humesh.methods.windows import Windows
-from humesh.recover import Recoverer
+from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer
 from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
 
 Finder = Callable[[Photo, float], list[Person]]
@@ -71,11 +71,12 @@ def recover_video(
 ) -> Iterator[Recovery]:
     """The bodies in every frame of a video, one after the other; all of it is looked at before the first is given.
 
-    A webcam (`source` its number) gives each frame at once, unsmoothed. `finder` finds and follows people (default:
+    A webcam (`source` its number) gives each frame at once, unsmoothed. `recoverer`: default with the weights of INT,
+    which looks at 16 frames together, for a webcam those of the lifter. `finder` finds and follows people (default:
     MediaPipe's `VideoPeople`); `camera`: of all frames, if it is known. Raises VideoError.
     """
     video = source if isinstance(source, Video) else Video(source)
-    recoverer = recoverer or Recoverer()
+    recoverer = recoverer or Recoverer(weights=DEFAULT if video.path is None else IN_VIDEOS)
     finder = finder or VideoPeople(recoverer.finder)
     if video.path is None:  # a webcam cannot be looked at again
         for frame in video:

@@ -13,7 +13,8 @@ from humesh.body.joints import JOTR30, LIMBS12, SMPL24
 from humesh.body.model import BodyModel
 from humesh.data.augment import Augment
 from humesh.data.synthetic.posed import PosedPeople
-from humesh.evaluation.metrics import pa_mpjpe
+from humesh.data.synthetic.posed_clips import PosedClips
+from humesh.evaluation.metrics import acceleration_error, pa_mpjpe
 from humesh.methods import METHODS
 from humesh.methods.weights import build, load_method, read_weights, save_weights, shipped
 from humesh.recover import DEFAULT
@@ -61,6 +62,31 @@ def test_it_poses_people_from_a_detectors_points(name: str, tmp_path: Path) -> N
     errors = pa_mpjpe(body.joints(pose)[:, here], batch.targets.points3d[:, 0, there])
     assert float(errors.median()) < 0.1
     assert pose.translation[:, 2].min() > 0
+
+
+def test_int_shakes_less_than_the_lifter_frame_by_frame(tmp_path: Path) -> None:
+    """Arms and legs that swing, each joint a sine of its own, seen with a detector's errors."""
+    rng, when = np.random.default_rng(0), np.arange(90)[:, None, None] / 30
+    swing = rng.normal(0, 0.25, (1, 24, 3)) * np.sin(2 * np.pi * (0.7 * when + rng.random((1, 24, 3))))
+    shoulders = SMPL24.indices("left_shoulder", "right_shoulder")
+    swing[:, shoulders, 2] += np.array([-1.2, 1.2])
+    swing[:, 0] = 0
+    np.savez(tmp_path / "swing.npz", poses=swing, mocap_framerate=30.0)
+    body = BodyModel.load("open-low")
+    clips = PosedClips([tmp_path / "swing.npz"], seed=1, body=body)
+    here, there = SMPL24.indices(*LIMBS12.names), JOTR30.indices(*LIMBS12.names)
+    shaking, errors = {}, {}
+    for name in ("lifter", "int"):
+        _, method = load_method(name, body)
+        batch = clips.batch(range(24), method.spec, Augment(), np.random.default_rng(2))
+        with torch.no_grad():
+            joints = body.joints(method(batch.crops).pose)[:, :, here]
+        true = batch.targets.points3d[:, :, there]
+        inner, outer = (points - points.mean(2, keepdim=True) for points in (joints, true))
+        shaking[name] = float(acceleration_error(inner, outer, 30.0).mean())
+        errors[name] = float(pa_mpjpe(joints, true).mean())
+    assert shaking["int"] < 0.67 * shaking["lifter"]
+    assert errors["int"] < errors["lifter"]
 
 
 def test_sixteen_bits_are_widened_when_read(tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ import glob
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from humesh.commands.errors import UserError, say_error
-from humesh.commands.predict_video import VIDEO_ENDINGS, VideoOptions, is_video, predict_video
+from humesh.commands.predict_video import VIDEO_ENDINGS, VideoOptions, is_video, is_webcam, predict_video
 
 if TYPE_CHECKING:
     from humesh.images.given import GivenPeople
@@ -32,7 +32,7 @@ Format = Literal["jpg", "views", "mp4", "glb", "obj", "ply", "npz", "json", "bvh
 def predict(
     inputs: tyro.conf.Positional[list[Path]],
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_out"),
-    weights: str = "lifter",
+    weights: str = "",
     refine: bool = True,
     body: str = "open",
     detections: Path | None = None,
@@ -51,8 +51,9 @@ def predict(
     Args:
         inputs: Photos, videos, folders of them, patterns such as "shots/*.jpg", or the number of a webcam.
         out: Folder for the results.
-        weights: A method whose weights are shipped, or a file of a trained one (.safetensors, see `humesh convert`);
-            "landmarks": the finder's landmarks are posed by the inverse kinematics of ik_refine, without a network.
+        weights: A method whose weights are shipped (default: lifter for photos and webcams, int for videos), or a file
+            of a trained one (.safetensors, see `humesh convert`); "landmarks": the finder's landmarks are posed by the
+            inverse kinematics of ik_refine, without a network.
         refine: Afterwards fit every body's joints to the 2D keypoints of the finder, held by a pose prior, so that it
             sits on the photo; --no-refine leaves the method's own answer.
         body: "open" (free, shipped) or your own SMPL .pkl or .npz file.
@@ -70,6 +71,7 @@ def predict(
     from humesh.images.decoding import VideoError
     from humesh.images.mot import TracksError
     from humesh.images.photo import PhotoError
+    from humesh.recover import DEFAULT, IN_VIDEOS
 
     if focal_px is not None and not 0 < focal_px < float("inf"):
         raise UserError(f"--focal-px: expected a positive number of pixels, got {focal_px:g}.")
@@ -85,7 +87,7 @@ def predict(
     if not todo and not videos:
         return 0
     given = _given(detections)
-    recoverer = _recoverer(body, finder, device, weights, refine)
+    made = cache(lambda weights: _recoverer(body, finder, device, weights, refine))
     failed: list[str] = []
 
     def one(path: Path, work: Callable[[], str], say: Callable[[str], None]) -> None:
@@ -105,9 +107,10 @@ def predict(
             progress.console.print(report, highlight=False, markup=False, soft_wrap=True)
 
         for name, path in todo.items():
-            one(path, partial(_one, name, path, out, wanted, recoverer, given, focal_px), say)
+            one(path, partial(_one, name, path, out, wanted, made(weights or DEFAULT), given, focal_px), say)
             progress.advance(task)
     for name, path in videos.items():
+        recoverer = made(weights or (DEFAULT if is_webcam(path) else IN_VIDEOS))
         one(path, partial(predict_video, path, name, out, video, recoverer, focal_px, overwrite), print)
     if failed and len(named) == 1:
         return 2

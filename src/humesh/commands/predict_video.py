@@ -142,7 +142,7 @@ def _recovered(
     from humesh.recover_video import VideoSettings, pose_video, sight
 
     about = path.stat()
-    finds = options.tracks or type(recoverer.finder).__name__
+    finds = options.tracks or f"{type(recoverer.finder).__name__} {getattr(recoverer.finder, 'model', '')}"
     of = f"{path.name} {about.st_size} {about.st_mtime_ns} {options.start_s} {options.end_s} {options.stride} {finds}"
     sightings = Sightings.load(kept, of)
     finder: Callable[[Photo, float], list[Person]]
