@@ -18,6 +18,7 @@ import numpy as np
 from humesh.commands.predict_video import VideoOptions, _ahead, drawable
 from humesh.data.synthetic.shards import SyntheticPeople
 from humesh.images.film import Film
+from humesh.images.people import MediaPipePeople
 from humesh.images.sightings import Sightings
 from humesh.images.video import Video, letterboxed
 from humesh.images.video_people import VideoPeople
@@ -36,10 +37,16 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=90)
     parser.add_argument("--fps", type=float, default=25.0)
     parser.add_argument("--video", type=Path)
-    parser.add_argument("--weights", default="lifter")
+    parser.add_argument("--weights", default="int")
+    parser.add_argument("--no-refine", action="store_true", help="without the fit to each frame's keypoints")
+    parser.add_argument("--model", choices=["heavy", "full"], default="heavy")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    recoverer, options = Recoverer(weights=arguments.weights), VideoOptions()
+    finder = MediaPipePeople(model=arguments.model)
+    recoverer, options = (
+        Recoverer(weights=arguments.weights, finder=finder, refine=not arguments.no_refine),
+        VideoOptions(),
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.video or Path(folder) / "made.mp4"
         if arguments.video is None:
@@ -76,7 +83,8 @@ def main() -> None:
     count = len(drawn)
     people = sum(len(motion.frames) for motion in recovery.motions) / count
     print(
-        f"{count} frames of {video.size[0]} x {video.size[1]}, {people:.1f} people a frame; weights {arguments.weights}"
+        f"{count} frames of {video.size[0]} x {video.size[1]}, {people:.1f} people a frame; "
+        f"weights {arguments.weights}, {arguments.model} landmark model{', no fit' * arguments.no_refine}"
     )
     for name, seconds in parts.items():
         print(f"{1000 * seconds / count:8.1f} ms a frame  {name}")

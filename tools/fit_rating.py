@@ -27,7 +27,7 @@ from humesh.images.tracks import overlaps
 
 LIMBS = MEDIAPIPE33.indices(*LIMBS12.names)
 NEAR = 0.12  # of the person's extent, mean of the joints that can be seen: a body is found
-LIMIT, WRONG = 0.35, 10  # the rating from which the finder takes a find, and how many of the others may reach it
+LIMIT, WRONG = 0.35, 20  # the rating from which the finder takes a find, and how many of the others may reach it
 APART = 0.1  # least overlap of a candidate's box with a person's: less is something else; what is neither is left out
 
 
