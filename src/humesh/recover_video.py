@@ -127,7 +127,7 @@ def pose_video(
     times = np.array(sightings.times)
     motions, short = [], 0
     for track in sorted(seen):
-        rows = sorted(seen[track], key=itemgetter(0))
+        rows = sorted(seen.pop(track), key=itemgetter(0))
         if times[rows[-1][0]] - times[rows[0][0]] < settings.least_s and len(times) > 1:
             short += 1
             continue
@@ -260,7 +260,9 @@ def _answers(
     if windows is not None:
         said = windows.poses()
         for number, some in enumerate(people):
-            yield from ((number, person, said[number, person.track]) for person in some if person.track is not None)
+            yield from (
+                (number, person, said.pop((number, person.track))) for person in some if person.track is not None
+            )
 
 
 def _told(whose: list[tuple[int, Person]], pose: BodyPose) -> Iterator[tuple[int, Person, BodyPose]]:

@@ -58,12 +58,12 @@ class Windows:
             self._look()
             if seen_to > last:
                 self._kept = {}
-        return {
-            key: BodyPose(
-                roma.special_procrustes(total.rotations), total.shape / total.weight, total.translation / total.weight
-            )
-            for key, total in self._sums.items()
-        }
+        poses = {}
+        while self._sums:  # one by one, so that not everything is held twice
+            key, total = self._sums.popitem()
+            turns, share = roma.special_procrustes(total.rotations), 1 / total.weight
+            poses[key] = BodyPose(turns, total.shape * share, total.translation * share)
+        return poses
 
     def _look(self) -> None:
         """All windows of the span that begins at the start; then on by a hop."""
