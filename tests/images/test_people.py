@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from humesh.body.joints import COCO17, MEDIAPIPE33
 from humesh.images import landmark_models, people
 from humesh.images.landmark_models import Pose, Pyramid, Roi, best_landmark_model
-from humesh.images.people import MediaPipePeople, RtmlibPeople, distinct, similarity, tile_batches
+from humesh.images.people import MediaPipePeople, distinct, similarity, tile_batches
 from humesh.images.photo import Photo
+from humesh.images.rtmlib_people import RtmlibPeople
 
 MIRROR = list(MEDIAPIPE33.mirror)
 RATING = (0.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0)

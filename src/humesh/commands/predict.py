@@ -213,7 +213,8 @@ def _check_out(out: Path, inputs: list[Path], photos: dict[str, Path]) -> None:
 
 
 def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool) -> Recoverer:
-    from humesh.images.people import MediaPipePeople, RtmlibPeople
+    from humesh.images.people import MediaPipePeople
+    from humesh.images.rtmlib_people import RtmlibPeople
     from humesh.recover import Recoverer
 
     try:

@@ -128,7 +128,7 @@ class PoseModels:
             _mediapipe()
             self._detectors = _graphs(_DETECTOR_GRAPH, copies, _DETECTOR_PX)
             self._quick = _graphs(_LANDMARK_GRAPH.replace("MODEL", _FULL), copies, _LANDMARK_PX)
-            slow = str(_HEAVY) if landmarks == "heavy" else _FULL
+            slow = _HEAVY.as_posix() if landmarks == "heavy" else _FULL
             self._landmarkers = _graphs(_LANDMARK_GRAPH.replace("MODEL", slow), copies, _LANDMARK_PX)
 
     def detect(self, photo: Pyramid, tile: Roi) -> list[Roi]:
