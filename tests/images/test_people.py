@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from humesh.body.joints import COCO17, MEDIAPIPE33
 from humesh.images import landmark_models, people
 from humesh.images.landmark_models import Pose, Pyramid, Roi, best_landmark_model
-from humesh.images.people import MediaPipePeople, distinct, similarity, tile_batches
+from humesh.images.people import MediaPipePeople
 from humesh.images.photo import Photo
 from humesh.images.rtmlib_people import RtmlibPeople
+from humesh.images.same_body import box_around_points, distinct, similarity
+from humesh.images.tiles import tile_batches
 
 MIRROR = list(MEDIAPIPE33.mirror)
 RATING = (0.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0)
@@ -123,8 +125,8 @@ def test_box_holds_the_trusted_points_and_stays_in_the_photo() -> None:
     points = np.full((33, 3), [50.0, 60.0, 0.9])
     points[1, :2], points[2, :2] = [20, 10], [80, 110]
     points[3] = [500, 500, 0.1]  # a point nobody trusts
-    np.testing.assert_allclose(people.box_around_points(points, 1000, 1000), [13, 3, 87, 117])  # 0.07 of 100 px of room
-    np.testing.assert_allclose(people.box_around_points(points, 85, 100), [13, 3, 85, 100])
+    np.testing.assert_allclose(box_around_points(points, 1000, 1000), [13, 3, 87, 117])  # 0.07 of 100 px of room
+    np.testing.assert_allclose(box_around_points(points, 85, 100), [13, 3, 85, 100])
 
 
 def test_agreement_makes_confidence_and_rating() -> None:

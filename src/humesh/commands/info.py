@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from humesh.body.files import SHIPPED
 from humesh.images.landmark_models import best_landmark_model
+from humesh.images.movenet import movenet_is_there
 from humesh.methods import METHODS
 from humesh.scene.record import humesh_version
 
@@ -24,6 +25,9 @@ def info() -> int:
     for package, what in {"mediapipe": "in the base install, models in its wheel", "rtmlib": "optional extra"}.items():
         print(f"  {package:12} {_version(package):12} {what}")
     print(f"  landmarks    MediaPipe's {best_landmark_model()} model, Apache-2.0")
+    print(
+        f"  movenet      {'MultiPose and Thunder, Apache-2.0' if movenet_is_there() else 'missing: see hatch_build.py'}"
+    )
     print("\nBodies")
     for name in SHIPPED:
         print(f"  {name:12} made from MakeHuman data, CC0: free for any use")

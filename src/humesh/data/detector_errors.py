@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from humesh.body.joints import JointSet
-from humesh.images.people import box_around_points
 from humesh.images.photo import Person
+from humesh.images.same_body import box_around_points
 
 _PARENT = {
     "elbow": "shoulder", "wrist": "elbow", "hand": "wrist", "pinky": "wrist", "index": "wrist", "thumb": "wrist",

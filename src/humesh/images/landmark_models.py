@@ -72,7 +72,7 @@ class Pose:
     """What the landmark model sees in one region of interest."""
 
     points: Float[np.ndarray, "33 3"]  # x, y px in the photo; visibility times presence
-    landmarks3d: Float[np.ndarray, "33 3"]  # metres, camera axes, from the hips
+    landmarks3d: Float[np.ndarray, "33 3"] | None  # metres, camera axes, from the hips; None: not told
     score: float  # the model's own, 0..1; of a settled pose the rating of the whole find
     next_roi: Roi  # where the model would look next
 

@@ -1,4 +1,4 @@
-"""What MediaPipe itself says of the people of shards, kept beside them: for training without simulated errors."""
+"""What MediaPipe and MoveNet say of the people of shards, kept beside them: for training without simulated errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from humesh.images.crops import CropSpec
 
 
 def detect(folder: str | Path, workers: int = 1) -> Iterator[tuple[int, int]]:
-    """Lets MediaPipe look at the first variation of every scene of a folder of shards, shard by shard.
+    """Lets the finder look at the first variation of every scene of a folder of shards, shard by shard.
 
     Yields (shards done, of how many). What is there already is not done again.
     """
@@ -63,7 +63,8 @@ def _detect(folder: str, number: int) -> None:
                 if seen is not None:
                     found.append({
                         "scene": scene, "identity": person.identity,
-                        "keypoints": seen.keypoints, "landmarks": seen.landmarks3d, "score": seen.score,
+                        "keypoints": seen.keypoints, "score": seen.score,
+                        "landmarks": np.zeros((33, 3)) if seen.landmarks3d is None else seen.landmarks3d,
                         "rotations": person.pose.rotations.numpy(), "shape": person.pose.shape.numpy(),
                         "translation": person.pose.translation.numpy(), "visible": person.visible.numpy(),
                         "camera": sample.photo.camera.matrix.numpy(), "size": np.array(sample.photo.size),
@@ -81,7 +82,7 @@ def _people(folder: str) -> ShardedPeople:
 
 
 class DetectedPeople:
-    """The people of folders of shards whom MediaPipe found, told by its points alone, in black photos."""
+    """The people of folders of shards whom the finder found, told by its points alone, in black photos."""
 
     def __init__(self, folders: str | Path | Sequence[str | Path], *, body: BodyModel | None = None) -> None:
         parts = list[dict[str, np.ndarray]]()

@@ -30,8 +30,8 @@ from humesh.data.synthetic.motion import Motion
 from humesh.data.synthetic.scenes import Layer, Stage
 from humesh.data.synthetic.variations import vary
 from humesh.data.whole import write_whole
-from humesh.images.people import box_around_points
 from humesh.images.photo import Person
+from humesh.images.same_body import box_around_points
 
 PER_SHARD = 256
 _LABELS = (
@@ -218,7 +218,7 @@ class ShardedPeople:
         variations: int = 1, seed: int = 0, crowding: float = 0.1, detected: bool = False,
     ) -> None:  # fmt: skip
         paths = [folders] if isinstance(folders, str | Path) else list(folders)
-        self.seen: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]] | None = None
+        self.seen: dict[tuple[int, int], tuple[np.ndarray, np.ndarray | None, float]] | None = None
         if detected and (backgrounds is not None or seed):
             raise ShardError("detected people: expected seed 0 and no photos as backgrounds.")
         self.seed, self.crowding = seed, crowding
@@ -295,7 +295,7 @@ class ShardedPeople:
         return vary(layer, self.backgrounds, scene, frame, f"scene {number}, variation {variation}", others, first)
 
 
-def _seen(folder: Path, start: int) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]]:
+def _seen(folder: Path, start: int) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray | None, float]]:
     """Keypoints, landmarks and score by scene (counted from `start`) and identity."""
     found = {}
     for path in sorted(folder.glob("seen-*.npz")):
@@ -303,7 +303,8 @@ def _seen(folder: Path, start: int) -> dict[tuple[int, int], tuple[np.ndarray, n
             arrays = {name: file[name] for name in file.files}
         rows = zip(*(arrays[n] for n in ("scene", "identity", "keypoints", "landmarks", "score")), strict=True)
         for scene, identity, keypoints, landmarks, score in rows if arrays else ():
-            found[start + int(scene), int(identity)] = keypoints.astype(float), landmarks.astype(float), float(score)
+            deep = landmarks.astype(float) if landmarks.any() else None  # zeros: told by MoveNet, not by MediaPipe
+            found[start + int(scene), int(identity)] = keypoints.astype(float), deep, float(score)
     if not found:
         raise ShardError(
             f"{folder}: expected shards that MediaPipe looked at, found none; run `humesh synth --detect`."
