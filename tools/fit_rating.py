@@ -56,7 +56,8 @@ class RecordingMoveNet(MediaPipePeople):
 
     def search(self, photo: Photo, known: Sequence[Pose] = ()) -> list[Pose]:
         pyramid = Pyramid(photo.pixels)
-        self._told(pyramid, self._suspects(pyramid, known))
+        for pose in self._suspects(pyramid, beside=bool(known)):
+            self._told(pyramid, box_around_points(pose.points, *photo.size))
         return []
 
     def _rated(self, first: Pose, look: Pose) -> Pose:

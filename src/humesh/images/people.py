@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -22,7 +24,7 @@ _SMALLEST_PHOTO = 24  # px; the detector sees nobody in less
 _MOVENET_TILES, _SMALL = 10, 0.35  # always looked at; finer ones while somebody is smaller than this much of a tile
 _MOVENET_TILE = 128.0  # px; in smaller tiles it sees nobody more
 _SUSPECT = 0.7  # a detection's score that MoveNet's finds get: the rating hardly asks for it
-_SAME_BODY = 0.3  # similarity; MoveNet's find is one that MediaPipe sees
+_SAME_BODY = 0.3  # similarity; MoveNet and MediaPipe, or a moment ago and now, tell of one body
 _TOLD_RATING = (3.78, 0.34, 2.08, 2.36)
 """As `_RATING`, of MoveNet's finds, on `told_evidence`: `tools/fit_rating.py movenet` on 153 bodies and 56 others; at
 0.35 it keeps 99 % and 10."""
@@ -89,18 +91,19 @@ class MediaPipePeople:
         if min(width, height) < _SMALLEST_PHOTO:
             return []
         pyramid = Pyramid(photo.pixels)
-        suspects = self._suspects(pyramid, known)
         found = list(known)
         for i, tiles in enumerate(tile_batches(width, height, self.tiles, self.crowd_tiles)):
             # People are found from 0.4 of a tile on; beside known ones only who is not much smaller is looked for.
             small = any(pose.size < (1 if known else 2.5) * tiles[0, 2] for pose in found)
             if i and not small and (found or i > 1):
                 break
-            found = self._search(pyramid, tiles, found, known, [] if i else suspects)
-        if not suspects:
-            return found
-        unseen = [pose for pose in suspects if all(similarity(pose, other) < _SAME_BODY for other in found)]
-        return distinct([*found, *(pose for pose in self._told(pyramid, unseen) if pose.score >= self.min_score)])
+            rois = self._candidates(pyramid, tiles)
+            rois = [roi for roi in rois if not any(roi.is_near(pose.next_roi, 2.0) for pose in known)]
+            found = distinct([*found, *self._looked_at(pyramid, rois)])
+        unseen = _others(self._suspects(pyramid, beside=bool(known)), found)
+        found += self._looked_at(pyramid, [replace(pose.next_roi, score=_SUSPECT) for pose in unseen])
+        told = self._told_all(pyramid, unseen := _others(unseen, found), unseen)
+        return distinct([*found, *(pose for pose in told if pose.score >= self.min_score)])
 
     def follow(self, photo: Photo, poses: Sequence[Pose], min_score: float | None = None) -> list[Pose]:
         """The people of poses guessed from the frame before, without a search: two looks a person, best score first.
@@ -110,7 +113,7 @@ class MediaPipePeople:
         least, pyramid = self.min_score if min_score is None else min_score, Pyramid(photo.pixels)
         settled = self._settled(pyramid, poses)
         lost = [pose for pose, now in zip(poses, settled, strict=True) if now.score < least]
-        told = self._in_boxes_by_movenet(pyramid, [_box_of(pose, pyramid) for pose in lost])
+        told = [pose for pose in self._told_all(pyramid, lost) if any(similarity(pose, p) > _SAME_BODY for p in lost)]
         return distinct([pose for pose in [*settled, *told] if pose.score >= least])
 
     def landmarks(self, photo: Photo, boxes: Float[np.ndarray, "N 4"]) -> list[Person]:
@@ -155,67 +158,59 @@ class MediaPipePeople:
             settled = told[0] if told else replace(settled, points=settled.points * [1, 1, 0])
         return replace(person_of(settled, pyramid.width, pyramid.height), box=box.copy())
 
-    def _suspects(self, pyramid: Pyramid, known: Sequence[Pose]) -> list[Pose]:
-        """Whom MoveNet sees, best first, each once, on coarse tiles and on finer ones as long as people are small."""
+    def _suspects(self, pyramid: Pyramid, beside: bool) -> list[Pose]:
+        """Whom MoveNet sees, each once: on coarse tiles and, not `beside` known people, on finer ones if some are small."""
         if self._movenet is None:
             return []
         found: list[Pose] = []
         size, crowd = (pyramid.width, pyramid.height), self.crowd_tiles // 2
         for tiles in tile_batches(*size, _MOVENET_TILES, crowd, smallest=_MOVENET_TILE):
             squares = [Roi(x + side / 2, y + side / 2, side) for x, y, side in tiles.tolist()]
-            found += [pose for tile in squares for pose in self._movenet.find(pyramid, tile)]
+            found += chain.from_iterable(self._pool.map(partial(self._movenet.find, pyramid), squares))
             small = any(pose.size < _SMALL * tiles[:, 2].min() and pose.score > 0.2 for pose in found)
-            if known or not small:
+            if beside or not small:
                 break
         return distinct(found)
 
-    def _told(self, pyramid: Pyramid, firsts: Sequence[Pose]) -> list[Pose]:
-        """MoveNet's closer looks at its finds, rated by how sure its two networks are and how well they agree."""
-        assert self._movenet is not None
-        return [self._rated(first, self._movenet.look(pyramid, _box_of(first, pyramid))) for first in firsts]
+    def _told_all(self, pyramid: Pyramid, poses: Sequence[Pose], otherwise: Sequence[Pose] = ()) -> list[Pose]:
+        boxes = [_box_of(pose, pyramid) for pose in poses]
+        again = self._pool.map(partial(self._told, pyramid), boxes, otherwise or [None] * len(boxes))
+        return list(chain.from_iterable(again))
 
-    def _in_boxes_by_movenet(self, pyramid: Pyramid, boxes: Sequence[Float[np.ndarray, "4"]]) -> list[Pose]:
-        """Whom MoveNet sees in boxes."""
-        found: list[Pose] = []
-        for box in boxes if self._movenet is not None else ():
-            assert self._movenet is not None
-            (x, y), side = ((box[:2] + box[2:]) / 2).tolist(), 1.5 * max(float(np.max(box[2:] - box[:2])), 1.0)
-            seen = self._movenet.find(pyramid, Roi(x, y, side), 0.0)
-            first = max(seen, key=lambda pose: overlap(_box_of(pose, pyramid), box))
-            if overlap(_box_of(first, pyramid), box) >= 0.3:
-                found += self._told(pyramid, [first])
-        return found
+    def _told(self, pyramid: Pyramid, box: Float[np.ndarray, "4"], otherwise: Pose | None = None) -> list[Pose]:
+        """MoveNet's closer look at a box, rated by how sure its two networks are, and agree; nobody: an empty list.
+
+        `otherwise`: what its first network found from afar, where from near by it sees somebody else.
+        """
+        if self._movenet is None:
+            return []
+        (x, y), side = ((box[:2] + box[2:]) / 2).tolist(), 1.5 * max(float(np.max(box[2:] - box[:2])), 1.0)
+        seen = self._movenet.find(pyramid, Roi(x, y, side), 0.0)
+        near = [pose for pose in seen if overlap(_box_of(pose, pyramid), box) >= 0.3]
+        first = max(near, key=lambda pose: overlap(_box_of(pose, pyramid), box), default=otherwise)
+        if first is None:
+            return []
+        look = self._movenet.look(pyramid, _box_of(first, pyramid))
+        return [self._rated(first, look)]
 
     def _rated(self, first: Pose, look: Pose) -> Pose:
-        points = look.points.copy()
+        """The closer look, or what was seen before where that one saw somebody else; rated, in our confidences."""
+        kept = look if similarity(first, look) > _SAME_BODY else first
+        points = kept.points.copy()
         points[:, 2] = _near(points[:, 2])
-        return replace(look, points=points, score=_rating(_TOLD_RATING, told_evidence(first, look)))
+        return replace(kept, points=points, score=_rating(_TOLD_RATING, told_evidence(first, look)))
 
     def _believed(self, pyramid: Pyramid, box: Float[np.ndarray, "4"]) -> list[Pose]:
         """The one whom MoveNet sees in a box, if it is a body."""
-        return [pose for pose in self._in_boxes_by_movenet(pyramid, [box]) if pose.score >= self.min_score]
+        return [pose for pose in self._told(pyramid, box) if pose.score >= self.min_score]
 
-    def _search(
-        self,
-        pyramid: Pyramid,
-        tiles: Float[np.ndarray, "T 3"],
-        found: list[Pose],
-        known: Sequence[Pose],
-        suspects: Sequence[Pose],
-    ) -> list[Pose]:
-        """The people found before and those of these tiles and of suspects, without duplicates, best first.
-
-        Who is known is not looked at again.
-        """
-        rois, size = self._candidates(pyramid, tiles), (pyramid.width, pyramid.height)
-        rois += [replace(pose.next_roi, score=_SUSPECT) for pose in suspects]
-        rois = [roi for roi in rois if not any(roi.is_near(pose.next_roi, 2.0) for pose in known)]
+    def _looked_at(self, pyramid: Pyramid, rois: list[Roi]) -> list[Pose]:
+        """Whom the landmark model sees in regions, each settled."""
         for quick in (True, False):  # two looks settle the region, as MediaPipe's tracker does from frame to frame
             looks = self._looks(pyramid, rois, quick=quick)
-            poses = unlike([pose for pose in looks if _is_promising(pose, size)])
+            poses = unlike([pose for pose in looks if _is_promising(pose, (pyramid.width, pyramid.height))])
             rois = [pose.next_roi for pose in poses]
-        poses = [pose for pose in self._settled(pyramid, poses) if pose.score >= self.min_score]
-        return distinct([*found, *poses])
+        return [pose for pose in self._settled(pyramid, poses) if pose.score >= self.min_score]
 
     def _candidates(self, pyramid: Pyramid, tiles: Float[np.ndarray, "T 3"]) -> list[Roi]:
         """The detector's regions of interest in these tiles, best first, the same head only once."""
@@ -254,6 +249,11 @@ def agreed(looks: tuple[Pose, Pose, Pose], photo_size: Sequence[int], weights: S
     assert mirrored.landmarks3d is not None
     landmarks3d = (plain.landmarks3d + mirrored.landmarks3d) / 2  # 2 % nearer to the truth of rendered people
     return Pose(points, landmarks3d, _rating(weights, evidence(looks, photo_size)), plain.next_roi)
+
+
+def _others(poses: Sequence[Pose], known: Sequence[Pose]) -> list[Pose]:
+    """Those who are none of the known ones."""
+    return [pose for pose in poses if all(similarity(pose, other) < _SAME_BODY for other in known)]
 
 
 def _rating(weights: Sequence[float], given: Sequence[float]) -> float:
