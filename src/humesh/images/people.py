@@ -159,7 +159,7 @@ class MediaPipePeople:
         return replace(person_of(settled, pyramid.width, pyramid.height), box=box.copy())
 
     def _suspects(self, pyramid: Pyramid, beside: bool) -> list[Pose]:
-        """Whom MoveNet sees, each once: on coarse tiles and, not `beside` known people, on finer ones if some are small."""
+        """Whom MoveNet sees, each once, on coarse tiles; if some are small and nobody is known, also on finer ones."""
         if self._movenet is None:
             return []
         found: list[Pose] = []
