@@ -100,6 +100,19 @@ def test_people_without_anything_seen_are_left_out_and_said(
     assert "1 of 2 people left out: no body seen in their boxes." in given.notes
 
 
+def test_whom_movenet_alone_sees_is_posed_by_a_network_and_left_out_without_one(
+    recovery: humesh.Recovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = recovery.people[0]
+    without = replace(seen, landmarks3d=None)
+    assert len(humesh.Recoverer()(recovery.photo, [without]).people) == 1
+    plain = humesh.Recoverer(weights="landmarks")
+    monkeypatch.setattr(plain._mediapipe, "landmarks", lambda photo, boxes: [without])
+    given = plain(recovery.photo, [without])
+    assert given.people == []
+    assert "1 of 1 people left out: no body seen in their boxes." in given.notes
+
+
 def test_hidden_joints_are_said(recoverer: humesh.Recoverer, recovery: humesh.Recovery) -> None:
     seen = recovery.people[0]
     assert seen.keypoints is not None

@@ -89,7 +89,7 @@ class Recoverer:
         if any(self._incomplete(person) for person in people):
             people = complete(people, photo, self._mediapipe.landmarks)
         notes = [*photo.notes, *self.notes]
-        usable = [person for person in people if person.keypoints is not None and person.keypoints[:, 2].any()]
+        usable = self.usable(people)
         if len(usable) < len(people):
             notes.append(f"{len(people) - len(usable)} of {len(people)} people left out: no body seen in their boxes.")
         prediction = self.pose(self.cut(photo, usable), usable, photo.camera, photo.size)
@@ -110,6 +110,11 @@ class Recoverer:
             method=self.method,
             notes=tuple(notes),
         )
+
+    def usable(self, people: list[Person]) -> list[Person]:
+        """Those whom the method can pose: some joint is seen and, without a network, MediaPipe's landmarks are told."""
+        seen = [person for person in people if person.keypoints is not None and person.keypoints[:, 2].any()]
+        return [person for person in seen if self.network is not None or person.landmarks3d is not None]
 
     def _incomplete(self, person: Person) -> bool:
         """Whether a person lacks what the method starts from: landmarks, or for networks keypoints of any joint set."""

@@ -117,7 +117,7 @@ def pose_video(
 ) -> VideoRecovery:
     """The motions of everyone sighted: posed, bridged, of one shape each, smoothed, perhaps with resting feet."""
     settings = settings or VideoSettings()
-    usable = [[p for p in people if p.keypoints is not None and p.keypoints[:, 2].any()] for people in sightings.people]
+    usable = [recoverer.usable(people) for people in sightings.people]
     source = "guessed: focal length = image diagonal" if camera is None else "given"
     camera = camera or Camera.guess(video.size)
     seen: dict[int, list[tuple[int, Person, BodyPose, torch.Tensor]]] = {}
