@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--model", choices=["heavy", "full"], default="heavy")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    finder = MediaPipePeople(model=arguments.model)
+    finder = MediaPipePeople(model=arguments.model, movenet=None if arguments.model == "heavy" else False)
     recoverer, options = (
         Recoverer(weights=arguments.weights, finder=finder, refine=not arguments.no_refine),
         VideoOptions(),
