@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humesh.body.joints import COCO17, LIMBS12, MEDIAPIPE33
-from humesh.images import people
+from humesh.images import movenet, people
 from humesh.images.landmark_models import Pose, Pyramid, Roi
 from humesh.images.movenet import MoveNet, movenet_is_there, pose_of
 from humesh.images.people import MediaPipePeople
@@ -79,9 +80,9 @@ def cameraman() -> np.ndarray:
 
 @NEEDS_MOVENET
 def test_both_networks_see_the_cameraman(cameraman: np.ndarray) -> None:
-    movenet, photo = MoveNet(), Pyramid(cameraman)
-    first = movenet.find(photo, Roi(256.0, 256.0, 512.0))[0]
-    look = movenet.look(photo, np.array([0.0, 60, 350, 512]))
+    networks, photo = MoveNet(), Pyramid(cameraman)
+    first = networks.find(photo, Roi(256.0, 256.0, 512.0))[0]
+    look = networks.look(photo, np.array([0.0, 60, 350, 512]))
     for pose in (first, look):  # places read off the picture by eye; a tenth of the man's 450 px is allowed
         for name, x, y in (("nose", 254, 155), ("right_shoulder", 105, 165)):
             found = pose.points[MEDIAPIPE33.index(name)]
@@ -143,6 +144,15 @@ def test_who_is_lost_by_mediapipe_is_followed_by_movenet(finder: MediaPipePeople
     (pose,) = finder.search(EMPTY)
     (again,) = finder.follow(EMPTY, [pose])
     np.testing.assert_allclose(again.points[:, :2], pose.points[:, :2])
+
+
+def test_lacking_files_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("mediapipe")
+    monkeypatch.setattr(movenet, "_ASSETS", tmp_path)
+    with pytest.raises(FileNotFoundError, match="expected MoveNet's files, which building humesh fetches"):
+        MediaPipePeople(workers=1, model="full", movenet=True)
+    with MediaPipePeople(workers=1, model="full") as without:
+        assert without._movenet is None
 
 
 def test_without_movenet_nobody_is_there(finder: MediaPipePeople) -> None:

@@ -158,6 +158,9 @@ def test_nodes_may_come_in_any_order_and_unneeded_ones_do_not_matter(tmp_path: P
 
 
 def test_what_is_not_known_is_told(tmp_path: Path) -> None:
+    wide = node("y", "Conv2D", "x", "k", strides=numbers(1, 1, 1, 1), dilations=numbers(1, 2, 2, 1))
+    with pytest.raises(ValueError, match="y: a convolution with dilations is not known"):
+        GraphModel(graph(tmp_path, [wide], "y", k=np.zeros((3, 3, 3, 1), np.float32)))
     with pytest.raises(ValueError, match="operation NobodyKnows is not known"):
         GraphModel(graph(tmp_path, [node("y", "NobodyKnows", "x")], "y"))
     path = graph(tmp_path, [node("y", "AddV2", "x", "a")], "y", a=np.ones(3, np.float32))

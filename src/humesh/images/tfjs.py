@@ -102,6 +102,8 @@ def _convolution(node: dict[str, Any], kernel: Tensor, bias: Tensor | None) -> C
     after = [_text(word) for word in attributes.get("fused_ops", {}).get("list", {}).get("s", [])]
     if set(after) - {"BiasAdd", "Relu", "Relu6"}:
         raise ValueError(f"{node['name']}: a convolution with {', '.join(after)} is not known.")
+    if "dilations" in attributes and set(_numbers(attributes["dilations"])) - {1}:
+        raise ValueError(f"{node['name']}: a convolution with dilations is not known.")
     height, width, fed, _ = kernel.shape
     deep = "epthwise" in node["op"]
     weight = kernel.permute(2, 3, 0, 1).reshape(-1, 1, height, width) if deep else kernel.permute(3, 2, 0, 1)
