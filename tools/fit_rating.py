@@ -1,10 +1,11 @@
 """Fits the rating of finds in `images/people.py`: what tells a body from something else, for one model.
 
-    python tools/fit_rating.py heavy|full|movenet --scenes SHARDS --empty PHOTOS
+    python tools/fit_rating.py heavy|full|movenet --scenes SHARDS --empty PHOTOS [--followed]
 
 SHARDS: a folder of `humesh synth`, whose people are known; PHOTOS: a folder of photos without people. A candidate is a
 body if its limb joints that can be seen lie near a known person's, something else if it lies beside everybody.
-"movenet" rates MoveNet's finds by themselves: there a body is what covers half of a person's box.
+"movenet" rates MoveNet's finds by themselves: there a body is what covers half of a person's box. --followed: the rating
+of who is followed in a video, from two looks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from humesh.body.joints import LIMBS12, MEDIAPIPE33
 from humesh.data.sample import Sample
 from humesh.data.synthetic.shards import ShardedPeople
 from humesh.images.landmark_models import LandmarkModel, Pose, Pyramid
-from humesh.images.people import MediaPipePeople, evidence, told_evidence
+from humesh.images.people import MediaPipePeople, evidence, followed_evidence, told_evidence
 from humesh.images.photo import Photo
 from humesh.images.same_body import box_around_points
 from humesh.images.tracks import overlaps
@@ -30,20 +31,23 @@ from humesh.images.tracks import overlaps
 LIMBS = MEDIAPIPE33.indices(*LIMBS12.names)
 NEAR = 0.12  # of the person's extent, mean of the joints that can be seen: a body is found
 LIMIT = 0.35  # the rating from which the finder takes a find,
-WRONG = {"heavy": 20, "full": 20, "movenet": 10}  # and how many of the others may reach it
+WRONG = {"heavy": 20, "full": 20, "movenet": 10}  # and how many of the others may reach it,
+WRONG_FOLLOWED = 40  # of those who are followed more, as they were found before
 APART = 0.1  # least overlap of a candidate's box with a person's: less is something else; what is neither is left out
 
 
 class Recording(MediaPipePeople):
     """The finder, keeping every candidate's evidence."""
 
-    def __init__(self, model: LandmarkModel | None) -> None:
+    def __init__(self, model: LandmarkModel | None, followed: bool) -> None:
         super().__init__(min_score=0.0, model=model, movenet=False)
+        self.followed = followed
         self.told: list[tuple[tuple[float, ...], Pose]] = []
 
     def _agreed(self, looks: tuple[Pose, Pose, Pose], photo_size: Sequence[int]) -> Pose:
         pose = super()._agreed(looks, photo_size)
-        self.told.append((evidence(looks, photo_size), pose))
+        told = followed_evidence(looks[:2], photo_size) if self.followed else evidence(looks, photo_size)
+        self.told.append((told, pose))
         return pose
 
 
@@ -101,11 +105,12 @@ def main() -> None:
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--empty", type=Path, required=True)
     parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--followed", action="store_true")
     parser.add_argument("--kept", type=Path, help="file that keeps the evidence")
     options = parser.parse_args()
     scenes = ShardedPeople(options.scenes)
     rows, labels = list[tuple[float, ...]](), list[float]()
-    finder = RecordingMoveNet() if options.model == "movenet" else Recording(options.model)
+    finder = RecordingMoveNet() if options.model == "movenet" else Recording(options.model, options.followed)
     with finder:
         for number in track(range(options.count), "scenes"):
             sample = scenes.simulated(number * (len(scenes) // options.count))
@@ -127,7 +132,8 @@ def main() -> None:
     answer = fitted(given, body)
     others = (given @ answer)[body == 0].sort(descending=True).values
     # What is no body is far commoner in photos.
-    answer[0] += math.log(LIMIT / (1 - LIMIT)) - float(others[WRONG[options.model]])
+    wrong = WRONG_FOLLOWED if options.followed else WRONG[options.model]
+    answer[0] += math.log(LIMIT / (1 - LIMIT)) - float(others[wrong])
     print(f"{int(body.sum())} bodies, {int((1 - body).sum())} others")
     print("rating:", tuple(round(number, 2) for number in answer.tolist()))
     rated = torch.sigmoid(given @ answer)

@@ -221,7 +221,7 @@ class _Fake(MediaPipePeople):
         self.searched += 1
         return [_pose(x) for x in self.there]
 
-    def follow(self, photo: Photo, poses: object, min_score: float | None = None) -> list[Pose]:
+    def follow(self, photo: Photo, poses: object, min_score: float | None = None, quick: bool = False) -> list[Pose]:
         self.followed += 1
         found = [[x for x in self.there if abs(x - pose.next_roi.x) < 6] for pose in poses]  # type: ignore[attr-defined]
         return [_pose(xs[0]) for xs in found if xs]

@@ -53,7 +53,7 @@ def _is_part(pose: Pose, other: Pose) -> bool:
     """Whether a pose only seems to be a body, made of parts of a better one: small inside it, or doubtful over it."""
     inner, outer = (box_around_points(each.points, 10**9, 10**9) for each in (pose, other))
     shared = np.prod(np.maximum(np.minimum(inner[2:], outer[2:]) - np.maximum(inner[:2], outer[:2]), 0))
-    share = float(shared / np.prod(inner[2:] - inner[:2]))
+    share = float(shared / max(np.prod(inner[2:] - inner[:2]), 1e-9))
     small = pose.size < 0.6 * other.size and pose.score < 0.9
     doubtful = pose.score < 0.6 * other.score
     return (small and share > 0.7) or (doubtful and (share > 0.5 or similarity(pose, other) > 0.2))

@@ -50,15 +50,15 @@ class VideoPeople:
     """Finds and tracks the people of a video; call it with frame after frame.
 
     `finder`: anything that answers with a photo's people. A `MediaPipePeople` searches whole frames every `every_s`
-    seconds, after a cut and, half as long after the last search, when somebody is lost; between searches it looks where
-    people are expected, for `every_s` also for the lost. Others search every frame. One `VideoPeople` is for one video.
+    seconds, after a cut and, half as long after the last search, when somebody is lost; between searches it has a quick
+    look where people are expected, for half as long also for the lost. Others search every frame. One `VideoPeople` is for one video.
     """
 
     def __init__(
         self,
         finder: MediaPipePeople | Callable[[Photo], list[Person]],
         *,
-        every_s: float = 0.5,
+        every_s: float = 1.0,
         settings: TrackSettings | None = None,
     ) -> None:
         self.finder, self.every_s, self.tracker = finder, every_s, Tracker(settings)
@@ -85,12 +85,13 @@ class VideoPeople:
             self.tracker.go_on(people, time_s)
 
     def _find(self, finder: MediaPipePeople, photo: Photo, time_s: float) -> list[Pose]:
-        motions = self.tracker.motions(time_s, lost_s=self.every_s)
+        motions = self.tracker.motions(time_s, lost_s=self.every_s / 2)
         self._poses = {track: pose for track, pose in self._poses.items() if track in motions}
         expected = [_moved(pose, motions[track]) for track, pose in self._poses.items()]
-        poses = finder.follow(photo, expected, FOLLOWED * finder.min_score) if expected else []
-        wait_s = self.every_s / 2 if len(poses) < len(expected) else self.every_s
-        if not 0 <= time_s - self._searched_s < wait_s - 1e-6:  # times of frames are rounded
+        since_s = time_s - self._searched_s + 1e-6  # times of frames are rounded
+        due = not 0 <= since_s < self.every_s
+        poses = finder.follow(photo, expected, FOLLOWED * finder.min_score, quick=not due) if expected else []
+        if due or (len(poses) < len(expected) and since_s >= self.every_s / 2):
             poses, self._searched_s = finder.search(photo, poses), time_s
         return poses
 
