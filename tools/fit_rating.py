@@ -4,8 +4,8 @@
 
 SHARDS: a folder of `humesh synth`, whose people are known; PHOTOS: a folder of photos without people. A candidate is a
 body if its limb joints that can be seen lie near a known person's, something else if it lies beside everybody.
-"movenet" rates MoveNet's finds by themselves: there a body is what covers half of a person's box. --followed: the rating
-of who is followed in a video, from two looks.
+"movenet" rates MoveNet's finds by themselves: there a body is what covers half of a person's box. --followed: the
+rating of who is followed in a video, from two looks.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ _FOLLOWED_RATING: dict[LandmarkModel, tuple[float, ...]] = {
     "full": (-5.17, 0.55, -0.52, 0.98),
     "heavy": (-6.06, 0.47, -0.53, 1.93),
 }
-"""As `_RATING`, from one look at somebody who was found before, on `followed_evidence`; by the same tool with --followed.
-At 0.21, which is asked of them, they keep 80 and 89 % of the bodies, and 72 of 379 and 67 of 287 others."""
+"""As `_RATING`, from one look at somebody who was found before, on `followed_evidence`; the same tool, --followed. At
+0.21, which is asked of them, they keep 80 and 89 % of the bodies, and 72 of 379 and 67 of 287 others."""
 
 
 class MediaPipePeople:

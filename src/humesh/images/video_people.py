@@ -51,7 +51,8 @@ class VideoPeople:
 
     `finder`: anything that answers with a photo's people. A `MediaPipePeople` searches whole frames every `every_s`
     seconds, after a cut and, half as long after the last search, when somebody is lost; between searches it has a quick
-    look where people are expected, for half as long also for the lost. Others search every frame. One `VideoPeople` is for one video.
+    look where people are expected, for half as long also for the lost. Others search every frame. One `VideoPeople` is
+    for one video.
     """
 
     def __init__(

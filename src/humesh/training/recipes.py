@@ -251,10 +251,10 @@ _LITE_JOTR = replace(
     },
     data=(Source("synthetic", options={"detected": True}),),
     starts_from="lite-lifter-2",
-    # The lifter has seen more people than there are pictures of, the encoder's stem more photographs.
-    rates={"encoder.near": 0.0, "encoder": 0.5, "lifter": 0.0},
-    steps=7000,
-    batch=32,
+    # The lifter has seen more people than there are pictures of, the encoder more photographs.
+    rates={"encoder": 0.0, "fusion": 0.0, "lifter": 0.0},
+    steps=4000,
+    batch=64,
     rate=4e-4,
     warm_up=300,
     delayed=dict.fromkeys(_JOTR_CONTRAST, 3000),
