@@ -18,11 +18,11 @@ from humesh.images.crops import Crops
 from humesh.images.photo import Person
 from humesh.losses.targets import Targets
 from humesh.losses.total import reduced
-from humesh.methods import int_tokens
 from humesh.methods.deploy import Deployed, example_inputs
 from humesh.methods.int_tokens import IntConfig, IntTokens, parameter_norm, person_square, resized
 from humesh.methods.lifter import LifterConfig, LifterMethod
 from humesh.methods.weights import load_fitting
+from humesh.networks import hybrid
 from humesh.networks.hybrid import HYBRID, PLAIN, PatchEmbed, StandardisedConv
 
 DATA = Path(__file__).parents[1] / "data" / "parity" / "int"
@@ -236,7 +236,7 @@ def test_pretrained_transformers_find_all_their_places(
     open_body: BodyModel, monkeypatch: pytest.MonkeyPatch, encoder: str
 ) -> None:
     given = timm.create_model(encoder, depth=1, num_classes=0).state_dict()
-    monkeypatch.setattr(int_tokens, "pretrained_vit", lambda name: given if name == encoder else None)
+    monkeypatch.setattr(hybrid, "pretrained_vit", lambda name: given if name == encoder else None)
     network = IntTokens(IntConfig(encoder, pretrained=True, depth=1, temporal="none"), open_body)
     own = network.state_dict()
     assert all(torch.equal(own[name], value) for name, value in given.items())

@@ -44,8 +44,7 @@ from humesh.methods.base import Method, Prediction
 from humesh.methods.lifter import lifted_from, rotations
 from humesh.methods.weights import KeyMap, load_fitting
 from humesh.networks.attention import PreNormBlock
-from humesh.networks.backbones import ImageNetColours
-from humesh.networks.hybrid import HYBRID, PLAIN, PatchEmbed, pretrained_vit
+from humesh.networks.backbones import HYBRID, PLAIN, ImageNetColours
 from humesh.networks.lifter import Lifter
 
 _JOINTS = len(SMPL24)
@@ -195,6 +194,8 @@ class IntTokens(Method):
             self.lifter = Lifter(len(JOTR30), len(MEDIAPIPE33), config.lifter, config.lifter_blocks, body.shapes)
             self.told, self.turned = nn.Linear(config.lifter, config.width), nn.Linear(6, config.width)
         else:
+            from humesh.networks.hybrid import PatchEmbed  # here: it takes half a second
+
             self.colours = ImageNetColours()
             self.patch_embed = PatchEmbed(config.encoder, config.width, config.pretrained)
             rows, columns = (side // self.patch_embed.stride for side in config.crop)
@@ -209,6 +210,8 @@ class IntTokens(Method):
         self.camera_head = nn.Linear(config.width, 3)
         self._start()
         if config.pretrained and not config.lifter and config.encoder in (HYBRID, PLAIN):
+            from humesh.networks.hybrid import pretrained_vit
+
             load_fitting(self, pretrained_vit(config.encoder))
 
     @torch.no_grad()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+HYBRID, PLAIN = "vit_base_r50_s16_224", "vit_base_patch16_224"
+"""Two of timm's vision transformers (see `PatchEmbed`)."""
 
 
 class Encoder(nn.Module):
@@ -28,6 +30,8 @@ class Encoder(nn.Module):
             self.stem_width, self.width = trunk.stem_width, trunk.width
             self.near, self.far = trunk.near, trunk.far
             return
+        import timm  # here: half a second and 0.2 GB that what needs none of its networks is spared
+
         if name not in timm.list_models():
             raise ValueError(f"encoder {name!r}: timm has no such network; timm.list_models() lists those it has.")
         # As torchvision's start; timm's residual blocks would start as nothing, without a gradient inside.

@@ -8,8 +8,6 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from humesh.networks.hybrid import StandardisedConv
-
 
 @torch.no_grad()
 def fold(network: nn.Module) -> None:
@@ -21,8 +19,8 @@ def fold(network: nn.Module) -> None:
     """
     network.eval()
     for module in list(network.modules()):
-        if isinstance(module, StandardisedConv):
-            module.freeze()
+        if freeze := getattr(module, "freeze", None):  # of `StandardisedConv`, whose import would bring all of timm
+            freeze()
         for (name, conv), (next_name, norm) in pairwise(list(module.named_children())):
             if not (isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
                 continue

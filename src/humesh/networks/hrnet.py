@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,6 +19,8 @@ class HrNet(nn.Module):
 
     def __init__(self, name: str = "hrnet_w48", pretrained: bool = False) -> None:
         super().__init__()
+        import timm  # here, as in `Encoder`
+
         if not name.startswith("hrnet_") or name not in timm.list_models():
             raise ValueError(
                 f"encoder {name!r}: expected one of timm's HRNets: {', '.join(timm.list_models('hrnet_*'))}."

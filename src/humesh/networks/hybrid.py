@@ -9,9 +9,7 @@ from timm.models.resnetv2 import ResNetV2
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from humesh.networks.backbones import Encoder
-
-HYBRID, PLAIN = "vit_base_r50_s16_224", "vit_base_patch16_224"
+from humesh.networks.backbones import HYBRID, PLAIN, Encoder
 
 
 class StandardisedConv(StdConv2dSame):
