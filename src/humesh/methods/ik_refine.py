@@ -8,35 +8,40 @@ of N people near each other refines pose, shape and camera (section 3.4, eq. 5).
 Ours, where the paper is silent: leaf joints' rotations are predicted (as in HybrIK's 24-joint form) and supervised; a
 crop's intrinsics are its affine map times the photo's; people are near by their absolute pelvis; the refined body has
 its pelvis where the skeleton has it; padding is not looked at, so that nobody's result depends on crops that are not
-there (`mask_padding`; the authors let it be seen, and parity is checked that way).
+there (`mask_padding`; the authors let it be seen, and parity is checked that way). Ours besides: `lifter`, with which
+nobody looks at pixels: skeleton, twists, leaves and shape are what the method "lifter" says of the keypoints, corrected
+by small layers, and its last numbers are the image vector that the refiner gets.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from humesh.body.joints import SMPL24
-from humesh.body.kinematics import bone_children, inverse_kinematics, twist_of
+from humesh.body.joints import JOTR30, MEDIAPIPE33, SMPL24
+from humesh.body.kinematics import bone_children, forward_kinematics, inverse_kinematics, twist_of
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.absolute import absolute_points, inside_image
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d, rotation_from_quaternion, rotation_to_6d
 from humesh.images.crops import Crops, CropSpec
+from humesh.images.seen_box import seen_box
 from humesh.losses.points import absolute, distance, squared
 from humesh.losses.targets import Targets, Term
 from humesh.methods.base import Method, Prediction
+from humesh.methods.lifter import lifted_from, rotations, with_cameras
 from humesh.methods.weights import KeyMap
 from humesh.networks.backbones import Encoder, ImageNetColours
+from humesh.networks.lifter import Lifter
 from humesh.networks.refiner import Refiner, Theta
-from humesh.networks.skeleton import STRIDE, VOLUME_M, SkeletonHead
+from humesh.networks.skeleton import STRIDE, VOLUME_M, SkeletonHead, TwistHead
 
 _START_CAMERA = (0.9, 0.0, 0.0)  # the authors' C_init
 _CHILD = {SMPL24.index(joint): SMPL24.index(child) for joint, child in bone_children(SMPL24).items()}
@@ -76,6 +81,8 @@ class IkRefineConfig:
     mask_padding: bool = True
     detach_refiner: bool = True  # the refiner passes no gradients to the pose and shape that it starts from
     head_gain: float = 0.0  # of the refiner's last layers at first; 0: training starts from the IK's result
+    lifter: int = 0  # width of the perceptron of the method "lifter", in the encoder's place; 0: none
+    lifter_blocks: int = 3
 
 
 @dataclass(frozen=True)
@@ -92,51 +99,25 @@ class IkRefinePrediction(Prediction):
     refined: Theta  # what it ends with, before the 6 numbers are made orthonormal
 
 
-class TwistHead(nn.Module):
-    """The twist and shape estimator f_TS: (cos, sin) of joints 1..23, shape, quaternions of the leaves.
+class _Told(NamedTuple):
+    """What the inverse kinematics starts from (see `IkRefinePrediction`), and each person's image vector."""
 
-    Two linear layers with dropout, after HybrIK; the mean shape is 0. Ours: it starts near no twist and no turn.
-    """
-
-    def __init__(self, features: int, width: int, shapes: int, dropout: float, activation: str, leaves: str) -> None:
-        super().__init__()
-        between = nn.ReLU if activation == "relu" else nn.Identity
-        layers = [nn.Linear(features, width), between(), nn.Dropout(dropout)]
-        self.layers = nn.Sequential(*layers, nn.Linear(width, width), between(), nn.Dropout(dropout))
-        self.shape, self.twist = nn.Linear(width, shapes), nn.Linear(width, 2 * (len(SMPL24) - 1))
-        self.leaves = nn.Linear(width, 4 * len(_LEAVES)) if leaves == "predicted" else None
-        with torch.no_grad():
-            for head in filter(None, (self.shape, self.twist, self.leaves)):
-                nn.init.xavier_uniform_(head.weight, gain=0.01)  # HybrIK's
-                head.bias.zero_()
-            self.twist.bias[::2] = 1
-            if self.leaves is not None:
-                self.leaves.bias[::4] = 1
-
-    def forward(self, pooled: Float[Tensor, "*g F"]) -> tuple[Tensor, Tensor, Tensor]:
-        hidden = self.layers(pooled)
-        if self.leaves is None:
-            quaternions = torch.tensor([1.0, 0, 0, 0]).to(hidden).expand(*hidden.shape[:-1], len(_LEAVES), 4)
-        else:
-            quaternions = self.leaves(hidden).unflatten(-1, (-1, 4))
-        return self.twist(hidden).unflatten(-1, (-1, 2)), self.shape(hidden), quaternions
+    pooled: Float[Tensor, "*g F"]
+    points2d: Float[Tensor, "*g 24 2"]
+    relative: Float[Tensor, "*g 24 3"]
+    skeleton: Float[Tensor, "*g 24 3"]
+    twist: Float[Tensor, "*g 23 2"]
+    shape: Float[Tensor, "*g S"]
+    leaves: Float[Tensor, "*g 5 3 3"]
 
 
 # Only the refiner was released; these are the names that its parity arrays have, its authors' own ones we never saw.
 REFINER_KEYS = (
-    (r"^block(\d+)\.", r"blocks.\1."),
-    (r"\.ln_attn\.", ".norm1."),
-    (r"\.ln_mlp\.", ".norm2."),
-    (r"\.qkv\.", ".attn.qkv."),
-    (r"\.attn_out\.", ".attn.proj."),
-    (r"\.mlp_in\.", ".mlp.fc1."),
-    (r"\.mlp_out\.", ".mlp.fc2."),
-    (r"^head_pose\.", "pose."),
-    (r"^head_(\w+)_a\.", r"\1.0."),
-    (r"^head_(\w+)_b\.", r"\1.1."),
-    (r"betas\.", "shape."),
-    (r"cam\.", "camera."),
-)
+    (r"^block(\d+)\.", r"blocks.\1."), (r"\.ln_attn\.", ".norm1."), (r"\.ln_mlp\.", ".norm2."),
+    (r"\.qkv\.", ".attn.qkv."), (r"\.attn_out\.", ".attn.proj."), (r"\.mlp_in\.", ".mlp.fc1."),
+    (r"\.mlp_out\.", ".mlp.fc2."), (r"^head_pose\.", "pose."), (r"^head_(\w+)_a\.", r"\1.0."),
+    (r"^head_(\w+)_b\.", r"\1.1."), (r"betas\.", "shape."), (r"cam\.", "camera."),
+)  # fmt: skip
 
 
 def _refiner_config(state: Mapping[str, Tensor]) -> IkRefineConfig:
@@ -168,11 +149,20 @@ class IkRefine(Method):
         if config.people < 1:
             raise ValueError(f"ik_refine: expected people to be at least 1, the person refined, got {config.people}.")
         self.spec = CropSpec((config.size, config.size), "people", None, margin=1.2)  # 1.2: the authors' crop
-        self.body, self.colours = body, ImageNetColours()
-        self.encoder = Encoder(config.encoder, config.pretrained)
-        width = self.encoder.width
-        self.skeleton = SkeletonHead(width, len(SMPL24), config.depth_bins)
-        self.twist = TwistHead(width, config.twist_width, body.shapes, config.dropout, config.activation, config.leaves)
+        self.body, self.lifter = body, None
+        if config.lifter:
+            self.spec = replace(self.spec, box=seen_box, margin=1.0, keypoints=JOTR30, landmarks=True)
+            self.lifter = Lifter(len(JOTR30), len(MEDIAPIPE33), config.lifter, config.lifter_blocks, body.shapes)
+            self.offset, width = nn.Linear(config.lifter, 3 * len(SMPL24)), config.lifter
+            nn.init.zeros_(self.offset.weight)
+            nn.init.zeros_(self.offset.bias)
+        else:
+            self.colours, self.encoder = ImageNetColours(), Encoder(config.encoder, config.pretrained)
+            width = self.encoder.width
+            self.skeleton = SkeletonHead(width, len(SMPL24), config.depth_bins)
+        leaves = len(_LEAVES) if config.leaves == "predicted" else 0
+        sizes = (width, config.twist_width, body.shapes, len(SMPL24) - 1, leaves)
+        self.twist = TwistHead(*sizes, config.dropout, config.activation)
         self.refiner = None
         if config.refiner == "relation":
             self.refiner = Refiner(
@@ -184,35 +174,64 @@ class IkRefine(Method):
 
     def forward(self, crops: Crops) -> IkRefinePrediction:
         config, group, present = self.config, crops.present.shape, crops.present
-        features = self.encoder(self.colours(crops.pixels.flatten(0, 1)))
-        pooled = features.mean((-2, -1)).unflatten(0, group)
-        points2d, relative = (points.unflatten(0, group) for points in self.skeleton(features))
-        twist, shape, quaternions = (part.to(relative) for part in self.twist(pooled))
-        leaves, pooled = rotation_from_quaternion(quaternions), pooled.to(relative)
-        matrix = torch.where(present[..., None, None], crops.camera.matrix, torch.eye(3).to(crops.pixels))
-        inside = inside_image(points2d, crops.size, 0.75 * STRIDE)  # 0.75: MeTRAbs
-        skeleton = absolute_points(
-            relative, points2d, Camera(matrix), inside, config.ridge, config.ridge_scales, config.mix
-        )
-        turns = torch.cat([leaves, torch.eye(3).to(leaves).expand(*group, 1, 3, 3)], dim=-3)
+        told = self._seen(crops) if self.lifter is None else self._lifted(self.lifter, crops)
+        skeleton, shape = told.skeleton, told.shape
+        turns = torch.cat([told.leaves, torch.eye(3).to(skeleton).expand(*group, 1, 3, 3)], dim=-3)
         with torch.autocast(skeleton.device.type, enabled=False):
-            rotations = inverse_kinematics(
+            turned = inverse_kinematics(
                 skeleton,
                 self.body.rest_joints(shape),
-                twist,
+                told.twist,
                 given_rotations=turns[..., _TURNS, :, :],
                 root=config.root,
                 chain=config.chain,
                 fallback_m=config.fallback_m,
                 detach=config.detach_skeleton,
             )
-        start = Theta(rotation_to_6d(rotations), shape, torch.tensor(_START_CAMERA).to(shape).expand(*group, 3))
+        start = Theta(rotation_to_6d(turned), shape, torch.tensor(_START_CAMERA).to(shape).expand(*group, 3))
         if config.detach_refiner and self.refiner is not None:
             start = Theta(start.six.detach(), start.shape.detach(), start.camera)
-        refined = start.plus(self.changes(present, pooled, start, skeleton[..., _PELVIS, :]))
-        first_pose = self._standing(rotations, shape, skeleton)
+        refined = start.plus(self.changes(present, told.pooled, start, skeleton[..., _PELVIS, :]))
+        first_pose = self._standing(turned, shape, skeleton)
         pose = self._standing(rotation_from_6d(refined.six), refined.shape, skeleton)
-        return IkRefinePrediction(pose, skeleton, relative, points2d, twist, leaves, first_pose, start, refined)
+        return IkRefinePrediction(
+            pose, skeleton, told.relative, told.points2d, told.twist, told.leaves, first_pose, start, refined
+        )
+
+    def _seen(self, crops: Crops) -> _Told:
+        """From pixels: MeTRAbs' skeleton, and twists, shape and leaves from the pooled features."""
+        config, group, present = self.config, crops.present.shape, crops.present
+        features = self.encoder(self.colours(crops.pixels.flatten(0, 1)))
+        pooled = features.mean((-2, -1)).unflatten(0, group)
+        points2d, relative = (points.unflatten(0, group) for points in self.skeleton(features))
+        twist, shape, quaternions = self.twist(pooled)
+        twist, shape = twist.to(relative), shape.to(relative)
+        matrix = torch.where(present[..., None, None], crops.camera.matrix, torch.eye(3).to(crops.pixels))
+        inside = inside_image(points2d, crops.size, 0.75 * STRIDE)  # 0.75: MeTRAbs
+        skeleton = absolute_points(
+            relative, points2d, Camera(matrix), inside, config.ridge, config.ridge_scales, config.mix
+        )
+        leaves = _turns(quaternions, relative)
+        return _Told(pooled.to(relative), points2d, relative, skeleton, twist, shape, leaves)
+
+    def _lifted(self, lifter: Lifter, crops: Crops) -> _Told:
+        """From keypoints: the lifter's body as a skeleton, and small corrections of everything."""
+        group, seen = crops.present.shape, with_cameras(crops)
+        lifted = lifted_from(lifter, seen, seen.landmarks, 0.0)
+        pooled = lifted.hidden.unflatten(0, group)
+        turns, known = rotations(lifted.pose, seen), lifted.shape.unflatten(0, group)
+        place = seen.camera.translation_from_weak(lifted.weak.unflatten(0, group), seen.size)
+        rest = self.body.rest_joints(known)
+        relative = forward_kinematics(turns, rest)[1] + self.offset(pooled).unflatten(-1, (-1, 3))
+        skeleton = relative + place[..., None, :]
+        more, shape, quaternions = self.twist(pooled)
+        # Angles add up: (cos, sin) multiply as complex numbers.
+        (c, s), (d, t) = more.unbind(-1), twist_of(turns[..., 1:, :, :], _bones(rest)).unbind(-1)
+        leaves = _turns(quaternions, relative) @ turns[..., _LEAVES, :, :]
+        ahead = torch.cat([skeleton[..., :2], skeleton[..., 2:].clamp(min=0.1)], dim=-1)
+        points2d = seen.camera.project(ahead)
+        twist = torch.stack([c * d - s * t, c * t + s * d], dim=-1)
+        return _Told(pooled, points2d, relative, skeleton, twist, known + shape, leaves)
 
     def _standing(self, rotations: Tensor, shape: Tensor, skeleton: Tensor) -> BodyPose:
         """The pose with its pelvis where the skeleton's is."""
@@ -264,7 +283,7 @@ class IkRefine(Method):
         points3d, points2d, in3d, in2d = _of_smpl(targets)
         metre = VOLUME_M / crops.size[0]  # what a pixel counts as, MeTRAbs
         rest = self.body.rest_joints(pose.shape)
-        bones = rest[..., [_CHILD.get(j, 0) for j in range(1, len(SMPL24))], :] - rest[..., 1:, :]
+        bones = _bones(rest)
         has_bone = torch.tensor([float(j in _CHILD) for j in range(1, len(SMPL24))]).to(rest)
         twist, twisted = twist_of(pose.rotations[..., 1:, :, :], bones), targets.pose_weight[..., 1:] * has_bone
         leaves = pose.rotations[..., _LEAVES, :, :].flatten(-2)
@@ -288,6 +307,18 @@ class IkRefine(Method):
             "refined_3d": squared(_centred(joints, in3d), _centred(points3d, in3d), in3d),
             "refined_2d": squared(scale * (joints[..., :2] + shift), points2d * (2 / crops.size[0]) - 1, in2d),
         }
+
+
+def _turns(quaternions: Float[Tensor, "*g 5 4"] | None, like: Float[Tensor, "*g 24 3"]) -> Float[Tensor, "*g 5 3 3"]:
+    """The leaves' rotations; none where they are not predicted."""
+    if quaternions is None:
+        return torch.eye(3).to(like).expand(*like.shape[:-2], len(_LEAVES), 3, 3)
+    return rotation_from_quaternion(quaternions.to(like))
+
+
+def _bones(rest: Float[Tensor, "*g 24 3"]) -> Float[Tensor, "*g 23 3"]:
+    """From joints 1..23 at rest to the child that each one's twist is about; leaves have none."""
+    return rest[..., [_CHILD.get(j, 0) for j in range(1, len(SMPL24))], :] - rest[..., 1:, :]
 
 
 def _of_smpl(targets: Targets) -> tuple[Tensor, Tensor, Tensor, Tensor]:

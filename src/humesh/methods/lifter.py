@@ -7,7 +7,7 @@ on where in a photo a person stands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from humesh.body.joints import JOTR30, MEDIAPIPE33
 from humesh.body.kinematics import swing
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows
 from humesh.images.crops import Crops, CropSpec
 from humesh.images.seen_box import seen_box, seen_in_crop
@@ -75,6 +76,13 @@ def lifted_from(lifter: Lifter, crops: Crops, landmarks: Float[Tensor, "B N L 4"
     ray = ray_of(crops).flatten(0, 1)
     side = height / crops.camera.matrix[..., 0, 0].flatten(0, 1)
     return lifter(known, deep, torch.cat([ray[:, :2] / ray[:, 2:], side[:, None]], dim=-1))
+
+
+def with_cameras(crops: Crops) -> Crops:
+    """The crops, with some camera for those that are not there, so that what is said of them is finite."""
+    there, eye = crops.present[..., None, None], torch.eye(3).to(crops.keypoints)
+    camera = Camera(torch.where(there, crops.photo_camera.matrix, eye))
+    return replace(crops, photo_camera=camera, crop_from_photo=torch.where(there, crops.crop_from_photo, eye[:2]))
 
 
 def ray_of(crops: Crops) -> Float[Tensor, "B N 3"]:

@@ -40,3 +40,36 @@ class SkeletonHead(nn.Module):
 
         across = pixels(place[..., :2]) * (VOLUME_M / (STRIDE * cells))
         return pixels(soft_argmax(maps, 2)), torch.cat([across, VOLUME_M * place[..., 2:]], dim=-1)
+
+
+class TwistHead(nn.Module):
+    """The twist and shape estimator f_TS: (cos, sin) of T joints, S shape coefficients, quaternions of L leaves.
+
+    Two linear layers with dropout, after HybrIK; the mean shape is 0. Ours: it starts near no twist and no turn.
+    `activation`: "none" or "relu", between the layers.
+    """
+
+    def __init__(
+        self, features: int, width: int, shapes: int, twists: int, leaves: int, dropout: float, activation: str
+    ) -> None:
+        super().__init__()
+        between = nn.ReLU if activation == "relu" else nn.Identity
+        layers = [nn.Linear(features, width), between(), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(width, width), between(), nn.Dropout(dropout))
+        self.shape, self.twist = nn.Linear(width, shapes), nn.Linear(width, 2 * twists)
+        self.leaves = nn.Linear(width, 4 * leaves) if leaves else None
+        with torch.no_grad():
+            for head in filter(None, (self.shape, self.twist, self.leaves)):
+                nn.init.xavier_uniform_(head.weight, gain=0.01)  # HybrIK's
+                head.bias.zero_()
+            self.twist.bias[::2] = 1
+            if self.leaves is not None:
+                self.leaves.bias[::4] = 1
+
+    def forward(
+        self, pooled: Float[Tensor, "*g F"]
+    ) -> tuple[Float[Tensor, "*g T 2"], Float[Tensor, "*g S"], Float[Tensor, "*g L 4"] | None]:
+        """Twists of any length, shape and, where there are any, the leaves."""
+        hidden = self.layers(pooled)
+        leaves = None if self.leaves is None else self.leaves(hidden).unflatten(-1, (-1, 4))
+        return self.twist(hidden).unflatten(-1, (-1, 2)), self.shape(hidden), leaves

@@ -304,17 +304,17 @@ _LITE_LIFTER_2 = replace(
     validate_every=250,
     starts_from="lite-lifter",
 )
+# The lifter's answers for the points in each box: what the boxes tell without pixels.
 _LITE_ROI = replace(
     _LITE_JOTR,
-    starts_from="",
-    rates={"encoder": 0.5},
-    encoder_start="lite0",
-    about="a small Multi-RoI of three regions on synthetic people: two hours of two CPU cores",
+    about="a small Multi-RoI of five regions on a detector's points: from the lifter's answers for each",
+    encoder_start="none",
     method="multi_roi",
-    config={"encoder": _LITE, "crop": (160, 128), "rois": 3, "hidden": (512, 512), "dropout": 0.1},
+    config={"crop": (32, 32), "rois": 5, "hidden": (512, 512), "dropout": 0.1, "lifter": _LIFTER_WIDTH},
     weights=_OUR_ROI,
-    steps=8000,
-    batch=16,
+    rates={"lifter": 0.0},
+    steps=1500,
+    warm_up=100,
     delayed={},
 )
 # Clips of points: what a joint does over time needs no picture. Frame by frame the frozen lifter answers.
@@ -338,18 +338,19 @@ _LITE_INT = replace(
 )
 _LITE_IK = replace(
     _LITE_JOTR,
-    starts_from="",
-    encoder_start="lite0",
-    about="a small IK-refine for pairs of people on synthetic people: two hours of two CPU cores",
+    about="a small IK-refine for pairs of people on a detector's points: from the lifter's skeletons",
+    encoder_start="none",
     method="ik_refine",
     config={
-        "encoder": _LITE, "size": 192, "twist_width": 512, "width": 256, "head_width": 32, "hidden": 512, "people": 2,
-        "dropout": 0.1,
+        "size": 64, "twist_width": 256, "width": 256, "head_width": 64, "hidden": 512, "people": 2, "dropout": 0.1,
+        "mask_share": 0.1, "lifter": _LIFTER_WIDTH,
     },
     weights=_OUR_IK,
-    rates={"encoder": 0.5, "refiner": 0.5},
-    batch=16,
-    delayed={"skeleton_absolute": 1000},
+    rates={"lifter": 0.0},
+    steps=1500,
+    batch=64,
+    warm_up=100,
+    delayed={"skeleton_absolute": 500},
     judges=Judges(),
     people=2,
 )  # fmt: skip
