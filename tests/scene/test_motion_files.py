@@ -357,6 +357,16 @@ def test_every_format_is_written_whole(name: str, case: str, body: BodyModel, tm
         assert paths[0].name == f"clip.2024{VIDEO_ENDINGS[name]}"
 
 
+@pytest.mark.parametrize("name", PER_PERSON)
+def test_files_of_people_who_are_no_more_are_taken_away(two: VideoRecovery, tmp_path: Path, name: str) -> None:
+    both = save_video(two, tmp_path / "clip", [name])
+    others = [both[0].with_name(both[0].name.replace("clip", "clap")), both[0].with_name(f"{both[0].name}.bak")]
+    for other in others:
+        other.write_bytes(b"somebody else's")
+    [kept] = save_video(replace(two, motions=two.motions[1:]), tmp_path / "clip", [name])
+    assert sorted(tmp_path.iterdir()) == sorted([kept, *others])
+
+
 def test_interrupted_writing_leaves_nothing(
     two: VideoRecovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,11 +128,8 @@ class PoseModels:
             _mediapipe()
             self._detectors = _graphs(_DETECTOR_GRAPH, copies, _DETECTOR_PX)
             self._quick = _graphs(_LANDMARK_GRAPH.replace("MODEL", _FULL), copies, _LANDMARK_PX)
-            self._landmarkers = self._quick
-            if landmarks == "heavy":  # one copy of many threads: as fast for many looks, twice as fast for a single one
-                slow = _LANDMARK_GRAPH.replace("MODEL", _HEAVY.as_posix())
-                slow = slow.replace("num_threads: 1", f"num_threads: {copies}")
-                self._landmarkers = _graphs(slow, 1, _LANDMARK_PX)
+            slow = _HEAVY.as_posix() if landmarks == "heavy" else _FULL  # one copy of many threads is no faster
+            self._landmarkers = _graphs(_LANDMARK_GRAPH.replace("MODEL", slow), copies, _LANDMARK_PX)
 
     def detect(self, photo: Pyramid, tile: Roi) -> list[Roi]:
         """Where in a tile the landmark model should look for people."""

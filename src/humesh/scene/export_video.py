@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -29,7 +30,10 @@ def _one(write: Callable[[VideoRecovery, str | Path, Path], None]) -> VideoWrite
 
 
 def _each(write: Callable[[VideoRecovery, PersonMotion, Path], None]) -> VideoWriter:
-    """A writer of a file for each person, `name_person<track>.ending`; nobody gets no file."""
+    """A writer of a file for each person, `name_person<track>.ending`; nobody gets no file.
+
+    Those of an earlier run whose people are no more are taken away, as other files are replaced.
+    """
 
     def whole(recovery: VideoRecovery, path: Path, video_path: str | Path = "") -> list[Path]:
         path, paths = Path(path), []
@@ -37,6 +41,10 @@ def _each(write: Callable[[VideoRecovery, PersonMotion, Path], None]) -> VideoWr
             paths.append(path.with_name(f"{path.stem}_person{motion.track}{path.suffix}"))
             with written_whole(paths[-1]) as temporary:
                 write(recovery, motion, temporary)
+        ours = re.compile(rf"{re.escape(path.stem)}_person\d+{re.escape(path.suffix)}")
+        for old in path.parent.iterdir():
+            if ours.fullmatch(old.name) and old not in paths:
+                old.unlink()
         return paths
 
     return whole
