@@ -120,18 +120,26 @@ def pose_video(
     usable = [recoverer.usable(people) for people in sightings.people]
     source = "guessed: focal length = image diagonal" if camera is None else "given"
     camera = camera or Camera.guess(video.size)
-    seen: dict[int, list[tuple[int, Person, BodyPose, torch.Tensor]]] = {}
-    for frame, person, pose, confidence in _posed(video, usable, recoverer, settings, camera, progress):
-        assert person.track is not None
-        seen.setdefault(person.track, []).append((frame, person, pose, confidence))
-    times = np.array(sightings.times)
+    frames, whose, poses, trusts = list[int](), list[Person](), list[BodyPose](), list[torch.Tensor]()
+    for numbers, some, pose, trust in _posed(video, usable, recoverer, settings, camera, progress):
+        frames += numbers
+        whose += some
+        poses.append(pose)
+        trusts.append(trust)
+    everyone = _one_after_another(poses) if poses else BodyPose.rest(0)
+    everywhere, trusted = np.array(frames, dtype=np.int64), torch.cat(trusts) if trusts else torch.zeros(0)
+    times, tracks = np.array(sightings.times), np.array([person.track for person in whose], dtype=np.int64)
     motions, short = [], 0
-    for track in sorted(seen):
-        rows = sorted(seen.pop(track), key=itemgetter(0))
-        if times[rows[-1][0]] - times[rows[0][0]] < settings.least_s and len(times) > 1:
+    for track in sorted(set(tracks.tolist())):
+        rows = np.flatnonzero(tracks == track)
+        rows = rows[np.argsort(everywhere[rows])]
+        where = everywhere[rows]
+        if times[where[-1]] - times[where[0]] < settings.least_s and len(times) > 1:
             short += 1
             continue
-        motions.append(_motion(track, rows, times, recoverer, settings))
+        score = float(np.mean([whose[row].score for row in rows]))
+        pose = everyone.map(itemgetter(rows))
+        motions.append(_motion(track, where, score, pose, trusted[rows], times, recoverer, settings))
     notes = [*video.notes, *recoverer.notes]
     if settings.ground:
         motions, told = _on_ground(motions, times, recoverer.body)
@@ -148,15 +156,15 @@ def pose_video(
 
 def _motion(
     track: int,
-    rows: list[tuple[int, Person, BodyPose, torch.Tensor]],
+    frames: np.ndarray,
+    score: float,
+    pose: BodyPose,
+    trust: torch.Tensor,
     times: np.ndarray,
     recoverer: Recoverer,
     settings: VideoSettings,
 ) -> PersonMotion:
-    """One track's motion from its frames, people, poses and confidences."""
-    frames = np.array([frame for frame, *_ in rows])
-    pose = _stacked([row[2] for row in rows])
-    trust = torch.stack([row[3] for row in rows])
+    """One track's motion from the frames it was seen in, their poses and their joints' confidences."""
     everywhere, pose, found = bridged(frames, times, pose, settings.bridge_s)
     believed = torch.zeros(len(everywhere), trust.shape[1])
     believed[torch.from_numpy(found)] = trust.float()
@@ -165,7 +173,6 @@ def _motion(
     for rows_of in _pieces(everywhere):
         piece, when = pose.map(itemgetter(rows_of)), times[everywhere[rows_of]]
         parts.append(smoothed_pose(piece, when, believed[rows_of], settings.smooth_s))
-    score = float(np.mean([person.score for _, person, *_ in rows]))
     return PersonMotion(track, everywhere, _one_after_another(parts), found, score, believed)
 
 
@@ -212,8 +219,8 @@ def _posed(
     settings: VideoSettings,
     camera: Camera,
     progress: Progress,
-) -> Iterator[tuple[int, Person, BodyPose, torch.Tensor]]:
-    """Frame, person, pose and joints' confidence of everyone, in batches."""
+) -> Iterator[tuple[list[int], list[Person], BodyPose, torch.Tensor]]:
+    """Frames, people, poses and joints' confidences of everyone, batch by batch."""
     answers: Iterator[tuple[int, Person, BodyPose | None]] = (
         ((n, person, None) for n, some in enumerate(people) for person in some)
         if recoverer.network is None
@@ -225,8 +232,7 @@ def _posed(
             told = recoverer.pose(None, some, camera, video.size)
         else:
             told = recoverer.finished(_stacked([pose for *_, pose in part if pose]), some, camera, video.size)
-        for row, (number, person, _) in enumerate(part):
-            yield number, person, told.pose.map(itemgetter(row)), told.confidence[row]
+        yield [number for number, *_ in part], some, told.pose, told.confidence
 
 
 def _answers(
@@ -248,6 +254,7 @@ def _answers(
         crops = recoverer.cut(_photo(frame, camera), here)
         if crops is not None and windows is not None:
             windows.add(frame.number, [person.track for person in here if person.track is not None], crops)
+            yield from _of(people, windows.ready())
         elif crops is not None:
             waiting += [(frame.number, person) for person in here]
             cut.append(crops)
@@ -258,11 +265,13 @@ def _answers(
     if waiting:
         yield from _told(waiting, recoverer.answers(_joined(cut)))
     if windows is not None:
-        said = windows.poses()
-        for number, some in enumerate(people):
-            yield from (
-                (number, person, said.pop((number, person.track))) for person in some if person.track is not None
-            )
+        yield from _of(people, windows.poses())
+
+
+def _of(people: list[list[Person]], said: dict[tuple[int, int], BodyPose]) -> Iterator[tuple[int, Person, BodyPose]]:
+    """Frame, person and pose of what windows said."""
+    for (number, track), pose in said.items():
+        yield from ((number, person, pose) for person in people[number] if person.track == track)
 
 
 def _told(whose: list[tuple[int, Person]], pose: BodyPose) -> Iterator[tuple[int, Person, BodyPose]]:

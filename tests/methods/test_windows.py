@@ -59,6 +59,25 @@ def test_every_frame_is_answered_by_what_it_shows(frames: int, interval: int) ->
         assert all(b - a == interval for a, b in pairwise(window))
 
 
+@pytest.mark.parametrize("interval", [1, 2])
+def test_what_is_ready_early_is_what_is_said_in_the_end(interval: int) -> None:
+    """Each answer is told once, in the order of frames, and soon: no more than two spans are kept."""
+    early, late = Windows(Answers(), 4, interval), Windows(Answers(), 4, interval)
+    told: list[tuple[tuple[int, int], BodyPose]] = []
+    for frame in range(40):
+        for windows in (early, late):
+            windows.add(frame, [7, 9] if frame != 11 else [9], _crops([frame, 100.0 + frame] if frame != 11 else [3.0]))
+        told += early.ready().items()
+        assert frame - (told[-1][0][0] if told else -1) <= 2 * 4 * interval
+    told += early.poses().items()
+    wanted = late.poses()
+    assert [key for key, _ in told] == list(wanted)
+    for key, pose in told:
+        assert torch.equal(pose.rotations, wanted[key].rotations)
+        assert torch.equal(pose.translation, wanted[key].translation)
+    assert early.poses() == {}
+
+
 def test_windows_overlap_by_half() -> None:
     answers = Answers()
     windows = Windows(answers, 4)

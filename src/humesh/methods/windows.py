@@ -50,17 +50,24 @@ class Windows:
             one = crops.map(itemgetter(slice(row, row + 1))).map(torch.clone)
             self._kept.setdefault(track, {})[frame] = replace(one, pixels=one.pixels.half())
 
+    def ready(self) -> dict[tuple[int, int], BodyPose]:
+        """Poses by (frame, track), in that order, that no later window can change; each is told once."""
+        return self._mixed(sorted(key for key in self._sums if key[0] < self._start))
+
     def poses(self) -> dict[tuple[int, int], BodyPose]:
-        """Every person's pose by (frame, track), after the last frame."""
+        """All other poses by (frame, track), in that order, after the last frame."""
         last = max((frame for frames in self._kept.values() for frame in frames), default=-1)
         while self._kept:
             seen_to = self._start + self.span
             self._look()
             if seen_to > last:
                 self._kept = {}
+        return self._mixed(sorted(self._sums))
+
+    def _mixed(self, keys: list[tuple[int, int]]) -> dict[tuple[int, int], BodyPose]:
         poses = {}
-        while self._sums:  # one by one, so that not everything is held twice
-            key, total = self._sums.popitem()
+        for key in keys:
+            total = self._sums.pop(key)
             turns, share = roma.special_procrustes(total.rotations), 1 / total.weight
             poses[key] = BodyPose(turns, total.shape * share, total.translation * share)
         return poses
