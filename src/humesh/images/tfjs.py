@@ -53,6 +53,11 @@ class GraphModel:
                 self._steps.append((name, given, _OPERATIONS[kind](node.get("attr", {}))))
             else:
                 raise ValueError(f"{path}: operation {kind} is not known.")
+        last = {wire.partition(":")[0]: step for step, (_, wires, _) in enumerate(self._steps) for wire in wires}
+        self._spent: list[list[str]] = [[] for _ in self._steps]  # what no later step needs; kept, it would be 0.1 GB
+        for name, step in last.items():
+            if name not in self._constants and name != self._output.partition(":")[0]:
+                self._spent[step].append(name)
 
     @torch.inference_mode()
     def __call__(self, given: Tensor) -> Tensor:
@@ -65,8 +70,10 @@ class GraphModel:
             answer: Tensor = found[int(part or 0)] if isinstance(found, list) else found
             return answer
 
-        for name, wires, operation in self._steps:
+        for (name, wires, operation), spent in zip(self._steps, self._spent, strict=True):
             values[name] = operation(*(value(wire) for wire in wires))
+            for gone in spent:
+                del values[gone]
         return value(self._output)
 
     def _in_order(self) -> list[dict[str, Any]]:
