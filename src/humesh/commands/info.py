@@ -36,7 +36,7 @@ def info() -> int:
     free = shipped()
     for name, card in METHODS.items():
         print(f"  {name:12} {card.paper}")
-        print(f"               needs {card.needs}")
+        print(f"               needs {'nothing' if name in free else card.needs}")
         told = "shipped with humesh, Apache-2.0: free for any use" if name in free else card.licence
         print(f"               weights: {told}")
     return 0
