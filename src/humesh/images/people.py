@@ -39,10 +39,7 @@ _RATING: dict[LandmarkModel, tuple[float, ...]] = {
 """Logistic regression of whether a find is a body, on `evidence`. Full: fitted on 3,280 candidates of 29 photos without
 people, 22 collages and 9 photos of people; at 0.3 it keeps 4 of the 1,555 where nobody is. Heavy: `tools/fit_rating.py`
 on 178 bodies and 288 others in 150 rendered scenes and 30 photos without people; at 0.35 it keeps 81 % and 20."""
-_FOLLOWED_RATING: dict[LandmarkModel, tuple[float, ...]] = {
-    "full": (-5.17, 0.55, -0.52, 0.98),
-    "heavy": (-6.06, 0.47, -0.53, 1.93),
-}
+_FOLLOWED_RATING = {"full": (-5.17, 0.55, -0.52, 0.98), "heavy": (-6.06, 0.47, -0.53, 1.93)}
 """As `_RATING`, from one look at somebody who was found before, on `followed_evidence`; the same tool, --followed. At
 0.21, which is asked of them, they keep 80 and 89 % of the bodies, and 72 of 379 and 67 of 287 others."""
 
