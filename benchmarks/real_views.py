@@ -1,16 +1,17 @@
-"""How well a moving man is recovered from one view of real footage that three other cameras saw too.
+"""How well moving people are recovered from one view of real footage that three other cameras saw too.
 
-Run: python benchmarks/real_views.py FOLDER [--every 5] [--truth FILE.npz]. FOLDER: `Demo_SinglePerson` out of the wheel
-of Pose2Sim (`pip download pose2sim --no-deps`; BSD-3): 100 frames of four calibrated cameras, synchronous. The truth is
+Run: python benchmarks/real_views.py FOLDER [--every 5] [--people 1] [--truth FILE.npz]. FOLDER: `Demo_SinglePerson` out
+of the wheel of Pose2Sim (`pip download pose2sim --no-deps`; BSD-3): 100 frames of four calibrated cameras, synchronous;
+or `Demo_MultiPerson` with `--people 2`: the same man, and a woman who was put before him and behind him. The truth is
 made here: of each limb joint, the point in space that three or four views agree on to 20 px (3 to 4 cm), as told by
 MediaPipe or MoveNet. In views from all sides the two err differently; of MediaPipe alone, which bends the shoulders of
 a leaning man in most views alike, one joint in forty would be 6 cm off or more. Without MoveNet's files it has to do.
 FILE.npz: another truth, `single_points` (100 x 12 x 3, metres) and `single_valid_20px` (100 x 12).
 
-Prints how good the truth is; in how many single views the man is found, and how many of the limb joints are told within
-a tenth of his extent; PA-MPJPE over the limb joints of MediaPipe's landmarks and of the bodies, posed by the lifter
-without and with the fit to the keypoints. The skeleton's joints and the detectors' are up to 3 cm apart, but measured
-on the bodies' MediaPipe points the results were within 1 mm of these.
+Prints how good the truth is; in how many single views they are found, and how many of the limb joints are told within
+a tenth of their extent; for each of them PA-MPJPE over the limb joints of MediaPipe's landmarks and of the bodies,
+posed by the lifter without and with the fit to the keypoints. The skeleton's joints and the detectors' are up to 3 cm
+apart, but measured on the bodies' MediaPipe points the results were within 1 mm of these.
 """
 
 from __future__ import annotations
@@ -106,8 +107,10 @@ def triangulated(cameras: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, n
     return best, apart(best)
 
 
-def man_of(cameras: np.ndarray, photos: tuple[Photo, ...], found: tuple[list[Person], ...]) -> np.ndarray:
-    """The limb joints' pixels `D R K 2` of the person whom the finds of all views can be, the likeliest."""
+def likeliest(
+    cameras: np.ndarray, photos: tuple[Photo, ...], found: tuple[list[Person], ...], count: int
+) -> list[np.ndarray]:
+    """The limb joints' pixels `D R K 2` of the people whom the finds of all views can be, the likeliest ones first."""
 
     def limbs(choice: Iterable[Person]) -> np.ndarray:
         return np.stack([np.asarray(person.keypoints)[_TOLD, :2] for person in choice])
@@ -115,11 +118,32 @@ def man_of(cameras: np.ndarray, photos: tuple[Photo, ...], found: tuple[list[Per
     def doubt(choice: tuple[Person, ...]) -> float:
         return float(np.median(triangulated(cameras, limbs(choice)[None])[1]))
 
-    man = min(itertools.product(*found), key=doubt)  # an error where a view has nobody
-    if not movenet_is_there():
-        return limbs(man)[None]
-    looks = [MoveNet().look(Pyramid(photo.pixels), person.box) for photo, person in zip(photos, man, strict=True)]
-    return np.stack([limbs(man), np.stack([look.points[_TOLD, :2] for look in looks])])
+    everyone, left = [], [list(people) for people in found]
+    for _ in range(count):
+        who = min(itertools.product(*left), key=doubt)  # an error where a view has nobody
+        left = [[person for person in people if person is not one] for people, one in zip(left, who, strict=True)]
+        told = [limbs(who)]
+        if movenet_is_there():
+            looks = [MoveNet().look(Pyramid(photo.pixels), one.box) for photo, one in zip(photos, who, strict=True)]
+            told.append(np.stack([look.points[_TOLD, :2] for look in looks]))
+        everyone.append(np.stack(told))
+    return everyone
+
+
+def in_space(cameras: np.ndarray, moments: Iterable[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Points `T P K 3` and distances `T P D R K` of everyone's pixels moment by moment; each stays near themselves."""
+    everyone: list[list[tuple[np.ndarray, np.ndarray]]] = []
+    for pixels in moments:
+        people = [triangulated(cameras, each) for each in pixels]
+        if everyone:
+            before = everyone[-1]
+
+            def moved(order: tuple[tuple[np.ndarray, np.ndarray], ...]) -> float:
+                return sum(np.linalg.norm(a[0] - b[0]) for a, b in zip(order, before, strict=True))  # noqa: B023
+
+            people = list(min(itertools.permutations(people), key=moved))
+        everyone.append(people)
+    return tuple(np.stack([[person[part] for person in people] for people in everyone]) for part in (0, 1))
 
 
 def main() -> None:
@@ -127,6 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=int, default=5)
+    parser.add_argument("--people", type=int, default=1)
     parser.add_argument("--truth", type=Path)
     arguments = parser.parse_args()
     videos = [Video(path, stride=arguments.every) for path in sorted((arguments.folder / "videos").glob("cam*.mp4"))]
@@ -135,31 +160,46 @@ def main() -> None:
     photos = [[Photo.of(frame.pixels) for frame in video] for video in videos]
     found = [[finder(photo) for photo in each] for each in photos]
     moments = zip(zip(*photos, strict=True), zip(*found, strict=True), strict=True)
-    joined = [triangulated(cameras, man_of(cameras, *moment)) for moment in moments]
-    truth, apart = (np.stack(part) for part in zip(*joined, strict=True))
-    known = (apart < _AGREE).any(1).sum(1) >= 3
-    told = apart[(apart < _AGREE) & known[:, None, None]]
-    print(f"{known.mean():.1%} of {known.size} joints known; median {np.median(told):.1f} px, 90 % within ", end="")
-    print(f"{np.percentile(told, 90):.1f} px; a limb's length varies by {100 * _unsteady(truth, known):.1f} %")
-    if arguments.truth:
-        with np.load(arguments.truth) as other:
-            points, valid = (other[name][:: arguments.every] for name in ("single_points", "single_valid_20px"))
-        shared = known & valid
-        print(f"from the other truth {1000 * np.linalg.norm(points - truth, axis=-1)[shared].mean():.1f} mm; that:")
-        truth, known = points, valid
+    truth, apart = in_space(cameras, (likeliest(cameras, *moment, arguments.people) for moment in moments))
+    sure = (apart < _AGREE).any(2).sum(2) >= 3  # T P K
     recoverers = {"lifter": Recoverer(finder=finder, refine=False), "lifter, fit": Recoverer(finder=finder)}
+    for number in range(arguments.people):
+        points, known, far = truth[:, number], sure[:, number], apart[:, number]
+        told = far[(far < _AGREE) & known[:, None, None]]
+        print(f"{known.mean():.1%} of {known.size} joints known; median {np.median(told):.1f} px, 90 % within ", end="")
+        print(f"{np.percentile(told, 90):.1f} px; a limb's length varies by {100 * _unsteady(points, known):.1f} %")
+        if arguments.truth:
+            with np.load(arguments.truth) as other:
+                theirs, valid = (other[name][:: arguments.every] for name in ("single_points", "single_valid_20px"))
+            shared = known & valid
+            print(
+                f"from the other truth {1000 * np.linalg.norm(theirs - points, axis=-1)[shared].mean():.1f} mm; that:"
+            )
+            points, known = theirs, valid
+        report(cameras, photos, found, points, known, recoverers)
+
+
+def report(
+    cameras: np.ndarray,
+    photos: list[list[Photo]],
+    found: list[list[list[Person]]],
+    truth: np.ndarray,
+    known: np.ndarray,
+    recoverers: dict[str, Recoverer],
+) -> None:
+    """Prints how well somebody with that truth `T K 3` is found and recovered in each view."""
     errors: dict[str, list[float]] = {}
     near: list[np.ndarray] = []
     for camera, pictures, people in zip(cameras, photos, found, strict=True):
         for photo, here, points, sure in zip(pictures, people, truth, known, strict=True):
-            man, close = _found(projected(camera[None], points)[0], sure, here)
+            who, close = _found(projected(camera[None], points)[0], sure, here)
             near.append(close[sure])
-            if man is None:
+            if who is None:
                 continue
-            if man.landmarks3d is not None:
-                errors.setdefault("landmarks", []).append(_aligned_mm(man.landmarks3d[_TOLD], points, sure))
+            if who.landmarks3d is not None:
+                errors.setdefault("landmarks", []).append(_aligned_mm(who.landmarks3d[_TOLD], points, sure))
             for name, recoverer in recoverers.items():
-                made = recoverer(photo, [man])
+                made = recoverer(photo, [who])
                 errors.setdefault(name, []).append(_aligned_mm(made.bodies.joints[0, _HERE].numpy(), points, sure))
     share = 100 * np.concatenate(near).mean()
     print(f"found in {len(errors['lifter'])} of {len(near)} views; {share:.1f} % of the joints within a tenth")
@@ -178,7 +218,7 @@ def _unsteady(points: np.ndarray, known: np.ndarray) -> float:
 
 
 def _found(true: np.ndarray, sure: np.ndarray, people: list[Person]) -> tuple[Person | None, np.ndarray]:
-    """Who of the people has the most limb joints within a tenth of the man's extent, and which; None below half."""
+    """Who has the most limb joints within a tenth of the true one's extent, and which; None: below half."""
     extent = float(np.ptp(true[sure], axis=0).max())
     best, close = None, np.zeros(len(true), dtype=bool)
     for person in people:

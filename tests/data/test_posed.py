@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from humesh.data.synthetic.motion import MotionError
 from humesh.data.synthetic.posed import PosedPeople
 from humesh.geometry.boxes import affine_apply, affine_inverse
 from humesh.images.crops import CropSpec
+from humesh.images.rois import ROI_COPIES
 from humesh.images.seen_box import seen_box
 
 LIMBS = JOTR30.indices(*LIMBS12.names)
@@ -78,9 +80,12 @@ def test_a_number_is_a_person(people: PosedPeople) -> None:
         people[len(people)]
 
 
-def test_a_whole_batch_is_its_people_one_by_one(people: PosedPeople) -> None:
+@pytest.mark.parametrize("boxes", [1, 5])
+def test_a_whole_batch_is_its_people_one_by_one(people: PosedPeople, boxes: int) -> None:
     """The fast path against the general one, bit for bit but for the rounding of projected labels."""
     spec = CropSpec((32, 32), keypoints=JOTR30, box=seen_box, landmarks=True)
+    if boxes > 1:
+        spec = replace(spec, group="rois", count=boxes, copies=ROI_COPIES[:boxes])
     groups = Groups(spec, [split(people, 1024)[0]], people.body, seed=5)
     numbers = [3, 4, 5, 600]
     one = joined([groups[number] for number in numbers])
@@ -93,6 +98,13 @@ def test_a_whole_batch_is_its_people_one_by_one(people: PosedPeople) -> None:
     for name in ("rotations", "shape", "translation"):
         assert torch.equal(getattr(one.targets.pose, name), getattr(many.targets.pose, name))
     assert torch.equal(many.crops.keypoints, groups.__getitems__(numbers)[0].crops.keypoints)
+
+
+def test_groups_of_people_are_not_made_at_once(people: PosedPeople) -> None:
+    spec = CropSpec((32, 32), "people", None, keypoints=JOTR30, box=seen_box, landmarks=True)
+    groups = Groups(spec, [people], people.body, people=2)
+    batches = groups.__getitems__([3, 4])
+    assert [batch.crops.present.tolist() for batch in batches] == [[[True, False]]] * 2
 
 
 def test_boxes_of_whole_batches_are_varied_by_the_seed(people: PosedPeople) -> None:

@@ -26,8 +26,8 @@ from humesh.data.drawn import DrawnPeople
 from humesh.methods.weights import load_method
 from humesh.training.estimate import estimate
 from humesh.training.log import Table
-from humesh.training.loop import Place, Training, checkpoints, start_from
-from humesh.training.prepare import prepare
+from humesh.training.loop import Place, Training, checkpoints
+from humesh.training.prepare import prepare, start_from
 from humesh.training.recipe import Recipe, Source, TrainingError
 from humesh.training.recipes import RECIPES
 

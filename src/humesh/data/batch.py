@@ -74,7 +74,7 @@ def joined(batches: Sequence[Batch], dim: int = 0) -> Batch:
 
 @runtime_checkable
 class WholeBatches(Protocol):
-    """A data set that makes batches of single crops faster than sample by sample."""
+    """A data set that makes batches of one person a group (not of "people") faster than sample by sample."""
 
     def batch(self, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: np.random.Generator) -> Batch:
         """The people of some numbers; what is random is drawn from `g`."""
@@ -197,7 +197,8 @@ class Groups:
 
     def __getitems__(self, numbers: list[int]) -> list[Batch]:
         """What a DataLoader asks for: groups one by one, or at once from a data set that makes whole batches."""
-        if not all(isinstance(part.dataset, WholeBatches) for part in self.datasets):
+        whole = all(isinstance(part.dataset, WholeBatches) for part in self.datasets)
+        if not whole or self.copies is not None or self.spec.group == "people":
             return [self[number] for number in numbers]
         rng, batches = np.random.default_rng((self.seed, *numbers[:1], len(numbers))), []
         drawn = [self.mix(number) for number in numbers]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from humesh.training.loop import AHEAD, Training
+from humesh.training.loading import AHEAD
+from humesh.training.loop import Training
 
 
 @dataclass(frozen=True)

@@ -138,3 +138,24 @@ def in_half_precision(method: Method, dtype: torch.dtype, device: torch.device) 
             module.stem, module.body = wrapped(module.stem), wrapped(module.body)  # type: ignore[method-assign]
         elif isinstance(module, HrNet | PatchEmbed | PostNormLayer | PreNormBlock | LifterBlock):
             module.forward = wrapped(module.forward)  # type: ignore[method-assign]
+
+
+def optimiser_of(learner: Learner, recipe: Recipe) -> torch.optim.Optimizer:
+    """Groups of parameters by their factor of the learning rate; learned loss weights have no decay (JOTR)."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in learner.named_parameters():
+        inner = name.removeprefix("method.")
+        factor = next((f for start, f in recipe.rates.items() if inner.startswith(start)), 1.0)
+        if not factor:
+            parameter.requires_grad = False  # nor are gradients counted for what nothing before it learns from
+            continue
+        decay = 0.0 if name.startswith("learned.") else recipe.decay
+        groups.setdefault((factor, decay), []).append(parameter)
+    described = [
+        {"params": parameters, "lr": recipe.rate * factor, "factor": factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
+    ]
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(described, recipe.rate, momentum=0.9)  # 0.9: INT's third phase
+    kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
+    return kind(described, recipe.rate, fused=True)

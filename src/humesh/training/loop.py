@@ -17,24 +17,20 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
-from humesh.body.joints import LIMBS12
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.data.batch import Batch, DataError, Groups, joined
-from humesh.evaluation.metrics import mpjpe, pa_mpjpe
+from humesh.data.batch import Batch, Groups
 from humesh.methods.base import Method
-from humesh.methods.weights import load_fitting, read_weights, save_weights
-from humesh.training.learner import PRECISIONS, Learner, PoseJudges, in_half_precision
+from humesh.methods.weights import save_weights
+from humesh.training.learner import PRECISIONS, Learner, PoseJudges, in_half_precision, optimiser_of
+from humesh.training.loading import loaded
 from humesh.training.log import Table
-from humesh.training.pictures import contact_sheet
 from humesh.training.recipe import Recipe, TrainingError
+from humesh.training.validation import held_out_errors
 
 _KEPT = 2  # checkpoints
 _BAD_STEPS = 3  # steps in a row without finite gradients after which training stops
-_PICTURED = 8  # groups
-AHEAD = 2  # batches that each worker makes beforehand
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class Training:
         if recipe.precision != "float32":
             in_half_precision(self.learner.method, PRECISIONS[recipe.precision], place.device)
         self.judges = PoseJudges(body.shapes).to(place.device) if recipe.judges else None
-        self.optimiser = _optimiser(self.learner, recipe)
+        self.optimiser = optimiser_of(self.learner, recipe)
         self.judges_optimiser: torch.optim.Optimizer | None = None
         if self.judges is not None and recipe.judges is not None:
             self.judges_optimiser = torch.optim.Adam(
@@ -193,29 +189,10 @@ class Training:
         place, size = self.place, self.recipe.batch // self.place.world
         stop = self.recipe.steps if stop is None else stop
         first = ((step * place.world + place.rank) * size for step in range(start, stop))
-        yield from self._load(groups or self.groups, ([n + i for i in range(size)] for n in first))
+        yield from self._loaded(groups or self.groups, ([n + i for i in range(size)] for n in first))
 
-    def _load(self, groups: Groups, numbers: Iterator[list[int]]) -> Iterator[Batch]:
-        loader: DataLoader[Batch] = DataLoader(
-            groups,  # type: ignore[arg-type]
-            batch_sampler=_Once(numbers),
-            collate_fn=joined,
-            num_workers=self.place.workers,
-            worker_init_fn=_start_worker,
-            pin_memory=self.place.device.type == "cuda",
-            prefetch_factor=AHEAD if self.place.workers else None,
-        )
-        try:
-            yield from loader
-        except DataError as error:
-            raise TrainingError(_sentence(error)) from error
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise TrainingError(
-                f"a data worker died ({error}); if it was killed for memory use fewer --workers, --workers 0 shows the "
-                "error itself."
-            ) from error
+    def _loaded(self, groups: Groups, numbers: Iterator[list[int]]) -> Iterator[Batch]:
+        return loaded(groups, numbers, self.place.workers, self.place.device.type == "cuda")
 
     # Validation and pictures
 
@@ -232,35 +209,14 @@ class Training:
             method.load_state_dict(live)
             method.train()
 
-    @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Errors of the running mean on what was held out, mm over 12 limb joints; and a picture of some."""
+        """Errors of the running mean on what was held out, see `held_out_errors`; and a picture of some."""
         size, count = self.recipe.batch // self.place.world, self.recipe.held_out
         numbers = (list(range(n, min(n + size, count))) for n in range(0, count, size))
-        plain, aligned = [], []
-        body = self.learner.bodies[0]
-        limbs = self.check.joint_set.indices(*LIMBS12.names)
-        hips = [LIMBS12.index(name) for name in ("left_hip", "right_hip")]
         with self.averaged() as method:
-            for index, batch in enumerate(self._load(self.check, numbers)):
-                batch = batch.to(self.place.device)
-                torch.manual_seed(self.recipe.seed)
-                pose = method(batch.crops).pose.map(lambda tensor: tensor.float())
-                made = body.points(body(pose), batch.targets.joint_set)
-                if index == 0:
-                    first = slice(0, _PICTURED)
-                    sheet = contact_sheet(batch.map(lambda t: t[first]), made[first])  # noqa: B023
-                    folder = self.place.out / "pictures"
-                    folder.mkdir(exist_ok=True)
-                    sheet.save(folder / f"step-{self.step:07d}.jpg", quality=90)
-                wanted = batch.crops.wanted & (batch.targets.points3d_weight[..., limbs].amin(-1) > 0)
-                points = [p[wanted][:, limbs] for p in (made, batch.targets.points3d)]
-                points = [p - p[:, hips].mean(1, keepdim=True) for p in points]
-                plain.append(mpjpe(*points))
-                aligned.append(pa_mpjpe(*points))
-        if not sum(map(len, plain)):
-            return {}
-        return {"MPJPE": 1000 * torch.cat(plain).mean().item(), "PA-MPJPE": 1000 * torch.cat(aligned).mean().item()}
+            batches = (batch.to(self.place.device) for batch in self._loaded(self.check, numbers))
+            sheet = self.place.out / "pictures" / f"step-{self.step:07d}.jpg"
+            return held_out_errors(method, self.learner.bodies[0], batches, self.recipe.seed, sheet)
 
     # Checkpoints
 
@@ -369,36 +325,6 @@ def check_same(name: str, recipe: Recipe, state: Mapping[str, Any], folder: Path
         )
 
 
-def start_from(method: Method, path: Path) -> str:
-    """Loads the tensors of a weights file that fit by name and shape; says how many did."""
-    _, state = read_weights(path)
-    fitting = load_fitting(method, state)
-    if not fitting:
-        raise TrainingError(f"--init {path}: none of its {len(state)} tensors fits this method; give its own weights.")
-    return f"started from {path}: {fitting} of {len(method.state_dict())} tensors."
-
-
-class _Once:
-    """A batch sampler that hands on lists of numbers."""
-
-    def __init__(self, numbers: Iterator[list[int]]) -> None:
-        self.numbers = numbers
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return self.numbers
-
-
-def _start_worker(_: int) -> None:
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which needs its last batches
-
-
-def _sentence(error: DataError) -> str:
-    """The error's own sentence, without the worker's traceback that torch puts before it."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].split("DataError: ", 1)[-1] if lines else "reading the data failed."
-
-
 @contextmanager
 def _stopping(training: Training) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the training after the step; a second Ctrl-C at once."""
@@ -419,24 +345,3 @@ def _stopping(training: Training) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _optimiser(learner: Learner, recipe: Recipe) -> torch.optim.Optimizer:
-    """Groups of parameters by their factor of the learning rate; learned loss weights have no decay (JOTR)."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in learner.named_parameters():
-        inner = name.removeprefix("method.")
-        factor = next((f for start, f in recipe.rates.items() if inner.startswith(start)), 1.0)
-        if not factor:
-            parameter.requires_grad = False  # nor are gradients counted for what nothing before it learns from
-            continue
-        decay = 0.0 if name.startswith("learned.") else recipe.decay
-        groups.setdefault((factor, decay), []).append(parameter)
-    described = [
-        {"params": parameters, "lr": recipe.rate * factor, "factor": factor, "weight_decay": decay}
-        for (factor, decay), parameters in groups.items()
-    ]
-    if recipe.optimiser == "sgd":
-        return torch.optim.SGD(described, recipe.rate, momentum=0.9)  # 0.9: INT's third phase
-    kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
-    return kind(described, recipe.rate, fused=True)

@@ -22,9 +22,9 @@ from humesh.data.batch import Groups, split
 from humesh.data.sample import Dataset
 from humesh.images.rois import roi_copies
 from humesh.methods import METHODS
-from humesh.methods.weights import build
+from humesh.methods.weights import build, load_fitting, read_weights
 from humesh.networks.backbones import Encoder
-from humesh.training.loop import Place, Training, start_from
+from humesh.training.loop import Place, Training
 from humesh.training.recipe import Recipe, TrainingError
 from humesh.training.tflite import blazepose_file, load_convolutions
 
@@ -97,6 +97,15 @@ _WANTED = {
     "posed_clips": "posed_clips=FILE of motion",
 }
 _OWNERS = "NAME=FOLDER as its owner gives it (`humesh data check NAME --root FOLDER`)"
+
+
+def start_from(method: nn.Module, path: Path) -> str:
+    """Loads the tensors of a weights file that fit by name and shape; says how many did."""
+    _, state = read_weights(path)
+    fitting = load_fitting(method, state)
+    if not fitting:
+        raise TrainingError(f"--init {path}: none of its {len(state)} tensors fits this method; give its own weights.")
+    return f"started from {path}: {fitting} of {len(method.state_dict())} tensors."
 
 
 def start_encoder(method: nn.Module, path: Path | None) -> str:

@@ -96,7 +96,7 @@ class Points:
 def batch_of(
     people: Points, numbers: Sequence[int], spec: CropSpec, augment: Augment, body: BodyModel, g: Generator
 ) -> Batch:
-    """The people as single crops around what was seen of each; the pictures are empty.
+    """The people as crops around what was seen of each (a row for every box of "rois"); the pictures are empty.
 
     Of the augmentation mirror, roll (the same for label and points) and the box's changes are drawn, from `g`.
     """
@@ -117,33 +117,37 @@ def batch_of(
         keypoints = points_as(people.keypoints.double().numpy(), MEDIAPIPE33, JOTR30)
     middle = middle + augment.centre * side[:, None] * np.clip(g.normal(size=middle.shape), -2, 2)
     side = side * np.exp(augment.scale * np.clip(g.normal(size=n), -2, 2))
-    affine = crop_around(torch.from_numpy(middle), torch.from_numpy(side), spec.size)[:, None]
-    places = affine_apply(affine, torch.from_numpy(keypoints[:, None, :, :2]))
-    confidence = torch.from_numpy(keypoints[:, None, :, 2:])
-    there = torch.ones(n, 1, dtype=torch.bool)
+    shifts, lengths = np.split(np.array(spec.copies), [2], axis=-1)
+    middles, sides = middle[:, None] + side[:, None, None] * shifts, side[:, None] * lengths[:, 0]
+    affine = crop_around(torch.from_numpy(middles), torch.from_numpy(sides), spec.size)
+    every = len(spec.copies)
+    places = affine_apply(affine, torch.from_numpy(keypoints[:, None, :, :2]).expand(-1, every, -1, -1))
+    confidence = torch.from_numpy(keypoints[:, None, :, 2:]).expand(-1, every, -1, -1)
+    there = torch.ones(n, every, dtype=torch.bool)
+    wanted = there & (torch.arange(every) == 0)
     sure = people.keypoints[..., 2:] * people.landmarks.flatten(1).any(1)[:, None, None]
     hips = people.landmarks[:, MEDIAPIPE33.indices("left_hip", "right_hip")].mean(1, keepdim=True)
     crops = Crops(
-        pixels=torch.zeros(n, 1, 3, *spec.size),
+        pixels=torch.zeros(n, every, 3, *spec.size),
         crop_from_photo=affine.float(),
-        photo_camera=Camera(people.camera[:, None]),
+        photo_camera=Camera(people.camera[:, None].expand(-1, every, -1, -1)),
         keypoints=torch.cat([places, confidence], dim=-1).float(),
         present=there,
-        wanted=there,
-        landmarks=torch.cat([people.landmarks - hips, sure], dim=-1)[:, None],
+        wanted=wanted,
+        landmarks=torch.cat([people.landmarks - hips, sure], dim=-1)[:, None].repeat(1, every, 1, 1),
     )
     one, joints = there.float(), len(JOTR30)
     targets = Targets(
-        pose=people.pose.map(lambda tensor: tensor[:, None]),
+        pose=people.pose.map(lambda tensor: tensor[:, None].repeat(1, every, *[1] * (tensor.dim() - 1))),
         pose_weight=one[..., None].expand(-1, -1, len(SMPL24)),
         shape_weight=one,
         translation_weight=one,
         joint_set=JOTR30,
-        points3d=people.points[:, None],
+        points3d=people.points[:, None].repeat(1, every, 1, 1),
         points3d_weight=one[..., None].expand(-1, -1, joints),
-        points2d=affine_apply(affine.float(), people.pixels[:, None]),
-        points2d_weight=_near(people)[:, None],
-        identity=torch.tensor(numbers)[:, None],
+        points2d=affine_apply(affine.float(), people.pixels[:, None].expand(-1, every, -1, -1)),
+        points2d_weight=_near(people)[:, None].repeat(1, every, 1),
+        identity=torch.tensor(numbers)[:, None].repeat(1, every),
     )
     return Batch(crops, targets)
 

@@ -1,0 +1,107 @@
+"""Does each paper's idea help here too? The small networks of `lite-*`, trained with and without it.
+
+Run: python benchmarks/ablations.py METHOD [METHOD ...] -o RUNS --init LIFTER --shards FOLDER --motion FILE
+    [--steps N] [--seeds 3] [--only ARM ...]
+METHOD: jotr, multi_roi, ik_refine, int. LIFTER: weights of `lite-lifter-2`, which all start from (and keep, frozen).
+FOLDER: shards of `humesh synth --detect`, FILE: motion. Each arm is `humesh train lite-METHOD` with the settings below,
+the same data in the same order for the same seed; runs go on where they were stopped, finished ones are not repeated.
+
+Prints for each arm the errors on what the recipe holds out, mm over 12 limb joints (of clips also the acceleration's,
+mm per frame squared): the mean over seeds, and how far the arm is from the first one, seed by seed, with half of the
+95 % interval of that mean (Student's t). "untrained": the lifter's answers, before anything is learned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import subprocess
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+
+ARMS: dict[str, dict[str, list[str]]] = {
+    "jotr": {
+        "as published": [],
+        "without contrast": ["--set", "contrast="],
+        "without 3D features": ["--set", "decoder_sees=flat2d", "--set", "contrast="],
+    },
+    "multi_roi": {
+        "five boxes": [],
+        "three boxes": ["--set", "rois=3"],
+        "one box": ["--set", "rois=1"],
+        "without camera consistency": ["--weights", "camera_consistency=0"],
+    },
+    "ik_refine": {
+        "pairs of people": [],
+        "each by themselves": ["--set", "people=1"],
+        "without the refiner": ["--set", "refiner=none"],
+    },
+    "int": {
+        "each joint's motion": [],
+        "the whole pose's motion": ["--set", "temporal=whole_pose"],
+        "no motion": ["--set", "temporal=none"],
+    },
+}
+_UNTRAINED = ["--rate", "0", "--steps", "1"]
+_T95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}  # Student's t for so many seeds
+
+
+def trained(arguments: argparse.Namespace, method: str, arm: str, options: list[str], seed: int) -> dict[str, float]:
+    """The errors of an arm on what was held out, trained now if it was not."""
+    run = arguments.out / f"{method}-{arm.replace(' ', '_')}-{seed}"
+    if not (run / "weights.safetensors").exists():
+        data = {
+            "int": [f"posed_clips={arguments.motion}"],
+            "multi_roi": [f"posed={arguments.motion}", *(f"detected={folder}" for folder in arguments.shards)],
+        }.get(method, list(map(str, arguments.shards)))
+        steps = ["--steps", str(arguments.steps)] if arguments.steps and "--steps" not in options else []
+        humesh = Path(sys.executable).with_name("humesh")
+        command = [str(humesh), "train", f"lite-{method}", "-o", str(run), "--seed", str(seed)]
+        command += ["--init", str(arguments.init), *(part for place in data for part in ("--data", place))]
+        subprocess.run([*command, *steps, *options], check=True, stdout=subprocess.DEVNULL)
+    with (run / "validation.csv").open() as file:
+        *_, last = csv.DictReader(file)
+    return {name: float(value) for name, value in last.items() if name != "step"}
+
+
+def main() -> None:
+    """Trains what is missing and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("methods", nargs="+", choices=sorted(ARMS), metavar="METHOD")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--init", type=Path, required=True)
+    parser.add_argument("--shards", type=Path, nargs="+", required=True)
+    parser.add_argument("--motion", type=Path, required=True)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", default=[])
+    arguments = parser.parse_args()
+    for method in arguments.methods:
+        arms = {"untrained": _UNTRAINED, **ARMS[method]}
+        scores: dict[str, list[dict[str, float]]] = {}
+        for seed in range(arguments.seeds):  # all arms first: a look after the first seed tells what to expect
+            for arm, options in arms.items():
+                if not arguments.only or arm in arguments.only:
+                    scores.setdefault(arm, []).append(trained(arguments, method, arm, options, seed))
+        table(method, scores, next(iter(ARMS[method])))
+
+
+def table(method: str, scores: dict[str, list[dict[str, float]]], whole: str) -> None:
+    """Prints what the arms of a method score, and how far they are from the whole method."""
+    print(f"\n{method}")
+    for arm, runs in scores.items():
+        parts = []
+        for name in runs[0]:
+            part = f"{name} {mean(run[name] for run in runs):6.2f}"
+            if arm != whole and len(runs) > 1 and whole in scores:
+                apart = [one[name] - other[name] for one, other in zip(runs, scores[whole], strict=True)]
+                half = _T95[len(apart)] * stdev(apart) / math.sqrt(len(apart))
+                part += f" ({mean(apart):+.2f} ± {half:.2f})"
+            parts.append(part)
+        print(f"  {arm:28} {', '.join(parts)}")
+
+
+if __name__ == "__main__":
+    main()
