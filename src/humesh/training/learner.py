@@ -93,7 +93,8 @@ class Learner(nn.Module):
                 f"{', '.join(sorted(terms))}."
             )
         means = {name: reduced(terms[name]) for name in weights if weights[name] and name in terms}
-        counted = {n: weights[n] * m for n, m in means.items() if step >= self.recipe.delayed.get(n, 0)}
+        progress = step / self.recipe.steps
+        counted = {n: weights[n] * m for n, m in means.items() if progress >= self.recipe.delayed.get(n, 0.0)}
         if self.learned is not None:
             counted |= self.learned(counted)
         loss = torch.stack(list(counted.values())).sum()

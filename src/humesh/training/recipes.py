@@ -44,7 +44,7 @@ _SYNTHETIC_JOTR = Recipe(
     warm_up=500,
     augment=_OURS,
     precision="bfloat16",
-    delayed=dict.fromkeys(JOTR_CONTRAST, 4000),
+    delayed=dict.fromkeys(JOTR_CONTRAST, 0.5),
     held_out=512,
 )
 _SYNTHETIC_ROI = replace(
@@ -71,7 +71,7 @@ _SYNTHETIC_IK = replace(
     method="ik_refine",
     weights=_OUR_IK,
     rates={"encoder": 0.5, "refiner": 0.5},
-    delayed={"skeleton_absolute": 1000},
+    delayed={"skeleton_absolute": 0.16},
     judges=Judges(),
     people=3,
 )
@@ -93,7 +93,7 @@ _LITE_JOTR = replace(
     batch=64,
     rate=4e-4,
     warm_up=200,
-    delayed=dict.fromkeys(JOTR_CONTRAST, 1500),
+    delayed=dict.fromkeys(JOTR_CONTRAST, 0.75),
     precision="float32",
     encoder_start="mediapipe",
     held_out=256,
@@ -188,7 +188,7 @@ _LITE_IK = replace(
     steps=1500,
     batch=64,
     warm_up=100,
-    delayed={"skeleton_absolute": 500},
+    delayed={"skeleton_absolute": 0.33},
     judges=Judges(),
     people=2,
 )  # fmt: skip
