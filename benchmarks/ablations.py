@@ -44,7 +44,7 @@ ARMS: dict[str, dict[str, list[str]]] = {
         "no motion": ["--set", "temporal=none"],
     },
 }
-_UNTRAINED = ["--rate", "0", "--steps", "1"]
+_UNTRAINED = ["--rate", "1e-12", "--steps", "1"]
 _T95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}  # Student's t for so many seeds
 
 

@@ -79,7 +79,8 @@ def solved(equations: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The points `K 3` that fulfil equations `R K 2 4` of R views, weights `R K`, best."""
     rows = equations * weights[..., None, None]
     normal = np.einsum("rkea,rkeb->kab", rows, rows)
-    return np.linalg.solve(normal[:, :3, :3] + 1e-12 * np.eye(3), -normal[:, :3, 3:])[..., 0]
+    least = 1e-12 * np.trace(normal[:, :3, :3], axis1=1, axis2=2) + 1e-12  # some guesses are of no point at all
+    return np.linalg.solve(normal[:, :3, :3] + least[:, None, None] * np.eye(3), -normal[:, :3, 3:])[..., 0]
 
 
 def triangulated(cameras: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,22 +111,29 @@ def triangulated(cameras: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, n
 def likeliest(
     cameras: np.ndarray, photos: tuple[Photo, ...], found: tuple[list[Person], ...], count: int
 ) -> list[np.ndarray]:
-    """The limb joints' pixels `D R K 2` of the people whom the finds of all views can be, the likeliest ones first."""
+    """The limb joints' pixels `D R K 2` of the people whom the finds of all views can be, the likeliest ones first.
 
-    def limbs(choice: Iterable[Person]) -> np.ndarray:
-        return np.stack([np.asarray(person.keypoints)[_TOLD, :2] for person in choice])
+    Who is not found in one view is nowhere near in it.
+    """
+    nowhere = np.full((len(_TOLD), 2), 1e6)
 
-    def doubt(choice: tuple[Person, ...]) -> float:
+    def limbs(choice: Iterable[Person | None]) -> np.ndarray:
+        return np.stack([nowhere if one is None else np.asarray(one.keypoints)[_TOLD, :2] for one in choice])
+
+    def doubt(choice: tuple[Person | None, ...]) -> float:
         return float(np.median(triangulated(cameras, limbs(choice)[None])[1]))
 
-    everyone, left = [], [list(people) for people in found]
+    everyone, left = [], [[*people, None] for people in found]
     for _ in range(count):
-        who = min(itertools.product(*left), key=doubt)  # an error where a view has nobody
-        left = [[person for person in people if person is not one] for people, one in zip(left, who, strict=True)]
+        who = min((each for each in itertools.product(*left) if each.count(None) <= 1), key=doubt)
+        left = [[p for p in people if p is None or p is not one] for people, one in zip(left, who, strict=True)]
         told = [limbs(who)]
         if movenet_is_there():
-            looks = [MoveNet().look(Pyramid(photo.pixels), one.box) for photo, one in zip(photos, who, strict=True)]
-            told.append(np.stack([look.points[_TOLD, :2] for look in looks]))
+            looks = [
+                nowhere if one is None else MoveNet().look(Pyramid(photo.pixels), one.box).points[_TOLD, :2]
+                for photo, one in zip(photos, who, strict=True)
+            ]
+            told.append(np.stack(looks))
         everyone.append(np.stack(told))
     return everyone
 

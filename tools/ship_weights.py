@@ -19,8 +19,9 @@ LICENCE = "Apache-2.0; trained by us on data that is free for any use: use them 
 HEAD = """# The weights that come with humesh
 
 Trained by ourselves, on synthetic people, free motion capture and what MediaPipe and MoveNet (Google, Apache-2.0) say
-of rendered people. No photograph of a person and no licensed body, data set or network went into them. Numbers are
-stored in 16 bits and widened when they are read. Written by `tools/ship_weights.py` from the files' own headers.
+of rendered people; JOTR's encoder is the trunk of MediaPipe's landmark model as it is. No photograph of a person was
+used here, no licensed body, data set or network. Numbers are stored in 16 bits and widened when they are read. Written
+by `tools/ship_weights.py` from the files' own headers.
 
 """
 
