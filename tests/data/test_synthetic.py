@@ -18,11 +18,12 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.synthetic.backgrounds import BackgroundError, Backgrounds
 from humesh.data.synthetic.figure import SHOES, SKIN, TOP, Outfit, Wardrobe, hairline
+from humesh.data.synthetic.layer import REGIONS, Layer, inside
 from humesh.data.synthetic.motion import Motion, MotionError, axis_angles, rotations
 from humesh.data.synthetic.paint import Look
 from humesh.data.synthetic.poses import PoseSource, joints_of, mirrored, turn
 from humesh.data.synthetic.raycast import Caster
-from humesh.data.synthetic.scenes import REGIONS, Layer, Stage, inside
+from humesh.data.synthetic.scenes import Stage
 from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, SyntheticPeople, write_shards
 from humesh.data.synthetic.variations import vary
 from humesh.scene.bvh import bvh_text

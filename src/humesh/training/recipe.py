@@ -43,11 +43,11 @@ class Recipe:
     network by the start of their names, 0: they stay as they are. `drops`: shares of the steps after which "step"
     multiplies the rate by `drop`; "cosine" ends at a hundredth. `weights`: of the loss terms, others do not count, and
     `optional` ones need not exist; `learned`: those that are also weighed by learning (JOTR); `delayed`: terms that
-    count only after a share of the steps. `error` of the shared terms. `clip`: the largest gradient norm. `ema`: decay of the
-    running mean of the weights, which is what is kept. `stride`: frames between those of a clip. `held_out`: samples
-    of the first data set that are only validated on. `encoder_start`: "lite0" (ImageNet's), "mediapipe" (its landmark
-    model's) or "none"; methods' own `pretrained` is a setting of theirs. `starts_from`: the recipe whose weights this
-    one goes on from, given with --init.
+    count only after a share of the steps. `error` of the shared terms. `clip`: the largest gradient norm. `ema`: decay
+    of the running mean of the weights, which is what is kept. `stride`: frames between those of a clip. `held_out`:
+    samples of the first data set that are only validated on. `encoder_start`: "lite0" (ImageNet's), "mediapipe" (its
+    landmark model's) or "none"; methods' own `pretrained` is a setting of theirs. `starts_from`: the recipe whose
+    weights this one goes on from, given with --init.
     """
 
     about: str

@@ -18,7 +18,7 @@ from humesh.data.augment import Augment
 from humesh.data.batch import Batch
 from humesh.data.detector_errors import DetectorErrors, person_of
 from humesh.data.sample import LabelledPerson, Sample
-from humesh.data.synthetic.scenes import near_view
+from humesh.data.synthetic.layer import near_view
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_about_z

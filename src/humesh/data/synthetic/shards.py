@@ -26,8 +26,9 @@ from PIL import Image
 from humesh.body.joints import MEDIAPIPE33
 from humesh.data.sample import Sample
 from humesh.data.synthetic.backgrounds import Backgrounds
+from humesh.data.synthetic.layer import Layer
 from humesh.data.synthetic.motion import Motion
-from humesh.data.synthetic.scenes import Layer, Stage
+from humesh.data.synthetic.scenes import Stage
 from humesh.data.synthetic.variations import vary
 from humesh.data.whole import write_whole
 from humesh.images.photo import Person

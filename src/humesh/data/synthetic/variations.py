@@ -16,9 +16,9 @@ from humesh.body.pose import BodyPose
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.data.synthetic.backgrounds import Backgrounds
 from humesh.data.synthetic.figure import BOTTOM, HAIR, OTHER, SHOES, SKIN, TOP
+from humesh.data.synthetic.layer import REGIONS, Layer, inside, near_view, projected
 from humesh.data.synthetic.paint import colour
 from humesh.data.synthetic.poses import mirrored
-from humesh.data.synthetic.scenes import REGIONS, Layer, inside, near_view, projected
 from humesh.data.synthetic.seen import seen_person
 from humesh.geometry.camera import Camera
 from humesh.images.photo import Person, Photo
