@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,3 +70,14 @@ def test_the_inverse_map_goes_back(c: tuple[float, ...], angle: float) -> None:
     crop = square_crop(_box(c).expand(3, 4), 256, 1.2, torch.full((3,), angle, dtype=torch.float64))
     points = torch.rand(3, 5, 2).double() * 100
     assert torch.allclose(affine_apply(affine_inverse(crop), affine_apply(crop, points)), points, atol=1e-8)
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 20)] * 4), min_size=1, max_size=4))
+def test_intersections_over_unions_are_counted_pixels(corners: list[tuple[int, int, int, int]]) -> None:
+    boxes = np.array([[min(a, c), min(b, d), max(a, c) + 1, max(b, d) + 1] for a, b, c, d in corners], dtype=np.float64)
+    masks = np.zeros((len(boxes), 22, 22), bool)
+    for mask, (x0, y0, x1, y1) in zip(masks, boxes.astype(int), strict=True):
+        mask[y0:y1, x0:x1] = True
+    expected = [[(a & b).sum() / (a | b).sum() for b in masks] for a in masks]
+    made = torch.from_numpy(boxes)
+    np.testing.assert_allclose(box_iou(made[:, None], made[None]).numpy(), expected)

@@ -16,7 +16,7 @@ from humesh.images.landmark_models import Pose, Roi
 from humesh.images.mot import TrackCount, TracksError, TracksGiven, read_mot, switches, write_mot
 from humesh.images.people import MediaPipePeople, person_of
 from humesh.images.photo import Person, Photo
-from humesh.images.tracks import Motion, Tracker, TrackSettings, colours_of, keypoint_likeness, overlaps
+from humesh.images.tracks import Motion, Tracker, TrackSettings, colours_of, keypoint_likeness
 from humesh.images.video_people import SceneCuts, VideoPeople
 
 DATA = Path(__file__).parents[1] / "data"
@@ -165,16 +165,6 @@ def test_likeness_of_keypoints_is_cocos_formula() -> None:
     assert keypoint_likeness(person, moved, still, 0.125) == pytest.approx(np.exp(-0.5))
     assert keypoint_likeness(person, moved, replace(still, shift=np.array([6.0, 8.0])), 0.1) == pytest.approx(1)
     assert keypoint_likeness(person, _person(40), still, 0.1) is None
-
-
-@given(st.lists(st.tuples(*[st.integers(0, 20)] * 4), min_size=1, max_size=4))
-def test_overlaps_are_counted_pixels(corners: list[tuple[int, int, int, int]]) -> None:
-    boxes = np.array([[min(a, c), min(b, d), max(a, c) + 1, max(b, d) + 1] for a, b, c, d in corners], dtype=np.float64)
-    masks = np.zeros((len(boxes), 22, 22), bool)
-    for mask, (x0, y0, x1, y1) in zip(masks, boxes.astype(int), strict=True):
-        mask[y0:y1, x0:x1] = True
-    expected = [[(a & b).sum() / (a | b).sum() for b in masks] for a in masks]
-    np.testing.assert_allclose(overlaps(boxes, boxes), expected)
 
 
 def test_colours_are_shares_and_outside_there_are_none() -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.optimize import linear_sum_assignment
 
+from humesh.geometry.boxes import box_iou
 from humesh.images.people import MediaPipePeople
 from humesh.images.photo import Person, Photo
-from humesh.images.tracks import overlaps
 
 
 class TracksError(ValueError):
@@ -129,7 +130,8 @@ def switches(
         finds = [person for person in found.get(number, []) if person.track is not None]
         boxes, pairs = boxes + len(people), dict[int, int]()
         if people and finds:
-            alike = overlaps(np.stack([p.box for p in people]), np.stack([p.box for p in finds]))
+            true, told = (torch.from_numpy(np.stack([p.box for p in group])) for group in (people, finds))
+            alike = box_iou(true[:, None], told[None]).numpy()
             stays = np.array([[last.get(p.track or 0) == f.track for f in finds] for p in people])
             worth = np.where(alike >= least, alike + 1000.0 * stays, 0)
             pairs = {

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 from scipy.optimize import linear_sum_assignment
 
+from humesh.geometry.boxes import box_iou
 from humesh.images.photo import Person
 
 _PRIOR_S2 = (0.03 / 0.8) ** 2  # s^2: a find is 0.03 bodies off (MediaPipe, vtest.avi), walkers do 0.8 bodies a second
@@ -186,7 +188,7 @@ class Tracker:
         boxes = np.stack([np.asarray(person.box, dtype=np.float64) for person in people])
         expected = motion(np.asarray(track.person.box, dtype=np.float64).reshape(2, 2)).ravel()
         room = slack * np.max(expected[2:] - expected[:2]) * np.array([-1, -1, 1, 1])
-        alike = overlaps((expected + room)[None], boxes + room)[0]
+        alike = box_iou(torch.from_numpy(expected + room), torch.from_numpy(boxes + room)).numpy()
         for i, person in enumerate(people):
             if alike[i] > 0:
                 pose = keypoint_likeness(track.person, person, motion, slack)
@@ -195,14 +197,6 @@ class Tracker:
                     alike[i] -= own.colour_cost * (1 - track.colours @ colours[i])
         waited = 0.0 if track.missed_at is None else (time_s - track.missed_at) / own.keep_s
         return alike - own.lost_cost * waited
-
-
-def overlaps(one: Float[np.ndarray, "A 4"], other: Float[np.ndarray, "B 4"]) -> Float[np.ndarray, "A B"]:
-    """Intersection over union of every box (x0 y0 x1 y1) with every other."""
-    one, other = one[:, None], other[None]
-    shared = np.maximum(np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2]), 0).prod(-1)
-    union = sum(np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(-1) for boxes in (one, other)) - shared
-    return shared / np.maximum(union, 1e-9)
 
 
 def keypoint_likeness(before: Person, now: Person, motion: Motion, sigma: float) -> float | None:
