@@ -7,8 +7,10 @@ FOLDER: shards of `humesh synth --detect`, FILE: motion. Each arm is `humesh tra
 the same data in the same order for the same seed; runs go on where they were stopped, finished ones are not repeated.
 
 Prints for each arm the errors on what the recipe holds out, mm over 12 limb joints (of clips also the acceleration's,
-mm per frame squared): the mean over seeds, and how far the arm is from the first one, seed by seed, with half of the
-95 % interval of that mean (Student's t). "untrained": the lifter's answers, before anything is learned.
+mm per frame squared; of JOTR also "joint_img", how far the decoder's own joints are in the last hundred steps of
+training, a mean of shares of the crop and of 2 m of depth): the mean over seeds, and how far the arm is from the first
+one, seed by seed, with half of the 95 % interval of that mean (Student's t). "untrained": the lifter's answers, before
+anything is learned.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ ARMS: dict[str, dict[str, list[str]]] = {
     },
 }
 _UNTRAINED = ["--rate", "1e-12", "--steps", "1"]
+_DIGITS = {"joint_img": 4}
 _T95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}  # Student's t for so many seeds
 
 
@@ -63,7 +66,13 @@ def trained(arguments: argparse.Namespace, method: str, arm: str, options: list[
         subprocess.run([*command, *steps, *options], check=True, stdout=subprocess.DEVNULL)
     with (run / "validation.csv").open() as file:
         *_, last = csv.DictReader(file)
-    return {name: float(value) for name, value in last.items() if name != "step"}
+    with (run / "log.csv").open() as file:
+        logged = list(csv.DictReader(file))
+    scores = {name: float(value) for name, value in last.items() if name != "step"}
+    if "joint_img" in logged[-1]:
+        rows = [row for row in logged if int(row["step"]) > int(logged[-1]["step"]) - 100]
+        scores["joint_img"] = mean(float(row["joint_img"]) for row in rows)
+    return scores
 
 
 def main() -> None:
@@ -94,11 +103,11 @@ def table(method: str, scores: dict[str, list[dict[str, float]]], whole: str) ->
     for arm, runs in scores.items():
         parts = []
         for name in runs[0]:
-            part = f"{name} {mean(run[name] for run in runs):6.2f}"
+            part = f"{name} {mean(run[name] for run in runs):6.{_DIGITS.get(name, 2)}f}"
             if arm != whole and len(runs) > 1 and whole in scores:
                 apart = [one[name] - other[name] for one, other in zip(runs, scores[whole], strict=True)]
                 half = _T95[len(apart)] * stdev(apart) / math.sqrt(len(apart))
-                part += f" ({mean(apart):+.2f} ± {half:.2f})"
+                part += f" ({mean(apart):+.{_DIGITS.get(name, 2)}f} ± {half:.{_DIGITS.get(name, 2)}f})"
             parts.append(part)
         print(f"  {arm:28} {', '.join(parts)}")
 

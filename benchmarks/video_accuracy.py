@@ -19,10 +19,10 @@ from humesh.body.joints import JOTR30, LIMBS12, SMPL24
 from humesh.data.sample import Sample
 from humesh.data.synthetic.shards import SyntheticPeople
 from humesh.evaluation.metrics import acceleration_error, pa_mpjpe
+from humesh.geometry.boxes import box_iou
 from humesh.images.film import Film
 from humesh.images.people import MediaPipePeople
 from humesh.images.sightings import Sightings
-from humesh.images.tracks import overlaps
 from humesh.images.video import Video
 from humesh.images.video_people import VideoPeople
 from humesh.recover import Recoverer
@@ -95,7 +95,9 @@ def _owners(samples: list[Sample], sightings: Sightings) -> dict[int, dict[int, 
         for person in sample.people:
             tracks = whose.setdefault(person.identity, {})
             if seen:
-                alike = overlaps(np.array([person.seen.box]), np.array([one.box for one in seen]))[0]
+                alike = box_iou(
+                    torch.from_numpy(person.seen.box), torch.from_numpy(np.array([one.box for one in seen]))
+                )
                 if alike.max() > 0.4:
                     track = seen[int(alike.argmax())].track or 0
                     tracks[track] = tracks.get(track, 0) + 1

@@ -22,11 +22,11 @@ from rich.progress import track
 from humesh.body.joints import LIMBS12, MEDIAPIPE33
 from humesh.data.sample import Sample
 from humesh.data.synthetic.shards import ShardedPeople
+from humesh.geometry.boxes import box_iou
 from humesh.images.landmark_models import LandmarkModel, Pose, Pyramid
 from humesh.images.people import MediaPipePeople, evidence, followed_evidence, told_evidence
 from humesh.images.photo import Photo
 from humesh.images.same_body import box_around_points
-from humesh.images.tracks import overlaps
 
 LIMBS = MEDIAPIPE33.indices(*LIMBS12.names)
 NEAR = 0.12  # of the person's extent, mean of the joints that can be seen: a body is found
@@ -82,9 +82,10 @@ def body_or_not(pose: Pose, sample: Sample) -> float | None:
         apart = np.linalg.norm(pose.points[LIMBS, :2] - true, axis=1)[seen] / extent
         if len(apart) >= 4 and apart.mean() < NEAR:
             return 1.0
-    if pose.landmarks3d is None and (overlaps(box[None], boxes) > 0.5).any():
+    alike = box_iou(torch.from_numpy(box), torch.from_numpy(boxes))
+    if pose.landmarks3d is None and (alike > 0.5).any():
         return 1.0
-    return 0.0 if (overlaps(box[None], boxes) < APART).all() else None
+    return 0.0 if (alike < APART).all() else None
 
 
 def fitted(given: torch.Tensor, body: torch.Tensor, decay: float = 1e-3) -> torch.Tensor:
