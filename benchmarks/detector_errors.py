@@ -29,7 +29,7 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.images.people import MediaPipePeople
 from humesh.images.photo import Person, Photo
-from humesh.scene.render import render
+from humesh.scene.render import Stage
 
 SIDE = 512
 SCENERY = (
@@ -125,7 +125,7 @@ def scene(
         points.append(body.keypoints(bodies.vertices, MEDIAPIPE33) - middle + place)
         paint.append(paints(body, rng))
     meshes, joints = torch.stack(vertices), torch.stack(points)
-    picture = render(meshes, bodies.faces, camera, (SIDE, SIDE), np.full((count, 3), 0.95))
+    picture = Stage(meshes, bodies.faces, np.full((count, 3), 0.95)).render(camera, (SIDE, SIDE))
     rgba = picture.rgba.astype(np.float64)
     rows, columns = np.nonzero(rgba[..., 3])
     centres = torch.tensor(np.stack([columns, rows], axis=-1) + 0.5)

@@ -84,6 +84,8 @@ def test_wrong_words_are_told(
         (("landmarks", "synthetic", "--motion", motion, "-o", "scores.txt"), "ends in .json"),
         (("landmarks", "synthetic"), "give --motion FILE.npz"),
         (("landmarks", "synthetic", "--motion", motion, "--root", tmp_path), "--root: expected no such option"),
+        (("landmarks", "synthetic", "--motion", motion, "--people", 2, 1), "expected 1 or more people (least first)"),
+        (("landmarks", "synthetic", "--motion", motion, "--count", 0), "a count above 0; got --people 1 2 --count 0"),
         (("landmarks", "3dpw", "--motion", motion), "--motion: expected no such option for the benchmark 3dpw"),
     ):
         assert run(monkeypatch, *words) == 2

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from humesh.body.joints import MEDIAPIPE33
 from humesh.commands import main
 from humesh.images.film import Film
+from humesh.images.people import MediaPipePeople
 from humesh.images.photo import Person, Photo
 from humesh.images.sightings import Sightings
+from humesh.images.video import Frame, Video
 from humesh.images.video_people import VideoPeople
 
 FRAMES = 9
@@ -81,6 +85,43 @@ def test_a_stopped_run_goes_on_where_it_was(clip: Path, tmp_path: Path, monkeypa
     assert not (out / "clip_overlay.mp4").exists()
 
 
+def test_given_tracks_are_of_the_frames_that_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a broken frame, which nobody is looked for in, and when the file was changed since the last run."""
+    pictures = [np.full((48, 64, 3), 20 * i, np.uint8) for i in range(5)]
+
+    def frames(self: Video) -> Iterator[Frame]:
+        yield from (Frame(i, i / 25, picture, broken=i == 1) for i, picture in enumerate(pictures))
+
+    def seen(self: MediaPipePeople, photo: Photo, boxes: np.ndarray) -> list[Person]:
+        return [Person(box, 1.0, np.ones((33, 3)), MEDIAPIPE33, np.ones((33, 3))) for box in boxes]
+
+    monkeypatch.setattr(Video, "__iter__", frames)
+    monkeypatch.setattr(MediaPipePeople, "settled", lambda self, photo, boxes: [None] * len(boxes))
+    monkeypatch.setattr(MediaPipePeople, "landmarks", seen)
+    path, tracks, out = tmp_path / "clip.mp4", tmp_path / "clip.txt", tmp_path / "out"
+    with Film(path, (64, 48), 25.0) as film:
+        for number, picture in enumerate(pictures):
+            film.write(picture, number / 25)
+    words = (
+        "predict",
+        path,
+        "-o",
+        out,
+        "--video.tracks",
+        tracks,
+        "--video.formats",
+        "npz",
+        "--overwrite",
+        "--no-refine",
+    )
+    for first in (4, 7):
+        tracks.write_text("".join(f"{frame},1,{first + frame},5,20,30,1\n" for frame in range(1, 6)))
+        assert run(monkeypatch, *words) == 0
+        with np.load(out / "clip.people.npz") as kept:
+            assert kept["frame"].tolist() == [0, 2, 3, 4]
+            assert (kept["box"][:, 0] - first - 1).tolist() == [0, 2, 3, 4]
+
+
 def test_part_of_a_video(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     words = ("--video.start-s", 0.08, "--video.stride", 2, "--video.formats", "mp4", "--video.no-beside")
@@ -122,6 +163,17 @@ def test_what_is_no_video_is_told_and_the_rest_is_done(
     assert "3 of 4 videos failed" in error
     assert "Traceback" not in error
     assert (out / "clip.npz").is_file()
+
+
+def test_a_film_lies_beside_its_video_and_takes_the_place_of_no_other(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "predict", clip, "-o", clip.parent, "--video.formats", "mp4") == 0
+    film = clip.with_name("clip_overlay.mp4")
+    before = film.read_bytes()
+    assert run(monkeypatch, "predict", clip, film, "-o", clip.parent, "--overwrite") == 2
+    assert f"the video {film} would be overwritten by a result" in capsys.readouterr().err
+    assert film.read_bytes() == before
 
 
 def test_a_folder_of_frames(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

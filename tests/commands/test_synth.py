@@ -40,6 +40,7 @@ def test_shards_and_a_preview(
         (("-o", "out", "--clips", "--frames", 99), "clips of at least 99 frames"),
         (("--preview", "p.png", "--backgrounds", "empty"), "found none; give another folder"),
         (("--preview", "no/such/p.png", "--size", 32), "cannot write"),
+        (("-o", "out", "--preview", "p.picture"), "--preview p.picture: expected a name that ends in .jpg or .png"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(

@@ -103,6 +103,8 @@ def test_export_model_tells_what_is_wrong(
     for words, sentence in (
         (("magic", "-o", tmp_path / "m.onnx"), "expected one of jotr"),
         (("jotr", "-o", tmp_path / "m.bin"), "ends in .onnx"),
+        (("jotr", "-o", tmp_path / "m.onnx", "--batch", 0), "--batch: expected 1 or more, got 0"),
+        (("int", "-o", tmp_path / "m.onnx", "--crops", -1), "--crops: expected 1 or more, got -1"),
         (("int", "--weights", weights, "-o", tmp_path / "m.onnx"), "they are of 'jotr'"),
     ):
         assert run(monkeypatch, "export-model", *words) == 2

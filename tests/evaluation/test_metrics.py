@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from humesh.evaluation.metrics import acceleration, acceleration_error, aligned, auc, mpjpe, pa_mpjpe, pck, pck_2d
+from humesh.evaluation.metrics import acceleration, acceleration_error, aligned, auc, mpjpe, pa_mpjpe, pck
 from humesh.geometry.rotations import rotation_from_axis_angle
 
 seeds = st.integers(0, 10**6)
@@ -131,12 +131,3 @@ def test_the_frame_rate_turns_frames_into_seconds() -> None:
     points = _random(0, 2, 5, 3, 3)
     per_frame = acceleration_error(points[0], points[1])
     assert torch.allclose(acceleration_error(points[0], points[1], fps=30.0), 900 * per_frame)
-
-
-def test_pck_2d_by_hand() -> None:
-    truth = torch.zeros(3, 4, 2)
-    prediction = torch.tensor([[[0.0, 0.0], [3.0, 4.0], [4.9, 0.0], [9.0, 9.0]]]).expand(3, 4, 2)
-    known = torch.tensor([[True, True, True, True], [True, False, True, False], [False] * 4])
-    found = pck_2d(prediction, truth, known, torch.tensor([10.0, 10.0, 10.0]))
-    assert found[:2].tolist() == [50.0, 100.0]  # 5 px are half of 10: wrong
-    assert found[2].isnan()

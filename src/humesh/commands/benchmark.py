@@ -15,13 +15,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import distributed
 
 from humesh.body.files import SHIPPED
 from humesh.body.model import BodyModel
 from humesh.commands.errors import UserError
 from humesh.commands.evaluate import known_benchmark, processes
+from humesh.commands.progress import progress_bar
 from humesh.data import DATASETS
 from humesh.data.whole import write_whole
 from humesh.evaluation.agora_submission import write_submission
@@ -78,7 +78,7 @@ def run_benchmark(options: Run) -> int:
     rank, world = processes()
     folder = options.keep / f"{protocol.name}-{_key(options, protocol, len(dataset))}"
     folder.mkdir(parents=True, exist_ok=True)
-    with _progress(len(dataset) // world if world > 1 else len(dataset), rank) as advance:
+    with _progress(len(dataset) // world, rank) as advance:
         found = run(dataset, ruler, answer, folder, (rank, world), advance)
     everything = _gathered(found, world)
     if rank > 0:
@@ -122,8 +122,6 @@ def submit(options: Run, path: Path) -> int:
 
 
 def _dataset(protocol: Protocol, root: Path) -> Chained:
-    if protocol.dataset not in DATASETS:
-        raise EvaluationError(f"{protocol.name}: humesh cannot read the data set {protocol.dataset!r} yet.")
     make = DATASETS[protocol.dataset]
     dataset = Chained([make(root=root, **dict(reading)) for reading in protocol.readings])
     if not len(dataset):
@@ -176,8 +174,7 @@ def _key(options: Run, protocol: Protocol, photos: int) -> str:
 
 @contextmanager
 def _progress(photos: int, rank: int) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=rank > 0) as progress:
+    with progress_bar(transient=True, disable=rank > 0) as progress:
         task = progress.add_task("photos", total=photos)
         yield lambda done: progress.advance(task, done)
 

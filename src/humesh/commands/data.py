@@ -14,7 +14,7 @@ from humesh.body.joints import mirrored_name
 from humesh.commands.errors import UserError
 from humesh.data import DATASETS, Reader
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.download import Count, Download, counts, fingerprint, packed
+from humesh.data.datasets.download import Count, counts, fingerprint, packed
 from humesh.data.sample import Dataset, LabelledPerson, Sample
 from humesh.images.photo import PhotoError
 
@@ -57,8 +57,10 @@ def data(
         print(f"| {pattern} | {count.files.least:,} | {count.number:,} | {_told(count)} |")
     print(f"fingerprint of a few files: {fingerprint(root, [path for count in found for path in count.some])}")
     lacking = [count for count in found if not count.whole and count.files.needed]
-    for sentence in _missing(lacking, download, root):
-        print(sentence)
+    for count in lacking:
+        print(f"missing: {count.files.called or count.files.pattern}; its owner offers it at {download.page}")
+    if lacking and (archives := packed(root)):
+        print(f"unpack first: {', '.join(path.name for path in archives)}")
     try:
         options: dict[str, Any] = {"root": root} if split is None else {"root": root, "split": split}
         dataset = readers[name](**options)
@@ -85,16 +87,6 @@ def _told(count: Count) -> str:
     if count.whole:
         return "whole"
     return "missing" if count.files.needed else "missing, not needed"
-
-
-def _missing(lacking: list[Count], download: Download, root: Path) -> list[str]:
-    """What to fetch and where, in sentences."""
-    told = [
-        f"missing: {count.files.called or count.files.pattern}; its owner offers it at {download.page}"
-        for count in lacking
-    ]
-    archives = packed(root) if lacking else []
-    return told + [f"unpack first: {', '.join(path.name for path in archives)}"] * bool(archives)
 
 
 def _summary(dataset: Dataset) -> str:
@@ -141,10 +133,8 @@ def _draw_points(brush: ImageDraw.ImageDraw, person: LabelledPerson, points: np.
 
 
 def save_picture(image: Image.Image, path: Path) -> None:
-    """The picture appears only when it is whole."""
-    draft = path.with_name(f".{path.stem}.draft{path.suffix or '.png'}")
-    try:
-        image.save(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    """The picture appears only when it is whole; without an ending in its name it is a PNG."""
+    from humesh.scene.export import written_whole
+
+    with written_whole(path) as draft:
+        image.save(draft, format=None if path.suffix else "PNG")

@@ -19,8 +19,8 @@ def export_model(
 ) -> int:
     """Write a method's network as ONNX, for a fixed number of groups and crops.
 
-    Its inputs are those of `humesh.images.crops.Crops`: pixels, crop_from_photo, camera, keypoints, present; its
-    outputs rotations, shape and translation of every crop.
+    Its inputs are those of `humesh.images.crops.Crops`: pixels, crop_from_photo, camera, keypoints, present,
+    landmarks; its outputs rotations, shape and translation of every crop.
 
     Args:
         name: The method: jotr, multi_roi, multi_roi_authors, int, ik_refine.
@@ -34,6 +34,9 @@ def export_model(
 
     if out.suffix != ".onnx":
         raise UserError(f"-o {out}: expected a name that ends in .onnx.")
+    for option, count in (("--batch", batch), ("--crops", crops)):
+        if count is not None and count < 1:
+            raise UserError(f"{option}: expected 1 or more, got {count}.")
     try:
         if weights is None:
             method = build(name).eval()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from humesh.commands.errors import UserError, say_error
-from humesh.commands.predict_video import VIDEO_ENDINGS, VideoOptions, is_video, is_webcam, predict_video
+from humesh.commands.predict_video import FILM, VIDEO_ENDINGS, VideoOptions, is_video, is_webcam, predict_video, told
+from humesh.commands.progress import progress_bar
 
 if TYPE_CHECKING:
     from humesh.images.given import GivenPeople
@@ -65,8 +66,6 @@ def predict(
         overwrite: Do again what is finished.
         video: Of videos only.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from humesh.images.decoding import VideoError
     from humesh.images.mot import TracksError
     from humesh.images.photo import PhotoError
@@ -75,9 +74,9 @@ def predict(
     if focal_px is not None and not 0 < focal_px < float("inf"):
         raise UserError(f"--focal-px: expected a positive number of pixels, got {focal_px:g}.")
     named = _named(_expand(inputs, video))
-    _check_out(out, inputs, named)
     photos = {name: path for name, path in named.items() if not is_video(path, video)}
     videos = {name: path for name, path in named.items() if name not in photos}
+    _check_out(out, inputs, photos, videos)
     wanted = (*formats, "json")  # the record is always written, and last: it marks a photo as finished
     todo = {name: path for name, path in photos.items() if overwrite or not _finished(out, name, wanted)}
     if len(todo) < len(photos):
@@ -93,13 +92,12 @@ def predict(
         try:
             say(work())
         except Exception as error:  # whatever it is, the others are done all the same
-            told = isinstance(error, (PhotoError, VideoError, TracksError, UserError))
+            expected = isinstance(error, (PhotoError, VideoError, TracksError, UserError))
             kind = "video" if is_video(path, video) else "photo"
-            failed.append(str(error) if told else f"{kind} {path}: {type(error).__name__}: {error}")
+            failed.append(str(error) if expected else f"{kind} {path}: {type(error).__name__}: {error}")
             say_error(failed[-1])
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=len(todo) < 2) as progress:
+    with progress_bar(disable=len(todo) < 2) as progress:
         task = progress.add_task("photos", total=len(todo))
 
         def say(report: str) -> None:
@@ -139,11 +137,7 @@ def _one(
         photo = replace(photo, camera=Camera.virtual(focal_px, photo.size), camera_source="given")
     recovery = recoverer(photo, None if given is None else given.people(path))
     written = save(recovery, out / name, formats, image_path=path)
-    count = len(recovery.people)
-    lines = [f"{path}: {'nobody' if count == 0 else '1 person' if count == 1 else f'{count} people'} found"]
-    lines += [f"  {note}" for note in recovery.notes]
-    lines += [f"  {file}" for file in written]
-    return "\n".join(lines)
+    return told(path, len(recovery.people), "found", recovery.notes, written)
 
 
 def _expand(inputs: list[Path], video: VideoOptions) -> list[Path]:
@@ -192,16 +186,18 @@ def _finished(out: Path, name: str, formats: tuple[str, ...]) -> bool:
     return all((out / f"{name}{ENDINGS[f]}").is_file() for f in formats if f != "bvh")
 
 
-def _check_out(out: Path, inputs: list[Path], photos: dict[str, Path]) -> None:
-    """Tells before any work is done that results cannot be written, or that they would get in the photos' way."""
+def _check_out(out: Path, inputs: list[Path], photos: dict[str, Path], videos: dict[str, Path]) -> None:
+    """Tells before any work is done that results cannot be written, or that they would get in the inputs' way."""
     from humesh.scene.export import ENDINGS
 
     if any(given.is_dir() and given.resolve() == out.resolve() for given in inputs):
         raise UserError(f"{out}: the results would lie among the photos; give another folder with -o.")
-    originals = {path.resolve() for path in photos.values()}
-    for result in (out / f"{name}{ending}" for name in photos for ending in ENDINGS.values()):
-        if result.resolve() in originals:
-            raise UserError(f"the photo {result} would be overwritten by a result; give another folder with -o.")
+    originals = {path.resolve(): kind for kind, of in (("photo", photos), ("video", videos)) for path in of.values()}
+    results = [out / f"{name}{ending}" for name in photos for ending in ENDINGS.values()]
+    for result in (*results, *(out / f"{name}{FILM}" for name in videos)):
+        kind = originals.get(result.resolve())
+        if kind is not None:
+            raise UserError(f"the {kind} {result} would be overwritten by a result; give another folder with -o.")
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".humesh_can_write"

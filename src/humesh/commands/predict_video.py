@@ -5,39 +5,33 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.progress import TextColumn
+
 from humesh.commands.errors import UserError, say_error
+from humesh.commands.progress import progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
 
     from humesh.geometry.camera import Camera
-    from humesh.images.photo import Person, Photo
+    from humesh.images.sightings import Sightings
     from humesh.images.video import Video
     from humesh.recover import Recoverer
-    from humesh.recover_video import Progress
+    from humesh.recover_video import Finder, Progress
     from humesh.scene.recovery import VideoRecovery
 
 VIDEO_ENDINGS = {
-    ".mp4",
-    ".mov",
-    ".avi",
-    ".mkv",
-    ".webm",
-    ".m4v",
-    ".mpg",
-    ".mpeg",
-    ".wmv",
-    ".flv",
-    ".ts",
-    ".mts",
-    ".3gp",
-}
+    ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".3gp",
+}  # fmt: skip
+
+FILM = "_overlay.mp4"
+"""What a film is called after the video's own name."""
 
 VideoFormat = Literal["mp4", "glb", "bvh", "amass", "usd", "rrd", "npz"]
 
@@ -93,22 +87,16 @@ def predict_video(
     overwrite: bool = False,
 ) -> str:
     """One video's files; what to tell the user. Raises VideoError, TracksError."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from humesh.geometry.camera import Camera
     from humesh.images.video import Video
 
     if is_webcam(path):
-        return _live(int(str(path)), out / f"{name}_overlay.mp4", recoverer)
+        return _live(int(str(path)), out / f"{name}{FILM}", recoverer)
     if not overwrite and _finished(out, name, options):
         return f"{path}: finished and skipped (--overwrite does it again)"
     video = Video(path, options.start_s, options.end_s, options.stride)
     camera = None if focal_px is None else Camera.virtual(focal_px, video.size)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, transient=True) as bar:
+    with progress_bar(TextColumn("{task.fields[pace]}"), transient=True) as bar:
         shown: dict[str, Any] = {}
 
         def progress(what: str, done: int, total: int | None) -> None:
@@ -120,11 +108,15 @@ def predict_video(
 
         recovery = _recovered(video, path, out / f"{name}.people.npz", options, recoverer, camera, progress)
         written = _written(video, recovery, path, out / name, options, progress)
-    count, seconds = len(recovery.motions), float(recovery.times[-1]) if len(recovery.times) else 0.0
+    seconds = float(recovery.times[-1]) if len(recovery.times) else 0.0
+    where = f"in {len(recovery.times)} frames, {seconds:.1f} s"
+    return told(path, len(recovery.motions), where, recovery.notes, written)
+
+
+def told(path: Path, count: int, where: str, notes: Iterable[str], written: list[Path]) -> str:
+    """What to tell the user of a finished photo or video: how many people, what is odd, and the files."""
     who = "nobody" if count == 0 else "1 person" if count == 1 else f"{count} people"
-    lines = [f"{path}: {who} in {len(recovery.times)} frames, {seconds:.1f} s"]
-    lines += [f"  {note}" for note in recovery.notes]
-    return "\n".join(lines + [f"  {file}" for file in written])
+    return "\n".join([f"{path}: {who} {where}", *(f"  {line}" for line in (*notes, *written))])
 
 
 def _recovered(
@@ -138,20 +130,14 @@ def _recovered(
 ) -> VideoRecovery:
     """Who is in the video, kept in a file as it is found out, and how they move."""
     from humesh.images.sightings import Sightings
-    from humesh.images.video_people import VideoPeople
     from humesh.recover_video import VideoSettings, pose_video, sight
 
-    about = path.stat()
-    finds = options.tracks or f"{type(recoverer.finder).__name__} {getattr(recoverer.finder, 'model', '')}"
-    of = f"{path.name} {about.st_size} {about.st_mtime_ns} {options.start_s} {options.end_s} {options.stride} {finds}"
+    finds = f"{type(recoverer.finder).__name__} {getattr(recoverer.finder, 'model', '')}"
+    if options.tracks is not None:
+        finds = f"{options.tracks.parent} {_state(options.tracks)}"
+    of = f"{_state(path)} {options.start_s} {options.end_s} {options.stride} {finds}"
     sightings = Sightings.load(kept, of)
-    finder: Callable[[Photo, float], list[Person]]
-    if options.tracks is None:
-        following = VideoPeople(recoverer.finder)
-        following.go_on(sightings.times, sightings.people)
-        finder = following
-    else:
-        finder = _Given(options.tracks, recoverer, len(sightings.times))
+    finder = _finder(options, recoverer, sightings)
     saved = time.monotonic()
     try:
         for _ in sight(video, finder, sightings, camera, progress):
@@ -164,19 +150,25 @@ def _recovered(
     return pose_video(video, sightings, recoverer, settings, camera, progress)
 
 
-class _Given:
-    """People of a MOT file, frame after frame."""
+def _state(path: Path) -> str:
+    """What changes with a file; one that is missing is told of by its reader."""
+    about = path.stat() if path.exists() else None
+    return path.name if about is None else f"{path.name} {about.st_size} {about.st_mtime_ns}"
 
-    def __init__(self, path: Path, recoverer: Recoverer, first: int) -> None:
-        from humesh.images.mot import TracksGiven
-        from humesh.images.people import MediaPipePeople
 
-        finder = recoverer.finder if isinstance(recoverer.finder, MediaPipePeople) else MediaPipePeople()
-        self.given, self.number = TracksGiven(path, finder), first
+def _finder(options: VideoOptions, recoverer: Recoverer, sightings: Sightings) -> Finder:
+    """Who finds and follows people from the first frame on that is not in the sightings."""
+    from humesh.images.mot import TracksGiven
+    from humesh.images.people import MediaPipePeople
+    from humesh.images.video_people import VideoPeople
 
-    def __call__(self, photo: Photo, time_s: float) -> list[Person]:
-        self.number += 1
-        return self.given(photo, self.number - 1)
+    if options.tracks is None:
+        following = VideoPeople(recoverer.finder)
+        following.go_on(sightings.times, sightings.people)
+        return following
+    looks = recoverer.finder if isinstance(recoverer.finder, MediaPipePeople) else MediaPipePeople()
+    given = TracksGiven(options.tracks, looks)
+    return lambda photo, time_s: given(photo, len(sightings.times))  # frames before this one, broken ones included
 
 
 def _written(
@@ -190,7 +182,7 @@ def _written(
 
     written: list[Path] = []
     if "mp4" in options.formats:
-        film_path = Path(f"{target}_overlay.mp4")
+        film_path = Path(f"{target}{FILM}")
         shown = drawable(recovery)
         pictures = MotionPictures(shown, options.beside)
         with Film(film_path, pictures.size, recovery.fps, source=video) as film:
@@ -230,7 +222,7 @@ def _ahead(draw: Callable[[Any], np.ndarray], moments: Iterator[Any]) -> Iterato
 def _finished(out: Path, name: str, options: VideoOptions) -> bool:
     from humesh.scene.export_video import PER_PERSON, VIDEO_ENDINGS
 
-    endings = VIDEO_ENDINGS | {"mp4": "_overlay.mp4"}
+    endings = VIDEO_ENDINGS | {"mp4": FILM}
     single = [format for format in options.formats if format not in PER_PERSON]
     return bool(single) and all((out / f"{name}{endings[format]}").is_file() for format in single)
 

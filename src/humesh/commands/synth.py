@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from PIL import Image
 
 from humesh.commands.data import contact_sheet, save_picture
 from humesh.commands.errors import UserError
+from humesh.commands.progress import progress_bar
 from humesh.data.sample import Dataset
 from humesh.data.synthetic import detected
 from humesh.data.synthetic.backgrounds import BackgroundError
@@ -49,6 +50,8 @@ def synth(
     """
     if out is None and preview is None:
         raise UserError("synth: expected -o FOLDER for shards or --preview PICTURE.png, got neither.")
+    if preview is not None and preview.suffix and preview.suffix.lower() not in Image.registered_extensions():
+        raise UserError(f"--preview {preview}: expected a name that ends in .jpg or .png.")
     if not (1 <= people[0] <= people[1] <= 8 and 32 <= size <= 2048 and count > 0 and frames > 1 and workers > 0):
         raise UserError(
             "synth: expected 1 to 8 people (least first), a size of 32 to 2048 px, and a count, frames (2 or more) and "
@@ -60,18 +63,14 @@ def synth(
     try:
         if out is not None:
             plan = Plan(tuple(map(str, motion)), count, people, size, seed, length)
-            with Progress(
-                TextColumn("synthetic people"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True
-            ) as bar:
-                task = bar.add_task("", total=count)
+            with progress_bar(transient=True) as bar:
+                task = bar.add_task("synthetic people", total=count)
                 for ready in write_shards(out, plan, workers):
                     bar.update(task, completed=ready)
             print(f"{count} {'frames' if clips else 'photos'} in {out}")
         if detect and out is not None:
-            with Progress(
-                TextColumn("MediaPipe looks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True
-            ) as bar:
-                task = bar.add_task("")
+            with progress_bar(transient=True) as bar:
+                task = bar.add_task("MediaPipe looks")
                 for done, shards in detected.detect(out, workers):
                     bar.update(task, completed=done, total=shards)
             print(f"{len(detected.DetectedPeople(out))} people found by MediaPipe")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+from rich.progress import TextColumn, TimeElapsedColumn
 
 from humesh.commands.errors import UserError
+from humesh.commands.evaluate import processes
+from humesh.commands.progress import progress_bar
 
 if TYPE_CHECKING:
     import torch
@@ -63,17 +68,14 @@ def train(
     """
     import torch
 
-    from humesh.data.batch import DataError
-    from humesh.methods.weights import WeightsError
     from humesh.training.loop import Place
     from humesh.training.prepare import known, overridden, prepare
-    from humesh.training.recipe import TrainingError
     from humesh.training.recipes import RECIPES
 
     for name, value in (("steps", steps), ("batch", batch), ("rate", rate)):
         if value is not None and not value > 0:
             raise UserError(f"--{name}: expected a positive number, got {value}.")
-    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    rank, world = processes()
     try:
         known(recipe, RECIPES, "recipe: there is no")
         given: dict[str, Any] = {"steps": steps, "batch": batch, "rate": rate, "seed": seed, "precision": precision}
@@ -81,7 +83,8 @@ def train(
             known(precision, ("float32", "bfloat16", "float16"), "--precision: there is no")
         plan = dataclasses.replace(RECIPES[recipe], **{k: v for k, v in given.items() if v is not None})
         plan = overridden(plan, settings, weights)
-        place = Place(out, _device(device), _workers(workers), say=_say if rank == 0 else _silent)
+        say = partial(print, flush=True) if rank == 0 else lambda sentence: None  # the first process's words are enough
+        place = Place(out, _device(device), _workers(workers), say)
         if plan.starts_from and init is None and rank == 0:
             print(f"note: {recipe} goes on from the weights of {plan.starts_from}; give them with --init.")
         if place.device.type == "cpu":
@@ -95,9 +98,7 @@ def train(
             _tell(recipe, plan, training)
             return 0
         return _run(training, rank)
-    except (TrainingError, WeightsError, DataError) as error:
-        raise UserError(str(error)) from None
-    except ValueError as error:  # of a method's configuration
+    except ValueError as error:  # of recipes, data, weights and configurations: each is one sentence
         raise UserError(str(error)) from None
     except OSError as error:
         raise UserError(f"cannot write into {out}: {error.strerror}; give another folder with -o.") from None
@@ -116,22 +117,9 @@ def _places(data: tuple[str, ...]) -> dict[str, list[Path]]:
 
 
 def _run(training: Training, rank: int) -> int:
-    from collections.abc import Mapping
-
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeElapsedColumn as Elapsed
-    from rich.progress import TimeRemainingColumn as Remaining
-
     recipe, out = training.recipe, training.place.out
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[pace]}"),
-        Elapsed(),
-        Remaining(elapsed_when_finished=True),
-    )
-    with Progress(*columns, speed_estimate_period=300, disable=rank > 0) as progress:
+    columns = TextColumn("{task.fields[pace]}"), TimeElapsedColumn()
+    with progress_bar(*columns, speed_estimate_period=300, disable=rank > 0) as progress:
         task = progress.add_task("training", total=recipe.steps, pace="")
 
         def watch(step: int, means: Mapping[str, float]) -> None:
@@ -227,11 +215,3 @@ def _use_cores(workers: int) -> None:
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
     except OSError:  # another system: it works as it does
         return
-
-
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)
-
-
-def _silent(sentence: str) -> None:
-    """What the first process says is enough."""

@@ -6,7 +6,6 @@ betas, rotation vectors, joints in pixels of pictures of 3840 x 2160.
 
 from __future__ import annotations
 
-import os
 import pickle
 import zipfile
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from humesh.body.files import SHIPPED
 from humesh.evaluation.subsets import EvaluationError
 from humesh.geometry.rotations import rotation_to_axis_angle
 from humesh.images.photo import Photo
+from humesh.scene.export import written_whole
 from humesh.scene.recovery import Recovery
 
 _HEIGHT = 2160.0  # px; of the pictures that the server's truth is in
@@ -25,18 +25,14 @@ _HEIGHT = 2160.0  # px; of the pictures that the server's truth is in
 
 def write_submission(path: Path, photos: Iterable[Path], recover: Callable[[Photo], Recovery]) -> tuple[int, int]:
     """Writes the zip of everybody found in the photos, whole or not at all; the numbers of photos and people."""
-    draft, done, people = path.with_name(f".{path.name}.{os.getpid()}"), 0, 0
-    try:
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
-            for photo in photos:
-                for number, person in enumerate(submitted(recover(Photo.read(photo)))):
-                    name = f"predictions/{photo.stem.removesuffix('_1280x720')}_personId_{number}.pkl"
-                    archive.writestr(name, pickle.dumps(person, protocol=4))
-                    people += 1
-                done += 1
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    done = people = 0
+    with written_whole(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
+        for photo in photos:
+            for number, person in enumerate(submitted(recover(Photo.read(photo)))):
+                name = f"predictions/{photo.stem.removesuffix('_1280x720')}_personId_{number}.pkl"
+                archive.writestr(name, pickle.dumps(person, protocol=4))
+                people += 1
+            done += 1
     return done, people
 
 

@@ -62,16 +62,15 @@ def asking(recover: Recover, detections: Detections | None = None, find: bool = 
     """Answers of a recoverer for the labelled people as they are seen, for detections, or for whom it finds itself."""
 
     def answer(sample: Sample, people: list[int]) -> Answers:
-        given = [sample.people[i].seen for i in people]
-        if detections is not None:
-            given = detections.people(sample)
-        recovery = recover(sample.photo, None if find and detections is None else given)
-        boxes = torch.tensor(np.array([p.box for p in recovery.people]).reshape(-1, 4)).float()
-        asked = None
-        if not find and detections is None:
+        asked: tuple[int, ...] | None = None
+        if detections is not None or find:
+            recovery = recover(sample.photo, None if detections is None else detections.people(sample))
+        else:
+            recovery = recover(sample.photo, [sample.people[i].seen for i in people])
             # Whoever came without landmarks comes back as another person, whose box is the very same.
-            place = {id(person.box): i for person, i in zip(given, people, strict=True)}
+            place = {id(sample.people[i].seen.box): i for i in people}
             asked = tuple(place[id(person.box)] for person in recovery.people)
+        boxes = torch.tensor(np.array([p.box for p in recovery.people]).reshape(-1, 4)).float()
         return Answers(recovery.bodies, recovery.pose.translation, boxes, asked)
 
     return answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -34,16 +34,6 @@ class PersonErrors:
     joints_mm: Float[Tensor, "P K"]
     predicted: Float[Tensor, "P K 3"]
     truth: Float[Tensor, "P K 3"]
-
-
-@dataclass(frozen=True)
-class _Labelled:
-    """The labelled bodies of P people: meshes (V = 0 where they cannot be compared), joints, where they stand."""
-
-    vertices: Float[Tensor, "P V 3"]
-    points: Float[Tensor, "P K 3"]
-    translation: Float[Tensor, "P 3"]
-    pelvis: Float[Tensor, "P 3"]
 
 
 class Ruler:
@@ -100,85 +90,81 @@ class Ruler:
         """The errors of bodies and their `points` (metres, camera frame), of which each is one labelled person's."""
         protocol, points = self.protocol, points.double()
         self.meshes = self.meshes and bodies.vertices.shape[1] > 0
-        labelled: _Labelled | None = None
+        true_meshes: Tensor | None = None
         if protocol.truth == "annotated points":
             both = [self._annotated(person) for person in people]
             truth, known = torch.stack([b[0] for b in both]).double(), torch.stack([b[1] for b in both])
             meshes = [i for i, person in enumerate(people) if self.meshes and _has_mesh(person)]
             if meshes:
-                labelled = self._labelled_or_none([people[i] for i in meshes])
+                try:
+                    _, true_meshes = self._labelled([people[i] for i in meshes])
+                except EvaluationError:  # the user has not given the labels' body: no vertex errors at all
+                    self.meshes = False
         else:
             meshes = list(range(len(people)))
-            labelled = self._labelled(people)
-            truth = labelled.points
+            truth, true_meshes = self._labelled(people)
             known = torch.ones(truth.shape[:-1], dtype=torch.bool)
-        rooted, true = (p - p[:, self._root].mean(1, keepdim=True) for p in (points, truth))
+        compared = mupots.with_bone_lengths(points, truth) if protocol.true_bone_lengths else points
+        rooted, true = (p - p[:, self._root].mean(1, keepdim=True) for p in (compared, truth))
         predicted, true, known = rooted[:, self._evaluated], true[:, self._evaluated], known[:, self._evaluated]
-        if protocol.true_bone_lengths:
-            errors = mupots.errors_mm(points, truth, root_relative=True, rescale=True)[:, self._evaluated]
-        else:
-            errors = 1000 * point_errors(predicted, true)
+        errors = 1000 * point_errors(predicted, true)
         found = {"mpjpe": _mean(errors, known)}
         if "pa_mpjpe" in protocol.metrics:
             found["pa_mpjpe"] = _mean(1000 * point_errors(aligned(predicted, true, known), true), known)
         if "pck" in protocol.metrics:
             found["pck"], found["auc"] = pck(errors, PCK_MM), auc(errors, PCK_MM)
-        if self.meshes and labelled is not None:
-            here = self._mesh_root(bodies.vertices, points, translation, self._pelvis(bodies.vertices, self.body))
-            there = self._mesh_root(labelled.vertices, labelled.points, labelled.translation, labelled.pelvis)
-            apart = (bodies.vertices.double() - here)[meshes] - (labelled.vertices.double() - there)
+        if self.meshes and true_meshes is not None:
+            ours = self._rooted_mesh(bodies.vertices, points, translation, self.body)[meshes]
             found["pve"] = torch.full((len(people),), torch.nan, dtype=torch.float64)
-            found["pve"][meshes] = 1000 * apart.norm(dim=-1).mean(-1)
+            found["pve"][meshes] = 1000 * point_errors(ours, true_meshes).mean(-1)
         return PersonErrors(found, torch.where(known, errors, torch.nan), predicted, true)
 
-    def _labelled_or_none(self, people: list[LabelledPerson]) -> _Labelled | None:
-        """The labelled bodies; None, and no vertex errors at all, where the user has not given the labels' body."""
-        try:
-            return self._labelled(people)
-        except EvaluationError:
-            self.meshes = False
-            return None
-
-    def _labelled(self, people: list[LabelledPerson]) -> _Labelled:
-        """The labelled bodies in the people's order; their meshes only if these are of the predictions' kind."""
+    def _labelled(self, people: list[LabelledPerson]) -> tuple[Float[Tensor, "P K 3"], Float[Tensor, "P V 3"]]:
+        """The labelled bodies' joints, and their meshes about the root (V = 0 where vertices are not compared)."""
         names = [self._truth_body(person.body) for person in people]
+        models = {name: self.bodies[name] for name in names}
+        self.meshes = self.meshes and all(self._alike(body) for body in models.values())
         order: list[int] = []
-        parts: list[_Labelled] = []
-        for name in dict.fromkeys(names):
+        joints, meshes = [], []
+        for name, body in models.items():
             rows = [i for i, other in enumerate(names) if other == name]
-            body, poses = self.bodies[name], [people[i].pose for i in rows]
-            pose = BodyPose(*(torch.stack(f).float() for f in zip(*(_fields(p) for p in poses), strict=True)))
+            poses = [people[i].pose for i in rows]
+            pose = BodyPose(*(torch.stack([getattr(p, f.name) for p in poses]).float() for f in fields(BodyPose)))
             with torch.no_grad():
                 posed = body(pose)
-            # Vertices of different meshes have nothing to do with each other.
-            same = body.name == self.body.name or not {body.name, self.body.name} & SHIPPED.keys()
-            self.meshes = self.meshes and same and len(body.data.template) == len(self.body.data.template)
-            vertices = posed.vertices if self.meshes else posed.vertices[:, :0]
-            pelvis = self._pelvis(posed.vertices, body)
-            parts.append(_Labelled(vertices, self.joints(posed, body).double(), pose.translation, pelvis))
+            joints.append(self.joints(posed, body).double())
+            rooted = self._rooted_mesh(posed.vertices, joints[-1], pose.translation, body)
+            meshes.append(rooted if self.meshes else rooted[:, :0])
             order += rows
         back = torch.argsort(torch.tensor(order))
-        if not self.meshes:
-            parts = [replace(part, vertices=part.vertices[:, :0]) for part in parts]
-        return _Labelled(*(torch.cat([getattr(part, f.name) for part in parts])[back] for f in fields(_Labelled)))
+        return torch.cat(joints)[back], torch.cat(meshes)[back]
+
+    def _alike(self, body: BodyModel) -> bool:
+        """Whether a body's mesh is of the predictions' kind; vertices of others have nothing to do with each other."""
+        same = body.name == self.body.name or not {body.name, self.body.name} & SHIPPED.keys()
+        return same and len(body.data.template) == len(self.body.data.template)
 
     def _truth_body(self, labelled: str) -> str:
         if labelled.startswith("smplx"):
             raise EvaluationError(f"{self.protocol.name}: expected labels of SMPL's body, got {labelled!r}.")
         return "smpl-neutral" if self.protocol.truth == "neutral body" and labelled not in SHIPPED else labelled
 
-    def _pelvis(self, vertices: Float[Tensor, "P V 3"], body: BodyModel) -> Float[Tensor, "P 3"]:
-        if not self.meshes or self.protocol.mesh_root != "pelvis of the body's regressor":
-            return torch.full((len(vertices), 3), torch.nan)  # not asked for
-        row = torch.as_tensor(body.data.joint_regressor[SMPL24.index("pelvis")]).to(vertices)
-        return torch.einsum("v,pvc->pc", row, vertices)
-
-    def _mesh_root(self, vertices: Tensor, points: Tensor, translation: Tensor, pelvis: Tensor) -> Tensor:
+    def _rooted_mesh(
+        self,
+        vertices: Float[Tensor, "P V 3"],
+        points: Float[Tensor, "P K 3"],
+        translation: Float[Tensor, "P 3"],
+        body: BodyModel,
+    ) -> Float[Tensor, "P V 3"]:
+        """Meshes moved as the protocol says, with their joints `points` and where they stand, in metres, float64."""
         if self.protocol.mesh_root == "translation":
-            return translation.double()[:, None]
-        if self.protocol.mesh_root == "root of the joints":
-            return points[:, self._root].mean(1, keepdim=True)
-        return pelvis.double()[:, None]
+            root = translation[:, None]
+        elif self.protocol.mesh_root == "root of the joints":
+            root = points[:, self._root].mean(1, keepdim=True)
+        else:
+            pelvis = torch.as_tensor(body.data.joint_regressor[SMPL24.index("pelvis")]).to(vertices)
+            root = torch.einsum("v,pvc->pc", pelvis, vertices)[:, None]
+        return vertices.double() - root.double()
 
     def _annotated(self, person: LabelledPerson) -> tuple[Float[Tensor, "K 3"], Bool[Tensor, "K"]]:
         rows = self._rows(person, self.names)
@@ -192,10 +178,6 @@ class Ruler:
                 f"{person.joint_set.name!r} ({', '.join(person.joint_set.names)})."
             )
         return person.joint_set.indices(*names)
-
-
-def _fields(pose: BodyPose) -> tuple[Tensor, Tensor, Tensor]:
-    return pose.rotations, pose.shape, pose.translation
 
 
 def _has_mesh(person: LabelledPerson) -> bool:

@@ -72,26 +72,10 @@ def pck(errors: Float[Tensor, "*g K"], threshold: float) -> Float[Tensor, "*g"]:
     return 100 * (errors < threshold).double().mean(-1)
 
 
-def auc(errors: Float[Tensor, "*g K"], threshold: float, steps: int = 31) -> Float[Tensor, "*g"]:
-    """Area under the PCK curve in percent: mean PCK at `steps` thresholds, evenly from 0 to the last, both included.
+def auc(errors: Float[Tensor, "*g K"], threshold: float) -> Float[Tensor, "*g"]:
+    """Area under the PCK curve in percent: mean PCK at 31 thresholds, evenly from 0 to the last, both included.
 
-    31 thresholds up to 150 mm: MPI-INF-3DHP (Mehta et al., 3DV 2017) and MuPoTS-3D.
+    31 of them up to 150 mm: MPI-INF-3DHP (Mehta et al., 3DV 2017) and MuPoTS-3D.
     """
-    thresholds = torch.linspace(0, threshold, steps, dtype=torch.float64, device=errors.device)
+    thresholds = torch.linspace(0, threshold, 31, dtype=torch.float64, device=errors.device)
     return 100 * (errors[..., None] < thresholds).double().mean((-2, -1))
-
-
-def pck_2d(
-    prediction: Float[Tensor, "*g K 2"],
-    truth: Float[Tensor, "*g K 2"],
-    known: Bool[Tensor, "*g K"],
-    length: Float[Tensor, "*g"],
-    share: float = 0.5,
-) -> Float[Tensor, "*g"]:
-    """Percentage of the known points nearer to their truth than a share of each person's length (px); NaN for none.
-
-    PCKh: the length is that of the head (Andriluka et al., CVPR 2014), share 0.5; PCK: the larger side of the person's
-    box (Yang and Ramanan, PAMI 2013), share 0.2 or less. At the share is wrong.
-    """
-    near = point_errors(prediction, truth) < share * length[..., None]
-    return 100 * (near & known).sum(-1) / known.sum(-1)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import textwrap
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from humesh.body.joints import H36M17, LIMBS12, LSP14, MPI_INF_3DHP17, SMPL24
+from humesh.evaluation.mupots import PCK_JOINTS
 from humesh.evaluation.published import published
 from humesh.evaluation.subsets import Stretch
 
@@ -67,7 +68,7 @@ class Protocol:
     subset_source: str = ""
     fps: float | None = None
     people: int | None = None
-    assumes: tuple[str, ...] = field(default=())
+    assumes: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -287,7 +288,7 @@ _ALL = (
         name="mupots",
         title="MuPoTS-3D, 20 sequences (Mehta et al., 3DV 2018): 3DPCK at 150 mm of all and of matched people",
         dataset="mupots",
-        joints=MPI_INF_3DHP17.names[: MPI_INF_3DHP17.index("left_ankle") + 1],
+        joints=PCK_JOINTS,
         source="limbs of the body, rest by h36m regressor",
         truth="annotated points",
         metrics=("pck", "auc", "mpjpe"),

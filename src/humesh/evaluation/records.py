@@ -43,7 +43,6 @@ class Records:
     @classmethod
     def joined(cls, parts: Sequence[Records]) -> Records:
         """All parts in the order of their samples."""
-        parts = [part for part in parts if len(part.photo)] or list(parts[:1])
         names = {name: None for part in parts for name in part.metrics if len(part)}
         arrays = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls) if f.name in _PLAIN}
         metrics = {

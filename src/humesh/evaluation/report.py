@@ -59,7 +59,7 @@ def write_report(
     body += [f"<p>{html.escape(note)}</p>" for note in notes]
     body += ["<h2>Worst cases</h2>", "<p>The photo with what was recovered, and from the side, with the labelled body "
              "in grey where there is one.</p>"]  # fmt: skip
-    for row in worst(records, each):
+    for row in _worst(records, each):
         picture = _pictures(dataset[int(records.sample[row])], int(records.person[row]), answer, ruler)
         where = f"{records.sequence[row]} frame {records.frame[row]}, person {records.person[row]}"
         said = f"{where}: {each[row]:.0f} mm, {100 * records.hidden[row]:.0f} % of the points hidden"
@@ -76,13 +76,13 @@ def write_report(
     return head + "\n".join(body) + "\n"
 
 
-def worst(records: Records, errors: Float[np.ndarray, "P"], count: int = _WORST) -> list[int]:
+def _worst(records: Records, errors: Float[np.ndarray, "P"]) -> list[int]:
     """The rows of the largest errors, at most two of one person of one sequence."""
     taken: dict[tuple[str, int], int] = {}
     rows: list[int] = []
     for row in np.argsort(-np.nan_to_num(errors, nan=-1.0), kind="stable").tolist():
         key = str(records.sequence[row]), int(records.identity[row])
-        if len(rows) < count and np.isfinite(errors[row]) and taken.get(key, 0) < _EACH:
+        if len(rows) < _WORST and np.isfinite(errors[row]) and taken.get(key, 0) < _EACH:
             rows.append(row)
             taken[key] = taken.get(key, 0) + 1
     return rows
@@ -95,10 +95,9 @@ def _numbers(result: Summary) -> str:
         between = "" if math.isnan(n.low) else f"{n.low:.2f} to {n.high:.2f}"
         cells = ("" if math.isnan(n.ours) else f"{n.ours:.2f}", between, paper)
         rows.append(f"<tr><td>{n.name} {n.unit}" + "".join(f"<td class=n>{cell}" for cell in cells))
-    head = (
-        f"<p>{result.people:,} people, {result.missed:,} missed, {result.extra:,} answers for nobody; intervals over "
-    )
-    return head + f"{result.clusters}.</p><table><tr><th><th>ours<th>95 %<th>paper{''.join(rows)}</table>"
+    people = f"{result.people:,} people, {result.missed:,} missed, {result.extra:,} answers for nobody"
+    table = f"<table><tr><th><th>ours<th>95 %<th>paper{''.join(rows)}</table>"
+    return f"<p>{people}; intervals over {result.clusters}.</p>{table}"
 
 
 def _by(

@@ -191,7 +191,10 @@ class _Rows:
     def _acceleration(self) -> Float[np.ndarray, "P"]:
         """Each person's acceleration error where the frames before and after have them too, mm/frame²."""
         found = np.full(len(self.people), np.nan)
-        at = {self._key(row): (row, predicted, truth) for row, _, _, predicted, truth in self.measured}
+        at = {}
+        for row, _, _, predicted, truth in self.measured:
+            sequence, _, _, frame, identity, _ = self.people[row]
+            at[sequence, identity, frame] = row, predicted, truth
         middle = [k for k in at if (*k[:2], k[2] - 1) in at and (*k[:2], k[2] + 1) in at]
         if not middle:
             return found
@@ -200,10 +203,6 @@ class _Rows:
         truth = torch.stack([torch.stack([points for _, _, points in row]) for row in times], 1)
         found[[at[k][0] for k in middle]] = 1000 * acceleration_error(predicted, truth)[:, 0].numpy()
         return found
-
-    def _key(self, row: int) -> tuple[str, int, int]:
-        sequence, _, _, frame, identity, _ = self.people[row]
-        return sequence, identity, frame
 
 
 def answered(ruler: Ruler, sample: Sample, wanted: list[int], answer: Answer) -> tuple[Answers, dict[int, int]]:
@@ -214,7 +213,7 @@ def answered(ruler: Ruler, sample: Sample, wanted: list[int], answer: Answer) ->
 
 def matched(ruler: Ruler, sample: Sample, wanted: list[int], answers: Answers) -> dict[int, int]:
     """For places of wanted people in a sample, the place of the answer that is theirs; who is missing has none."""
-    protocol, count = ruler.protocol, len(answers.boxes)
+    protocol = ruler.protocol
     if protocol.matching == "given":
         if answers.asked is not None:
             return {i: k for k, i in enumerate(answers.asked) if i in wanted}
@@ -224,16 +223,13 @@ def matched(ruler: Ruler, sample: Sample, wanted: list[int], answers: Answers) -
     people = wanted if protocol.matching == "mupots" else list(range(len(sample.people)))
     labelled = [ruler.pixels(sample.people[i], tool.names) for i in people]
     truth_px = torch.stack(labelled) if labelled else torch.zeros(0, len(tool), 2)
-    points = ruler.points(answers)
-    predicted_px = sample.photo.camera.project(points).reshape(count, len(tool), 2)
+    predicted_px = sample.photo.camera.project(ruler.points(answers))
     if protocol.matching == "mupots":
-        frame = mupots.Frame(truth_px, torch.zeros(len(people), len(tool), 3), predicted_px, points)
-        found = mupots.match(frame).tolist()
+        found = mupots.match(truth_px, predicted_px)
     else:
         valid = torch.tensor([i in wanted for i in people], dtype=torch.bool)
-        image = agora.Image(truth_px, torch.zeros(len(people), len(tool), 3), valid, predicted_px, points)
-        found = agora.match(image).tolist()
-    return {i: k for i, k in zip(people, found, strict=True) if k >= 0}
+        found = agora.match(truth_px, valid, predicted_px)
+    return {i: k for i, k in zip(people, found.tolist(), strict=True) if k >= 0}
 
 
 def _by_overlap(truths: Float[Tensor, "G 4"], boxes: Float[Tensor, "P 4"], least: float) -> dict[int, int]:

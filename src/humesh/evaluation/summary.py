@@ -46,7 +46,7 @@ class Summary:
     clusters: str
 
 
-def summary(protocol: Protocol, records: Records, paper: dict[str, float] | None = None, draws: int = DRAWS) -> Summary:
+def summary(protocol: Protocol, records: Records, paper: dict[str, float] | None = None) -> Summary:
     """The numbers by a protocol. Intervals: percentiles of a bootstrap over clusters (Efron, 1979), fixed seed.
 
     People in frames of one sequence are much alike, so whole sequences are drawn, where there are at least five.
@@ -58,7 +58,8 @@ def summary(protocol: Protocol, records: Records, paper: dict[str, float] | None
     if len(names) > _MOST_CLUSTERS:  # runs of photos, so that the draws fit into memory
         names, photos, people = (a * _MOST_CLUSTERS // len(names) for a in (np.arange(len(names)), photos, people))
         names = np.unique(names)
-    weights = np.concatenate([np.ones((1, len(names))), _drawn(len(names), draws)])
+    drawn = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS)
+    weights = np.concatenate([np.ones((1, len(names))), drawn])
     found = {}
     for name, (unit, values) in _statistics(protocol, records, people, photos, weights).items():
         low, high = _interval(values[1:]) if len(names) > 1 else (np.nan, np.nan)
@@ -70,10 +71,6 @@ def summary(protocol: Protocol, records: Records, paper: dict[str, float] | None
         int(records.extra.sum()),
         f"{len(names)} {'sequences' if by_sequence else 'photos or runs of them'}",
     )
-
-
-def _drawn(clusters: int, draws: int) -> Weights:
-    return np.random.default_rng(0).multinomial(clusters, np.full(clusters, 1 / clusters), draws).astype(np.float64)
 
 
 def _interval(values: Float[np.ndarray, "D"]) -> tuple[float, float]:
@@ -118,16 +115,11 @@ def _statistics(
                 found[f"{name}_{kind}"] = (UNITS[name], _of_sequences(weights, _ratio(total, people_in)))
         return found
     if protocol.average == "groups":
-        found = {}
-        for name in metrics:
-            parts = {
-                group: mean(name, np.array([group in sequence.lower() for sequence in records.sequence.tolist()], bool))
-                for group in protocol.groups
-            }
-            label = (lambda group: group) if len(metrics) == 1 else (lambda group, name=name: f"{name}, {group}")
-            found |= {label(group): (UNITS[name], values) for group, values in parts.items()}
-            found[name] = (UNITS[name], np.mean(list(parts.values()), axis=0))
-        return found
+        (name,) = protocol.metrics
+        names = np.char.lower(records.sequence)
+        parts = {group: mean(name, np.char.find(names, group) >= 0) for group in protocol.groups}
+        parts[name] = np.mean(list(parts.values()), axis=0)
+        return {label: (UNITS[name], values) for label, values in parts.items()}
     return {name: (UNITS[name], mean(name, everybody)) for name in metrics}
 
 

@@ -14,6 +14,7 @@ from humesh.data.sample import LabelledPerson, Sample
 from humesh.evaluation.answers import Answer
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.score import answered
+from humesh.evaluation.summary import DRAWS
 
 _LIMBS = JOTR30.indices(*LIMBS12.names)
 _UNUSUAL_NATS = -1.0  # of the pose prior; a quarter of the test's poses have more
@@ -71,7 +72,7 @@ def slices_of(sample: Sample, person: LabelledPerson) -> frozenset[str]:
     return hard or frozenset({"easy"})
 
 
-def summary(found: list[Score], draws: int = 1000) -> list[tuple[str, int, float, float, float, float]]:
+def summary(found: list[Score]) -> list[tuple[str, int, float, float, float, float]]:
     """Rows of (slice, people, missed share, PA-MPJPE, half of its 95 % interval, MPJPE), "all" first; mm.
 
     Means over the people with a body; the interval is a bootstrap over people (Efron, 1979) with a fixed seed.
@@ -85,7 +86,7 @@ def summary(found: list[Score], draws: int = 1000) -> list[tuple[str, int, float
         if not len(errors):
             rows.append((name, len(chosen), 1.0, float("nan"), float("nan"), float("nan")))
             continue
-        means = errors[generator.integers(0, len(errors), (draws, len(errors))), 0].mean(1)
+        means = errors[generator.integers(0, len(errors), (DRAWS, len(errors))), 0].mean(1)
         low, high = np.percentile(means, [2.5, 97.5])
         missed = 1 - len(errors) / len(chosen)
         aligned, plain = errors.mean(0).tolist()

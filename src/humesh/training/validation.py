@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from humesh.body.joints import LIMBS12
 from humesh.body.model import BodyModel
@@ -27,7 +28,7 @@ def held_out_errors(
     The latter, as papers name it, is the error of second differences of three frames in a row, mm per frame squared.
     The first groups are drawn into the file `sheet`. No errors where nobody is labelled in 3D.
     """
-    plain, aligned, shaken = [], [], []
+    plain, aligned, shaken = list[Tensor](), list[Tensor](), list[Tensor]()
     for batch in batches:
         torch.manual_seed(seed)
         pose = method(batch.crops).pose.map(lambda tensor: tensor.float())

@@ -1,0 +1,13 @@
+"""The one look of progress bars: what is done, how much of it, and the time left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+
+def progress_bar(*more: ProgressColumn, **options: Any) -> Progress:
+    """Rich's `Progress` with its options, and with more columns before the time left."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn())
+    return Progress(*columns, **options)
