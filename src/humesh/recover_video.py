@@ -24,11 +24,12 @@ from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
 from humesh.images.photo import Person, Photo
 from humesh.images.sightings import Sightings
-from humesh.images.video import Frame, Video
+from humesh.images.video import Video
 from humesh.images.video_people import VideoPeople
 from humesh.methods.landmark_ik import SEEN_ABOVE
 from humesh.methods.windows import Windows
-from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer
+from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer, one_after_another
+from humesh.scene.record import pixels_of
 from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
 
 Finder = Callable[[Photo, float], list[Person]]
@@ -80,7 +81,7 @@ def recover_video(
     finder = finder or VideoPeople(recoverer.finder)
     if video.path is None:  # a webcam cannot be looked at again
         for frame in video:
-            photo = _photo(frame, camera)
+            photo = Photo.of(frame.pixels, camera)
             yield recoverer(photo, finder(photo, frame.time_s))
         return
     sightings = Sightings()
@@ -100,7 +101,7 @@ def sight(
     known = len(sightings.times)
     for frame in video:
         if frame.number >= known:
-            people = [] if frame.broken else finder(_photo(frame, camera), frame.time_s)
+            people = [] if frame.broken else finder(Photo.of(frame.pixels, camera), frame.time_s)
             sightings.times.append(frame.time_s)
             sightings.people.append([person for person in people if person.track is not None])
             yield frame.number
@@ -126,7 +127,7 @@ def pose_video(
         whose += some
         poses.append(pose)
         trusts.append(trust)
-    everyone = _one_after_another(poses) if poses else BodyPose.rest(0)
+    everyone = one_after_another(poses) if poses else BodyPose.rest(0)
     everywhere, trusted = np.array(frames, dtype=np.int64), torch.cat(trusts) if trusts else torch.zeros(0)
     times, tracks = np.array(sightings.times), np.array([person.track for person in whose], dtype=np.int64)
     motions, short = [], 0
@@ -173,7 +174,7 @@ def _motion(
     for rows_of in _pieces(everywhere):
         piece, when = pose.map(itemgetter(rows_of)), times[everywhere[rows_of]]
         parts.append(smoothed_pose(piece, when, believed[rows_of], settings.smooth_s))
-    return PersonMotion(track, everywhere, _one_after_another(parts), found, score, believed)
+    return PersonMotion(track, everywhere, one_after_another(parts), found, score, believed)
 
 
 def _pieces(frames: np.ndarray) -> list[slice]:
@@ -194,7 +195,7 @@ def _on_ground(motions: list[PersonMotion], times: np.ndarray, body: BodyModel) 
             contacts.append(contact.moved(parts[-1].translation - piece.translation))
             slid.append((sliding(contact, when), sliding(contacts[-1], when)))
             weights.append(float(contact.touch.sum()))
-        moved.append(replace(motion, pose=_one_after_another(parts)))
+        moved.append(replace(motion, pose=one_after_another(parts)))
         if sum(weights) > 0:
             before, after = np.average(slid, axis=0, weights=weights)
             notes.append(
@@ -206,10 +207,6 @@ def _on_ground(motions: list[PersonMotion], times: np.ndarray, body: BodyModel) 
         way = f"{abs(down):.0f} degrees {'down' if down >= 0 else 'up'}"
         notes.append(f"The ground is {-plane.level:.1f} m below the camera, which looks {way}.")
     return moved, notes
-
-
-def _one_after_another(poses: list[BodyPose]) -> BodyPose:
-    return BodyPose(*(torch.cat([getattr(pose, f.name) for pose in poses]) for f in fields(BodyPose)))
 
 
 def _posed(
@@ -251,7 +248,7 @@ def _answers(
     cut: list[Crops] = []
     for frame in video:
         here = people[frame.number] if frame.number < len(people) else []
-        crops = recoverer.cut(_photo(frame, camera), here)
+        crops = recoverer.cut(Photo.of(frame.pixels, camera), here)
         if crops is not None and windows is not None:
             windows.add(frame.number, [person.track for person in here if person.track is not None], crops)
             yield from _of(people, windows.ready())
@@ -290,10 +287,6 @@ def _stacked(poses: list[BodyPose]) -> BodyPose:
     return BodyPose(*(torch.stack([getattr(pose, f.name) for pose in poses]) for f in fields(BodyPose)))
 
 
-def _photo(frame: Frame, camera: Camera | None) -> Photo:
-    return Photo.of(frame.pixels, camera)
-
-
 def moments(video: Video, recovery: VideoRecovery, progress: Progress = _unfollowed) -> Iterator[Recovery]:
     """Each frame of a video with everybody in it."""
     rows = [{int(frame): row for row, frame in enumerate(motion.frames)} for motion in recovery.motions]
@@ -305,7 +298,7 @@ def moments(video: Video, recovery: VideoRecovery, progress: Progress = _unfollo
             for motion, row in zip(recovery.motions, rows, strict=True)
             if frame.number in row
         ]
-        photo = replace(_photo(frame, recovery.camera), camera_source=recovery.camera_source)
+        photo = replace(Photo.of(frame.pixels, recovery.camera), camera_source=recovery.camera_source)
         yield _moment(recovery, photo, here)
         progress("pictures", frame.number + 1, len(recovery.times))
 
@@ -321,8 +314,7 @@ def _moment(recovery: VideoRecovery, photo: Photo, here: list[tuple[PersonMotion
     bodies = body(pose).cpu()
     people = []
     for person, (motion, _) in enumerate(here):
-        ahead = torch.cat([bodies.vertices[person, :, :2], bodies.vertices[person, :, 2:].clamp(min=1e-3)], dim=-1)
-        pixels = photo.camera.project(ahead.double())
+        pixels = pixels_of(photo.camera, bodies.vertices[person].double())
         box = torch.cat([pixels.amin(0), pixels.amax(0)]).numpy()
         people.append(Person(box, motion.score, track=motion.track))
     return Recovery(photo, people, pose, bodies, confidence, confidence >= SEEN_ABOVE, body, recovery.method)

@@ -39,6 +39,7 @@ def test_coco_results_by_file_name_stem_or_number(tmp_path: Path) -> None:
     assert (numbered.box[:2] < [10, 20]).all()
     assert (numbered.box[2:] > [26, 52]).all()
     assert given.people("other.jpg") == []
+    assert given.people("5 m².jpg") == []  # a digit that is no number
 
 
 def test_coco_annotations_with_images(tmp_path: Path) -> None:
@@ -84,6 +85,9 @@ def test_an_openpose_folder(tmp_path: Path) -> None:
         ({"a.jpg": [[1, 2, 3]]}, "'a.jpg', box 0: expected 4 finite numbers"),
         ({"a.jpg": 5}, "expected a list of boxes for 'a.jpg', got int"),
         ({"annotations": [], "images": [{"id": 1}]}, "expected images with id and file_name"),
+        ({"annotations": [], "images": [{"id": [1], "file_name": "a.jpg"}]}, "expected images with id and file_name"),
+        ({"annotations": [], "images": [{"id": 1, "file_name": 5}]}, "expected images with id and file_name"),
+        ([{"image_id": [1], "bbox": [1, 2, 3, 4]}], "entry 0: expected image_id with bbox"),
     ],
 )
 def test_wrong_fields_are_told_with_the_entry(tmp_path: Path, content: Any, sentence: str) -> None:

@@ -23,7 +23,7 @@ from humesh.images.groups import group_people
 from humesh.images.photo import Person, Photo
 from humesh.losses.targets import Targets
 from humesh.methods.base import Method
-from humesh.scene.render import render
+from humesh.scene.render import Stage
 
 SMALL: dict[str, dict[str, Any]] = {
     "lifter": {"width": 64, "blocks": 2},
@@ -111,7 +111,8 @@ def _group(method: Method, body: BodyModel, people: int, index: int, generator: 
         vertices = body(chosen).vertices
         colours = torch.rand(len(vertices), 3, generator=generator).numpy()
         noise = torch.randint(0, 80, (160, 240, 3), generator=generator, dtype=torch.uint8).numpy()
-        photo = Photo.of(render(vertices, bodies.faces, camera, (240, 160), colours).over(noise), camera)
+        picture = Stage(vertices, bodies.faces, colours).render(camera, (240, 160))
+        photo = Photo.of(picture.over(noise), camera)
         crops.append(group_people(method.spec, photo, [_seen(body, chosen, i, camera) for i in range(len(vertices))]))
     joined = crops[0]
     if method.spec.group == "frames":

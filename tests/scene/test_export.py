@@ -13,7 +13,8 @@ from PIL import Image
 
 from humesh.body.joints import COCO17, SMPL24
 from humesh.body.model import BodyModel
-from humesh.scene.export import ENDINGS, WRITERS, record, save, written_whole
+from humesh.scene.export import ENDINGS, WRITERS, save, written_whole
+from humesh.scene.record import record
 from humesh.scene.recovery import Recovery
 
 Y_UP = np.array([1.0, -1.0, -1.0])

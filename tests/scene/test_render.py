@@ -9,7 +9,7 @@ import trimesh
 
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_about_z
-from humesh.scene.render import PHOTO_VIEW, Stage, View, render
+from humesh.scene.render import PHOTO_VIEW, Stage, View
 from humesh.scene.shading import hemisphere, tangents, vertex_normals
 
 SIZE = (120, 90)
@@ -30,7 +30,7 @@ def ball(radius: float, centre: tuple[float, float, float], fine: int = 4) -> tr
 
 
 def test_square_covers_its_pixels() -> None:
-    picture = render(square(20, 10, 50, 70, 2.0)[None], QUAD, CAMERA, SIZE, WHITE)
+    picture = Stage(square(20, 10, 50, 70, 2.0)[None], QUAD, WHITE).render(CAMERA, SIZE)
     wanted = np.zeros((90, 120), bool)
     wanted[10:70, 20:50] = True
     assert np.array_equal(picture.person >= 0, wanted)
@@ -41,7 +41,7 @@ def test_square_covers_its_pixels() -> None:
 
 @pytest.mark.parametrize("shift", [0.25, 0.5, 0.75])
 def test_cover_of_a_pixel_is_the_part_of_it_that_is_hidden(shift: float) -> None:
-    picture = render(square(20 + shift, 10, 50, 70 + shift, 2.0)[None], QUAD, CAMERA, SIZE, WHITE)
+    picture = Stage(square(20 + shift, 10, 50, 70 + shift, 2.0)[None], QUAD, WHITE).render(CAMERA, SIZE)
     cover = picture.rgba[..., 3] / 255
     np.testing.assert_allclose(cover[20:60, 20], 1 - shift, atol=0.01)
     np.testing.assert_allclose(cover[70, 25:45], shift, atol=0.01)
@@ -50,13 +50,13 @@ def test_cover_of_a_pixel_is_the_part_of_it_that_is_hidden(shift: float) -> None
 
 def test_slanted_edge_covers_its_area() -> None:
     turned = Camera.virtual(100.0, SIZE).rolled(torch.tensor(0.3, dtype=torch.float64))
-    picture = render(square(45, 30, 75, 60, 2.0)[None], QUAD, turned, SIZE, WHITE)
+    picture = Stage(square(45, 30, 75, 60, 2.0)[None], QUAD, WHITE).render(turned, SIZE)
     assert picture.rgba[..., 3].sum() / 255 == pytest.approx(900, abs=3)
 
 
 def test_ball_is_a_disc_with_the_depth_of_a_ball() -> None:
     mesh = ball(0.5, (0, 0, 3.0), fine=5)
-    picture = render(mesh.vertices[None], mesh.faces, CAMERA, SIZE, WHITE)
+    picture = Stage(mesh.vertices[None], mesh.faces, WHITE).render(CAMERA, SIZE)
     radius = 100 * 0.5 / (9 - 0.25) ** 0.5  # focal * r / sqrt(d^2 - r^2)
     assert picture.rgba[..., 3].sum() / 255 == pytest.approx(np.pi * radius**2, rel=0.005)
     assert picture.depth[45, 60] == pytest.approx(2.5, abs=1e-3)
@@ -65,7 +65,7 @@ def test_ball_is_a_disc_with_the_depth_of_a_ball() -> None:
 def test_general_intrinsics_agree_with_camera_rays() -> None:
     skewed = Camera(torch.tensor([[90.0, 7.0, 55.0], [0.0, 110.0, 40.0], [1e-4, -2e-4, 1.1]], dtype=torch.float64))
     mesh = ball(0.4, (0.1, -0.1, 2.5))
-    picture = render(mesh.vertices[None], mesh.faces, skewed, SIZE, WHITE)
+    picture = Stage(mesh.vertices[None], mesh.faces, WHITE).render(skewed, SIZE)
     rows, columns = np.nonzero(picture.person >= 0)
     rays = skewed.rays(torch.tensor(np.stack([columns, rows], -1) + 0.5)).numpy()
     points = rays * picture.depth[rows, columns, None]
@@ -77,7 +77,7 @@ def test_general_intrinsics_agree_with_camera_rays() -> None:
 def test_the_nearer_person_hides_the_farther_one() -> None:
     people = np.stack([square(20, 10, 60, 70, 3.0), square(40, 20, 80, 60, 2.0)])
     red_green = np.array([[1.0, 0, 0], [0, 1.0, 0]])
-    picture = render(people, QUAD, CAMERA, SIZE, red_green)
+    picture = Stage(people, QUAD, red_green).render(CAMERA, SIZE)
     assert (picture.person[10:70, 20:40] == 0).all()
     assert (picture.person[20:60, 40:80] == 1).all()
     assert picture.depth[20:60, 40:80] == pytest.approx(2.0, rel=1e-6)
@@ -93,7 +93,7 @@ def test_the_nearer_person_hides_the_farther_one() -> None:
 )
 def test_people_anywhere(place: tuple[float, float, float]) -> None:
     mesh = ball(0.5, place)
-    picture = render(mesh.vertices[None], mesh.faces, CAMERA, SIZE, WHITE)
+    picture = Stage(mesh.vertices[None], mesh.faces, WHITE).render(CAMERA, SIZE)
     seen = (picture.person >= 0).mean()
     if place[0] == 100.0 or place[2] < 0:
         assert seen == 0
@@ -104,13 +104,13 @@ def test_people_anywhere(place: tuple[float, float, float]) -> None:
 
 
 def test_nobody() -> None:
-    picture = render(np.zeros((0, 4, 3)), QUAD, CAMERA, SIZE, np.zeros((0, 3)))
+    picture = Stage(np.zeros((0, 4, 3)), QUAD, np.zeros((0, 3))).render(CAMERA, SIZE)
     assert not picture.rgba.any()
 
 
 def test_nan_is_refused() -> None:
     with pytest.raises(ValueError, match="expected finite vertices"):
-        render(np.full((1, 4, 3), np.nan), QUAD, CAMERA, SIZE, WHITE)
+        Stage(np.full((1, 4, 3), np.nan), QUAD, WHITE).render(CAMERA, SIZE)
 
 
 def test_a_view_is_the_same_as_moving_the_scene() -> None:
@@ -127,13 +127,13 @@ def test_a_view_is_the_same_as_moving_the_scene() -> None:
 
 def test_rendering_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = ball(0.5, (0.2, 0, 2.0))
-    whole = render(mesh.vertices[None], mesh.faces, CAMERA, SIZE, WHITE)
+    whole = Stage(mesh.vertices[None], mesh.faces, WHITE).render(CAMERA, SIZE)
     monkeypatch.setattr("humesh.scene.render._CHUNK", 256)
-    assert np.array_equal(render(mesh.vertices[None], mesh.faces, CAMERA, SIZE, WHITE).rgba, whole.rgba)
+    assert np.array_equal(Stage(mesh.vertices[None], mesh.faces, WHITE).render(CAMERA, SIZE).rgba, whole.rgba)
 
 
 def test_over_mixes_with_the_background() -> None:
-    picture = render(square(20.5, 10, 50, 70, 2.0)[None], QUAD, CAMERA, SIZE, WHITE)
+    picture = Stage(square(20.5, 10, 50, 70, 2.0)[None], QUAD, WHITE).render(CAMERA, SIZE)
     background = np.full((90, 120, 3), 100, np.uint8)
     paint, mixed = picture.rgba[30, 30, :3].astype(float), picture.over(background, 0.9)
     assert np.array_equal(mixed[0, 0], [100, 100, 100])

@@ -41,7 +41,7 @@ class GivenPeople:
         stem = Path(photo_path).stem
         if stem in self._of_stem:
             return self._of_stem[stem]
-        digits = "".join(c for c in stem if c.isdigit())
+        digits = "".join(c for c in stem if c.isdecimal())
         return self._of_stem.get(str(int(digits)), []) if digits else []
 
 
@@ -82,7 +82,8 @@ def _read_json(path: Path) -> dict[str, list[Person]]:
     if isinstance(content, dict) and "annotations" in content:
         images = content.get("images", [])
         if not isinstance(images, list) or any(
-            not isinstance(i, dict) or {"id", "file_name"} - i.keys() for i in images
+            not isinstance(i, dict) or not _is_name(i.get("id")) or not isinstance(i.get("file_name"), str)
+            for i in images
         ):
             raise DetectionsError(f"detections {path}: expected images with id and file_name.")
         names = {image["id"]: Path(image["file_name"]).stem for image in images}
@@ -94,7 +95,11 @@ def _read_json(path: Path) -> dict[str, list[Person]]:
     of_stem: dict[str, list[Person]] = defaultdict(list)
     for i, entry in enumerate(content):
         where = f"detections {path}, entry {i}"
-        if not isinstance(entry, dict) or "image_id" not in entry or not {"bbox", "keypoints"} & entry.keys():
+        if (
+            not isinstance(entry, dict)
+            or not _is_name(entry.get("image_id"))
+            or not {"bbox", "keypoints"} & entry.keys()
+        ):
             found = ", ".join(entry) if isinstance(entry, dict) else type(entry).__name__
             raise DetectionsError(f"{where}: expected image_id with bbox or keypoints (COCO results), got {found}.")
         if entry.get("category_id", _COCO_PERSON) != _COCO_PERSON:
@@ -102,6 +107,10 @@ def _read_json(path: Path) -> dict[str, list[Person]]:
         stem = names.get(entry["image_id"], Path(str(entry["image_id"])).stem)
         of_stem[stem].append(_coco_person(where, entry))
     return dict(of_stem)
+
+
+def _is_name(image_id: Any) -> bool:
+    return isinstance(image_id, str | int | float)
 
 
 def _coco_person(where: str, entry: dict[str, Any]) -> Person:

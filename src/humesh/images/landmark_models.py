@@ -49,6 +49,12 @@ class Roi:
         side = max(2 * _ROI_MARGIN * math.hypot(dx, dy), 1.0)
         return cls(float(centre[0]), float(centre[1]), side, math.atan2(dx, -dy), **more)
 
+    @classmethod
+    def about(cls, box: Float[np.ndarray, "4"], times: float) -> Roi:
+        """The upright square about a box (x0 y0 x1 y1 px): so many times its longer side, 1 px at least."""
+        x, y = ((box[:2] + box[2:]) / 2).tolist()
+        return cls(x, y, max(times * float(np.max(box[2:] - box[:2])), 1.0))
+
     @property
     def photo_from_unit(self) -> Float[np.ndarray, "2 3"]:
         """Takes the unit square (0..1, y down) of the crop to photo pixels."""
@@ -165,9 +171,10 @@ def _roi_of(tile: Roi, detection: Any) -> Roi:
 class _Graphs:
     """A few copies of one MediaPipe graph, each lent to one thread at a time."""
 
-    def __init__(self, make: Callable[[], Any], count: int, side: int) -> None:
+    def __init__(self, config: str, copies: int, side: int) -> None:
         self._free: SimpleQueue[Any] = SimpleQueue()
-        for graph in [make() for _ in range(count)]:
+        solution = _mediapipe()
+        for graph in [solution(graph_config=config) for _ in range(copies)]:
             graph.process(np.zeros((side, side, 3), np.uint8))  # the first run loads the model and is noisy
             self._free.put(graph)
 
@@ -179,10 +186,7 @@ class _Graphs:
             self._free.put(graph)
 
 
-@cache
-def _graphs(config: str, copies: int, side: int) -> _Graphs:
-    solution = _mediapipe()
-    return _Graphs(lambda: solution(graph_config=config), copies, side)
+_graphs = cache(_Graphs)
 
 
 class _Later(types.ModuleType):

@@ -69,8 +69,7 @@ class MoveNet:
 
     def look(self, photo: Pyramid, box: Float[np.ndarray, "4"]) -> Pose:
         """The body in a box (x0 y0 x1 y1 px); its score is the mean confidence of its points."""
-        (x, y), side = (box[:2] + box[2:]) / 2, max(_MARGIN * float(np.max(box[2:] - box[:2])), 1.0)
-        roi = Roi(float(x), float(y), side)
+        roi = Roi.about(box, _MARGIN)
         points = _in_photo(self._one(_pixels(photo.cut(roi, _SIDE)))[0, 0].double().numpy(), roi)
         return pose_of(points, float(points[:, 2].mean()))
 

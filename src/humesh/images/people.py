@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.special import expit, logit
 
 from humesh.body.joints import MEDIAPIPE33
 from humesh.images.landmark_models import LandmarkModel, Pose, PoseModels, Pyramid, Roi, best_landmark_model
@@ -100,12 +102,13 @@ class MediaPipePeople:
             small = any(pose.size < (1 if known else 2.5) * tiles[0, 2] for pose in found)
             if i and not small and (found or i > 1):
                 break
-            rois = self._candidates(pyramid, tiles)
+            rois = self._candidates(pyramid, _squares(tiles))
             rois = [roi for roi in rois if not any(roi.is_near(pose.next_roi, 2.0) for pose in known)]
             found = distinct([*found, *self._looked_at(pyramid, rois)])
         unseen = _others(self._suspects(pyramid, beside=bool(known)), found)
         found += self._looked_at(pyramid, [replace(pose.next_roi, score=_SUSPECT) for pose in unseen])
-        told = self._told_all(pyramid, unseen := _others(unseen, found), unseen)
+        unseen = _others(unseen, found)
+        told = self._told_all(pyramid, unseen, unseen)
         return distinct([*found, *(pose for pose in told if pose.score >= self.min_score)])
 
     def follow(
@@ -138,8 +141,7 @@ class MediaPipePeople:
         """
         pyramid, found = Pyramid(photo.pixels), list[Person | None]()
         for box in np.asarray(boxes, dtype=np.float64).reshape(-1, 4):
-            x, y = ((box[:2] + box[2:]) / 2).tolist()
-            (pose,) = self._looks(pyramid, [Roi(x, y, 1.25 * max(float(np.max(box[2:] - box[:2])), 1.0))])
+            (pose,) = self._looks(pyramid, [Roi.about(box, 1.25)])
             if pose.score >= 0.5:
                 (pose,) = self._looks(pyramid, [pose.next_roi])
             told = self._settled(pyramid, [pose]) if pose.score >= 0.5 else self._believed(pyramid, box)
@@ -148,18 +150,15 @@ class MediaPipePeople:
         return found
 
     def _in_box(self, pyramid: Pyramid, box: Float[np.ndarray, "4"]) -> Person:
-        centre, side = (box[:2] + box[2:]) / 2, max(float(np.max(box[2:] - box[:2])), 1.0)
-        tiles = np.array([[*(centre - half * side), 2 * half * side] for half in (0.5, 0.65)])
-        looks = self._looks(
-            pyramid, [Roi(float(centre[0]), float(centre[1]), 1.25 * side), *self._candidates(pyramid, tiles)]
-        )
+        candidates = self._candidates(pyramid, [Roi.about(box, 1.0), Roi.about(box, 1.3)])
+        looks = self._looks(pyramid, [Roi.about(box, 1.25), *candidates])
         tried = list(looks)
         for _ in range(2):
             looks = self._looks(pyramid, [pose.next_roi for pose in looks])
             tried += looks
 
         def fit(pose: Pose) -> float:
-            return pose.score * overlap(box_around_points(pose.points, pyramid.width, pyramid.height), box)
+            return pose.score * overlap(_box_of(pose, pyramid), box)
 
         best = max(tried, key=fit)
         (settled,) = self._settled(pyramid, [best])
@@ -175,8 +174,7 @@ class MediaPipePeople:
         found: list[Pose] = []
         size, crowd = (pyramid.width, pyramid.height), self.crowd_tiles // 2
         for tiles in tile_batches(*size, _MOVENET_TILES, crowd, smallest=_MOVENET_TILE):
-            squares = [Roi(x + side / 2, y + side / 2, side) for x, y, side in tiles.tolist()]
-            found += chain.from_iterable(self._pool.map(partial(self._movenet.find, pyramid), squares))
+            found += chain.from_iterable(self._pool.map(partial(self._movenet.find, pyramid), _squares(tiles)))
             small = any(pose.size < _SMALL * tiles[:, 2].min() and pose.score > 0.2 for pose in found)
             if beside or not small:
                 break
@@ -194,8 +192,7 @@ class MediaPipePeople:
         """
         if self._movenet is None:
             return []
-        (x, y), side = ((box[:2] + box[2:]) / 2).tolist(), 1.5 * max(float(np.max(box[2:] - box[:2])), 1.0)
-        seen = self._movenet.find(pyramid, Roi(x, y, side), 0.0)
+        seen = self._movenet.find(pyramid, Roi.about(box, 1.5), 0.0)
         near = [pose for pose in seen if overlap(_box_of(pose, pyramid), box) >= 0.3]
         first = max(near, key=lambda pose: overlap(_box_of(pose, pyramid), box), default=otherwise)
         if first is None:
@@ -222,12 +219,9 @@ class MediaPipePeople:
             rois = [pose.next_roi for pose in poses]
         return [pose for pose in self._settled(pyramid, poses) if pose.score >= self.min_score]
 
-    def _candidates(self, pyramid: Pyramid, tiles: Float[np.ndarray, "T 3"]) -> list[Roi]:
+    def _candidates(self, pyramid: Pyramid, tiles: list[Roi]) -> list[Roi]:
         """The detector's regions of interest in these tiles, best first, the same head only once."""
-        squares = [Roi(x + side / 2, y + side / 2, side) for x, y, side in tiles.tolist()]
-        rois = [
-            roi for found in self._pool.map(lambda tile: self._models.detect(pyramid, tile), squares) for roi in found
-        ]
+        rois = chain.from_iterable(self._pool.map(partial(self._models.detect, pyramid), tiles))
         kept: list[Roi] = []
         for roi in sorted(rois, key=lambda roi: -roi.score):
             if all(overlap(roi.head, other.head) < _SAME_HEAD for other in kept):
@@ -264,13 +258,18 @@ def agreed(looks: tuple[Pose, Pose, Pose], photo_size: Sequence[int], weights: S
     return Pose(points, landmarks3d, _rating(weights, evidence(looks, photo_size)), plain.next_roi)
 
 
+def _squares(tiles: Float[np.ndarray, "T 3"]) -> list[Roi]:
+    """Tiles (x0, y0, side px) as regions to look at."""
+    return [Roi(x + side / 2, y + side / 2, side) for x, y, side in tiles.tolist()]
+
+
 def _others(poses: Sequence[Pose], known: Sequence[Pose]) -> list[Pose]:
     """Those who are none of the known ones."""
     return [pose for pose in poses if all(similarity(pose, other) < _SAME_BODY for other in known)]
 
 
 def _rating(weights: Sequence[float], given: Sequence[float]) -> float:
-    return 1 / (1 + math.exp(-float(np.dot(weights, given))))
+    return float(expit(np.dot(weights, given)))
 
 
 def told_evidence(first: Pose, look: Pose) -> tuple[float, ...]:
@@ -280,9 +279,7 @@ def told_evidence(first: Pose, look: Pose) -> tuple[float, ...]:
 
 def _near(confidence: Float[np.ndarray, "K"]) -> Float[np.ndarray, "K"]:
     """MoveNet's confidence as the probability that a point is right; 0 stays 0."""
-    sure = np.clip(confidence, 1e-3, 1 - 1e-3)
-    logit = _NEAR[0] + _NEAR[1] * np.log(sure / (1 - sure))
-    return np.where(confidence > 0, 1 / (1 + np.exp(-logit)), 0.0)
+    return np.where(confidence > 0, expit(_NEAR[0] + _NEAR[1] * _logit(confidence)), 0.0)
 
 
 def evidence(looks: tuple[Pose, Pose, Pose], photo_size: Sequence[int]) -> tuple[float, ...]:
@@ -320,7 +317,7 @@ def _apart_by(one: Pose, other: Pose, measure: Pose) -> Float[np.ndarray, "33"]:
 def _is_promising(pose: Pose, photo_size: Sequence[int]) -> bool:
     """Whether a first look deserves more of them; keeps 98.5 % of the bodies and a third of the rest (as `_RATING`)."""
     visible = float(pose.points[_limbs_inside(pose.points, photo_size), 2].mean())
-    return 0.35 * _logit(pose.score) + 4.72 * visible + 6.3 * pose.next_roi.score > 5.4
+    return bool(0.35 * _logit(pose.score) + 4.72 * visible + 6.3 * pose.next_roi.score > 5.4)
 
 
 def _limbs_inside(points: Float[np.ndarray, "33 3"], photo_size: Sequence[int]) -> list[int]:
@@ -329,9 +326,9 @@ def _limbs_inside(points: Float[np.ndarray, "33 3"], photo_size: Sequence[int]) 
     return [limb for limb in LIMBS if not outside[limb]] or LIMBS
 
 
-def _logit(p: float) -> float:
-    p = min(max(p, 1e-3), 1 - 1e-3)
-    return math.log(p / (1 - p))
+def _logit(p: Any) -> Any:
+    """The logarithm of the odds of a probability or an array of them, 7 at most."""
+    return logit(np.clip(p, 1e-3, 1 - 1e-3))
 
 
 def _outside(points: Float[np.ndarray, "33 3"], photo_size: Sequence[int]) -> Bool[np.ndarray, "33"]:

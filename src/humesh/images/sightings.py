@@ -10,11 +10,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from humesh.body.joints import COCO17, HALPE26, MEDIAPIPE33, OPENPOSE25, JointSet
+from humesh.body.joints import JOINT_SETS, JointSet
 from humesh.images.photo import Person
 
-_SETS = {joint_set.name: joint_set for joint_set in (MEDIAPIPE33, HALPE26, COCO17, OPENPOSE25)}
-_POINTS = max(map(len, _SETS.values()))
+_POINTS = max(map(len, JOINT_SETS.values()))
 
 
 @dataclass
@@ -52,7 +51,7 @@ class Sightings:
             people: list[list[Person]] = [[] for _ in times]
             columns = ("frame", "track", "score", "box", "set", "keypoints", "landmarks")
             for number, track, score, box, name, points, deep in zip(*(data[c] for c in columns), strict=True):
-                joint_set = _SETS.get(str(name))
+                joint_set = JOINT_SETS.get(str(name))
                 person = Person(
                     box, float(score), _read(points, joint_set), joint_set, _read(deep, joint_set), int(track)
                 )

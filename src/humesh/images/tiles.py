@@ -33,8 +33,8 @@ def tile_batches(
     return batches
 
 
-def _starts(length: int, side: float, overlap: float = 0.25) -> list[float]:
-    """Where the tiles of one axis begin so that neighbours overlap by at least `overlap` of a side."""
+def _starts(length: int, side: float) -> list[float]:
+    """Where the tiles of one axis begin so that neighbours overlap by at least a quarter of a side."""
     if length <= side:
         return [(length - side) / 2]
-    return np.linspace(0, length - side, 1 + math.ceil((length - side) / (side * (1 - overlap)) - 1e-9)).tolist()
+    return np.linspace(0, length - side, 1 + math.ceil((length - side) / (0.75 * side) - 1e-9)).tolist()

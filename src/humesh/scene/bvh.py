@@ -7,6 +7,7 @@ rotation is the product of its channels from left to right, R = Rz Rx Ry for col
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from humesh.body.bvh import POSITIONS, ROTATIONS
 from humesh.body.joints import SMPL24, JointSet
 from humesh.scene.motion_record import steady
+from humesh.scene.record import exact
 from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
 
 _TO_Y_UP = np.diag([1.0, -1.0, -1.0])
@@ -23,7 +25,7 @@ _TIP = 0.5  # of the last bone's length: how far an end site lies beyond a joint
 
 def write_bvh(recovery: Recovery, person_index: int, path: str | Path) -> None:
     """Writes one person of a photo as a clip of one frame."""
-    pose = recovery.pose.map(lambda tensor: tensor[person_index].detach().cpu().double())
+    pose = recovery.pose.map(itemgetter(person_index)).map(exact)
     rest = recovery.body.rest_joints(pose.shape).numpy()
     text = bvh_text(rest, pose.rotations.numpy()[None], pose.translation.numpy()[None])
     Path(path).write_text(text, encoding="ascii")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,13 +17,12 @@ from humesh.scene.bvh import write_bvh
 from humesh.scene.gltf import write_glb
 from humesh.scene.meshes import write_obj, write_ply
 from humesh.scene.overlay import contact_sheet, overlay, turntable
-from humesh.scene.record import record, write_json, write_npz
-from humesh.scene.recovery import Recovery
+from humesh.scene.record import write_json, write_npz
+from humesh.scene.recovery import Recovery, VideoRecovery
 
-__all__ = ["ENDINGS", "WRITERS", "Writer", "record", "save", "written_whole"]
-
-Writer = Callable[[Recovery, Path, str | Path], list[Path]]
-"""(recovery, path to write, path of the image for the record) -> the paths written."""
+Answer = TypeVar("Answer", Recovery, VideoRecovery)
+Writer = Callable[[Answer, Path, str | Path], list[Path]]
+"""(recovery, path to write, path of the image or video for the record) -> the paths written."""
 
 
 @contextmanager
@@ -38,20 +38,20 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def _one(write: Callable[[Recovery, Path, str | Path], None]) -> Writer:
-    """A writer of one file that appears whole or not at all."""
+def one_file(write: Callable[[Answer, str | Path, Path], None]) -> Writer[Answer]:
+    """A writer of one file that appears whole or not at all, from `write(recovery, source_path, path)`."""
 
-    def whole(recovery: Recovery, path: Path, image_path: str | Path = "") -> list[Path]:
+    def whole(recovery: Answer, path: Path, source_path: str | Path) -> list[Path]:
         with written_whole(path) as temporary:
-            write(recovery, temporary, image_path)
-        return [Path(path)]
+            write(recovery, source_path, temporary)
+        return [path]
 
     return whole
 
 
-def _bvh_files(recovery: Recovery, path: Path, image_path: str | Path = "") -> list[Path]:
+def _bvh_files(recovery: Recovery, path: Path, _: str | Path) -> list[Path]:
     """A BVH file holds one skeleton: several people get `name_person0.bvh` and so on, nobody gets no file."""
-    path, count = Path(path), len(recovery.people)
+    count = len(recovery.people)
     paths = [path] if count == 1 else [path.with_name(f"{path.stem}_person{k}{path.suffix}") for k in range(count)]
     for person, target in enumerate(paths):
         with written_whole(target) as temporary:
@@ -64,16 +64,16 @@ def _save_jpg(picture: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
     Image.fromarray(picture).save(path, format="JPEG", quality=92, subsampling=0)
 
 
-WRITERS: dict[str, Writer] = {
-    "jpg": _one(lambda recovery, path, _: _save_jpg(overlay(recovery), path)),
-    "views": _one(lambda recovery, path, _: _save_jpg(contact_sheet(recovery), path)),
-    "mp4": _one(lambda recovery, path, _: turntable(recovery, path)),
-    "glb": _one(lambda recovery, path, _: write_glb(recovery, path)),
-    "obj": _one(lambda recovery, path, _: write_obj(recovery, path)),
-    "ply": _one(lambda recovery, path, _: write_ply(recovery, path)),
-    "npz": _one(lambda recovery, path, image: write_npz(recovery, image, path)),
+WRITERS: dict[str, Writer[Recovery]] = {
+    "jpg": one_file(lambda recovery, _, path: _save_jpg(overlay(recovery), path)),
+    "views": one_file(lambda recovery, _, path: _save_jpg(contact_sheet(recovery), path)),
+    "mp4": one_file(lambda recovery, _, path: turntable(recovery, path)),
+    "glb": one_file(lambda recovery, _, path: write_glb(recovery, path)),
+    "obj": one_file(lambda recovery, _, path: write_obj(recovery, path)),
+    "ply": one_file(lambda recovery, _, path: write_ply(recovery, path)),
+    "npz": one_file(write_npz),
     "bvh": _bvh_files,
-    "json": _one(lambda recovery, path, image: write_json(recovery, image, path)),
+    "json": one_file(write_json),
 }
 """Every format that a recovery can be written in; JSON last, so that it tells that the others are there."""
 
@@ -85,10 +85,22 @@ def save(
     recovery: Recovery, path: str | Path, formats: Iterable[str] = ("jpg", "glb", "json"), image_path: str | Path = ""
 ) -> list[Path]:
     """Writes path + ending for each format and answers the files; `image_path` is what the record says of the photo."""
+    return write_formats(WRITERS, ENDINGS, recovery, path, formats, image_path)
+
+
+def write_formats(
+    writers: Mapping[str, Writer[Answer]],
+    endings: Mapping[str, str],
+    recovery: Answer,
+    path: str | Path,
+    formats: Iterable[str],
+    source_path: str | Path,
+) -> list[Path]:
+    """Writes path + ending for each wanted format, in the order of the writers, and answers the files."""
     wanted = set(formats)
-    if unknown := sorted(wanted - WRITERS.keys()):
-        raise ValueError(f"formats: expected some of {', '.join(WRITERS)}, got {', '.join(unknown)}.")
+    if unknown := sorted(wanted - writers.keys()):
+        raise ValueError(f"formats: expected some of {', '.join(writers)}, got {', '.join(unknown)}.")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     # The ending is added to the name, not put in place of one: a photo may be called "holiday.2024".
-    named = [(write, Path(f"{path}{ENDINGS[name]}")) for name, write in WRITERS.items() if name in wanted]
-    return [written for write, target in named for written in write(recovery, target, image_path)]
+    named = [(write, Path(f"{path}{endings[name]}")) for name, write in writers.items() if name in wanted]
+    return [written for write, target in named for written in write(recovery, target, source_path)]

@@ -7,36 +7,22 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from humesh.scene.bvh import write_motion_bvh
-from humesh.scene.export import written_whole
+from humesh.scene.export import Writer, one_file, write_formats, written_whole
 from humesh.scene.gltf_motion import write_moving_glb
 from humesh.scene.motion_record import write_amass, write_motion_npz
 from humesh.scene.recovery import PersonMotion, VideoRecovery
 from humesh.scene.rerun_file import write_rrd
 from humesh.scene.usd import write_usd
 
-VideoWriter = Callable[[VideoRecovery, Path, str | Path], list[Path]]
-"""(recovery, path to write, path of the video for the record) -> the paths written."""
 
-
-def _one(write: Callable[[VideoRecovery, str | Path, Path], None]) -> VideoWriter:
-    """A writer of one file of all people."""
-
-    def whole(recovery: VideoRecovery, path: Path, video_path: str | Path = "") -> list[Path]:
-        with written_whole(path) as temporary:
-            write(recovery, video_path, temporary)
-        return [Path(path)]
-
-    return whole
-
-
-def _each(write: Callable[[VideoRecovery, PersonMotion, Path], None]) -> VideoWriter:
+def _each(write: Callable[[VideoRecovery, PersonMotion, Path], None]) -> Writer[VideoRecovery]:
     """A writer of a file for each person, `name_person<track>.ending`; nobody gets no file.
 
     Those of an earlier run whose people are no more are taken away, as other files are replaced.
     """
 
-    def whole(recovery: VideoRecovery, path: Path, video_path: str | Path = "") -> list[Path]:
-        path, paths = Path(path), []
+    def whole(recovery: VideoRecovery, path: Path, _: str | Path) -> list[Path]:
+        paths: list[Path] = []
         for motion in recovery.motions:
             paths.append(path.with_name(f"{path.stem}_person{motion.track}{path.suffix}"))
             with written_whole(paths[-1]) as temporary:
@@ -50,13 +36,13 @@ def _each(write: Callable[[VideoRecovery, PersonMotion, Path], None]) -> VideoWr
     return whole
 
 
-VIDEO_WRITERS: dict[str, VideoWriter] = {
-    "glb": _one(lambda recovery, _, path: write_moving_glb(recovery, path)),
+VIDEO_WRITERS: dict[str, Writer[VideoRecovery]] = {
+    "glb": one_file(lambda recovery, _, path: write_moving_glb(recovery, path)),
     "bvh": _each(write_motion_bvh),
     "amass": _each(write_amass),
-    "usd": _one(lambda recovery, _, path: write_usd(recovery, path)),
-    "rrd": _one(lambda recovery, _, path: write_rrd(recovery, path)),
-    "npz": _one(write_motion_npz),
+    "usd": one_file(lambda recovery, _, path: write_usd(recovery, path)),
+    "rrd": one_file(lambda recovery, _, path: write_rrd(recovery, path)),
+    "npz": one_file(write_motion_npz),
 }
 """Every format that a video's people can be written in; NPZ last, so that it tells that the others are there."""
 
@@ -71,9 +57,4 @@ def save_video(
     recovery: VideoRecovery, path: str | Path, formats: Iterable[str] = ("glb", "npz"), video_path: str | Path = ""
 ) -> list[Path]:
     """Writes path + ending for each format and answers the files; `video_path` is what the NPZ says of the video."""
-    wanted = set(formats)
-    if unknown := sorted(wanted - VIDEO_WRITERS.keys()):
-        raise ValueError(f"formats: expected some of {', '.join(VIDEO_WRITERS)}, got {', '.join(unknown)}.")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    named = [(write, Path(f"{path}{VIDEO_ENDINGS[name]}")) for name, write in VIDEO_WRITERS.items() if name in wanted]
-    return [written for write, target in named for written in write(recovery, target, video_path)]
+    return write_formats(VIDEO_WRITERS, VIDEO_ENDINGS, recovery, path, formats, video_path)

@@ -27,23 +27,22 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
 from humesh.scene.overlay import colours
-from humesh.scene.record import humesh_version
+from humesh.scene.record import exact, humesh_version
 from humesh.scene.recovery import Recovery
 from humesh.scene.shading import vertex_normals
 
 _HALF_TURN_ABOUT_X = [1.0, 0.0, 0.0, 0.0]  # quaternion x y z w
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
-_COMPONENTS = {"float32": 5126, "uint8": 5121, "uint16": 5123, "uint32": 5125}
-_KINDS = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
+_COMPONENTS = {"float32": 5126, "uint8": 5121, "uint32": 5125}
+_KINDS = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 _LEAST_WEIGHT = 1e-6  # skinning weights below it are left out: they move no vertex by more than a micrometre
 
 
 def write_glb(recovery: Recovery, path: str | Path) -> None:
     """Writes everybody, and the photo's camera, as one binary glTF file; nobody gives a valid file with no mesh."""
     scene = GltfScene(recovery.body, recovery.photo.camera, recovery.photo.size, "photo_camera", recovery.method)
-    exact = recovery.pose.map(lambda tensor: tensor.detach().cpu().double())
     for person, colour in enumerate(colours(len(recovery.people))):
-        pose = exact.map(itemgetter(person))
+        pose = recovery.pose.map(itemgetter(person)).map(exact)
         extras = {"score": round(float(recovery.people[person].score), 6)}
         scene.add(f"person{person}", pose, recovery.body.unposed_vertices(pose), colour, extras)
     Path(path).write_bytes(scene.glb())
@@ -149,7 +148,7 @@ class GltfScene:
         """The accessors that all people share: the triangles, and sets of four joints and weights for each vertex."""
         faces = np.asarray(self.body.faces).reshape(-1)
         parts = {"indices": self.store(faces.astype(np.uint32), _ELEMENT_ARRAY_BUFFER)}
-        joints, weights = skin_weights(self.body.weights.detach().cpu().double().numpy().T)
+        joints, weights = skin_weights(exact(self.body.weights).numpy().T)
         for k in range(joints.shape[1] // 4):
             four = slice(4 * k, 4 * k + 4)
             parts[f"JOINTS_{k}"] = self.store(joints[:, four], _ARRAY_BUFFER)

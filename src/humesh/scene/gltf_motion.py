@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from humesh.body.joints import SMPL24
 from humesh.scene.gltf import GltfScene, quaternions
 from humesh.scene.overlay import colours
+from humesh.scene.record import exact
 from humesh.scene.recovery import PersonMotion, VideoRecovery
 
 _EARLY = 1e-3  # seconds that people come and go before their frame's time, which may be read a rounding too soon
@@ -35,7 +36,7 @@ def write_moving_glb(recovery: VideoRecovery, path: str | Path) -> None:
         samplers.append({"input": at, "output": scene.store(values), "interpolation": interpolation})
 
     for motion, colour in zip(recovery.motions, colours(len(recovery.motions)), strict=True):
-        pose = motion.pose.map(lambda tensor: tensor.detach().cpu().double())
+        pose = motion.pose.map(exact)
         first = pose.map(itemgetter(0))
         # A body's pose correctives, of which a skinned mesh knows nothing, are left out: its surface is the T-pose's.
         surface = body.rest_vertices(first.shape)

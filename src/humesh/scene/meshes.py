@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from humesh.scene.overlay import colours
+from humesh.scene.record import exact
 from humesh.scene.recovery import Recovery
 from humesh.scene.shading import vertex_normals
 
@@ -56,5 +57,5 @@ def write_ply(recovery: Recovery, path: str | Path) -> None:
 
 
 def _surfaces(recovery: Recovery) -> tuple[Float[np.ndarray, "P V 3"], Int[np.ndarray, "F 3"]]:
-    vertices = recovery.bodies.vertices.detach().cpu().double().numpy() * _Y_UP
+    vertices = exact(recovery.bodies.vertices).numpy() * _Y_UP
     return vertices, np.asarray(recovery.bodies.faces, dtype=np.int64)

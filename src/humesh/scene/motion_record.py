@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from humesh.body.files import SHIPPED
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.scene.record import humesh_version
+from humesh.scene.record import exact, humesh_version, save_arrays
 from humesh.scene.recovery import PersonMotion, VideoRecovery
 
 Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
@@ -44,14 +45,14 @@ def write_motion_npz(recovery: VideoRecovery, video_path: str | Path, path: str 
         "video/path": np.array(str(video_path)),
         "video/width": np.array(recovery.size[0]),
         "video/height": np.array(recovery.size[1]),
-        "camera/matrix": recovery.camera.matrix.detach().cpu().double().numpy(),
+        "camera/matrix": exact(recovery.camera.matrix).numpy(),
         "camera/source": np.array(recovery.camera_source),
         "joints/names": np.array(SMPL24.names),
         "times_s": recovery.times.astype(np.float64),
         "tracks": np.array([motion.track for motion in recovery.motions], dtype=np.int64),
     }
     for motion in recovery.motions:
-        pose = motion.pose.map(_exact)
+        pose = motion.pose.map(exact)
         person = {
             "frames": motion.frames.astype(np.int64),
             "times_s": recovery.times[motion.frames].astype(np.float64),
@@ -63,9 +64,9 @@ def write_motion_npz(recovery: VideoRecovery, video_path: str | Path, path: str 
             "score": np.array(float(motion.score)),
         }
         if len(motion.confidence) == len(motion.frames):
-            person["joints/confidence"] = _stored(_exact(motion.confidence))
+            person["joints/confidence"] = _stored(exact(motion.confidence))
         arrays |= {f"person{motion.track}/{name}": array for name, array in person.items()}
-    _save(path, arrays)
+    save_arrays(path, arrays)
 
 
 def read_motion_npz(path: str | Path, body: BodyModel | None = None) -> tuple[VideoRecovery, str]:
@@ -80,12 +81,10 @@ def read_motion_npz(path: str | Path, body: BodyModel | None = None) -> tuple[Vi
     except (OSError, ValueError, BadZipFile, EOFError, AttributeError) as error:
         raise ResultError(f"{expected}, it cannot be read as one ({error}).") from None
     if not {"tracks", "times_s", "camera/matrix"} <= data.keys():
-        raise ResultError(
-            f"{path}: expected a video's .npz of humesh, found {', '.join(sorted(data)[:6]) or 'nothing'}."
-        )
+        raise ResultError(f"{expected}, found {', '.join(sorted(data)[:6]) or 'nothing'}.")
     name = str(data["body"])
     if body is None:
-        if name not in ("open", "open-low"):
+        if name not in SHIPPED:
             raise ResultError(f"{path}: its body {name!r} is not shipped; give the body's file with --body.")
         body = BodyModel.load(name)
     motions = []
@@ -130,7 +129,7 @@ def write_amass(recovery: VideoRecovery, motion: PersonMotion, path: str | Path)
         "mocap_framerate": np.array(fps),
         "gender": np.array("neutral"),
     }
-    _save(path, arrays)
+    save_arrays(path, arrays)
 
 
 def steady(recovery: VideoRecovery, motion: PersonMotion) -> tuple[BodyPose, float]:
@@ -140,13 +139,11 @@ def steady(recovery: VideoRecovery, motion: PersonMotion) -> tuple[BodyPose, flo
     taken as they are. Else the motion is resampled at the median rate, rotations on the short way between frames.
     Where a person was gone its last pose is held.
     """
-    pose, frames, times = motion.pose.map(_exact), motion.frames, recovery.times
+    pose, frames, times = motion.pose.map(exact), motion.frames, recovery.times
     count, fps = len(times), recovery.fps
-    if count > 1:
-        mean = (count - 1) / float(times[-1] - times[0])
-        even = np.abs((times - times[0]) * mean - np.arange(count)).max() <= 0.5
-    if count < 2 or even:
-        fps = mean if count > 1 else fps
+    mean = (count - 1) / float(times[-1] - times[0]) if count > 1 else fps
+    if np.abs((times - times[0]) * mean - np.arange(count)).max() <= 0.5:
+        fps = mean
         wanted = np.arange(frames[0], frames[-1] + 1.0)
     else:
         start, end = times[frames[0]], times[frames[-1]]
@@ -163,14 +160,5 @@ def steady(recovery: VideoRecovery, motion: PersonMotion) -> tuple[BodyPose, flo
     return BodyPose(rotations, a.shape, translation), float(fps)
 
 
-def _exact(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().double()
-
-
 def _stored(tensor: Tensor) -> Float[np.ndarray, "*g"]:
     return tensor.numpy().astype(np.float32)  # 7 digits: micrometres at ten metres
-
-
-def _save(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
-    with Path(path).open("wb") as stream:  # a stream, because NumPy would append .npz to another name
-        np.savez_compressed(stream, **arrays)

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from humesh.images.film import Film
 from humesh.images.photo import Person, Photo
 from humesh.scene.recovery import Recovery, VideoRecovery
 from humesh.scene.render import EDGE_RAYS, Stage, View
-from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, Floor, Studio, facing, framing, half_views, studio_camera
+from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, Floor, Studio, facing, framing, half_views
 
 _LIGHT_SCHEME = ("77AADD", "EE8866", "EEDD88", "44BB99", "FFAABB", "BBCC33", "99DDFF", "DDDDDD")
 PALETTE = np.array([[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code in _LIGHT_SCHEME])
 """Eight sRGB colours 0..1 for people: Paul Tol's "light" scheme (personal.sron.nl/~pault), made to be told apart by
 colour-blind viewers; ordered so that the first ones differ most."""
 
+_OPACITY = 0.9  # of the meshes over the photo
 _FILM_RAYS = EDGE_RAYS // 4  # nobody sees the difference in a moving picture
 SHEET_HEIGHT = 540  # px at most; a contact sheet is for a quick look, the overlay keeps the photo's size
 _FROM_THE_SIDE = facing(math.pi / 2, math.radians(8))  # 8 degrees up: the floor shows who stands in front of whom
@@ -35,31 +35,26 @@ def colours(count: int) -> Float[np.ndarray, "P 3"]:
     return PALETTE[np.arange(count) % len(PALETTE)]
 
 
-def overlay(recovery: Recovery, opacity: float = 0.9) -> UInt8[np.ndarray, "H W 3"]:
+def overlay(recovery: Recovery) -> UInt8[np.ndarray, "H W 3"]:
     """The photo with everybody's mesh drawn over it, a little transparent."""
     photo = recovery.photo
-    return _stage(recovery).render(photo.camera, photo.size).over(photo.pixels, opacity)
-
-
-def side_view(recovery: Recovery, size: tuple[int, int] = (720, 720)) -> UInt8[np.ndarray, "H W 3"]:
-    """The group from its side as (width, height): what is near the photo's camera is on the left."""
-    return _view(_studio(recovery), _FROM_THE_SIDE, size)
-
-
-def top_view(recovery: Recovery, size: tuple[int, int] = (720, 720)) -> UInt8[np.ndarray, "H W 3"]:
-    """The group from above as (width, height): what is near the photo's camera is at the bottom."""
-    return _view(_studio(recovery), LOOKING_DOWN, size)
+    return _stage(recovery).render(photo.camera, photo.size).over(photo.pixels, _OPACITY)
 
 
 def contact_sheet(recovery: Recovery) -> UInt8[np.ndarray, "H W 3"]:
-    """Overlay, side view and top view side by side, at most 540 px high."""
+    """Overlay, side view and top view side by side, at most 540 px high.
+
+    What is near the photo's camera is on the left in the view from the side, at the bottom in that from above.
+    """
     stage, photo = _stage(recovery), _smaller(recovery.photo, SHEET_HEIGHT)
-    front = stage.render(photo.camera, photo.size).over(photo.pixels, 0.9)
+    front = stage.render(photo.camera, photo.size).over(photo.pixels, _OPACITY)
     height, studio = photo.size[1], Studio(stage) if recovery.people else None
     gap = np.full((height, max(2, height // 150), 3), 255, np.uint8)
     size = max(1, round(0.75 * height)), height
-    views = [_view(studio, turn, size) for turn in (_FROM_THE_SIDE, LOOKING_DOWN)]
-    return np.concatenate([front, gap, views[0], gap, views[1]], axis=1)
+    side, top = (
+        _empty(size) if studio is None else studio.picture(turn, size) for turn in (_FROM_THE_SIDE, LOOKING_DOWN)
+    )
+    return np.concatenate([front, gap, side, gap, top], axis=1)
 
 
 class MotionPictures:
@@ -72,7 +67,7 @@ class MotionPictures:
         width, height = recovery.size
         tracks = [motion.track for motion in recovery.motions]
         self.colours = dict(zip(tracks, colours(len(tracks)), strict=True))
-        self.frame_size, self._room = recovery.size, _room(recovery)
+        self._room = _room(recovery)
         self.side_size = (round(0.75 * height), height) if beside and len(self._room) else (0, height)
         self.size = (width + self.side_size[0], height)
         self._floor: Floor | None = None
@@ -86,15 +81,15 @@ class MotionPictures:
         if people:
             paint = np.array([self.colours[person.track or 0] for person in people])
             stage = Stage(moment.bodies.vertices, moment.bodies.faces, paint)
-            picture = stage.render(photo.camera, photo.size, rays=_FILM_RAYS).over(picture, 0.9)
-            picture = _numbered(picture, people, [self.colours[person.track or 0] for person in people])
+            picture = stage.render(photo.camera, photo.size, rays=_FILM_RAYS).over(picture, _OPACITY)
+            picture = _numbered(picture, people, paint)
         if not self.side_size[0]:
             return picture
         beside = _empty(self.side_size)
         if stage is not None:
             studio = Studio(stage, self._room)
             if self._floor is None:
-                self._floor = Floor(studio, studio_camera(self.side_size), self.side_size, self._view)
+                self._floor = Floor(studio, self.side_size, self._view)
             beside = studio.seen(self._view, self.side_size, _FILM_RAYS, self._floor)
         return np.concatenate([picture, beside], axis=1)
 
@@ -110,7 +105,7 @@ def _room(recovery: VideoRecovery) -> Float[np.ndarray, "K 3"]:
 
 
 def _numbered(
-    picture: UInt8[np.ndarray, "H W 3"], people: list[Person], paint: list[Float[np.ndarray, "3"]]
+    picture: UInt8[np.ndarray, "H W 3"], people: list[Person], paint: Float[np.ndarray, "P 3"]
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Each person's track over the head, in its colour."""
     image = Image.fromarray(picture)
@@ -124,29 +119,17 @@ def _numbered(
 
 
 def turntable(
-    recovery: Recovery,
-    path: str | Path,
-    seconds: float = 4,
-    fps: int = 25,
-    size: tuple[int, int] = (640, 640),
-    progress: Callable[[int, int], None] | None = None,
+    recovery: Recovery, path: str | Path, seconds: float = 4, fps: int = 25, size: tuple[int, int] = (640, 640)
 ) -> None:
-    """Writes an MP4 (H.264) of a camera that goes once round the group; `progress(done, frames)` after each frame."""
-    size = size[0] // 2 * 2, size[1] // 2 * 2  # yuv420p halves both sides
+    """Writes an MP4 (H.264) of a camera that goes once round the group."""
     frames = max(1, round(seconds * fps))
-    studio = _studio(recovery)
-    with av.open(str(path), "w", format="mp4") as film:
-        stream = film.add_stream("libx264", rate=fps, options={"crf": "18", "movflags": "+faststart"})
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        angles = [2 * math.pi * k / frames for k in range(frames)]
-        # Threads, because Embree and most of NumPy let go of Python's lock.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            draw = pool.map(lambda angle: _empty(size) if studio is None else studio.around(angle, size), angles)
-            for done, picture in enumerate(draw, 1):
-                film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-                if progress is not None:
-                    progress(done, frames)
-        film.mux(stream.encode())
+    studio = Studio(_stage(recovery)) if recovery.people else None
+    angles = [2 * math.pi * k / frames for k in range(frames)]
+    # Threads, because Embree and most of NumPy let go of Python's lock.
+    with Film(path, size, fps) as film, ThreadPoolExecutor(os.cpu_count()) as pool:
+        drawn = pool.map(lambda angle: _empty(size) if studio is None else studio.around(angle, size), angles)
+        for number, picture in enumerate(drawn):
+            film.write(picture, number / fps)
 
 
 def _smaller(photo: Photo, height: int) -> Photo:
@@ -160,17 +143,8 @@ def _smaller(photo: Photo, height: int) -> Photo:
     return replace(photo, pixels=pixels, camera=photo.camera.cropped(scaled))
 
 
-def _view(studio: Studio | None, turn: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
-    return _empty(size) if studio is None else studio.picture(turn, size)
-
-
 def _stage(recovery: Recovery) -> Stage:
     return Stage(recovery.bodies.vertices, recovery.bodies.faces, colours(len(recovery.people)))
-
-
-def _studio(recovery: Recovery) -> Studio | None:
-    """The people of a recovery in a studio; None for nobody."""
-    return Studio(_stage(recovery)) if recovery.people else None
 
 
 def _empty(size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from humesh.body.joints import COCO17, SMPL24
+from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_to_axis_angle
 from humesh.scene.recovery import Recovery
 
@@ -22,7 +24,7 @@ _NEAREST = 1e-3  # metres; points nearer than this, or behind, are projected fro
 def record(recovery: Recovery, image_path: str | Path) -> dict[str, Any]:
     """All that is known about the people of a photo, as plain finite numbers and texts ready for JSON."""
     photo = recovery.photo
-    height, width = photo.pixels.shape[:2]
+    width, height = photo.size
     tables = {name: column.tolist() for name, column in people_arrays(recovery).items()}
     return {
         "image": {"path": str(image_path), "width": width, "height": height},
@@ -51,8 +53,8 @@ def _person(tables: dict[str, list[Any]], row: int) -> dict[str, Any]:
 
 def people_arrays(recovery: Recovery) -> dict[str, np.ndarray]:
     """The people as arrays, a row for each (names: one list for all), keyed as in the JSON with `/` between levels."""
-    people, pose = recovery.people, recovery.pose.map(_exact)
-    joints = _exact(recovery.bodies.joints)
+    people, pose, camera = recovery.people, recovery.pose.map(exact), recovery.photo.camera
+    joints = exact(recovery.bodies.joints)
     names, keypoints = _coco17(recovery, joints)
     ids = [index if person.track is None else person.track for index, person in enumerate(people)]
     return {
@@ -64,12 +66,12 @@ def people_arrays(recovery: Recovery) -> dict[str, np.ndarray]:
         "betas": _rounded(pose.shape),
         "joints/names": np.array(SMPL24.names),
         "joints/xyz_m": _rounded(joints),
-        "joints/xy_px": _rounded(_pixels(recovery, joints), 3),
+        "joints/xy_px": _rounded(pixels_of(camera, joints), 3),
         "joints/confidence": _rounded(recovery.confidence),
         "joints/seen": recovery.seen.detach().cpu().numpy().astype(bool),
         "keypoints_coco17/names": np.array(names),
         "keypoints_coco17/xyz_m": _rounded(keypoints),
-        "keypoints_coco17/xy_px": _rounded(_pixels(recovery, keypoints), 3),
+        "keypoints_coco17/xy_px": _rounded(pixels_of(camera, keypoints), 3),
     }
 
 
@@ -90,6 +92,11 @@ def write_npz(recovery: Recovery, image_path: str | Path, path: str | Path) -> N
     arrays["notes"] = np.array(told["notes"], dtype=np.str_)
     arrays["vertices_m"] = recovery.bodies.vertices.detach().cpu().numpy().astype(np.float32)
     arrays["faces"] = np.asarray(recovery.bodies.faces, dtype=np.int32)
+    save_arrays(path, arrays)
+
+
+def save_arrays(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes a compressed NPZ file of exactly that name."""
     with Path(path).open("wb") as stream:  # a stream, because NumPy would append .npz to another name
         np.savez_compressed(stream, **arrays)
 
@@ -97,17 +104,18 @@ def write_npz(recovery: Recovery, image_path: str | Path, path: str | Path) -> N
 def _coco17(recovery: Recovery, joints: Tensor) -> tuple[list[str], Tensor]:
     """Names and places of COCO's keypoints; of a body without their regressor the joints of the same names."""
     if COCO17.name in recovery.body.keypoint_names:
-        return list(COCO17.names), recovery.body.keypoints(_exact(recovery.bodies.vertices), COCO17)
+        return list(COCO17.names), recovery.body.keypoints(exact(recovery.bodies.vertices), COCO17)
     here, there = SMPL24.map_to(COCO17)
     return [COCO17.names[k] for k in there], joints[:, here]
 
 
-def _pixels(recovery: Recovery, points: Tensor) -> Tensor:
-    ahead = torch.cat([points[..., :2], points[..., 2:].clamp(min=_NEAREST)], dim=-1)
-    return recovery.photo.camera.project(ahead)
+def pixels_of(camera: Camera, points: Float[Tensor, "*g K 3"]) -> Float[Tensor, "*g K 2"]:
+    """Finite pixels of points in metres, those in or behind the camera's plane included."""
+    return camera.project(torch.cat([points[..., :2], points[..., 2:].clamp(min=_NEAREST)], dim=-1))
 
 
-def _exact(tensor: Tensor) -> Tensor:
+def exact(tensor: Tensor) -> Tensor:
+    """The tensor's numbers as float64 on the CPU, as the files are made from."""
     return tensor.detach().cpu().double()
 
 

@@ -63,19 +63,11 @@ class View:
 PHOTO_VIEW = View(np.eye(3), np.zeros(3))
 
 
-def render(
-    vertices: Float[np.ndarray, "P V 3"] | Float[torch.Tensor, "P V 3"],
-    faces: Int[np.ndarray, "F 3"],
-    camera: Camera,
-    size: tuple[int, int],
-    colours: Float[np.ndarray, "P 3"],
-) -> Rendering:
-    """The bodies (metres, camera frame) in sRGB colours 0..1, all in one scene, as a picture of (width, height)."""
-    return Stage(vertices, faces, colours).render(camera, size)
-
-
 class Stage:
-    """Bodies made ready once (search tree, normals) to be rendered from any number of cameras."""
+    """Bodies made ready once (search tree, normals) to be rendered from any number of cameras.
+
+    Vertices in metres, camera frame; a colour for each person, sRGB 0..1.
+    """
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ import numpy as np
 from humesh.body.joints import SMPL24
 from humesh.scene.gltf_motion import visible
 from humesh.scene.overlay import colours
+from humesh.scene.record import exact
 from humesh.scene.recovery import VideoRecovery
 from humesh.scene.shading import vertex_normals
 
@@ -33,7 +34,7 @@ def write_rrd(recovery: VideoRecovery, path: str | Path) -> None:
     stream.save(str(path))
     width, height = recovery.size
     stream.log("scene", rr.ViewCoordinates.RDF, static=True)
-    matrix = recovery.camera.matrix.detach().cpu().double().numpy()
+    matrix = exact(recovery.camera.matrix).numpy()
     lens = rr.Pinhole(image_from_camera=matrix, resolution=[width, height], camera_xyz=rr.ViewCoordinates.RDF)
     stream.log("scene/video_camera", lens, static=True)
     if recovery.notes:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from scipy.ndimage import map_coordinates, uniform_filter
 
 from humesh.geometry.camera import Camera
 from humesh.scene.render import EDGE_RAYS, Stage, View
@@ -18,6 +18,7 @@ _LINE = np.array([196.0, 198.0, 200.0])
 _SHADOW = np.array([120.0, 122.0, 128.0])
 _CELL = 0.02  # metres; of the map of shadows
 _GRID = 0.5  # metres between the floor's lines
+_ELEVATION = 0.14  # radians that the orbit's camera is above the people
 _CROWD = 2000  # points are enough to frame a group
 
 
@@ -40,15 +41,15 @@ class Studio:
         centre = framing(self.points, turn, *half_views(size))
         return self.seen(View(turn, centre), size)
 
-    def around(self, angle: float, size: tuple[int, int], elevation: float = 0.14) -> UInt8[np.ndarray, "H W 3"]:
+    def around(self, angle: float, size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
         """The people from an orbit that holds them from every side; angle 0: from the photo's side, radians."""
-        turn = facing(angle, elevation)
+        turn = facing(angle, _ELEVATION)
         radius = np.hypot(*(self.points - self.middle)[:, [0, 2]].T)
         height = self.points[:, 1] - self.middle[1]
         # Whoever stands r from the axis comes by everywhere on a circle; 24 points of it are enough.
         turns = np.arange(24)[:, None] * (math.pi / 12)
         ring = np.stack(np.broadcast_arrays(radius * np.cos(turns), height, radius * np.sin(turns)), axis=-1)
-        centre = framing(ring.reshape(-1, 3), facing(0.0, elevation), *half_views(size))
+        centre = framing(ring.reshape(-1, 3), facing(0.0, _ELEVATION), *half_views(size))
         # Half the rays: nobody sees the difference in a moving picture.
         return self.seen(View(turn, self.middle + facing(angle, 0.0) @ centre), size, EDGE_RAYS // 2)
 
@@ -56,28 +57,19 @@ class Studio:
         self, view: View, size: tuple[int, int], rays: int = EDGE_RAYS, floor: Floor | None = None
     ) -> UInt8[np.ndarray, "H W 3"]:
         """The people over the floor and the light background; `floor`: that of this view, if it was made before."""
-        camera = studio_camera(size)
-        ground = (floor or Floor(self, camera, size, view)).shaded(self._shadow_at)
-        return self.stage.render(camera, size, view, rays).over(ground)
+        ground = (floor or Floor(self, size, view)).shaded(self)
+        return self.stage.render(studio_camera(size), size, view, rays).over(ground)
 
-    def _shadow_at(self, spot: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, "R"]:
+    def shadow_at(self, spot: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, "R"]:
         """How dark the floor is at points (x, z), 0..1, between the cells of the map in proportion."""
-        shadow = np.zeros(len(spot))
-        at = (spot - self._shadow_from) / _CELL
-        inside = np.flatnonzero(((at > 0) & (at < np.array(self._shadow.shape) - 1.01)).all(1))
-        at = at[inside].astype(np.float32)
-        low, part = at.astype(int), at % 1
-        i, j, a, b = low[:, 0], low[:, 1], part[:, 0], part[:, 1]
-        near = self._shadow[i, j] * (1 - b) + self._shadow[i, j + 1] * b
-        shadow[inside] = near * (1 - a) + (self._shadow[i + 1, j] * (1 - b) + self._shadow[i + 1, j + 1] * b) * a
-        return shadow
+        return map_coordinates(self._shadow, ((spot - self._shadow_from) / _CELL).T, order=1)
 
 
 class Floor:
     """The background with the floor's lines, which fade away from a studio's people, as one view sees it."""
 
-    def __init__(self, studio: Studio, camera: Camera, size: tuple[int, int], view: View) -> None:
-        width, height = size
+    def __init__(self, studio: Studio, size: tuple[int, int], view: View) -> None:
+        width, height, camera = *size, studio_camera(size)
         columns, rows = np.meshgrid(*(np.arange(length, dtype=np.float32) + 0.5 for length in size))
         focal, (x, y) = float(camera.focal_px), camera.principal_point_px.tolist()
         rays = np.stack([(columns - x) / focal, (rows - y) / focal, np.ones_like(rows)], axis=-1).reshape(-1, 3)
@@ -100,12 +92,10 @@ class Floor:
         self.picture = np.tile(BACKGROUND.astype(np.float32), (width * height, 1))
         self.picture[pixels] += (lines * fade)[:, None] * (_LINE - BACKGROUND).astype(np.float32)
 
-    def shaded(
-        self, shadow_at: Callable[[Float[np.ndarray, "R 2"]], Float[np.ndarray, "R"]]
-    ) -> UInt8[np.ndarray, "H W 3"]:
-        """The floor with soft shadows under the bodies."""
+    def shaded(self, studio: Studio) -> UInt8[np.ndarray, "H W 3"]:
+        """The floor with soft shadows under a studio's bodies, which may have moved since the floor was made."""
         picture = self.picture.copy()
-        shadow = shadow_at(self.spots)
+        shadow = studio.shadow_at(self.spots)
         dark = np.flatnonzero(shadow > 1e-3)
         picture[self.pixels[dark]] += shadow[dark, None] * (_SHADOW - picture[self.pixels[dark]])
         return np.rint(picture).astype(np.uint8).reshape(self.size[1], self.size[0], 3)
@@ -164,9 +154,5 @@ def _shadow_map(
     np.maximum.at(dark, at[:, 0] * cells[1] + at[:, 1], np.exp((points[:, 1] - floor) / 0.35))
     dark = dark.reshape(cells)
     for radius in (3, 5, 8):  # three running means are close to a Gaussian of 11 cm
-        for axis in (0, 1):
-            total = np.cumsum(np.pad(dark, [(radius + 1, radius) if a == axis else (0, 0) for a in (0, 1)]), axis)
-            length = dark.shape[axis]
-            ahead, behind = (np.take(total, np.arange(length) + k, axis) for k in (2 * radius + 1, 0))
-            dark = (ahead - behind) / (2 * radius + 1)
+        dark = uniform_filter(dark, 2 * radius + 1, mode="constant")
     return start, np.clip(1.6 * dark, 0, 0.75)

@@ -6,7 +6,6 @@ as in the recovery. Time codes are true seconds after the video's first frame ti
 
 from __future__ import annotations
 
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from humesh.body.joints import SMPL24
 from humesh.scene.gltf import quaternions, skin_weights
 from humesh.scene.gltf_motion import continuous, visible
 from humesh.scene.overlay import colours
+from humesh.scene.record import exact
 from humesh.scene.recovery import PersonMotion, VideoRecovery
 
 _APERTURE = 36.0  # the film's width in USD's tenths of units; only its ratio to the focal length matters
@@ -56,8 +56,8 @@ def _add(stage: Any, recovery: VideoRecovery, motion: PersonMotion, codes: np.nd
     """One person: a SkelRoot that is seen while the person is there, with skeleton, animation and mesh."""
     from pxr import Gf, Sdf, UsdGeom, UsdSkel, Vt
 
-    body, pose = recovery.body, motion.pose.map(lambda tensor: tensor.detach().cpu().double())
-    shape = pose.map(itemgetter(0)).shape
+    body, pose = recovery.body, motion.pose.map(exact)
+    shape = pose.shape[0]
     rest = body.rest_joints(shape)
     above = torch.tensor([max(parent, 0) for parent in SMPL24.parents])
     root = torch.tensor([[float(parent < 0)] for parent in SMPL24.parents], dtype=torch.float64)
@@ -90,7 +90,7 @@ def _add(stage: Any, recovery: VideoRecovery, motion: PersonMotion, codes: np.nd
     mesh.CreateFaceVertexCountsAttr(Vt.IntArray.FromNumpy(np.full(len(faces), 3, np.int32)))
     mesh.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
     mesh.CreateDisplayColorAttr([Gf.Vec3f(*(float(c) ** 2.2 for c in colour))])  # linear light
-    joints, weights = skin_weights(body.weights.detach().cpu().double().numpy().T)
+    joints, weights = skin_weights(exact(body.weights).numpy().T)
     binding = UsdSkel.BindingAPI.Apply(mesh.GetPrim())
     each = joints.shape[1]
     binding.CreateJointIndicesPrimvar(False, each).Set(Vt.IntArray.FromNumpy(joints.astype(np.int32).reshape(-1)))

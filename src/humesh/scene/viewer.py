@@ -20,6 +20,7 @@ from humesh.body.model import BodyModel
 from humesh.images.video import Frame, Video
 from humesh.scene.gltf import quaternions
 from humesh.scene.overlay import colours
+from humesh.scene.record import exact
 from humesh.scene.recovery import PersonMotion, VideoRecovery
 
 _WIDTH = 480  # px of the video's picture beside the scene
@@ -178,7 +179,7 @@ class _Pictures:
 
 def _pelvis(motion: PersonMotion, body: BodyModel) -> Float[np.ndarray, "F 3"]:
     """Where a person's pelvis is, metres."""
-    pose = motion.pose.map(lambda tensor: tensor.detach().cpu().double())
+    pose = motion.pose.map(exact)
     return (body.rest_joints(pose.shape[0])[SMPL24.index("pelvis")] + pose.translation).numpy()
 
 
