@@ -1,6 +1,7 @@
 """Synthetic people: labels that agree with body and pixels, the same bytes for the same seed, errors that are told."""
 
 import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -24,7 +25,7 @@ from humesh.data.synthetic.paint import Look
 from humesh.data.synthetic.poses import PoseSource, joints_of, mirrored, turn
 from humesh.data.synthetic.raycast import Caster
 from humesh.data.synthetic.scenes import Stage
-from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, SyntheticPeople, write_shards
+from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, SyntheticPeople, in_workers, write_shards
 from humesh.data.synthetic.variations import vary
 from humesh.scene.bvh import bvh_text
 
@@ -326,6 +327,11 @@ def test_many_workers_write_the_same(folder: Path, motion: Path, tmp_path: Path)
     list(write_shards(tmp_path, Plan((str(motion),), 6, (1, 2), 96, 1), workers=2))
     for path in folder.iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+
+
+def test_a_worker_that_dies_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match=r"a worker died .* goes on where it stopped, 1 of 1 shards are left"):
+        list(in_workers(tmp_path, os._exit, [3], 1))
 
 
 def test_a_full_disk_is_told_and_nothing_half_written(

@@ -21,13 +21,11 @@ def _drawn(**options: Any) -> Dataset:
 
 def _synthetic(folder: str | list[str] | None = None, **options: Any) -> Dataset:
     """Shards of folders (`humesh synth`), each time in another variation; else people rendered when asked for."""
-    if folder is not None:
-        from humesh.data.synthetic.shards import ShardedPeople
+    from humesh.data.synthetic.shards import ShardedPeople, SyntheticPeople
 
-        return ShardedPeople(folder, **{"variations": 64, **options})
-    from humesh.data.synthetic.shards import SyntheticPeople
-
-    return SyntheticPeople(**options)
+    if folder is None:
+        return SyntheticPeople(**options)
+    return ShardedPeople(folder, **{"variations": 64, **options})
 
 
 def _posed(motion: str = "", **options: Any) -> Dataset:

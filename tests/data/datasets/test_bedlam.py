@@ -109,3 +109,10 @@ def test_what_is_wrong_is_told(tmp_path: Path, open_body: BodyModel) -> None:
     np.savez(path, **{**labels, "shape": np.array([None, {}], dtype=object)})
     with pytest.raises(DatasetError, match="Object arrays cannot be loaded"):
         Bedlam(tmp_path)
+
+
+def test_scenes_may_lie_beside_the_labels(tmp_path: Path, open_body: BodyModel) -> None:
+    write(tmp_path, open_body)
+    (tmp_path / f"training_images/{SCENE}").rename(tmp_path / SCENE)
+    (tmp_path / "training_images").rmdir()
+    assert Bedlam(tmp_path)[0].photo.size == (128, 72)

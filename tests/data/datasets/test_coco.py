@@ -162,5 +162,5 @@ def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"could not read it \(JSONDecodeError"):
         Coco(tmp_path)
     file.write_text("[]")
-    with pytest.raises(DatasetError, match="it has none"):
+    with pytest.raises(DatasetError, match="expected a COCO-format file, it has no images, annotations"):
         Coco(tmp_path)

@@ -29,6 +29,7 @@ class Labelled2D:
     """The drawn photos, as COCO has them: people 41 and 52 with boxes of 40 x 80 px about MIDDLES, no bodies."""
 
     tracks: tuple[range, ...] = ()
+    annotation_ids = True
 
     def __len__(self) -> int:
         return 1
@@ -131,6 +132,9 @@ def test_what_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "bad.json").write_text('{"data": [{"parm_shape": 1}]}')
     with pytest.raises(DatasetError, match=r"could not read it \(KeyError"):
         WithFits(Labelled2D(), tmp_path / "bad.json")
+    # NeuralAnnot's fits are told apart by annotation id alone: elsewhere they would be given to anybody.
+    with pytest.raises(DatasetError, match="expected fits for a dataset whose people have annotation ids"):
+        WithFits(DrawnPeople(1), neuralannot(tmp_path / "n.json"))
     # Any reader takes them as an option.
     monkeypatch.setattr("humesh.data.datasets.lsp.Lsp", Labelled2D)
     dataset = Reader("lsp", "Lsp")(pseudo=str(neuralannot(tmp_path / "n.json")), pseudo_weight=0.25)

@@ -21,9 +21,10 @@ from humesh.data.datasets import DatasetError
 from humesh.data.datasets.agora_scenes import camera_of, extrinsics_of
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.labels import checked, loaded, part, stored_photo
-from humesh.data.datasets.labels3d import Bodies, calibrated, only_2d, person_3d, projected, smpl_label, with_smpl
+from humesh.data.datasets.labels3d import Bodies, only_2d, person_3d, projected, smpl_label, with_smpl
 from humesh.data.datasets.pickles import TENSORS, read_frame
 from humesh.data.sample import LabelledPerson, Sample
+from humesh.geometry.camera import Camera
 from humesh.images.photo import Photo
 
 DOWNLOAD = Download(
@@ -86,9 +87,8 @@ class Agora:
         name = str(row["imgPath"])
         files = (folder / n for folder in self._folders for n in (name, name.replace(".png", "_1280x720.png")))
         photo = stored_photo(next((path for path in files if path.is_file()), self.root / name))
-        (focal_mm, turn, eye), (width, height) = camera_of(row), photo.size
-        focal = focal_mm / 36 * width  # the sensor is 36 mm wide; all pictures are 16:9
-        camera = calibrated(np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]))
+        focal_mm, turn, eye = camera_of(row)
+        camera = Camera.virtual(focal_mm / 36 * photo.size[0], photo.size)  # the sensor is 36 mm wide; all are 16:9
         photo = replace(photo, camera=camera, camera_source="the dataset's calibration")
         people = []
         for i, valid in enumerate(row["isValid"]):

@@ -49,9 +49,13 @@ class Bedlam:
         root = Path(root)
         usual = ("training_labels/all_npz_12_training", "training_labels", "all_npz_12_training", ".")
         files = part(root, [f"{folder}/*.npz" for folder in ((labels,) if labels else usual)], DOWNLOAD)
-        self.images = part(root, ["training_images", "."], DOWNLOAD)[0]
-        chosen = track(_chosen(files, scenes), "BEDLAM", transient=True)
-        self._scenes = {path.stem: loaded(path, _read, "BEDLAM's labels") for path in chosen}
+        self.images = root / "training_images" if (root / "training_images").is_dir() else root
+        chosen = [path for path in files if not scenes or path.stem in scenes]
+        if not chosen:
+            there = ", ".join(path.stem for path in files[:6])
+            raise DatasetError(f"BEDLAM: expected labels of the scenes {', '.join(scenes)}, found {there} ...")
+        read = track(chosen, "BEDLAM", transient=True)
+        self._scenes = {path.stem: loaded(path, _read, "BEDLAM's labels") for path in read}
         shapes = {row.tobytes() for scene in self._scenes.values() for row in scene["shape"]}
         self._identities = {shape: i for i, shape in enumerate(sorted(shapes))}
         self._photos, keys = list[tuple[str, str, np.ndarray]](), list[tuple[str, int]]()
@@ -82,24 +86,15 @@ class Bedlam:
         half = 100.0 * rows["scale"][row]
         box = np.concatenate([rows["center"][row] - half, rows["center"][row] + half])
         vectors = torch.from_numpy(rows["pose_cam"][row]).float().reshape(-1, 3)
-        whole, known = len(vectors) == 24, torch.ones(24)
-        rotations = torch.eye(3).repeat(24, 1, 1)
+        whole = len(vectors) == 24
         used = 24 if whole else 22
+        rotations = torch.eye(3).repeat(24, 1, 1)
         rotations[:used] = rotation_from_axis_angle(vectors[:used])
-        known[used:] = 0
         shape = torch.from_numpy(rows["shape"][row, :10]).float()
         person = person_2d(box, points, _BODY22, self._identities[rows["shape"][row].tobytes()], size=photo.size)
         pose = BodyPose(rotations, shape, torch.from_numpy(rows["translation"][row]).float())
         labelled = with_smpl(person, (pose, 1.0), f"{'smpl' if whole else 'smplx'}-{rows['gender'][row]}")
-        return replace(labelled, pose_weight=known)
-
-
-def _chosen(files: list[Path], scenes: tuple[str, ...]) -> list[Path]:
-    found = [path for path in files if not scenes or path.stem in scenes]
-    if not found:
-        there = ", ".join(path.stem for path in files[:6])
-        raise DatasetError(f"BEDLAM: expected labels of the scenes {', '.join(scenes)}, found {there} ...")
-    return found
+        return replace(labelled, pose_weight=(torch.arange(24) < used).float())
 
 
 def _frame(name: str) -> int:

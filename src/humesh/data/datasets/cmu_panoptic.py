@@ -17,8 +17,8 @@ from jaxtyping import Float
 from humesh.body.joints import PANOPTIC15, PANOPTIC19
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part, runs
-from humesh.data.datasets.labels3d import calibrated, calibrated_photo, person_3d, projected, read_json
+from humesh.data.datasets.labels import loaded, part, read_json, runs
+from humesh.data.datasets.labels3d import calibrated, calibrated_photo, person_3d, projected
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from rich.progress import track
 from humesh.body.joints import COCO17, JointSet
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, part, person_2d, stored_photo
+from humesh.data.datasets.labels import box_of, checked, loaded, part, person_2d, read_json, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 
 DOWNLOAD = Download(
@@ -39,6 +38,7 @@ class CocoFormat:
     """
 
     tracks: tuple[range, ...] = ()
+    annotation_ids = True  # of people, as side files of fits name them
 
     def __init__(
         self, files: Sequence[Path], folder: Path, joint_set: JointSet, corner: float = 0.5, shown: float = 2.0
@@ -60,16 +60,10 @@ class CocoFormat:
 
     def _rows(self, path: Path, number: int) -> list[_Row]:
         """Every annotation of one file that has points."""
-        content = json.loads(path.read_bytes())
-        if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
-            raise DatasetError(f"{path}: expected a COCO-format file with images and annotations, it has none.")
+        content = checked(path, read_json(path), ("images", "annotations"), "a COCO-format file")
         photos = {image["id"]: image["file_name"] for image in content["images"] if self.wanted(image)}
-        return list(self._labelled(content["annotations"], photos, path, number))
-
-    def _labelled(
-        self, annotations: list[dict[str, Any]], photos: dict[int, str], path: Path, number: int
-    ) -> Iterator[_Row]:
-        for label in annotations:
+        rows = []
+        for label in content["annotations"]:
             points = label.get("keypoints") or []
             if label.get("iscrowd") or label["image_id"] not in photos or not any(points[2::3]):
                 continue
@@ -77,7 +71,8 @@ class CocoFormat:
                 expected = f"{len(self.joint_set)} points of {self.joint_set.name}"
                 raise DatasetError(f"{path}: expected {expected} a person, got {len(points) // 3}; use its own reader.")
             box = [float(number) for number in label.get("bbox") or (0, 0, 0, 0)]
-            yield photos[label["image_id"]], self.identity(label, number), box, points
+            rows.append((photos[label["image_id"]], self.identity(label, number), box, points))
+        return rows
 
     def wanted(self, image: dict[str, Any]) -> bool:
         """Whether a photo of the file is to be read."""

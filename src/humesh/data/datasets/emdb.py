@@ -16,7 +16,7 @@ from humesh.body.pickles import read_pickle
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.labels import checked, loaded, part, runs
-from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, smpl_label, with_points3d, with_smpl
+from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, smpl_label, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 
 DOWNLOAD = Download(
@@ -66,20 +66,14 @@ class Emdb:
     def _person(self, sequence: dict[str, Any], frame: int, size: tuple[int, int]) -> LabelledPerson:
         smpl, body = sequence["smpl"], f"smpl-{sequence['gender']}"
         model = self.bodies.get(body)
-        box = np.asarray(sequence["bboxes"]["bboxes"][frame], dtype=np.float64)
-        person = person_3d(
-            sequence["identity"],
-            SMPL24,
-            size,
-            np.asarray(sequence["kp2d"][frame], dtype=np.float64),
-            box=box if (box[2:] > box[:2]).all() else None,
-        )
+        given = np.asarray(sequence["bboxes"]["bboxes"][frame], dtype=np.float64)
+        box = given if (given[2:] > given[:2]).all() else None
         vectors = np.concatenate([smpl["poses_root"][frame], smpl["poses_body"][frame]])
         extrinsics = np.asarray(sequence["camera"]["extrinsics"][frame], dtype=np.float64)
         label = smpl_label(vectors, np.ravel(smpl["betas"]), smpl["trans"][frame], extrinsics, model)
-        if model is not None:
-            person = with_points3d(person, model.joints(label[0]).double().numpy())
-        return with_smpl(person, label, body)
+        points = None if model is None else model.joints(label[0]).double().numpy()
+        pixels = np.asarray(sequence["kp2d"][frame], dtype=np.float64)
+        return with_smpl(person_3d(sequence["identity"], SMPL24, size, pixels, points, box=box), label, body)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from jaxtyping import Float
 from humesh.body.joints import H36M17, SPIN24
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part, runs, stored_photo
-from humesh.data.datasets.labels3d import calibrated, calibrated_photo, person_3d, read_json, smpl_label, with_smpl
+from humesh.data.datasets.labels import loaded, part, read_json, runs, stored_photo
+from humesh.data.datasets.labels3d import calibrated, calibrated_photo, person_3d, smpl_label, with_smpl
 from humesh.data.sample import Sample
 from humesh.geometry.absolute import solved_offset
 from humesh.geometry.camera import Camera
@@ -66,7 +66,7 @@ class Human36M:
             raise DatasetError(
                 f"Human3.6M: expected train or test and protocol 1 or 2, got {split!r} and {protocol!r}."
             )
-        self.root, self.protocol = Path(root), protocol
+        self.root = Path(root)
         (path, *_) = part(self.root, [labels] if labels else list(_FILES[split, protocol]), DOWNLOAD)
         self._said = loaded(path, _read, "labels of Human3.6M in SPIN's format")
         found = [_NAME.search(str(name)) for name in self._said["imgname"]]

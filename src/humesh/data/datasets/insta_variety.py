@@ -20,7 +20,7 @@ from PIL import Image
 from humesh.body.joints import LSP14_FACE
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, part, person_2d
+from humesh.data.datasets.labels import box_of, loaded, part, person_2d, runs
 from humesh.data.datasets.tfrecord import features, records
 from humesh.data.sample import Sample
 from humesh.images.photo import Photo
@@ -42,17 +42,16 @@ class InstaVariety:
 
     def __init__(self, root: str | Path, split: str = "train") -> None:
         files = part(Path(root), [f"{split}/*.tfrecord", f"*/{split}/*.tfrecord"], DOWNLOAD)
-        frames, tracks, points = list[tuple[Path, int, int]](), list[range](), list[np.ndarray]()
+        frames, points = list[tuple[Path, int, int]](), list[np.ndarray]()
         for path in files:
             for offset, labels in loaded(path, lambda file: list(_videos(file)), "InstaVariety's TFRecord"):
                 known = np.flatnonzero(labels[..., 2].any(-1))
-                for run in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
-                    tracks += [range(len(frames), len(frames) + len(run))] if len(run) > 1 else []
-                    frames += [(path, offset, int(frame)) for frame in run]
-                    points.append(labels[run])
+                frames += [(path, offset, int(frame)) for frame in known]
+                points.append(labels[known])
         if not frames:
             raise DatasetError(f"{root}: expected videos in {split}/*.tfrecord, found none; fetch them anew.")
-        self._frames, self.tracks, self._points = frames, tuple(tracks), np.concatenate(points)
+        self._frames, self._points = frames, np.concatenate(points)
+        self.tracks = runs([(f"{path}/{offset}", frame) for path, offset, frame in frames])
         self._identity = {video: i for i, video in enumerate(dict.fromkeys(frame[:2] for frame in frames))}
 
     def __len__(self) -> int:

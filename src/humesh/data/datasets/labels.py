@@ -1,7 +1,8 @@
-"""What readers share: people with 2D labels alone, stored photos, Matlab files, and how a missing part is told."""
+"""What readers share: people with 2D labels alone, stored photos, label files, and how a missing part is told."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from humesh.body.joints import JointSet
 from humesh.body.pose import BodyPose
@@ -59,11 +60,11 @@ def person_2d(
     )
 
 
-def box_of(points: Float[np.ndarray, "K 3"], margin: float = 0.1) -> Float[np.ndarray, "4"]:
-    """The box of the weighted points (x, y px, weight), grown on each side by margin times its longer side."""
+def box_of(points: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, "4"]:
+    """The box of the weighted points (x, y px, weight), grown on each side by a tenth of its longer side."""
     known = points[points[:, 2] > 0, :2]
     low, high = known.min(0), known.max(0)
-    grown = margin * max((high - low).max(), 1.0)
+    grown = 0.1 * max((high - low).max(), 1.0)
     return np.concatenate([low - grown, high + grown]).astype(np.float64)
 
 
@@ -74,7 +75,7 @@ def stored_photo(path: Path, camera: Camera | None = None) -> Photo:
             return Photo.of(np.array(image.convert("RGB")), camera)
     except FileNotFoundError:
         raise DatasetError(f"{path}: expected an image that the labels name, found nothing; fetch it anew.") from None
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise DatasetError(f"{path}: expected an image, it is damaged or none ({error}); fetch it anew.") from error
 
 
@@ -101,18 +102,14 @@ def loaded(path: Path, read: Callable[[Path], T], what: str) -> T:
         raise DatasetError(f"{path}: expected {what}, could not read it ({told}); fetch it anew.") from error
 
 
-def read_mat(path: Path, **options: Any) -> dict[str, Any]:
-    """The variables of a Matlab file (to version 7.2)."""
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise DatasetError(f'{path}: reading Matlab files needs SciPy: pip install "humesh[datasets]".') from None
-    return loadmat(str(path), **options)
+def read_json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_bytes())
 
 
-def checked(path: Path, stored: Mapping[str, Any], keys: Iterable[str], what: str) -> dict[str, Any]:
-    """What a label file holds under some keys; DatasetError where it lacks any."""
-    if missing := [key for key in keys if key not in stored]:
+def checked(path: Path, stored: Any, keys: Iterable[str], what: str) -> dict[str, Any]:
+    """What a label file holds under some keys; DatasetError where it lacks any or is no table of names at all."""
+    if missing := [key for key in keys if not isinstance(stored, Mapping) or key not in stored]:
         raise DatasetError(f"{path}: expected {what}, it has no {', '.join(missing)}; fetch it anew.")
     return {key: stored[key] for key in keys}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,11 +25,6 @@ Bodies = Mapping[str, BodyModel]
 
 _WEIGHTS = ("pose_weight", "shape_weight", "translation_weight", "points3d_weight")
 _CALIBRATED = "the dataset's calibration"
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds."""
-    return json.loads(path.read_bytes())
 
 
 def calibrated(matrix: Float[np.ndarray, "3 3"]) -> Camera:
@@ -89,15 +83,6 @@ def smpl_label(
     return pose, float(model is not None)
 
 
-def with_points3d(
-    person: LabelledPerson, points: Float[np.ndarray, "K 3"], known: Float[np.ndarray, "K"] | None = None
-) -> LabelledPerson:
-    """The person with 3D points (metres, camera frame) of their joint set; `known`: their weights, all 1 if absent."""
-    weight = np.ones(len(points)) if known is None else np.asarray(known, dtype=np.float64)
-    points = np.where(weight[:, None] > 0, points, 0.0)
-    return replace(person, points3d=torch.from_numpy(points).float(), points3d_weight=torch.from_numpy(weight).float())
-
-
 def with_smpl(person: LabelledPerson, label: tuple[BodyPose, float], body: str, weight: float = 1.0) -> LabelledPerson:
     """The person with pose and shape of a `weight` and a translation of another (see `smpl_label`), for a `body`."""
     pose, translation = label
@@ -135,12 +120,13 @@ def person_3d(
     labels, grown by a tenth of its longer side.
     """
     weight = np.ones(len(pixels)) if known is None else np.asarray(known, dtype=np.float64)
-    pixels = np.where(weight[:, None] > 0, pixels, 0.0)
     labelled = np.concatenate([pixels, weight[:, None]], axis=-1)
-    inside = ((pixels >= 0) & (pixels < np.array(size))).all(-1) & (weight > 0)
-    visible = inside * (1.0 - (np.zeros(len(pixels)) if hidden is None else hidden))
-    person = person_2d(box_of(labelled) if box is None else box, labelled, joint_set, identity, visible)
-    points2d, seen_set = seen or (np.concatenate([pixels, visible[:, None]], axis=-1), joint_set)
+    shown = None if hidden is None else 1.0 - hidden
+    person = person_2d(box_of(labelled) if box is None else box, labelled, joint_set, identity, shown, size)
+    points2d, seen_set = seen or (np.concatenate([pixels, person.visible.numpy()[:, None]], axis=-1), joint_set)
     points2d = np.where(points2d[:, 2:] > 0, points2d, 0.0).astype(np.float64)
     person = replace(person, seen=Person(person.seen.box, 1.0, points2d, seen_set))
-    return person if points is None else with_points3d(person, points, weight)
+    if points is None:
+        return person
+    points3d = torch.from_numpy(np.where(weight[:, None] > 0, points, 0.0)).float()
+    return replace(person, points3d=points3d, points3d_weight=person.points2d_weight)

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 from rich.progress import track
+from scipy.io import loadmat
 
 from humesh.body.joints import MPII16
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, part, person_2d, read_mat, stored_photo
-from humesh.data.sample import LabelledPerson, Sample
+from humesh.data.datasets.labels import box_of, loaded, part, person_2d, stored_photo
+from humesh.data.sample import Sample
 
 DOWNLOAD = Download(
     page="http://human-pose.mpi-inf.mpg.de/#download",
@@ -48,18 +49,15 @@ class Mpii:
 
     def __getitem__(self, index: int) -> Sample:
         name, people = self._photos[index]
-        return Sample(stored_photo(self.folder / name), tuple(_person(*person) for person in people), name)
+        found = (person_2d(box, at[:, :3], MPII16, identity, at[:, 3]) for identity, at, box in people)
+        return Sample(stored_photo(self.folder / name), tuple(found), name)
 
 
-_People = list[tuple[int, np.ndarray, np.ndarray]]  # identity, points K 4 (x, y, labelled, visible), box 4
+_Person = tuple[int, np.ndarray, np.ndarray]  # identity, points K 4 (x, y, labelled, visible), box 4
 
 
-def _person(identity: int, points: np.ndarray, box: np.ndarray) -> LabelledPerson:
-    return person_2d(box, points[:, :3], MPII16, identity, points[:, 3])
-
-
-def _labelled_photos(path: Path) -> list[tuple[str, _People]]:
-    release = read_mat(path, struct_as_record=False, squeeze_me=True)["RELEASE"]
+def _labelled_photos(path: Path) -> list[tuple[str, list[_Person]]]:
+    release = loadmat(path, struct_as_record=False, squeeze_me=True)["RELEASE"]
     found = []
     for number, (photo, training) in enumerate(zip(_list(release.annolist), _list(release.img_train), strict=True)):
         people = list(_people(photo, number)) if training else []
@@ -68,7 +66,7 @@ def _labelled_photos(path: Path) -> list[tuple[str, _People]]:
     return found
 
 
-def _people(photo: Any, number: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _people(photo: Any, number: int) -> Iterator[_Person]:
     for place, person in enumerate(_list(getattr(photo, "annorect", None))):
         points = np.zeros((len(MPII16), 4))
         for point in _list(getattr(getattr(person, "annopoints", None), "point", None)):

@@ -14,8 +14,8 @@ import numpy as np
 
 from humesh.body.joints import MUCO21
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import checked, loaded, part
-from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, read_json, smpl_label, with_smpl
+from humesh.data.datasets.labels import checked, loaded, part, read_json
+from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, smpl_label, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 
 DOWNLOAD = Download(

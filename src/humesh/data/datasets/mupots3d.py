@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.io import loadmat
 
 from humesh.body.joints import MPI_INF_3DHP17
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part, read_mat, runs
+from humesh.data.datasets.labels import loaded, part, runs
 from humesh.data.datasets.labels3d import calibrated_photo, fitted_camera, person_3d
-from humesh.data.sample import LabelledPerson, Sample
+from humesh.data.sample import Sample
 
 DOWNLOAD = Download(
     page="https://vcai.mpi-inf.mpg.de/projects/SingleShotMultiPerson/",
@@ -45,12 +46,13 @@ class MuPoTS3D:
         self.root, self.field = first.parent.parent, "univ_annot3" if universal else "annot3"
         self._sequences = {}
         for number in sequences:
-            said = loaded(_file(self.root / f"TS{number}" / "annot.mat"), _annotations, "MuPoTS-3D's annot.mat")
-            hidden = loaded(_file(self.root / f"TS{number}" / "occlusion.mat"), _occlusions, "its occlusion.mat")
+            folder = self.root / f"TS{number}"
+            said = loaded(part(folder, ["annot.mat"], DOWNLOAD)[0], _annotations, "MuPoTS-3D's annot.mat")
+            hidden = loaded(part(folder, ["occlusion.mat"], DOWNLOAD)[0], _occlusions, "its occlusion.mat")
             if hidden.shape[:2] != said["annot2"].shape[:2]:
                 raise DatasetError(
-                    f"{self.root / f'TS{number}'}: expected occlusion.mat for the {said['annot2'].shape[:2]} frames "
-                    f"and people of annot.mat, got {hidden.shape[:2]}; fetch both anew."
+                    f"{folder}: expected occlusion.mat for the {said['annot2'].shape[:2]} frames and people of "
+                    f"annot.mat, got {hidden.shape[:2]}; fetch both anew."
                 )
             valid = said["isValidFrame"]
             camera = fitted_camera(said["annot3"][valid].reshape(-1, 3), said["annot2"][valid].reshape(-1, 2))
@@ -70,29 +72,17 @@ class MuPoTS3D:
         said = self._sequences[number]
         path = self.root / f"TS{number}" / f"img_{frame:06d}.jpg"
         photo = calibrated_photo(path, said["camera"], "fitted to the dataset's 3D and 2D labels")
-        valid = np.flatnonzero(said["isValidFrame"][frame])
-        people = tuple(self._person(said, frame, int(i), 10 * number + int(i), photo.size) for i in valid)
-        return Sample(photo, people, f"TS{number}/{frame:06d}", f"TS{number}", frame)
-
-    def _person(self, said: dict[str, Any], frame: int, i: int, identity: int, size: tuple[int, int]) -> LabelledPerson:
-        return person_3d(
-            identity,
-            MPI_INF_3DHP17,
-            size,
-            said["annot2"][frame, i],
-            said[self.field][frame, i],
-            hidden=said["hidden"][frame, i],
+        pixels, points, hidden = (said[field][frame] for field in ("annot2", self.field, "hidden"))
+        people = tuple(
+            person_3d(10 * number + i, MPI_INF_3DHP17, photo.size, pixels[i], points[i], hidden=hidden[i])
+            for i in np.flatnonzero(said["isValidFrame"][frame]).tolist()
         )
-
-
-def _file(path: Path) -> Path:
-    (found,) = part(path.parent, [path.name], DOWNLOAD)
-    return found
+        return Sample(photo, people, f"TS{number}/{frame:06d}", f"TS{number}", frame)
 
 
 def _annotations(path: Path) -> dict[str, Any]:
     """A video's labels, frames x people x 17: pixels, metres (in the file millimetres) and which are valid."""
-    cells = read_mat(path)["annotations"]
+    cells = loadmat(path)["annotations"]
     said: dict[str, Any] = {
         name: np.stack([np.stack([np.asarray(cell[name][0, 0], dtype=np.float64) for cell in row]) for row in cells])
         for name in _FIELDS
@@ -106,5 +96,5 @@ def _annotations(path: Path) -> dict[str, Any]:
 
 def _occlusions(path: Path) -> np.ndarray:
     """Frames x people x 17, 1 where a joint is hidden."""
-    cells = read_mat(path)["occlusion_labels"]
+    cells = loadmat(path)["occlusion_labels"]
     return np.stack([np.stack([np.asarray(cell, dtype=np.float64).ravel() > 0 for cell in row]) for row in cells]) * 1.0

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from rich.progress import track
+from scipy.io import loadmat
 
 from humesh.body.joints import PENN13
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, part, person_2d, read_mat, runs, stored_photo
+from humesh.data.datasets.labels import box_of, loaded, part, person_2d, runs, stored_photo
 from humesh.data.sample import Sample
 
 DOWNLOAD = Download(
@@ -33,13 +34,13 @@ class PennAction:
 
     def __init__(self, root: str | Path, split: str = "train") -> None:
         self.root = Path(root)
-        if split not in ("train", "test", "all"):
-            raise DatasetError(f"Penn Action: expected the split train, test or all, got {split!r}.")
-        wanted = {"train": (1,), "test": (-1, 0), "all": (-1, 0, 1)}[split]
+        splits = {"train": (1,), "test": (-1, 0), "all": (-1, 0, 1)}
+        if split not in splits:
+            raise DatasetError(f"Penn Action: expected the split {', '.join(splits)}, got {split!r}.")
         points, boxes, self._frames = [], [], list[tuple[str, int]]()
         for path in track(part(self.root, ["labels/*.mat"], DOWNLOAD), "Penn Action", transient=True):
             training, here, around = loaded(path, _video, "Penn Action's labels of a video")
-            if training in wanted:
+            if training in splits[split]:
                 known = np.flatnonzero(here[..., 2].any(-1))
                 points.append(here[known])
                 boxes.append(around[known])
@@ -61,7 +62,7 @@ class PennAction:
 
 def _video(path: Path) -> tuple[int, np.ndarray, np.ndarray]:
     """Whether it is for training (1 or -1), points F 13 3 and boxes F 4 of a video."""
-    labels = read_mat(path)
+    labels = loadmat(path)
     x, y, seen = (np.asarray(labels[name], dtype=np.float64) for name in ("x", "y", "visibility"))
     if x.ndim != 2 or x.shape[1] != len(PENN13) or not x.shape == y.shape == seen.shape:
         raise DatasetError(f"{path}: expected x, y, visibility of F x 13, got {x.shape}, {y.shape}, {seen.shape}.")

@@ -28,6 +28,8 @@ class PoseTrack(CocoFormat):
     have no box (from memory; check against the owner's README). The test labels are not published.
     """
 
+    annotation_ids = False
+
     def __init__(self, root: str | Path, split: str = "train") -> None:
         root = Path(root)
         files = part(root, [f"annotations/{split}/*.json"], DOWNLOAD)

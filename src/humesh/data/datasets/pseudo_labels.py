@@ -8,7 +8,6 @@ them as they are). CLIFF speaks of the whole photo, with its diagonal as focal l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humesh.body.pose import BodyPose
-from humesh.data.datasets.labels import loaded
+from humesh.data.datasets import DatasetError
+from humesh.data.datasets.labels import loaded, read_json
 from humesh.data.datasets.labels3d import with_smpl
 from humesh.data.sample import Dataset, LabelledPerson, Sample
 from humesh.geometry.camera import Camera
@@ -45,13 +45,8 @@ Fits = tuple[dict[int, Fit], dict[str, list[Fit]]]
 """Fits by annotation id, and fits by photo."""
 
 
-def read_fits(path: Path) -> Fits:
-    """The fits of an EFT, NeuralAnnot or CLIFF file, told apart by what is in it."""
-    return loaded(path, _cliff if path.suffix == ".npz" else _json, "fits of EFT, NeuralAnnot (.json) or CLIFF (.npz)")
-
-
 def _json(path: Path) -> Fits:
-    content = json.loads(path.read_bytes())
+    content = read_json(path)
     if "data" not in content:  # NeuralAnnot
         fits = {int(key): fit["smpl_param"] for key, fit in content.items()}
         return {key: Fit(_numbers(fit["pose"], 24, 3), _numbers(fit["shape"], 10)) for key, fit in fits.items()}, {}
@@ -94,8 +89,14 @@ class WithFits:
     def __init__(self, dataset: Dataset, files: str | Path | Sequence[str | Path], weight: float = 1.0) -> None:
         self.dataset, self.weight, self.tracks = dataset, weight, dataset.tracks
         self._by_id, self._by_photo = dict[int, Fit](), dict[str, list[Fit]]()
-        for path in [files] if isinstance(files, str | Path) else files:
-            by_id, by_photo = read_fits(Path(path))
+        for path in map(Path, [files] if isinstance(files, str | Path) else files):
+            read = _cliff if path.suffix == ".npz" else _json
+            by_id, by_photo = loaded(path, read, "fits of EFT, NeuralAnnot (.json) or CLIFF (.npz)")
+            if not by_photo and not getattr(dataset, "annotation_ids", False):
+                raise DatasetError(
+                    f"{path}: expected fits for a dataset whose people have annotation ids (COCO's, CrowdPose's), as "
+                    "NeuralAnnot's are told apart by these alone; take EFT's or CLIFF's."
+                )
             self._by_id |= by_id
             for photo, fits in by_photo.items():
                 self._by_photo.setdefault(photo, []).extend(fits)

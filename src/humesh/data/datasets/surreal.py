@@ -16,20 +16,21 @@ import av
 import numpy as np
 import torch
 from rich.progress import track
+from scipy.io import loadmat, whosmat
 from torch import Tensor
 
 from humesh.body.joints import SMPL24
 from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, part, person_2d, read_mat
-from humesh.data.datasets.labels3d import with_points3d, with_smpl
+from humesh.data.datasets.labels import loaded, part
+from humesh.data.datasets.labels import runs as tracks_of
+from humesh.data.datasets.labels3d import person_3d, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.images.photo import Photo
 
-_FOLDERS = "{split}/run{run}/*/*_info.mat"
 DOWNLOAD = Download(
     page="https://www.di.ens.fr/willow/research/surreal/data/ (licence form)",
     files=(
@@ -58,14 +59,12 @@ class Surreal:
     ) -> None:
         bases, files = ("cmu/", "", "data/cmu/", "SURREAL/data/cmu/"), list[Path]()
         for run in runs:
-            files += part(Path(root), [base + _FOLDERS.format(split=split, run=run) for base in bases], DOWNLOAD)
-        frames, tracks = list[tuple[int, int]](), list[range]()
+            files += part(Path(root), [f"{base}{split}/run{run}/*/*_info.mat" for base in bases], DOWNLOAD)
+        self._files, self._frames = files, list[tuple[int, int]]()
         for clip, path in enumerate(track(files, "SURREAL", transient=True)):
             length = loaded(path, _frame_count, "SURREAL's labels of a clip")
-            chosen = range(0, length, every)
-            tracks += [range(len(frames), len(frames) + len(chosen))] if len(chosen) > 1 else []
-            frames += [(clip, frame) for frame in chosen]
-        self._files, self._frames, self.tracks = files, frames, tuple(tracks)
+            self._frames += [(clip, frame) for frame in range(0, length, every)]
+        self.tracks = tracks_of(self._frames, every)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -84,9 +83,7 @@ class Surreal:
 
 def _frame_count(path: Path) -> int:
     """Frames of a clip, from the names and sizes of the file's variables alone."""
-    from scipy.io import whosmat
-
-    return next(shape[1] for name, shape, _ in whosmat(str(path)) if name == "pose")
+    return next(shape[1] for name, shape, _ in whosmat(path) if name == "pose")
 
 
 @lru_cache(maxsize=2)
@@ -100,7 +97,7 @@ def _pixels(path: Path) -> list[np.ndarray]:
 
 
 def _person(path: Path, frame: int, clip: int, camera: Camera) -> LabelledPerson:
-    labels = read_mat(path)
+    labels = loadmat(path)
 
     def of_frame(name: str, *shape: int) -> Tensor:  # Matlab drops the last axis of clips of one frame
         return torch.from_numpy(np.asarray(labels[name], dtype=np.float32).reshape(*shape, -1)[..., frame])
@@ -113,8 +110,6 @@ def _person(path: Path, frame: int, clip: int, camera: Camera) -> LabelledPerson
     rotations[0] = _Y_DOWN_FROM_Z_UP @ turn @ rotations[0]
     pose = BodyPose(rotations, of_frame("shape", 10), torch.zeros(3)).mirrored()
     pose.rotations[0] = _CAMERA_FROM_WORLD @ _MIRROR @ pose.rotations[0]
-    points = torch.cat([camera.project(joints), torch.ones(24, 1)], dim=-1).double().numpy()
-    male = bool(np.ravel(labels["gender"])[0])
-    person = person_2d(box_of(points), points, SMPL24, clip, size=(320, 240))
+    person = person_3d(clip, SMPL24, (320, 240), camera.project(joints).numpy(), joints.numpy())
     pose = replace(pose, translation=joints[SMPL24.index("pelvis")])
-    return with_smpl(with_points3d(person, joints.numpy()), (pose, 0.0), "smpl-male" if male else "smpl-female")
+    return with_smpl(person, (pose, 0.0), "smpl-male" if np.ravel(labels["gender"])[0] else "smpl-female")

@@ -123,7 +123,7 @@ def _haze(g: Generator, side: int, strength: float) -> np.ndarray:
     return np.clip(255 * out, 0, 255).astype(np.uint8)
 
 
-def _floor(image: Image.Image, brush: ImageDraw.ImageDraw, g: Generator, side: int, horizon: float) -> None:
+def _floor(image: Image.Image, g: Generator, side: int, horizon: float) -> None:
     """Tiles or planks below a line, in perspective."""
     one, two = np.array(_rgb(g)), np.array(_rgb(g))
     two = (one * g.uniform(0.5, 0.95)) if g.random() < 0.7 else two
@@ -151,7 +151,7 @@ def _room(image: Image.Image, brush: ImageDraw.ImageDraw, g: Generator, side: in
     if g.random() < 0.5:
         corner = g.uniform(0, side)
         brush.rectangle((corner, 0, side, horizon), fill=_rgb(g))
-    _floor(image, brush, g, side, horizon)
+    _floor(image, g, side, horizon)
     brush.rectangle((0, horizon - g.uniform(1, 6), side, horizon + 1), fill=_rgb(g))
     for _ in range(int(g.integers(1, 9))):  # pictures, windows, doors, shelves, furniture
         wide, high = g.uniform(0.06, 0.45, 2) * side

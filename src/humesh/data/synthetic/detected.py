@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from humesh.data.augment import Augment
 from humesh.data.batch import Batch
 from humesh.data.sample import Sample
 from humesh.data.synthetic.points import Points, batch_of, sample_of
-from humesh.data.synthetic.shards import ShardedPeople, ShardError, seen_name
+from humesh.data.synthetic.shards import ShardedPeople, in_workers, seen_arrays, seen_name
 from humesh.data.whole import write_whole
 from humesh.geometry.camera import Camera
 from humesh.images.crops import CropSpec
@@ -31,22 +29,15 @@ from humesh.images.crops import CropSpec
 def detect(folder: str | Path, workers: int = 1) -> Iterator[tuple[int, int]]:
     """Lets the finder look at the first variation of every scene of a folder of shards, shard by shard.
 
-    Yields (shards done, of how many). What is there already is not done again.
+    Yields (shards done, of how many). What is there already is not done again. Raises ShardError where a worker dies.
     """
     shards = [shard.number for shard in ShardedPeople(folder).shards]
     missing = [number for number in shards if not seen_name(Path(folder), number).exists()]
     done = len(shards) - len(missing)
     yield done, len(shards)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max(workers, 1), mp_context=context) as pool:
-        jobs = [pool.submit(_detect, str(folder), number) for number in missing]
-        try:
-            for job in as_completed(jobs):
-                job.result()
-                done += 1
-                yield done, len(shards)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    for _ in in_workers(Path(folder), partial(_detect, str(folder)), missing, workers):
+        done += 1
+        yield done, len(shards)
 
 
 def _detect(folder: str, number: int) -> None:
@@ -85,14 +76,8 @@ class DetectedPeople:
     """The people of folders of shards whom the finder found, told by its points alone, in black photos."""
 
     def __init__(self, folders: str | Path | Sequence[str | Path], *, body: BodyModel | None = None) -> None:
-        parts = list[dict[str, np.ndarray]]()
-        for folder in [folders] if isinstance(folders, str | Path) else folders:
-            told = [dict(np.load(path, allow_pickle=False)) for path in sorted(Path(folder).glob("seen-*.npz"))]
-            if not any(told):
-                raise ShardError(
-                    f"{folder}: expected shards that MediaPipe looked at, found none; run `humesh synth --detect`."
-                )
-            parts += [part for part in told if part]
+        paths = [folders] if isinstance(folders, str | Path) else folders
+        parts = [part for path in paths for part in seen_arrays(Path(path))]
         self.tracks: tuple[range, ...] = ()
         self.body = body or BodyModel.load("open-low")
         rig, _ = Rig.of(self.body, JOTR30)

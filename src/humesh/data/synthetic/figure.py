@@ -184,7 +184,7 @@ class Wardrobe:
         x, y, _ = self.rest.T
         reach = np.abs(x)
         arm = (reach > 0.19) & (y > 0.35)
-        lump = waves(self.rest, g, 3, 6.0)
+        lump = waves(self.rest, g, 6.0)
         head = (y > 0.57) & (reach < 0.12)
         top = ~head & np.where(arm, reach < o.sleeve + 0.01, (y > o.hem - 0.01) & (y < o.neck))
         top &= not o.bare
@@ -198,8 +198,8 @@ class Wardrobe:
         out = np.where(top, np.maximum(out, o.loose_top * hang * (1 + 0.5 * lump) + 0.003), out)
         shoe = (y < o.shoe) & (reach < 0.25)
         out = np.where(shoe, np.maximum(out, 0.008 + 0.003 * (y < -0.85)), out)
-        inside = np.clip(hairline(self.rest) / 0.02, 0, 1) * ((y > 0.57) & (reach < 0.12))
-        out = np.where(inside > 0, inside * (o.hair * (1 + 0.35 * waves(self.rest, g, 3, 25.0)) + 0.01 * o.cap), out)
+        inside = np.clip(hairline(self.rest) / 0.02, 0, 1) * head
+        out = np.where(inside > 0, inside * (o.hair * (1 + 0.35 * waves(self.rest, g, 25.0)) + 0.01 * o.cap), out)
         return np.where((y < -0.89) & ~shoe, 0, out)
 
 
@@ -238,7 +238,7 @@ def _mane(o: Outfit, hem: float, g: Generator) -> _Piece:
     wide = 0.085 + o.hair * 0.8 + 0.03 * t
     x, z = wide * np.sin(a), 0.035 + (wide + 0.015) * np.cos(a) - 0.02 * t
     place = np.stack([x, y, z], axis=-1).reshape(-1, 3)
-    place += 0.006 * waves(place, g, 3, 30.0)[:, None]
+    place += 0.006 * waves(place, g, 30.0)[:, None]
     low = np.clip((0.6 - place[:, 1]) / 0.15, 0, 1)
     weights = np.zeros((len(place), 24))
     weights[:, _J["head"]], weights[:, _J["spine3"]] = 1 - low, low
@@ -298,7 +298,7 @@ def normals(points: Float[np.ndarray, "N 3"], faces: Int[np.ndarray, "F 3"]) -> 
     return sums / np.maximum(np.linalg.norm(sums, axis=-1, keepdims=True), 1e-12)
 
 
-def waves(points: Float[np.ndarray, "N 3"], g: Generator, count: int, frequency: float) -> Float[np.ndarray, "N"]:
-    """Smooth noise in about [-1, 1]: sine waves of random directions; frequency in radians a metre."""
-    directions = g.normal(0, frequency, (count, 3))
-    return np.sin(points @ directions.T + g.uniform(0, 2 * np.pi, count)).sum(1) / count**0.5
+def waves(points: Float[np.ndarray, "N 3"], g: Generator, frequency: float) -> Float[np.ndarray, "N"]:
+    """Smooth noise in about [-1, 1]: three sine waves of random directions; frequency in radians a metre."""
+    directions = g.normal(0, frequency, (3, 3))
+    return np.sin(points @ directions.T + g.uniform(0, 2 * np.pi, 3)).sum(1) / 3**0.5

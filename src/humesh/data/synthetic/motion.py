@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+import roma
+import torch
 from jaxtyping import Float, Int
 
 from humesh.body.bvh import BvhError, read_bvh
@@ -44,7 +46,7 @@ class Motion:
     places: Float[np.ndarray, "N 3"]
     category: Int[np.ndarray, "N"]
     categories: tuple[str, ...]
-    clips: tuple[Clip, ...] = field(default=())
+    clips: tuple[Clip, ...] = ()
 
     @classmethod
     def read(cls, paths: Sequence[str | Path]) -> Motion:
@@ -188,7 +190,7 @@ def _bvh(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
         side = name.partition("_")[0]
         known = _BVH_NAMES.get(name.replace("right", "left"), "").split()
         if side == "right":
-            known = ["r" + k[1:] if k[1:] != "" and not k.startswith("left") else "right" + k[4:] for k in known]
+            known = ["right" + k[4:] if k.startswith("left") else "r" + k[1:] for k in known]
         match = [k for k in [name.replace("_", ""), *known] if k in found and found[k] not in here.values()]
         if match:
             here[name] = found[match[0]]
@@ -258,7 +260,4 @@ def rotations(vectors: Float[np.ndarray, "*g 3"]) -> Float[np.ndarray, "*g 3 3"]
 
 def axis_angles(matrices: Float[np.ndarray, "*g 3 3"]) -> Float[np.ndarray, "*g 3"]:
     """Rotation vectors (radians, at most pi long) of matrices."""
-    import roma
-    import torch
-
     return roma.rotmat_to_rotvec(torch.from_numpy(np.ascontiguousarray(matrices, dtype=np.float64))).numpy()

@@ -25,7 +25,7 @@ from humesh.data.batch import Batch
 from humesh.data.sample import Sample
 from humesh.data.synthetic.motion import Motion
 from humesh.data.synthetic.points import Points, batch_of, sample_of
-from humesh.data.synthetic.poses import PoseSource, mirrored
+from humesh.data.synthetic.poses import PoseSource, mirrored, turn
 from humesh.data.synthetic.scenery import FRAMINGS, TO_CAMERA
 from humesh.data.synthetic.seen import seen_people
 from humesh.images.crops import CropSpec
@@ -42,7 +42,6 @@ _RADII = {
 }  # fmt: skip
 """Metres; how thick the bone that ends at a joint is with its flesh."""
 _BONES = [(parent, joint) for joint, parent in enumerate(SMPL24.parents) if parent >= 0]
-_RIG_PARTS = (("offset", 0), ("slope", 1), ("share", 0))  # and along which axis points lie
 _SHARES = (0.2, 0.5, 0.8)  # of a bone, where its flesh is put as balls
 
 
@@ -119,8 +118,8 @@ class PosedPeople:
 def rig_of_both(body: BodyModel) -> Rig:
     """Of JOTR's 30 points, then MediaPipe's 33."""
     rigs = [Rig.of(body, joint_set)[0] for joint_set in (JOTR30, MEDIAPIPE33)]
-    parts = (torch.cat([getattr(rig, name) for rig in rigs], dim=dim).float() for name, dim in _RIG_PARTS)
-    return Rig(*parts)
+    offset, share = (torch.cat([getattr(rig, name) for rig in rigs]).float() for name in ("offset", "share"))
+    return Rig(offset, torch.cat([rig.slope for rig in rigs], dim=1).float(), share)
 
 
 def cameras(
@@ -180,17 +179,10 @@ def seen_from(
 
 def turns(n: int, g: Generator) -> Float[np.ndarray, "n 3 3"]:
     """World to camera, any yaw: mostly level, now and then from high above, from below or rolled."""
-    pitch = np.where(g.random(n) < 0.8, g.normal(6, 10, n), g.uniform(-40, 70, n))
-    roll = np.where(g.random(n) < 0.88, g.normal(0, 3, n), g.normal(0, 25, n))
-    yaw = g.uniform(0, 360, n)
-    return _about("z", roll) @ _about("x", pitch) @ TO_CAMERA @ _about("y", yaw)
-
-
-def _about(axis: str, degrees: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 3 3"]:
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    one, no = np.ones_like(c), np.zeros_like(c)
-    rows = {"x": (one, no, no, no, c, -s, no, s, c), "y": (c, no, s, no, one, no, -s, no, c)}
-    return np.stack(rows.get(axis, (c, -s, no, s, c, no, no, no, one)), axis=-1).reshape(-1, 3, 3)
+    pitch = np.radians(np.where(g.random(n) < 0.8, g.normal(6, 10, n), g.uniform(-40, 70, n)))
+    roll = np.radians(np.where(g.random(n) < 0.88, g.normal(0, 3, n), g.normal(0, 25, n)))
+    yaw = np.radians(g.uniform(0, 360, n))
+    return turn("z", roll) @ turn("x", pitch) @ TO_CAMERA @ turn("y", yaw)
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -33,15 +33,19 @@ def _chain(side: str, joints: tuple[str, ...]) -> list[int]:
     return [_J[f"{side}_{joint}"] for joint in joints]
 
 
-_UPPER = _TRUNK + _chain("left", _ARM) + _chain("right", _ARM)
 _LOWER = [_J["pelvis"], *_chain("left", _LEG), *_chain("right", _LEG)]
 
 
-def turn(axis: str, angle: float) -> Float[np.ndarray, "3 3"]:
-    """The turn about a coordinate axis by an angle in radians."""
-    c, s = np.cos(angle), np.sin(angle)
-    rows = {"x": [[1, 0, 0], [0, c, -s], [0, s, c]], "y": [[c, 0, s], [0, 1, 0], [-s, 0, c]]}
-    return np.array(rows.get(axis, [[c, -s, 0], [s, c, 0], [0, 0, 1]]))
+def turn(axis: str, angle: float | Float[np.ndarray, "*g"]) -> Float[np.ndarray, "*g 3 3"]:
+    """The turn about a coordinate axis by an angle in radians, or one for each angle."""
+    here = "xyz".index(axis)
+    second, third = (here + 1) % 3, (here + 2) % 3
+    matrix = np.zeros((*np.shape(angle), 3, 3))
+    matrix[..., here, here] = 1
+    matrix[..., second, second] = matrix[..., third, third] = np.cos(angle)
+    matrix[..., third, second] = np.sin(angle)
+    matrix[..., second, third] = -matrix[..., third, second]
+    return matrix
 
 
 def mirrored(pose: Float[np.ndarray, "*g 24 3 3"]) -> Float[np.ndarray, "*g 24 3 3"]:

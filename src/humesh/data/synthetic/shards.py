@@ -12,11 +12,11 @@ import io
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,6 @@ _LABELS = (
     "landmarks_visible",
     "identity",
 )  # of a layer, a row a person
-_ONCE = ("camera",)  # a row a layer
 
 
 class ShardError(ValueError):
@@ -99,16 +98,25 @@ def write_shards(folder: str | Path, plan: Plan, workers: int = 1) -> Iterator[i
             ready += len(plan.shards[shard])
             yield ready
         return
+    for shard in in_workers(folder, partial(_write_shard, folder, plan), missing, workers):
+        ready += len(plan.shards[shard])
+        yield ready
+
+
+def in_workers(folder: Path, work: Callable[[int], object], shards: Sequence[int], workers: int) -> Iterator[int]:
+    """Does work for shards of a folder in processes; yields each shard that is done. ShardError where one dies."""
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs = {pool.submit(_write_shard, folder, plan, shard): shard for shard in missing}
+        jobs = {pool.submit(work, shard): shard for shard in shards}
+        left = len(jobs)
         try:
             for job in as_completed(jobs):
                 job.result()
-                ready += len(plan.shards[jobs[job]])
-                yield ready
+                left -= 1
+                yield jobs[job]
         except BrokenProcessPool:
             raise ShardError(
-                f"{folder}: a worker died (out of memory?); the same command goes on from {ready} of {plan.count}."
+                f"{folder}: a worker died (out of memory?); the same command goes on where it stopped, {left} of "
+                f"{len(jobs)} shards are left."
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
@@ -130,10 +138,10 @@ def _write_shard(folder: Path, plan: Plan, shard: int) -> None:
         "ends": np.cumsum([len(part) for part in packed]).reshape(-1, 2),
         "people": np.array([len(layer.identity) for layer in layers]),
         **{name: np.concatenate([getattr(layer, name) for layer in layers]) for name in _LABELS},
-        **{name: np.stack([getattr(layer, name) for layer in layers]) for name in _ONCE},
+        "camera": np.stack([layer.camera for layer in layers]),
     }
     labels = io.BytesIO()
-    kept = {k: a.astype(np.float32) if k not in ("camera",) and a.dtype == np.float64 else a for k, a in arrays.items()}
+    kept = {k: a.astype(np.float32) if k != "camera" and a.dtype == np.float64 else a for k, a in arrays.items()}
     np.savez(labels, **kept)
     pixels, index = _names(folder, shard)
     try:
@@ -150,6 +158,19 @@ def _names(folder: Path, shard: int) -> tuple[Path, Path]:
 def seen_name(folder: Path, shard: int) -> Path:
     """Where the detector's answers about a shard are."""
     return folder / f"seen-{shard:05d}.npz"
+
+
+def seen_arrays(folder: Path) -> list[dict[str, np.ndarray]]:
+    """What the detector said of a folder's shards, of each in which it found somebody: names to rows of people."""
+    told = []
+    for path in sorted(folder.glob("seen-*.npz")):
+        with np.load(path, allow_pickle=False) as file:
+            told += [{name: file[name] for name in file.files}] if file.files else []
+    if not told:
+        raise ShardError(
+            f"{folder}: expected shards that MediaPipe looked at, found none; run `humesh synth --detect`."
+        )
+    return told
 
 
 def _full(folder: Path, error: OSError) -> ShardError:
@@ -299,17 +320,11 @@ class ShardedPeople:
 def _seen(folder: Path, start: int) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray | None, float]]:
     """Keypoints, landmarks and score by scene (counted from `start`) and identity."""
     found = {}
-    for path in sorted(folder.glob("seen-*.npz")):
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+    for arrays in seen_arrays(folder):
         rows = zip(*(arrays[n] for n in ("scene", "identity", "keypoints", "landmarks", "score")), strict=True)
-        for scene, identity, keypoints, landmarks, score in rows if arrays else ():
+        for scene, identity, keypoints, landmarks, score in rows:
             deep = landmarks.astype(float) if landmarks.any() else None  # zeros: told by MoveNet, not by MediaPipe
             found[start + int(scene), int(identity)] = keypoints.astype(float), deep, float(score)
-    if not found:
-        raise ShardError(
-            f"{folder}: expected shards that MediaPipe looked at, found none; run `humesh synth --detect`."
-        )
     return found
 
 
@@ -320,27 +335,26 @@ class SyntheticPeople:
         self, motion: Sequence[str | Path], count: int, *, people: tuple[int, int] = (1, 1), size: int = 256,
         seed: int = 0, frames: int = 1, backgrounds: str | Path | None = None,
     ) -> None:  # fmt: skip
-        self.plan = Plan(tuple(map(str, motion)), count, people, size, seed, frames)
+        self.count, self.seed, self.frames = count, seed, frames
         self.stage = Stage(Motion.read(motion), people=people, size=size, seed=seed)
         self.backgrounds = Backgrounds(backgrounds)
         self._kept: tuple[int, Layer] | None = None
         self.tracks = tuple(range(s, s + frames) for s in range(0, count, frames)) if frames > 1 else ()
 
     def __len__(self) -> int:
-        return self.plan.count
+        return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        frames = self.plan.frames
-        video, f = divmod(index, frames)
-        if frames == 1:
+        video, f = divmod(index, self.frames)
+        if self.frames == 1:
             layer, first = self.stage.photo(index), None
         else:
-            layer, first = self.stage.video(video, f, frames), self._first(video)
-        scene, frame = default_rng([self.plan.seed, 3, video]), default_rng([self.plan.seed, 4, index])
+            layer, first = self.stage.video(video, f, self.frames), self._first(video)
+        scene, frame = default_rng([self.seed, 3, video]), default_rng([self.seed, 4, index])
         return vary(layer, self.backgrounds, scene, frame, f"scene {index}", first=first)
 
     def _first(self, video: int) -> Layer:
         """The first frame of a video; that of the last video asked for is kept."""
         if self._kept is None or self._kept[0] != video:
-            self._kept = video, self.stage.video(video, 0, self.plan.frames)
+            self._kept = video, self.stage.video(video, 0, self.frames)
         return self._kept[1]
