@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
@@ -143,7 +143,7 @@ class Recoverer:
     def answers(self, crops: Crops) -> BodyPose:
         """The network's own answers for the wanted crops, one after the other."""
         groups = torch.arange(len(crops.present)).split(_GROUPS_AT_ONCE)
-        return one_after_another([self._answer(crops.map(itemgetter(rows))) for rows in groups])
+        return BodyPose.joined([self._answer(crops.map(itemgetter(rows))) for rows in groups])
 
     def _answer(self, crops: Crops) -> BodyPose:
         assert self.network is not None
@@ -190,11 +190,6 @@ class Recoverer:
 
 def _keypoints(people: list[Person]) -> Float[Tensor, "P K 3"]:
     return torch.stack([torch.as_tensor(person.keypoints) for person in people])
-
-
-def one_after_another(poses: Sequence[BodyPose]) -> BodyPose:
-    """Groups of poses as one."""
-    return BodyPose(*(torch.cat([getattr(pose, f.name) for pose in poses]) for f in fields(BodyPose)))
 
 
 def recover(photo: Photo | str | Path, body: str | Path | BodyModel = "open") -> Recovery:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -28,7 +28,7 @@ from humesh.images.video import Video
 from humesh.images.video_people import VideoPeople
 from humesh.methods.landmark_ik import SEEN_ABOVE
 from humesh.methods.windows import Windows
-from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer, one_after_another
+from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer
 from humesh.scene.record import pixels_of
 from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
 
@@ -127,7 +127,7 @@ def pose_video(
         whose += some
         poses.append(pose)
         trusts.append(trust)
-    everyone = one_after_another(poses) if poses else BodyPose.rest(0)
+    everyone = BodyPose.joined(poses) if poses else BodyPose.rest(0)
     everywhere, trusted = np.array(frames, dtype=np.int64), torch.cat(trusts) if trusts else torch.zeros(0)
     times, tracks = np.array(sightings.times), np.array([person.track for person in whose], dtype=np.int64)
     motions, short = [], 0
@@ -174,7 +174,7 @@ def _motion(
     for rows_of in _pieces(everywhere):
         piece, when = pose.map(itemgetter(rows_of)), times[everywhere[rows_of]]
         parts.append(smoothed_pose(piece, when, believed[rows_of], settings.smooth_s))
-    return PersonMotion(track, everywhere, one_after_another(parts), found, score, believed)
+    return PersonMotion(track, everywhere, BodyPose.joined(parts), found, score, believed)
 
 
 def _pieces(frames: np.ndarray) -> list[slice]:
@@ -195,7 +195,7 @@ def _on_ground(motions: list[PersonMotion], times: np.ndarray, body: BodyModel) 
             contacts.append(contact.moved(parts[-1].translation - piece.translation))
             slid.append((sliding(contact, when), sliding(contacts[-1], when)))
             weights.append(float(contact.touch.sum()))
-        moved.append(replace(motion, pose=one_after_another(parts)))
+        moved.append(replace(motion, pose=BodyPose.joined(parts)))
         if sum(weights) > 0:
             before, after = np.average(slid, axis=0, weights=weights)
             notes.append(
@@ -228,7 +228,7 @@ def _posed(
         if recoverer.network is None:
             told = recoverer.pose(None, some, camera, video.size)
         else:
-            told = recoverer.finished(_stacked([pose for *_, pose in part if pose]), some, camera, video.size)
+            told = recoverer.finished(BodyPose.stacked([pose for *_, pose in part if pose]), some, camera, video.size)
         yield [number for number, *_ in part], some, told.pose, told.confidence
 
 
@@ -256,11 +256,11 @@ def _answers(
             waiting += [(frame.number, person) for person in here]
             cut.append(crops)
         if waiting and (len(waiting) >= _AT_ONCE or spec.group == "people"):  # groups of people differ in their number
-            yield from _told(waiting, recoverer.answers(_joined(cut)))
+            yield from _told(waiting, recoverer.answers(Crops.joined(cut)))
             waiting, cut = [], []
         progress("poses", frame.number + 1, len(people))
     if waiting:
-        yield from _told(waiting, recoverer.answers(_joined(cut)))
+        yield from _told(waiting, recoverer.answers(Crops.joined(cut)))
     if windows is not None:
         yield from _of(people, windows.poses())
 
@@ -274,17 +274,6 @@ def _of(people: list[list[Person]], said: dict[tuple[int, int], BodyPose]) -> It
 def _told(whose: list[tuple[int, Person]], pose: BodyPose) -> Iterator[tuple[int, Person, BodyPose]]:
     for row, (number, person) in enumerate(whose):
         yield number, person, pose.map(itemgetter(row))
-
-
-def _joined(crops: list[Crops]) -> Crops:
-    """Groups of crops one after the other."""
-    names = [f.name for f in fields(Crops) if f.name != "photo_camera"]
-    matrix = torch.cat([part.photo_camera.matrix for part in crops])
-    return Crops(photo_camera=Camera(matrix), **{name: torch.cat([getattr(c, name) for c in crops]) for name in names})
-
-
-def _stacked(poses: list[BodyPose]) -> BodyPose:
-    return BodyPose(*(torch.stack([getattr(pose, f.name) for pose in poses]) for f in fields(BodyPose)))
 
 
 def moments(video: Video, recovery: VideoRecovery, progress: Progress = _unfollowed) -> Iterator[Recovery]:
@@ -309,7 +298,7 @@ def _moment(recovery: VideoRecovery, photo: Photo, here: list[tuple[PersonMotion
     pose = BodyPose.rest(0, shapes=body.shapes)
     confidence = torch.zeros(0, joints)
     if here:
-        pose = _stacked([motion.pose.map(itemgetter(row)) for motion, row in here])
+        pose = BodyPose.stacked([motion.pose.map(itemgetter(row)) for motion, row in here])
         confidence = torch.stack([motion.confidence[row] for motion, row in here])
     bodies = body(pose).cpu()
     people = []

@@ -42,8 +42,7 @@ def bridged(
         parts.append(pose.map(itemgetter(slice(row + 1, row + 2))))
         numbers.append(frames[row + 1 : row + 2])
         found.append(np.ones(1, bool))
-    whole = BodyPose(*(torch.cat([getattr(p, name) for p in parts]) for name in ("rotations", "shape", "translation")))
-    return np.concatenate(numbers), whole, np.concatenate(found)
+    return np.concatenate(numbers), BodyPose.joined(parts), np.concatenate(found)
 
 
 def with_one_shape(pose: BodyPose, body: BodyModel) -> BodyPose:

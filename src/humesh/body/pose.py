@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,16 @@ class BodyPose:
         rotations = torch.eye(3, dtype=dtype).expand(*group, len(SMPL24), 3, 3)
         return cls(rotations, torch.zeros(*group, shapes, dtype=dtype), torch.zeros(*group, 3, dtype=dtype))
 
+    @classmethod
+    def joined(cls, poses: Sequence[BodyPose], dim: int = 0) -> BodyPose:
+        """Groups of poses as one, one after the other along one of their dimensions."""
+        return cls(*(torch.cat(parts, dim) for parts in zip(*map(_tensors, poses), strict=True)))
+
+    @classmethod
+    def stacked(cls, poses: Sequence[BodyPose]) -> BodyPose:
+        """Poses as a group with a new first dimension."""
+        return cls(*(torch.stack(parts) for parts in zip(*map(_tensors, poses), strict=True)))
+
     def map(self, function: Callable[[Tensor], Tensor]) -> BodyPose:
         """The pose with a function applied to each of its tensors (indexing, detaching, moving)."""
         return BodyPose(function(self.rotations), function(self.shape), function(self.translation))
@@ -39,6 +49,10 @@ class BodyPose:
         flip = torch.tensor([-1.0, 1.0, 1.0]).to(self.rotations)
         rotations = self.rotations[..., list(SMPL24.mirror), :, :] * flip[:, None] * flip
         return BodyPose(rotations, self.shape, self.translation * flip)
+
+
+def _tensors(pose: BodyPose) -> tuple[Tensor, Tensor, Tensor]:
+    return pose.rotations, pose.shape, pose.translation
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from humesh.body.pose import BodyPose
 from humesh.data.augment import Augment, Change, mirrored, rolled_pose
 from humesh.data.sample import Dataset, LabelledPerson, Sample
 from humesh.geometry.boxes import affine_apply
-from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_about_z
 from humesh.images.crops import Crops, CropSpec
 from humesh.images.groups import group_people
@@ -57,19 +56,12 @@ class Batch:
 
 def joined(batches: Sequence[Batch], dim: int = 0) -> Batch:
     """Groups one after the other (dim 0), or crops of one group (dim 1); the collate function of training."""
-    crops, targets = [b.crops for b in batches], [b.targets for b in batches]
-
-    def cat(things: Sequence[object], name: str) -> Tensor:
-        return torch.cat([getattr(thing, name) for thing in things], dim=dim)
-
-    names = [f.name for f in fields(Crops) if f.name != "photo_camera"]
-    camera = Camera(torch.cat([c.photo_camera.matrix for c in crops], dim=dim))
-    labels = [f.name for f in fields(Targets) if f.name not in ("pose", "joint_set")]
-    pose = BodyPose(*(cat([t.pose for t in targets], f.name) for f in fields(BodyPose)))
-    return Batch(
-        Crops(photo_camera=camera, **{name: cat(crops, name) for name in names}),
-        Targets(pose=pose, joint_set=targets[0].joint_set, **{name: cat(targets, name) for name in labels}),
-    )
+    targets = [batch.targets for batch in batches]
+    names = [f.name for f in fields(Targets) if f.name not in ("pose", "joint_set")]
+    labels = {name: torch.cat([getattr(part, name) for part in targets], dim) for name in names}
+    pose = BodyPose.joined([part.pose for part in targets], dim)
+    crops = Crops.joined([batch.crops for batch in batches], dim)
+    return Batch(crops, Targets(pose=pose, joint_set=targets[0].joint_set, **labels))
 
 
 @runtime_checkable
@@ -284,7 +276,7 @@ class Groups:
         if spec.group == "rois":
             people = people * count
         turn = rotation_about_z(torch.tensor(change.roll))
-        pose = BodyPose(*(torch.stack([getattr(p.pose, f.name).float() for p in people]) for f in fields(BodyPose)))
+        pose = BodyPose.stacked([person.pose for person in people]).map(Tensor.float)
         if change.roll:
             pose = rolled_pose(pose, change.roll, self.body)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -128,8 +128,7 @@ class Ruler:
         joints, meshes = [], []
         for name, body in models.items():
             rows = [i for i, other in enumerate(names) if other == name]
-            poses = [people[i].pose for i in rows]
-            pose = BodyPose(*(torch.stack([getattr(p, f.name) for p in poses]).float() for f in fields(BodyPose)))
+            pose = BodyPose.stacked([people[i].pose for i in rows]).map(Tensor.float)
             with torch.no_grad():
                 posed = body(pose)
             joints.append(self.joints(posed, body).double())

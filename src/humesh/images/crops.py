@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -36,6 +36,14 @@ class Crops:
     present: Bool[Tensor, "B N"]
     wanted: Bool[Tensor, "B N"]
     landmarks: Float[Tensor, "B N L 4"]  # L = 0 where the method wants none
+
+    @classmethod
+    def joined(cls, parts: Sequence[Crops], dim: int = 0) -> Crops:
+        """Groups one after the other (dim 0), or crops of one group (dim 1)."""
+        names = [field.name for field in fields(cls) if field.name != "photo_camera"]
+        matrix = torch.cat([part.photo_camera.matrix for part in parts], dim)
+        tensors = {name: torch.cat([getattr(part, name) for part in parts], dim) for name in names}
+        return cls(photo_camera=Camera(matrix), **tensors)
 
     @property
     def camera(self) -> Camera:

@@ -92,11 +92,8 @@ class Windows:
         blank = frames[here[0]]
         nobody = torch.zeros_like(blank.present)
         whole = [replace(blank, present=nobody, wanted=nobody) if part is None else part for part in parts]
-        names = ("crop_from_photo", "keypoints", "present", "wanted", "landmarks")
-        joined = {name: torch.cat([getattr(part, name) for part in whole], dim=1) for name in names}
-        pixels = torch.cat([part.pixels for part in whole], dim=1).float()
-        matrix = torch.cat([part.photo_camera.matrix for part in whole], dim=1)
-        pose = self.answer(Crops(pixels=pixels, photo_camera=replace(blank.photo_camera, matrix=matrix), **joined))
+        crops = Crops.joined(whole, dim=1)
+        pose = self.answer(replace(crops, pixels=crops.pixels.float()))
         for row, frame in enumerate(here):
             place = (frame - self._start + 0.5) / self.span
             weight = 1e-3 + 1 - abs(2 * place - 1)  # a tent; never nothing, for the ends have one window only

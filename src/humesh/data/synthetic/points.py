@@ -51,8 +51,7 @@ class Points:
     def together(cls, parts: Sequence[Points]) -> Points:
         """The people of all parts, one after the other."""
         values = {f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls) if f.name != "pose"}
-        pose = BodyPose(*(torch.cat([getattr(p.pose, f.name) for p in parts]) for f in fields(BodyPose)))
-        return cls(pose=pose, **values)
+        return cls(pose=BodyPose.joined([part.pose for part in parts]), **values)
 
     def mirrored(self, which: Bool[Tensor, "n"]) -> Points:
         """Some of the people in a mirror, with their cameras."""
