@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from humesh.geometry.boxes import affine_apply, square_crop
+from humesh.geometry.boxes import affine_apply, crop_around, square_crop
 from humesh.geometry.camera import Camera
-from humesh.images.crops import Crops, crop_around, cut
+from humesh.images.crops import Crops, cut
 
 
 def _smooth(points: torch.Tensor) -> torch.Tensor:

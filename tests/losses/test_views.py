@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from humesh.geometry.boxes import crop_around
 from humesh.geometry.camera import Camera
-from humesh.images.crops import crop_around
 from humesh.losses.total import reduced
 from humesh.losses.views import (
     camera_consistency,

@@ -17,8 +17,9 @@ from torch import Tensor
 from humesh.body.joints import COCO17, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.geometry.boxes import crop_around
 from humesh.geometry.camera import Camera
-from humesh.images.crops import Crops, crop_around
+from humesh.images.crops import Crops
 from humesh.images.groups import group_people
 from humesh.images.photo import Person, Photo
 from humesh.images.rois import ROI_COPIES, box_vectors, keypoint_box, roi_copies

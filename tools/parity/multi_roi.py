@@ -14,7 +14,7 @@ from humesh.body.joints import H36M17, OPENPOSE25, SMPL24, SPIN24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.evaluation.metrics import pa_mpjpe
-from humesh.geometry.boxes import affine_apply, affine_inverse
+from humesh.geometry.boxes import affine_apply, affine_inverse, crop_around
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import (
     rotation_about_z,
@@ -22,7 +22,6 @@ from humesh.geometry.rotations import (
     rotation_from_axis_angle,
     rotation_to_axis_angle,
 )
-from humesh.images.crops import crop_around
 from humesh.images.groups import group_people
 from humesh.images.photo import Person, Photo
 from humesh.images.rois import ROI_COPIES, box_vectors, roi_spec

@@ -33,20 +33,30 @@ def box_area(box: Float[Tensor, "*g 4"]) -> Float[Tensor, "*g"]:
     return (box[..., 2:] - box[..., :2]).clamp(min=0).prod(-1)
 
 
-def square_crop(
-    box: Float[Tensor, "*g 4"], size: int, scale: float = 1.0, angle: float | Float[Tensor, "*#g"] = 0.0
+def crop_around(
+    centre: Float[Tensor, "*g 2"],
+    height: Float[Tensor, "*g"],
+    size: tuple[int, int],
+    angle: float | Float[Tensor, "*#g"] = 0.0,
 ) -> Float[Tensor, "*g 2 3"]:
-    """`crop_from_photo` of the square around a box's centre, `scale` times its longer side, as size x size pixels.
+    """`crop_from_photo` of the box of that centre and height (px), as a crop of (height, width) pixels.
 
     A positive angle (radians) turns the content of the crop clockwise on the screen.
     """
-    centre = (box[..., :2] + box[..., 2:]) / 2
-    zoom = size / (scale * (box[..., 2:] - box[..., :2]).amax(-1))
-    angle = torch.as_tensor(angle).to(box).expand(zoom.shape)
+    zoom = size[0] / height
+    angle = torch.as_tensor(angle).to(zoom).expand(zoom.shape)
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
     linear = torch.stack([cos, -sin, sin, cos], dim=-1).unflatten(-1, (2, 2))
-    shift = size / 2 - (linear @ centre[..., None])[..., 0]
+    shift = torch.tensor([size[1] / 2, size[0] / 2]).to(centre) - (linear @ centre[..., None])[..., 0]
     return torch.cat([linear, shift[..., None]], dim=-1)
+
+
+def square_crop(
+    box: Float[Tensor, "*g 4"], size: int, scale: float = 1.0, angle: float | Float[Tensor, "*#g"] = 0.0
+) -> Float[Tensor, "*g 2 3"]:
+    """`crop_around` of the square around a box's centre, `scale` times its longer side, as size x size pixels."""
+    centre, side = (box[..., :2] + box[..., 2:]) / 2, (box[..., 2:] - box[..., :2]).amax(-1)
+    return crop_around(centre, scale * side, (size, size), angle)
 
 
 def affine_3x3(affine: Float[Tensor, "*g 2 3"]) -> Float[Tensor, "*g 3 3"]:

@@ -89,24 +89,6 @@ class CropSpec:
     copies: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 1.0),)
 
 
-def crop_around(
-    centre: Float[Tensor, "*g 2"],
-    height: Float[Tensor, "*g"],
-    size: tuple[int, int],
-    angle: float | Float[Tensor, "*#g"] = 0.0,
-) -> Float[Tensor, "*g 2 3"]:
-    """`crop_from_photo` of the box of that centre and height (px), as a crop of (height, width) pixels.
-
-    A positive angle (radians) turns the content of the crop clockwise on the screen.
-    """
-    zoom = size[0] / height
-    angle = torch.as_tensor(angle).to(zoom).expand(zoom.shape)
-    cos, sin = zoom * angle.cos(), zoom * angle.sin()
-    linear = torch.stack([cos, -sin, sin, cos], dim=-1).unflatten(-1, (2, 2))
-    shift = torch.tensor([size[1] / 2, size[0] / 2]).to(centre) - (linear @ centre[..., None])[..., 0]
-    return torch.cat([linear, shift[..., None]], dim=-1)
-
-
 def cut(
     photo: UInt8[np.ndarray, "H W 3"], crop_from_photo: Float[Tensor, "n 2 3"], size: tuple[int, int]
 ) -> Float[Tensor, "n 3 h w"]:

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 
 from humesh.body.joints import MEDIAPIPE33, JointSet
-from humesh.geometry.boxes import affine_apply
+from humesh.geometry.boxes import affine_apply, crop_around
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_about_z
-from humesh.images.crops import Crops, CropSpec, crop_around, cut
+from humesh.images.crops import Crops, CropSpec, cut
 from humesh.images.photo import Person, Photo
 
 _MADE_OF = {"pelvis": ("left_hip", "right_hip"), "neck": ("left_shoulder", "right_shoulder")}

@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from humesh.body.joints import MEDIAPIPE33
+from humesh.geometry.boxes import crop_around
 from humesh.geometry.camera import Camera
-from humesh.images.crops import Crops, crop_around
+from humesh.images.crops import Crops
 from humesh.methods.base import Method
 
 OUTPUTS = ("rotations", "shape", "translation")

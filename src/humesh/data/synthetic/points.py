@@ -19,10 +19,10 @@ from humesh.data.batch import Batch
 from humesh.data.detector_errors import DetectorErrors, person_of
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.data.synthetic.layer import near_view
-from humesh.geometry.boxes import affine_apply
+from humesh.geometry.boxes import affine_apply, crop_around
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_about_z
-from humesh.images.crops import Crops, CropSpec, crop_around
+from humesh.images.crops import Crops, CropSpec
 from humesh.images.groups import points_as
 from humesh.images.photo import Person, Photo
 from humesh.images.seen_box import boxes_around
