@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from humesh.images.landmark_models import Pose, Pyramid, Roi, best_landmark_mode
 from humesh.images.people import MediaPipePeople
 from humesh.images.photo import Photo
 from humesh.images.rtmlib_people import RtmlibPeople
-from humesh.images.same_body import box_around_points, distinct, similarity
+from humesh.images.same_body import box_around_points, distinct, person_of, similarity
 from humesh.images.tiles import tile_batches
 
 MIRROR = list(MEDIAPIPE33.mirror)
@@ -141,12 +142,28 @@ def test_agreement_makes_confidence_and_rating() -> None:
 
 
 def test_points_outside_the_photo_have_no_confidence() -> None:
-    person = people.person_of(_pose(x=-20, size=100), 60, 80)
+    person = person_of(_pose(x=-20, size=100), 60, 80)
     x, y, confidence = person.keypoints.T
     outside = (x < 0) | (y < 0) | (x > 60) | (y > 80)
     assert outside.any()
     assert not confidence[outside].any()
     assert (confidence[~outside] == 0.9).all()
+
+
+@pytest.mark.parametrize(("knee", "ankle", "told"), [(0.09, 0.34, False), (0.11, 0.0, True), (0.0, 0.36, True)])
+def test_legs_that_are_guessed_have_no_confidence(knee: float, ankle: float, told: bool) -> None:
+    pose = _pose(x=20, size=50)
+    points = pose.points.copy()
+    points[MEDIAPIPE33.indices("left_knee", "right_knee", "right_ankle", "right_foot_index"), 2] = 0.05
+    points[MEDIAPIPE33.indices("left_knee", "left_ankle"), 2] = knee, ankle
+    person = person_of(replace(pose, points=points), 100, 100)
+    legs = MEDIAPIPE33.indices(
+        *(f"{s}_{j}" for s in ("left", "right") for j in ("knee", "ankle", "heel", "foot_index"))
+    )
+    wanted = points[:, 2].copy()
+    wanted[legs] *= told
+    np.testing.assert_array_equal(person.keypoints[:, 2], wanted)
+    np.testing.assert_array_equal(person.keypoints[:, :2], points[:, :2])
 
 
 # --- MediaPipe itself

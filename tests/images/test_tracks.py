@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from humesh.body.joints import COCO17, MEDIAPIPE33
 from humesh.images.landmark_models import Pose, Roi
 from humesh.images.mot import TrackCount, TracksError, TracksGiven, read_mot, switches, write_mot
-from humesh.images.people import MediaPipePeople, person_of
+from humesh.images.people import MediaPipePeople
 from humesh.images.photo import Person, Photo
+from humesh.images.same_body import person_of
 from humesh.images.tracks import Motion, Tracker, TrackSettings, colours_of, keypoint_likeness
 from humesh.images.video_people import SceneCuts, VideoPeople
 

@@ -12,14 +12,22 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.special import expit, logit
 
-from humesh.body.joints import MEDIAPIPE33
 from humesh.images.landmark_models import LandmarkModel, Pose, PoseModels, Pyramid, Roi, best_landmark_model
 from humesh.images.movenet import MoveNet, movenet_is_there
 from humesh.images.photo import Person, Photo
-from humesh.images.same_body import LIMBS, box_around_points, distinct, overlap, similarity, unlike
+from humesh.images.same_body import (
+    LIMBS,
+    box_around_points,
+    distinct,
+    outside,
+    overlap,
+    person_of,
+    similarity,
+    unlike,
+)
 from humesh.images.tiles import tile_batches
 
 _SMALLEST_PHOTO = 24  # px; the detector sees nobody in less
@@ -322,8 +330,8 @@ def _is_promising(pose: Pose, photo_size: Sequence[int]) -> bool:
 
 def _limbs_inside(points: Float[np.ndarray, "33 3"], photo_size: Sequence[int]) -> list[int]:
     """The limb joints that lie inside the photo; all of them if none does."""
-    outside = _outside(points, photo_size)
-    return [limb for limb in LIMBS if not outside[limb]] or LIMBS
+    beyond = outside(points, photo_size)
+    return [limb for limb in LIMBS if not beyond[limb]] or LIMBS
 
 
 def _logit(p: Any) -> Any:
@@ -331,16 +339,5 @@ def _logit(p: Any) -> Any:
     return logit(np.clip(p, 1e-3, 1 - 1e-3))
 
 
-def _outside(points: Float[np.ndarray, "33 3"], photo_size: Sequence[int]) -> Bool[np.ndarray, "33"]:
-    return ((points[:, :2] < 0) | (points[:, :2] > photo_size)).any(1)
-
-
 def _box_of(pose: Pose, pyramid: Pyramid) -> Float[np.ndarray, "4"]:
     return box_around_points(pose.points, pyramid.width, pyramid.height)
-
-
-def person_of(pose: Pose, width: int, height: int) -> Person:
-    """A find as a person of a photo of that size; joints outside of it have no confidence."""
-    points = pose.points.copy()
-    points[_outside(points, (width, height)), 2] = 0
-    return Person(box_around_points(points, width, height), pose.score, points, MEDIAPIPE33, pose.landmarks3d)

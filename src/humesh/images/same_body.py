@@ -1,18 +1,26 @@
-"""Which finds of a photo are one and the same body."""
+"""Bodies told by their points: which finds of a photo are one and the same, and what is believed of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from humesh.body.joints import LIMBS12, MEDIAPIPE33
 from humesh.images.landmark_models import Pose
+from humesh.images.photo import Person
 
 LIMBS = MEDIAPIPE33.indices(*LIMBS12.names)
 _HIPS, _SHOULDERS = (MEDIAPIPE33.indices(f"left_{joint}", f"right_{joint}") for joint in ("hip", "shoulder"))
 _FACE = MEDIAPIPE33.indices("nose", "left_eye", "right_eye", "left_ear", "right_ear", "mouth_left", "mouth_right")
+_KNEES, _ANKLES, _HEELS, _TOES = (
+    MEDIAPIPE33.indices(f"left_{joint}", f"right_{joint}") for joint in ("knee", "ankle", "heel", "foot_index")
+)
+_LEGS = [*_KNEES, *_ANKLES, *_HEELS, *_TOES]
+"""Of people cut off at the hips the landmark model lays both legs somewhere inside the photo, knees told at less than
+0.1, ankles at up to 0.3, and the body would squat in the air. Leaving such legs out costs nothing: 140.2 mm with and
+140.3 without them, of 295 of 3,000 rendered people; below 0.3 and 0.5 it cost 1.4 mm on the synthetic test."""
 
 
 def distinct(poses: Sequence[Pose]) -> list[Pose]:
@@ -83,3 +91,18 @@ def overlap(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarr
     shared = max(wide, 0) * max(high, 0)
     union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - shared
     return float(shared / union) if union > 0 else 0.0
+
+
+def outside(points: Float[np.ndarray, "33 3"], photo_size: Sequence[int]) -> Bool[np.ndarray, "33"]:
+    """Which points lie outside of a photo of (width, height)."""
+    return ((points[:, :2] < 0) | (points[:, :2] > photo_size)).any(1)
+
+
+def person_of(pose: Pose, width: int, height: int) -> Person:
+    """A find as a person of a photo of that size; joints outside of it have no confidence, nor have guessed legs."""
+    points = pose.points.copy()
+    points[outside(points, (width, height)), 2] = 0
+    box = box_around_points(points, width, height)
+    if (points[_KNEES, 2] < 0.1).all() and (points[_ANKLES, 2] < 0.35).all():
+        points[_LEGS, 2] = 0
+    return Person(box, pose.score, points, MEDIAPIPE33, pose.landmarks3d)

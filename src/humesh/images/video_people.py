@@ -10,8 +10,9 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from humesh.images.landmark_models import Pose
-from humesh.images.people import MediaPipePeople, person_of
+from humesh.images.people import MediaPipePeople
 from humesh.images.photo import Person, Photo
+from humesh.images.same_body import person_of
 from humesh.images.tracks import Motion, Tracker, TrackSettings
 
 
