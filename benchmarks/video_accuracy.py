@@ -17,7 +17,7 @@ import torch
 
 from humesh.body.joints import JOTR30, LIMBS12, SMPL24
 from humesh.data.sample import Sample
-from humesh.data.synthetic.shards import SyntheticPeople
+from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.evaluation.metrics import acceleration_error, pa_mpjpe
 from humesh.geometry.boxes import box_iou
 from humesh.images.film import Film

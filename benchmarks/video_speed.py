@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from humesh.commands.predict_video import VideoOptions, _ahead, drawable
-from humesh.data.synthetic.shards import SyntheticPeople
+from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.images.film import Film
 from humesh.images.people import MediaPipePeople
 from humesh.images.sightings import Sightings

@@ -10,7 +10,7 @@ import torch
 from humesh.body.joints import JOTR30, LIMBS12
 from humesh.body.model import BodyModel
 from humesh.commands.main import main
-from humesh.data.synthetic.shards import SyntheticPeople
+from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.methods.weights import build, save_weights
 
 SMALL = {"encoder": "resnet18", "crop": (64, 64), "width": 48, "heads": 4, "depth": 1, "temporal": "none"}

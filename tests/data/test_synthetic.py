@@ -24,8 +24,8 @@ from humesh.data.synthetic.motion import Motion, MotionError, axis_angles, rotat
 from humesh.data.synthetic.paint import Look
 from humesh.data.synthetic.poses import PoseSource, joints_of, mirrored, turn
 from humesh.data.synthetic.raycast import Caster
-from humesh.data.synthetic.scenes import Stage
-from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, SyntheticPeople, in_workers, write_shards
+from humesh.data.synthetic.scenes import Stage, SyntheticPeople
+from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, in_workers, write_shards
 from humesh.data.synthetic.variations import vary
 from humesh.scene.bvh import bvh_text
 

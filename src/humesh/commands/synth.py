@@ -15,7 +15,8 @@ from humesh.data.sample import Dataset
 from humesh.data.synthetic import detected
 from humesh.data.synthetic.backgrounds import BackgroundError
 from humesh.data.synthetic.motion import MotionError
-from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, SyntheticPeople, write_shards
+from humesh.data.synthetic.scenes import SyntheticPeople
+from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, write_shards
 
 
 def synth(

@@ -12,7 +12,7 @@ from rich.progress import track
 from humesh.commands.benchmark import Run, answers_of, predicted_body, write_text
 from humesh.commands.errors import UserError
 from humesh.data.sample import Sample
-from humesh.data.synthetic.shards import SyntheticPeople
+from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.evaluation.answers import Answer, Answers, PredictionsFile
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.protocols import PROTOCOLS

@@ -21,7 +21,8 @@ def _drawn(**options: Any) -> Dataset:
 
 def _synthetic(folder: str | list[str] | None = None, **options: Any) -> Dataset:
     """Shards of folders (`humesh synth`), each time in another variation; else people rendered when asked for."""
-    from humesh.data.synthetic.shards import ShardedPeople, SyntheticPeople
+    from humesh.data.synthetic.scenes import SyntheticPeople
+    from humesh.data.synthetic.shards import ShardedPeople
 
     if folder is None:
         return SyntheticPeople(**options)

@@ -17,14 +17,7 @@ from humesh.evaluation.mupots import PCK_JOINTS
 from humesh.evaluation.published import published
 from humesh.evaluation.subsets import Stretch
 
-UNITS = {
-    "mpjpe": "mm",
-    "pa_mpjpe": "mm",
-    "pve": "mm",
-    "accel": "mm/frame²",
-    "pck": "%",
-    "auc": "%",
-}
+UNITS = {"mpjpe": "mm", "pa_mpjpe": "mm", "pve": "mm", "accel": "mm/frame²", "pck": "%", "auc": "%"}
 """The metrics and what they are counted in; where they are computed: `humesh.evaluation.errors`."""
 
 Reading = tuple[tuple[str, str | int | tuple[int, ...]], ...]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator, default_rng
 
 from humesh.body.joints import JOTR30, LIMBS12, SMPL24
 from humesh.body.model import BodyModel
+from humesh.data.sample import Sample
+from humesh.data.synthetic.backgrounds import Backgrounds
 from humesh.data.synthetic.figure import Wardrobe
 from humesh.data.synthetic.layer import REGIONS, Layer, Shot, Staging
 from humesh.data.synthetic.motion import REFERENCE_LEG, Clip, Motion, MotionError, rotations
 from humesh.data.synthetic.paint import Fabric, Lights, Look
 from humesh.data.synthetic.poses import PoseSource, mirrored, turn
 from humesh.data.synthetic.scenery import draw_focal, draw_turn, furniture, place_camera
+from humesh.data.synthetic.variations import vary
 
 _J = {name: i for i, name in enumerate(SMPL24.names)}
 _LIMBS = JOTR30.indices(*LIMBS12.names)
@@ -136,3 +140,35 @@ class Stage:
                 if np.linalg.norm(spots[:p] - spots[p], axis=1).min() > 0.45:
                     break
         return spots
+
+
+class SyntheticPeople:
+    """Photos rendered when asked for: sample i is scene i; with `frames`, frame i % frames of video i // frames."""
+
+    def __init__(
+        self, motion: Sequence[str | Path], count: int, *, people: tuple[int, int] = (1, 1), size: int = 256,
+        seed: int = 0, frames: int = 1, backgrounds: str | Path | None = None,
+    ) -> None:  # fmt: skip
+        self.count, self.seed, self.frames = count, seed, frames
+        self.stage = Stage(Motion.read(motion), people=people, size=size, seed=seed)
+        self.backgrounds = Backgrounds(backgrounds)
+        self._kept: tuple[int, Layer] | None = None
+        self.tracks = tuple(range(s, s + frames) for s in range(0, count, frames)) if frames > 1 else ()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        video, f = divmod(index, self.frames)
+        if self.frames == 1:
+            layer, first = self.stage.photo(index), None
+        else:
+            layer, first = self.stage.video(video, f, self.frames), self._first(video)
+        scene, frame = default_rng([self.seed, 3, video]), default_rng([self.seed, 4, index])
+        return vary(layer, self.backgrounds, scene, frame, f"scene {index}", first=first)
+
+    def _first(self, video: int) -> Layer:
+        """The first frame of a video; that of the last video asked for is kept."""
+        if self._kept is None or self._kept[0] != video:
+            self._kept = video, self.stage.video(video, 0, self.frames)
+        return self._kept[1]

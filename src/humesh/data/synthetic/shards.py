@@ -326,35 +326,3 @@ def _seen(folder: Path, start: int) -> dict[tuple[int, int], tuple[np.ndarray, n
             deep = landmarks.astype(float) if landmarks.any() else None  # zeros: told by MoveNet, not by MediaPipe
             found[start + int(scene), int(identity)] = keypoints.astype(float), deep, float(score)
     return found
-
-
-class SyntheticPeople:
-    """Photos rendered when asked for: sample i is scene i; with `frames`, frame i % frames of video i // frames."""
-
-    def __init__(
-        self, motion: Sequence[str | Path], count: int, *, people: tuple[int, int] = (1, 1), size: int = 256,
-        seed: int = 0, frames: int = 1, backgrounds: str | Path | None = None,
-    ) -> None:  # fmt: skip
-        self.count, self.seed, self.frames = count, seed, frames
-        self.stage = Stage(Motion.read(motion), people=people, size=size, seed=seed)
-        self.backgrounds = Backgrounds(backgrounds)
-        self._kept: tuple[int, Layer] | None = None
-        self.tracks = tuple(range(s, s + frames) for s in range(0, count, frames)) if frames > 1 else ()
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Sample:
-        video, f = divmod(index, self.frames)
-        if self.frames == 1:
-            layer, first = self.stage.photo(index), None
-        else:
-            layer, first = self.stage.video(video, f, self.frames), self._first(video)
-        scene, frame = default_rng([self.seed, 3, video]), default_rng([self.seed, 4, index])
-        return vary(layer, self.backgrounds, scene, frame, f"scene {index}", first=first)
-
-    def _first(self, video: int) -> Layer:
-        """The first frame of a video; that of the last video asked for is kept."""
-        if self._kept is None or self._kept[0] != video:
-            self._kept = video, self.stage.video(video, 0, self.frames)
-        return self._kept[1]
