@@ -1,6 +1,7 @@
 """Times each method's network against its own bare image encoder in the same run, on 2 threads in float32.
 
     python benchmarks/networks.py [--methods jotr int] [--gains]
+    python benchmarks/networks.py --attention
 
 The ratio is what everything but the encoder costs: method (JOTR with the body model) / encoder on the same crops in the
 same memory format; medians over runs in which both take turns. `--gains` adds what channels-last, fused attention,
@@ -8,7 +9,8 @@ torch.compile and bfloat16 each bring, in milliseconds. The authors' own network
 JOTR 1.56 (batch 1) and 1.47 (batch 8), INT 1.67 (an image) and 2.7 (16 frames), Multi-RoI 1.0 (five crops). "Folded" is
 what `humesh predict` runs: batch norms inside the convolutions, weights standardised once. INT's encoder standardises
 its weights in every run; in the rows "std_mean" it does so by torch.std_mean, which is eight times slower than our way
-and brings the encoder, and so the ratio, near to the authors'.
+and brings the encoder, and so the ratio, near to the authors'. `--attention` times our attention there and back under
+bfloat16 autocast against torch's own of the same sizes: lite-int's joints and frames, JOTR's volume.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +30,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.methods.deploy import Deployed, example_inputs
 from humesh.methods.weights import build
+from humesh.networks.attention import Attention
 from humesh.networks.folding import fold
 from humesh.networks.hybrid import StandardisedConv
 
@@ -150,15 +154,38 @@ def measure(row: Row, seconds: float, gains: bool) -> str:
     )
 
 
+def there_and_back(attention: nn.Module, tokens: Tensor) -> None:
+    """One pass forwards and backwards under bfloat16 autocast; torch's own without its weights: fused."""
+    fused = {"need_weights": False} if isinstance(attention, nn.MultiheadAttention) else {}
+    with torch.autocast("cpu", torch.bfloat16):
+        answer = attention(tokens, tokens, tokens, **fused)
+    mixed = answer[0] if fused else answer
+    mixed.float().square().mean().backward()
+
+
+def attention_table(seconds: float) -> None:
+    """Prints how long ours and torch's take with INT's tokens in time, its joints and a volume of 6^3 cells."""
+    print("| tokens | ours | torch's | ratio |\n| --- | ---: | ---: | ---: |")
+    for batch, count, width, heads in ((1152, 16, 128, 4), (768, 24, 128, 4), (64, 216, 256, 8)):
+        tokens = torch.randn(batch, count, width)
+        both = {"ours": Attention(width, heads), "torch": nn.MultiheadAttention(width, heads, batch_first=True)}
+        times = medians({name: partial(there_and_back, each, tokens) for name, each in both.items()}, seconds)
+        row = f"{times['ours']:.0f} | {times['torch']:.0f} | {times['ours'] / times['torch']:.2f}"
+        print(f"| {batch} x {count} | {row} |", flush=True)
+
+
 def main() -> None:
     """Prints the table as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="*", default=None)
     parser.add_argument("--gains", action="store_true")
+    parser.add_argument("--attention", action="store_true")
     parser.add_argument("--seconds", type=float, default=8.0, help="for each pair of timings")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    if given.attention:
+        return attention_table(given.seconds)
     print(f"torch {torch.__version__}, {given.threads} threads, float32; milliseconds (medians)\n")
     heads = ["method", "groups x crops", "encoder", "whole", "ratio", "encoder, channels last", "whole, channels last",
              "ratio, channels last", "folded, channels last", "ratio, folded", "authors' ratio"]  # fmt: skip

@@ -65,3 +65,15 @@ def test_a_block_read_in_part_gives_the_same_part() -> None:
     block = PreNormBlock(16, 4, 32)
     tokens = torch.randn(2, 9, 16)
     assert torch.allclose(block(tokens, first=3), block(tokens)[:, :3], atol=1e-6)
+
+
+def test_in_16_bits_on_the_cpu_answers_and_gradients_are_nearly_those_of_32() -> None:
+    attention, x = Attention(16, 4), torch.randn(3, 5, 16)
+    gradients, answers = [], []
+    for half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            answers.append(attention(x, x, x).float())
+        gradients.append(torch.autograd.grad(answers[-1].square().sum(), list(attention.parameters())))
+    assert torch.allclose(answers[1], answers[0], atol=0.02)
+    for half_gradient, gradient in zip(gradients[1], gradients[0], strict=True):
+        assert torch.allclose(half_gradient, gradient, atol=0.05 * float(gradient.abs().max()) + 0.02)

@@ -46,7 +46,13 @@ class Attention(nn.Module):
             q, k, v = self._map(query, 0, 1), self._map(key, 1, 2), self._map(value, 2, 3)
         q, k, v = (tensor.unflatten(-1, (self.heads, -1)).transpose(1, 2) for tensor in (q, k, v))
         seen = None if mask is None else (mask | ~mask.any(-1, keepdim=True))[:, None, None]
-        mixed = scaled_dot_product_attention(q, k, v, seen, self.dropout if self.training else 0.0)
+        dropout = self.dropout if self.training else 0.0
+        # torch's way back through 16 bits takes 1.6 (216 tokens) to 5.6 (16 tokens) times as long on the CPU.
+        if q.device.type == "cpu" and q.dtype == torch.bfloat16:
+            with torch.autocast("cpu", enabled=False):
+                mixed = scaled_dot_product_attention(q.float(), k.float(), v.float(), seen, dropout)
+        else:
+            mixed = scaled_dot_product_attention(q, k, v, seen, dropout)
         return self.proj(mixed.transpose(1, 2).flatten(-2))
 
     def _map(self, tokens: Tensor, start: int, stop: int) -> Tensor:
