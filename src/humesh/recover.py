@@ -51,7 +51,7 @@ class Recoverer:
         weights: str | Path = DEFAULT,
         refine: bool = True,
     ) -> None:
-        self.device = _device(device)
+        self.device = device_named(device)
         self.body = body if isinstance(body, BodyModel) else BodyModel.load(body)
         self.finder = finder or self._mediapipe
         self.refine = refine
@@ -197,7 +197,12 @@ def recover(photo: Photo | str | Path, body: str | Path | BodyModel = "open") ->
     return Recoverer(body)(photo)
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """The device of that name, tried out.
+
+    Raises:
+        ValueError: one sentence, if there is none.
+    """
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)

@@ -177,15 +177,12 @@ def _tell(name: str, plan: Recipe, training: Training) -> None:
 def _device(name: str) -> torch.device:
     import torch
 
+    from humesh.recover import device_named
+
     if not name:
         local = int(os.environ.get("LOCAL_RANK", "0"))
         return torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise UserError(f"--device {name}: expected cpu, or a GPU that is there such as cuda or cuda:1.") from None
-    return device
+    return device_named(name)
 
 
 def _workers(count: int | None) -> int:
