@@ -416,14 +416,15 @@ def test_usd_has_the_joints(two: VideoRecovery, tmp_path: Path) -> None:
 
 
 def test_rrd_is_read_by_rerun(two: VideoRecovery, tmp_path: Path) -> None:
-    pytest.importorskip("rerun")
-    from rerun import dataframe
-
+    chunk = pytest.importorskip("rerun.chunk")
     [path] = VIDEO_WRITERS["rrd"](two, tmp_path / "clip.rrd", "")
-    view = dataframe.load_recording(str(path)).view(index="time", contents="/scene/person1/mesh")
-    table = view.select().read_all().to_pydict()
-    column = next(values for name, values in table.items() if "position" in name.lower())
-    meshes = [np.array(value) for value in column if value]
+    tables = [
+        part.to_record_batch().to_pydict()
+        for part in chunk.RrdReader(str(path)).stream()
+        if part.entity_path == "/scene/person1/mesh"
+    ]
+    columns = [column for table in tables for name, column in table.items() if "position" in name]
+    meshes = [np.array(value) for column in columns for value in column]
     wanted = two.body(two.motions[0].pose).vertices.numpy()
     assert len(meshes) == len(wanted)
     np.testing.assert_allclose(meshes[3], wanted[3], atol=1e-5)
