@@ -21,7 +21,7 @@ HEAD = """# The weights that come with humesh
 Trained by ourselves, on synthetic people, free motion capture and what MediaPipe and MoveNet (Google, Apache-2.0) say
 of rendered people; JOTR's encoder is the trunk of MediaPipe's landmark model as it is. No photograph of a person was
 used here, no licensed body, data set or network. Numbers are stored in 16 bits and widened when they are read. Scores
-are of the day of the training; today's are in results.md. Written by `tools/ship_weights.py` from the files' own headers.
+are of the day of the training; today's are in results.md. Written by `tools/ship_weights.py` from the files' headers.
 
 """
 
