@@ -3,8 +3,8 @@
     PYTHONPATH=OLD/src python tests/data/mediapipe/make.py pose_landmark_heavy.tflite OLD/src/humesh/images/assets
 
 in an environment of Python 3.11 with mediapipe 0.10.21 and what humesh needs. OLD is humesh as it was before it left
-MediaPipe (commit 04ef899), built so that its assets are there: its own interpreter ran MoveNet. The .tflite file is from
-the npm package @mediapipe/pose. README.md tells what the files hold.
+MediaPipe (commit 04ef899), built so that its assets are there: its own interpreter ran MoveNet. The .tflite file is
+from the npm package @mediapipe/pose. README.md tells what the files hold.
 """
 
 from __future__ import annotations
@@ -174,6 +174,7 @@ def mediapipes(heavy: str) -> None:
 
 def movenets(assets: Path) -> None:
     import torch
+
     from humesh.images.tfjs import GraphModel
 
     picture, made = Image.open(PICTURE).convert("RGB"), dict[str, np.ndarray]()
