@@ -49,9 +49,8 @@ class File:
         buffer, kind = 0, tflite.TensorType.FLOAT32
         if data is not None:
             kind = {"f": tflite.TensorType.FLOAT32, "e": tflite.TensorType.FLOAT16}.get(data.dtype.char, 2)
-            self.buffers.append(
-                self.table("Buffer", Data=self.numbers(np.frombuffer(data.tobytes(), np.uint8), np.uint8))
-            )
+            stored = self.numbers(np.frombuffer(data.tobytes(), np.uint8), np.uint8)
+            self.buffers.append(self.table("Buffer", Data=stored))
             buffer = len(self.buffers) - 1
         more = {} if sparsity is None else {"Sparsity": sparsity}
         self.tensors.append(self.table("Tensor", Shape=self.numbers(shape), Type=kind, Buffer=buffer, **more))

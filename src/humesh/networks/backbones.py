@@ -71,8 +71,8 @@ class Encoder(nn.Module):
 class BlazePose(nn.Module):
     """The trunk of MediaPipe's landmark model ("full"; Bazarevsky et al., arXiv 2006.10204), RGB in [0, 1].
 
-    Inverted residuals (MobileNetV2) without norms, which its file has folded in. That file lies in MediaPipe's wheel;
-    `training/tflite.py` reads it.
+    Inverted residuals (MobileNetV2) without norms, which its file has folded in. That file is among our
+    wheel's networks; `training/blazepose_weights.py` reads it.
     """
 
     def __init__(self) -> None:

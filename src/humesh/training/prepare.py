@@ -24,9 +24,9 @@ from humesh.images.rois import roi_copies
 from humesh.methods import METHODS
 from humesh.methods.weights import build, load_fitting, read_weights
 from humesh.networks.backbones import Encoder
+from humesh.training.blazepose_weights import BLAZEPOSE, load_convolutions
 from humesh.training.loop import Place, Training
 from humesh.training.recipe import Recipe, TrainingError
-from humesh.training.tflite import blazepose_file, load_convolutions
 
 _LITE0 = "tf_efficientnet_lite0"
 
@@ -138,12 +138,14 @@ def start_encoder(method: nn.Module, path: Path | None) -> str:
 def start_blazepose(method: nn.Module, path: Path | None) -> str:
     """Gives the method's encoder the weights of MediaPipe's landmark model; says what it starts from."""
     encoder = next((m for m in method.modules() if isinstance(m, Encoder)), None)
-    path = path or blazepose_file()
     if encoder is None or encoder.stem_parts != ["near"]:
         raise TrainingError('encoder weights: they are of "blazepose", the method has another encoder.')
-    if path is None:
-        return "the encoder starts from random weights: MediaPipe, whose weights it starts from, is not installed."
-    load_convolutions(encoder, path)
+    if path is None and not BLAZEPOSE.is_file():
+        return (
+            "the encoder starts from random weights: humesh was built without a connection, so without MediaPipe's "
+            "landmark model; install it again with one."
+        )
+    load_convolutions(encoder, path or BLAZEPOSE)
     return "the encoder starts from the weights of MediaPipe's landmark model."
 
 
