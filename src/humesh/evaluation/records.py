@@ -57,7 +57,8 @@ class Records:
         """Writes a file that is there whole or not at all."""
         content = io.BytesIO()
         arrays = {name: getattr(self, name) for name in _PLAIN}
-        np.savez_compressed(content, **arrays, **{_METRIC + name: values for name, values in self.metrics.items()})
+        arrays |= {_METRIC + name: values for name, values in self.metrics.items()}
+        np.savez_compressed(content, **arrays)
         write_whole(path, content.getvalue())
 
     @classmethod

@@ -95,7 +95,7 @@ def write_npz(recovery: Recovery, image_path: str | Path, path: str | Path) -> N
     save_arrays(path, arrays)
 
 
-def save_arrays(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
+def save_arrays(path: str | Path, arrays: dict[str, Any]) -> None:
     """Writes a compressed NPZ file of exactly that name."""
     with Path(path).open("wb") as stream:  # a stream, because NumPy would append .npz to another name
         np.savez_compressed(stream, **arrays)

@@ -131,7 +131,7 @@ def _person(
     known = ((joints[:, 3] > 0) & (points[:, 2] > 0.1)).astype(np.float64)  # behind the camera there are no pixels
     pinhole = projected(seen_from["camera"], points)
     # Far outside the photo the lens's polynomial folds points back into it; there the pinhole's pixels stand.
-    near = (np.abs(pinhole - np.array(size) / 2) < np.array(size)).all(-1)
+    near = np.all(np.abs(pinhole - np.array(size) / 2) < np.array(size), axis=-1)
     pixels = np.where(near[:, None], distorted(points, seen_from["camera"], seen_from["distCoef"]), pinhole)
     inside = ((pixels >= 0) & (pixels < np.array(size))).all(-1) & (known > 0)
     return person_3d(identity, joint_set, size, pixels, points, known) if inside.any() else None

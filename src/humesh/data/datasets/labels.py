@@ -39,7 +39,7 @@ def person_2d(
     points = np.where(points[:, 2:] > 0, points, 0.0).astype(np.float64)
     labels, count = torch.from_numpy(points).float(), len(joint_set)
     if size is not None:
-        inside = ((points[:, :2] >= 0) & (points[:, :2] < size)).all(-1)
+        inside = np.all((points[:, :2] >= 0) & (points[:, :2] < size), axis=-1)
         visible = inside.astype(np.float64) if visible is None else visible * inside
         points = np.where(inside[:, None], points, 0.0)
     seen = Person(np.asarray(box, dtype=np.float64), 1.0, points, joint_set)

@@ -61,7 +61,7 @@ def _detect(folder: str, number: int) -> None:
                         "camera": sample.photo.camera.matrix.numpy(), "size": np.array(sample.photo.size),
                     })  # fmt: skip
     arrays = {key: np.array([each[key] for each in found]) for key in found[0]} if found else {}
-    kept = {key: a.astype(np.float32) if a.dtype == np.float64 else a for key, a in arrays.items()}
+    kept: dict[str, Any] = {key: a.astype(np.float32) if a.dtype == np.float64 else a for key, a in arrays.items()}
     data = io.BytesIO()
     np.savez(data, **kept)
     write_whole(seen_name(Path(folder), number), data.getvalue())

@@ -127,7 +127,8 @@ def near_view(
 
 def inside(points: Float[np.ndarray, "*g 2"], size: tuple[int, int]) -> Bool[np.ndarray, "*g"]:
     """Whether pixels are in a picture of (width, height)."""
-    return ((points >= 0) & (points < size)).all(-1)
+    answer: np.ndarray = np.all((points >= 0) & (points < size), axis=-1)
+    return answer
 
 
 class _Scene:

@@ -18,6 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import default_rng
@@ -134,15 +135,17 @@ def _write_shard(folder: Path, plan: Plan, shard: int) -> None:
         for n in numbers
     ]
     packed = [part for layer in layers for part in pack(layer)]
-    arrays = {
+    arrays: dict[str, Any] = {
         "ends": np.cumsum([len(part) for part in packed]).reshape(-1, 2),
         "people": np.array([len(layer.identity) for layer in layers]),
         **{name: np.concatenate([getattr(layer, name) for layer in layers]) for name in _LABELS},
         "camera": np.stack([layer.camera for layer in layers]),
     }
     labels = io.BytesIO()
-    kept = {k: a.astype(np.float32) if k != "camera" and a.dtype == np.float64 else a for k, a in arrays.items()}
-    np.savez(labels, **kept)
+    for name, array in arrays.items():
+        if name != "camera" and array.dtype == np.float64:
+            arrays[name] = array.astype(np.float32)
+    np.savez(labels, **arrays)
     pixels, index = _names(folder, shard)
     try:
         write_whole(pixels, b"".join(packed))
