@@ -38,9 +38,7 @@ def _convolutions(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError:
-        raise TrainingError(
-            'reading MediaPipe\'s weights needs the package onnx: pip install "humesh[export]".'
-        ) from None
+        raise TrainingError('these weights are read by the package onnx: pip install "humesh[export]".') from None
     try:
         graph = onnx.load(path).graph
     except (OSError, ValueError, DecodeError) as error:
