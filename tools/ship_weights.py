@@ -1,5 +1,7 @@
 """Puts a finished training's weights among those that come with humesh, in 16 bits, with their card in the header.
 
+The lifter is held once: the files of methods that have it, number for number, leave it out and say where it is.
+
     python tools/ship_weights.py RUN... --data "what it was trained on" --scores "what it scores"
 
 RUN is a folder of `humesh train`. docs/weights.md is then written anew from the headers of all shipped weights.
@@ -15,13 +17,16 @@ from humesh.methods.weights import load_method, read_weights, save_weights, ship
 ROOT = Path(__file__).parents[1]
 FOLDER, PAGE = ROOT / "src" / "humesh" / "weights", ROOT / "docs" / "weights.md"
 MOST_MB = 50
+LIFTER = "lifter"  # which most methods start from and hold, frozen
 LICENCE = "Apache-2.0; trained by us on data that is free for any use: use them for anything"
 HEAD = """# The weights that come with humesh
 
 Trained by ourselves, on synthetic people, free motion capture and what MediaPipe and MoveNet (Google, Apache-2.0) say
 of rendered people; JOTR's encoder is the trunk of MediaPipe's landmark model as it is. No photograph of a person was
-used here, no licensed body, data set or network. Numbers are stored in 16 bits and widened when they are read. Scores
-are of the day of the training; today's are in results.md. Written by `tools/ship_weights.py` from the files' headers.
+used here, no licensed body, data set or network. Numbers are stored in 16 bits and widened when they are read. The
+lifter, which the other methods hold frozen, is only in its own file: theirs tell its SHA-256 and are read with it, all
+{together:.0f} MB together. What you train or convert is whole. Scores are of the day of the training; today's are in
+results.md. Written by `tools/ship_weights.py` from the files' headers.
 
 """
 
@@ -33,11 +38,15 @@ def main() -> None:
     parser.add_argument("--data", default="")
     parser.add_argument("--scores", default="")
     arguments = parser.parse_args()
+    methods = {name: load_method(name) for name in shipped()}  # whole, before another lifter takes the place of theirs
     for run in arguments.runs:
         header, method = load_method(run / "weights.safetensors")
-        notes = {**header.notes, "data": arguments.data, "test": arguments.scores, "licence": LICENCE}
-        path = FOLDER / f"{header.method}.safetensors"
-        save_weights(path, header.method, method, notes=notes, half=True)
+        header.notes.update(data=arguments.data, test=arguments.scores, licence=LICENCE)
+        methods[header.method] = header, method
+    for name in sorted(methods, key=lambda name: (name != LIFTER, name)):
+        header, method = methods[name]
+        path = FOLDER / f"{name}.safetensors"
+        save_weights(path, name, method, header.body, header.notes, half=True, rest=LIFTER)
         path.chmod(0o644)  # safetensors writes for its owner alone
         size = path.stat().st_size / 1e6
         print(f"{path}: {size:.1f} MB")
@@ -47,11 +56,13 @@ def main() -> None:
     cards = []
     for name, path in shipped().items():
         header, _ = read_weights(path)
-        rows = {"size": f"{path.stat().st_size / 1e6:.1f} MB", **header.notes}
+        size = f"{path.stat().st_size / 1e6:.1f} MB" + "".join(f", and the {rest}" for rest in header.rest)
+        rows = {"size": size, **header.notes}
         rows["settings"] = f"`{rows.get('settings', '')}`"
         lines = "\n".join(f"- {key}: {value}" for key, value in rows.items() if value)
         cards.append(f"## {name}\n\n{lines}\n")
-    PAGE.write_text(HEAD + "\n".join(cards))
+    together = sum(path.stat().st_size for path in shipped().values()) / 1e6
+    PAGE.write_text(HEAD.format(together=together) + "\n".join(cards))
 
 
 if __name__ == "__main__":

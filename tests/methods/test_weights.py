@@ -10,11 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ship_weights
 import torch
 from parity.arrays import key_list, made_up_state
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from humesh.body.model import BodyModel
+from humesh.methods import weights as weights_module
+from humesh.methods.base import Method
 from humesh.methods.weights import (
     WeightsError,
     build,
@@ -23,7 +27,9 @@ from humesh.methods.weights import (
     read_checkpoint,
     read_weights,
     save_weights,
+    shipped,
 )
+from humesh.training.prepare import start_from
 
 DATA = Path(__file__).parents[1] / "data" / "parity"
 SMALL_INT = {"encoder": "resnet18", "crop": (96, 96), "width": 48, "heads": 4, "depth": 1, "temporal_depth": 1}
@@ -178,3 +184,82 @@ def test_settings_are_checked_by_name() -> None:
         build("int", {"depht": 3})
     with pytest.raises(WeightsError, match="expected one of jotr"):
         build("magic")
+
+
+LITE_INT = {"lifter": 16, "crop": (32, 32), "width": 16, "heads": 2, "depth": 1, "temporal_depth": 1}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """humesh's own weights: a small lifter."""
+    monkeypatch.setattr(weights_module, "_SHIPPED", tmp_path / "shipped")
+    save_weights(tmp_path / "shipped" / "lifter.safetensors", "lifter", build("lifter", {"width": 16}), half=True)
+    return tmp_path / "shipped"
+
+
+def _int_on_lifter() -> Method:
+    """A small INT that holds the shipped lifter."""
+    method = build("int", LITE_INT, BodyModel.load("open-low"))
+    assert start_from(method, shipped()["lifter"]).startswith("started")
+    return method
+
+
+def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_what_the_lifter_holds_is_left_out_and_read_from_there(folder: Path, tmp_path: Path) -> None:
+    method, body = _int_on_lifter(), BodyModel.load("open-low")
+    whole, shared = tmp_path / "whole.safetensors", tmp_path / "elsewhere" / "copy.safetensors"
+    save_weights(whole, "int", method, half=True)
+    save_weights(shared, "int", method, half=True, rest="lifter")
+    lifter = (folder / "lifter.safetensors").stat().st_size
+    assert shared.stat().st_size < whole.stat().st_size - 0.8 * lifter
+    (header, one), (_, other) = load_method(shared, body), load_method(whole, body)
+    assert list(header.rest) == ["lifter"]
+    assert _same(one.state_dict(), other.state_dict())
+    assert _same(read_weights(shared)[1], read_weights(whole)[1])
+    assert start_from(method, shared).endswith(f"{len(method.state_dict())} of {len(method.state_dict())} tensors.")
+    with safe_open(whole, framework="pt") as file:  # as humesh before this could read it
+        assert "rest" not in file.metadata()["humesh"]
+
+
+def test_another_lifter_or_none_is_refused(folder: Path, tmp_path: Path) -> None:
+    save_weights(tmp_path / "w.safetensors", "int", _int_on_lifter(), half=True, rest="lifter")
+    other = build("lifter", {"width": 16})
+    other.load_state_dict(read_weights(shipped()["lifter"])[1])
+    save_weights(folder / "lifter.safetensors", "lifter", other, notes={"another": "card"}, half=True)
+    load_method(tmp_path / "w.safetensors")
+    next(other.parameters()).data[0] += 1e-2
+    save_weights(folder / "lifter.safetensors", "lifter", other, half=True)
+    with pytest.raises(WeightsError, match=r"w\.safetensors: expected the rest .* 'lifter', found others there; use"):
+        load_method(tmp_path / "w.safetensors")
+    (folder / "lifter.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"w\.safetensors: expected the rest .* 'lifter', found no such file; use"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+def test_shipping_another_lifter_leaves_the_others_as_they_are(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ship_weights, "FOLDER", folder)
+    monkeypatch.setattr(ship_weights, "PAGE", tmp_path / "page.md")
+
+    def ship(name: str, method: Method) -> None:
+        save_weights(tmp_path / "run" / "weights.safetensors", name, method, notes={"recipe": "r"})
+        monkeypatch.setattr("sys.argv", ["ship_weights.py", str(tmp_path / "run"), "--data", "d", "--scores", "s"])
+        ship_weights.main()
+
+    ship("int", _int_on_lifter())
+    header, before = read_weights(shipped()["int"])
+    assert header.rest
+    assert header.notes.keys() == {"recipe", "data", "test", "licence"}
+    card = (folder / "lifter.safetensors").read_bytes()
+    ship("lifter", build("lifter", {"width": 16}))
+    assert card != (folder / "lifter.safetensors").read_bytes()
+    header, after = read_weights(shipped()["int"])
+    assert not header.rest
+    assert _same(before, after)
+    ship("int", _int_on_lifter())
+    assert read_weights(shipped()["int"])[0].rest
+    assert "MB, and the lifter\n" in (tmp_path / "page.md").read_text()

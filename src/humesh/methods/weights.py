@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import pickle
 import re
@@ -92,6 +93,7 @@ class Header:
     body: str = "open"  # whose shape space and pose the weights speak: "open" or "smpl"
     part: str = ""
     notes: dict[str, str] = field(default_factory=dict)  # source, licence, scores, in words
+    rest: dict[str, str] = field(default_factory=dict)  # shipped weights that hold the other tensors: name, SHA-256
 
 
 def save_weights(
@@ -101,15 +103,23 @@ def save_weights(
     body: str = "open",
     notes: Mapping[str, str] | None = None,
     half: bool = False,
+    rest: str = "",
 ) -> None:
     """Writes a method's weights and configuration; the file appears only when it is whole.
 
-    `half`: numbers are kept in 16 bits, half as large a file; they are widened when they are read.
+    `half`: numbers are kept in 16 bits, half as large a file; they are widened when they are read. `rest`: shipped
+    weights whose tensors are left out where the method has equal ones of all of them; reading fetches them from there.
     """
     header = Header(name, dataclasses.asdict(method.config), body, "", dict(notes or {}))
     state = method.state_dict()
     if half:
         state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    if rest:
+        others = read_weights(shipped()[rest])[1]
+        same = (key in state and torch.equal(_widened(state[key]).cpu(), value) for key, value in others.items())
+        if len(others) < len(state) and all(same):
+            header.rest[rest] = _digest(others)
+            state = {key: value for key, value in state.items() if key not in others}
     _write(path, header, state)
 
 
@@ -118,8 +128,9 @@ def _write(path: str | Path, header: Header, state: Mapping[str, Tensor]) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
+    words = {key: value for key, value in dataclasses.asdict(header).items() if value or key != "rest"}
     try:
-        save_file(tensors, part, metadata={"humesh": json.dumps(dataclasses.asdict(header))})
+        save_file(tensors, part, metadata={"humesh": json.dumps(words)})
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -148,6 +159,14 @@ def read_weights(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
         raise WeightsError(
             f"weights {path}: expected humesh's header in the file, found none; make it with `humesh convert`."
         ) from None
+    for name, wanted in header.rest.items():
+        others = read_weights(shipped()[name])[1] if name in shipped() else {}
+        if _digest(others) != wanted:
+            raise WeightsError(
+                f"weights {path}: expected the rest of its tensors (SHA-256 {wanted[:12]}...) in humesh's own weights "
+                f"{name!r}, found {'others there' if others else 'no such file'}; use the humesh that it came with."
+            )
+        state.update(others)
     return header, state
 
 
@@ -169,6 +188,14 @@ def build(name: str, config: Mapping[str, Any] | None = None, body: BodyModel | 
         )
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in (config or {}).items()}
     return kind(kind.config_type(**values), body or BodyModel.load("open"))
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of tensors as they are read, with their names, types and shapes."""
+    total = hashlib.sha256()
+    for key, value in sorted(state.items()):
+        total.update(f"{key} {value.dtype} {tuple(value.shape)} ".encode() + value.numpy().tobytes())
+    return total.hexdigest()
 
 
 def _widened(tensor: Tensor) -> Tensor:
