@@ -240,7 +240,7 @@ class _Reader:
         for i, (start, stop, step) in enumerate(zip(begin, end, steps, strict=True)):
             bit = 1 << i
             if new & bit:
-                added.append(i)
+                added.append(i - len(gone))
                 continue
             if shrink & bit:
                 stop, gone_here = (start + 1 if start != -1 else np.iinfo(np.int64).max), True
