@@ -10,8 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage, sparse
 from torch import Tensor
 
+from humesh.body import contact as contacts
 from humesh.body.contact import FootContact, GroundSettings, foot_contact, ground_plane, grounded, sliding
 from humesh.body.joints import COCO_FEET, SMPL24
 from humesh.body.kinematics import forward_kinematics
@@ -125,6 +127,46 @@ def test_resting_feet_stay_and_the_picture_nearly_too(body: BodyModel, heading: 
     assert (moved - along * ray).norm(dim=-1).mean() < 0.15 * along.abs().mean()
     errors = [(some.translation - true.translation).diff(dim=0).norm(dim=-1).mean() for some in (pose, held)]
     assert errors[1] < 0.5 * errors[0]
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 40, 41])
+def test_the_correction_is_that_of_the_sparse_matrix(body: BodyModel, count: int) -> None:
+    """Written down as the least squares that it is: speeds and changes of speed by matrices of differences."""
+    pose, _ = _walker(body)
+    pose, settings = pose.map(lambda tensor: tensor[:count]), GroundSettings()
+    times = np.cumsum(np.random.default_rng(count).uniform(0.01, 0.06, count))
+    joints, ends = torch.randn(count, 24, 3).double() + pose.translation[:, None], torch.randn(count, 4, 3).double()
+    contact = FootContact(joints, ends, torch.rand(count, 4).double(), torch.zeros(3))
+    step, place = np.diff(times), joints.mean(1).numpy()
+    rests = np.minimum(*(contact.touch.numpy()[rows] for rows in (slice(1, None), slice(-1))))
+    differ, again = (sparse.diags([-1.0, 1.0], [0, 1], shape=(n - 1, n)) for n in (count, count - 1))
+    still = sparse.diags(1 / step / settings.still_sd_m_s**2)
+    pushed = again @ sparse.diags(1 / step) @ differ
+    push = sparse.diags(2 / (step[1:] + step[:-1]) / settings.push_sd_m_s2**2)
+    bend = differ.T @ still @ sparse.diags(rests.sum(1)) @ differ + pushed.T @ push @ pushed
+    held, square = [], (place**2).sum(1)
+    for frame, seconds in enumerate(np.gradient(times)):
+        along = np.outer(place[frame], place[frame]) / square[frame]
+        across = (np.eye(3) - along) / settings.across_sd_m**2
+        held.append(seconds * (across + along / settings.depth_sd**2 / square[frame]))
+    whole = sparse.kron(bend, sparse.identity(3)) + sparse.block_diag(held)
+    slid = still @ (rests[..., None] * ends.diff(dim=0).numpy()).sum(1)
+    wanted = np.linalg.solve(whole.toarray(), -(differ.T @ slid).ravel()).reshape(count, 3)
+    moved = grounded(pose, times, contact).translation - pose.translation
+    assert np.abs(wanted).max() > 0.01
+    assert np.allclose(moved, wanted, atol=1e-9)
+
+
+def test_stretches_and_lowest_points_are_scipys() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.random((50, 4)) < np.array([0.3, 0.7, 0.0, 1.0])
+    wanted = [(end, run[0]) for end in range(4) for run in ndimage.find_objects(ndimage.label(true[:, end])[0])]
+    assert list(contacts._runs(torch.from_numpy(true))) == wanted
+    values = rng.normal(0, 1, 50)
+    for window in (1, 2, 7, 8, 49, 50, 51, 120):
+        assert np.array_equal(
+            contacts._lowest(values, window), ndimage.minimum_filter1d(values, window, mode="nearest")
+        )
 
 
 def test_who_walks_rightly_is_left_alone(body: BodyModel) -> None:

@@ -12,9 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy import sparse
-from scipy.ndimage import find_objects, label, minimum_filter1d
-from scipy.sparse.linalg import spsolve
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -22,6 +19,7 @@ from humesh.body.joints import SMPL24, JointSet
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.rig import Rig
+from humesh.geometry.chains import solved_chain
 from humesh.geometry.plane import Plane, plane_under
 from humesh.geometry.smoothing import smoothed
 
@@ -125,7 +123,13 @@ def _height(
     looks = (1 + (times[-1] - times[0]) / _LOOK_S) / len(under)
     high = plane_under(under, torch.full_like(under[:, 0], looks), up).height(ends) - sole
     window = max(round(2 * settings.drift_s / float(np.median(np.diff(times)))), 1)
-    return high - torch.from_numpy(minimum_filter1d(high.amin(1).numpy(), window, mode="nearest"))[:, None]
+    return high - torch.from_numpy(_lowest(high.amin(1).numpy(), window))[:, None]
+
+
+def _lowest(values: Float[np.ndarray, "F"], window: int) -> Float[np.ndarray, "F"]:
+    """The lowest of so many values around each; the ends go on as they are."""
+    around = np.pad(values, (window // 2, (window - 1) // 2), mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(around, window).min(-1)
 
 
 def _speed(points: Float[Tensor, "F 4 3"], times: np.ndarray, settings: GroundSettings) -> Float[Tensor, "F 4"]:
@@ -141,7 +145,8 @@ def _speed(points: Float[Tensor, "F 4 3"], times: np.ndarray, settings: GroundSe
 def _runs(true: Bool[Tensor, "F 4"]) -> Iterator[tuple[int, slice]]:
     """Column and rows of every stretch of rows that are true."""
     for end, column in enumerate(true.T.numpy()):
-        yield from ((end, found[0]) for found in find_objects(label(column)[0]))
+        edges = np.flatnonzero(np.diff(column, prepend=False, append=False)).tolist()
+        yield from ((end, slice(*pair)) for pair in zip(edges[::2], edges[1::2], strict=True))
 
 
 def ground_plane(contacts: list[FootContact]) -> Plane | None:
@@ -190,10 +195,40 @@ def grounded(
     held = seen.numpy() * np.gradient(times)[:, None, None]
     still = 1 / step / settings.still_sd_m_s**2  # speed squared, times the step
     slid = (rests[..., None] * way).sum(1).numpy() * still[:, None]
-    differ, again = (sparse.diags([-1.0, 1.0], [0, 1], shape=(n - 1, n)) for n in (count, count - 1))  # next minus this
-    pushed = again @ sparse.diags(1 / step) @ differ
-    bend = differ.T @ sparse.diags(still * rests.sum(1).numpy()) @ differ
-    bend = bend + pushed.T @ sparse.diags(2 / (step[1:] + step[:-1]) / settings.push_sd_m_s2**2) @ pushed
-    whole = sparse.kron(bend, sparse.identity(3)) + sparse.block_diag(list(held))
-    moved = spsolve(whole.tocsc(), -(differ.T @ slid).ravel()).reshape(count, 3)
+    ties = _ties(still * rests.sum(1).numpy(), step, settings)
+    moved = _correction(ties, held, np.diff(slid, axis=0, prepend=0, append=0))
     return replace(pose, translation=pose.translation + torch.from_numpy(moved).to(pose.translation))
+
+
+def _ties(
+    still: Float[np.ndarray, "G"], step: Float[np.ndarray, "G"], settings: GroundSettings
+) -> Float[np.ndarray, "3 F"]:
+    """What ties a correction's frames to themselves, to the next and to the second next ones; 0 beyond the end.
+
+    These are the diagonals of a symmetric matrix: speeds squared times `still`, and squares of how speeds change.
+    """
+    bands = np.zeros((3, len(step) + 1))
+    push = 2 / (step[1:] + step[:-1]) / settings.push_sd_m_s2**2
+    for weight, terms in ((still, (-1.0, 1.0)), (push, (1 / step[:-1], -1 / step[:-1] - 1 / step[1:], 1 / step[1:]))):
+        for here, one in enumerate(terms):
+            for apart, other in enumerate(terms[here:]):
+                bands[apart, here : here + len(weight)] += weight * one * other
+    return bands
+
+
+def _correction(
+    bands: Float[np.ndarray, "3 F"], held: Float[np.ndarray, "F 3 3"], right: Float[np.ndarray, "F 3"]
+) -> Float[np.ndarray, "F 3"]:
+    """The x of F frames that are tied by `bands`, alike along each axis, and held at zero by a matrix each.
+
+    Two frames are one link of a chain; where their number is odd, one that is tied to nothing fills the last link up.
+    """
+    count, odd = len(held), len(held) % 2
+    itself, next_one, after = np.pad(bands, ((0, 0), (0, odd))).reshape(3, -1, 2)
+    held, right = np.concatenate([held, np.eye(3)[None][:odd]]), np.pad(right, ((0, odd), (0, 0)))
+    within = np.stack([itself[:, 0], next_one[:, 0], next_one[:, 0], itself[:, 1]], axis=-1).reshape(-1, 2, 2)
+    across = np.stack([after[:, 0], 0 * after[:, 0], next_one[:, 1], after[:, 1]], axis=-1).reshape(-1, 2, 2)
+    own, ties = (np.kron(frames, np.eye(3)) for frames in (within, across))
+    for frame in range(2):
+        own[:, 3 * frame : 3 * frame + 3, 3 * frame : 3 * frame + 3] += held[frame::2]
+    return solved_chain(own, ties[:-1], right.reshape(-1, 6, 1)).reshape(-1, 3)[:count]
