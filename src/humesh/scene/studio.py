@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from scipy.ndimage import map_coordinates, uniform_filter
 
 from humesh.geometry.camera import Camera
 from humesh.scene.render import EDGE_RAYS, Stage, View
@@ -62,7 +61,7 @@ class Studio:
 
     def shadow_at(self, spot: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, "R"]:
         """How dark the floor is at points (x, z), 0..1, between the cells of the map in proportion."""
-        return map_coordinates(self._shadow, ((spot - self._shadow_from) / _CELL).T, order=1)
+        return _between(self._shadow, (spot - self._shadow_from) / _CELL)
 
 
 class Floor:
@@ -154,5 +153,27 @@ def _shadow_map(
     np.maximum.at(dark, at[:, 0] * cells[1] + at[:, 1], np.exp((points[:, 1] - floor) / 0.35))
     dark = dark.reshape(cells)
     for radius in (3, 5, 8):  # three running means are close to a Gaussian of 11 cm
-        dark = uniform_filter(dark, 2 * radius + 1, mode="constant")
+        dark = _mean(dark, radius)
     return start, np.clip(1.6 * dark, 0, 0.75)
+
+
+def _mean(cells: Float[np.ndarray, "X Z"], radius: int) -> Float[np.ndarray, "X Z"]:
+    """The mean of the cells that are at most so many rows and columns away; there is nothing beyond the edges."""
+    for _ in range(2):
+        sums = np.pad(cells, ((radius + 1, radius), (0, 0))).cumsum(0)
+        cells = ((sums[2 * radius + 1 :] - sums[: -2 * radius - 1]) / (2 * radius + 1)).T
+    return cells
+
+
+def _between(cells: Float[np.ndarray, "X Z"], spots: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, "R"]:
+    """The values at spots between cells, in proportion (bilinear); 0 beyond the outermost cells' middles."""
+    (rows, columns), flat = cells.shape, cells.ravel()
+    x, z = spots.T
+    inside = np.flatnonzero((x >= 0) & (x <= rows - 1) & (z >= 0) & (z <= columns - 1))
+    x, z = x[inside], z[inside]
+    row, column = np.minimum(x.astype(int), rows - 2), np.minimum(z.astype(int), columns - 2)
+    x, z, corner = x - row, z - column, row * columns + column
+    near, far = (flat[at] + z * (flat[at + 1] - flat[at]) for at in (corner, corner + columns))
+    values = np.zeros(len(spots))
+    values[inside] = near + x * (far - near)
+    return values
