@@ -1,5 +1,6 @@
 """MPII and the two Leeds sets: Matlab files with their owners' quirks give the points back."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -129,4 +130,13 @@ def test_leeds_sets_are_not_taken_for_each_other(tmp_path: Path) -> None:
         Lsp(tmp_path, "val")
     (tmp_path / "images/im0002.jpg").unlink()
     with pytest.raises(DatasetError, match=r"expected 4 photos, as many as joints\.mat has, found 3"):
+        Lsp(tmp_path)
+
+
+def test_without_scipy_the_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_lsp(tmp_path)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(
+        DatasetError, match=r'joints\.mat: reading Matlab files needs SciPy: pip .* "humesh\[datasets\]"'
+    ):
         Lsp(tmp_path)

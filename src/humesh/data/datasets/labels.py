@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -100,6 +101,15 @@ def loaded(path: Path, read: Callable[[Path], T], what: str) -> T:
     except Exception as error:
         told = f"{type(error).__name__}: {error}".split("\n")[0]
         raise DatasetError(f"{path}: expected {what}, could not read it ({told}); fetch it anew.") from error
+
+
+def matlab(path: Path) -> ModuleType:
+    """SciPy's reader of Matlab's files, which only whoever has such a dataset needs; DatasetError where it lacks."""
+    try:
+        from scipy import io
+    except ImportError:
+        raise DatasetError(f'{path}: reading Matlab files needs SciPy: pip install "humesh[datasets]".') from None
+    return io
 
 
 def read_json(path: Path) -> Any:

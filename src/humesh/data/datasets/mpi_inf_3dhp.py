@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
 
 from humesh.body.joints import MPI_INF_3DHP17, MUCO21
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part, runs
+from humesh.data.datasets.labels import loaded, matlab, part, runs
 from humesh.data.datasets.labels3d import calibrated, calibrated_photo, fitted_camera, person_3d
 from humesh.data.sample import Sample
 from humesh.geometry.camera import Camera
@@ -116,7 +115,7 @@ class MpiInf3dhp:
 
 def _training_labels(path: Path, cameras: Sequence[int]) -> dict[str, Any]:
     """Pixels, metres (in the file millimetres) and calibrated cameras, by camera."""
-    stored = loadmat(path, variable_names=["annot2", "annot3", "univ_annot3"])
+    stored = matlab(path).loadmat(path, variable_names=["annot2", "annot3", "univ_annot3"])
     owners = _OWNER28.split()
     order = [owners.index(name) for name in MUCO21.names]
 

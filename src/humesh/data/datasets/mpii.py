@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 from rich.progress import track
-from scipy.io import loadmat
 
 from humesh.body.joints import MPII16
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, part, person_2d, stored_photo
+from humesh.data.datasets.labels import box_of, loaded, matlab, part, person_2d, stored_photo
 from humesh.data.sample import Sample
 
 DOWNLOAD = Download(
@@ -57,7 +56,7 @@ _Person = tuple[int, np.ndarray, np.ndarray]  # identity, points K 4 (x, y, labe
 
 
 def _labelled_photos(path: Path) -> list[tuple[str, list[_Person]]]:
-    release = loadmat(path, struct_as_record=False, squeeze_me=True)["RELEASE"]
+    release = matlab(path).loadmat(path, struct_as_record=False, squeeze_me=True)["RELEASE"]
     found = []
     for number, (photo, training) in enumerate(zip(_list(release.annolist), _list(release.img_train), strict=True)):
         people = list(_people(photo, number)) if training else []

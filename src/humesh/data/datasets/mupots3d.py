@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
 
 from humesh.body.joints import MPI_INF_3DHP17
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part, runs
+from humesh.data.datasets.labels import loaded, matlab, part, runs
 from humesh.data.datasets.labels3d import calibrated_photo, fitted_camera, person_3d
 from humesh.data.sample import Sample
 
@@ -82,7 +81,7 @@ class MuPoTS3D:
 
 def _annotations(path: Path) -> dict[str, Any]:
     """A video's labels, frames x people x 17: pixels, metres (in the file millimetres) and which are valid."""
-    cells = loadmat(path)["annotations"]
+    cells = matlab(path).loadmat(path)["annotations"]
     said: dict[str, Any] = {
         name: np.stack([np.stack([np.asarray(cell[name][0, 0], dtype=np.float64) for cell in row]) for row in cells])
         for name in _FIELDS
@@ -96,5 +95,5 @@ def _annotations(path: Path) -> dict[str, Any]:
 
 def _occlusions(path: Path) -> np.ndarray:
     """Frames x people x 17, 1 where a joint is hidden."""
-    cells = loadmat(path)["occlusion_labels"]
+    cells = matlab(path).loadmat(path)["occlusion_labels"]
     return np.stack([np.stack([np.asarray(cell, dtype=np.float64).ravel() > 0 for cell in row]) for row in cells]) * 1.0

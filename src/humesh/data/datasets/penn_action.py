@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from rich.progress import track
-from scipy.io import loadmat
 
 from humesh.body.joints import PENN13
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, part, person_2d, runs, stored_photo
+from humesh.data.datasets.labels import box_of, loaded, matlab, part, person_2d, runs, stored_photo
 from humesh.data.sample import Sample
 
 DOWNLOAD = Download(
@@ -62,7 +61,7 @@ class PennAction:
 
 def _video(path: Path) -> tuple[int, np.ndarray, np.ndarray]:
     """Whether it is for training (1 or -1), points F 13 3 and boxes F 4 of a video."""
-    labels = loadmat(path)
+    labels = matlab(path).loadmat(path)
     x, y, seen = (np.asarray(labels[name], dtype=np.float64) for name in ("x", "y", "visibility"))
     if x.ndim != 2 or x.shape[1] != len(PENN13) or not x.shape == y.shape == seen.shape:
         raise DatasetError(f"{path}: expected x, y, visibility of F x 13, got {x.shape}, {y.shape}, {seen.shape}.")

@@ -16,14 +16,13 @@ import av
 import numpy as np
 import torch
 from rich.progress import track
-from scipy.io import loadmat, whosmat
 from torch import Tensor
 
 from humesh.body.joints import SMPL24
 from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part
+from humesh.data.datasets.labels import loaded, matlab, part
 from humesh.data.datasets.labels import runs as tracks_of
 from humesh.data.datasets.labels3d import person_3d, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
@@ -83,7 +82,7 @@ class Surreal:
 
 def _frame_count(path: Path) -> int:
     """Frames of a clip, from the names and sizes of the file's variables alone."""
-    return next(shape[1] for name, shape, _ in whosmat(path) if name == "pose")
+    return next(shape[1] for name, shape, _ in matlab(path).whosmat(path) if name == "pose")
 
 
 @lru_cache(maxsize=2)
@@ -97,7 +96,7 @@ def _pixels(path: Path) -> list[np.ndarray]:
 
 
 def _person(path: Path, frame: int, clip: int, camera: Camera) -> LabelledPerson:
-    labels = loadmat(path)
+    labels = matlab(path).loadmat(path)
 
     def of_frame(name: str, *shape: int) -> Tensor:  # Matlab drops the last axis of clips of one frame
         return torch.from_numpy(np.asarray(labels[name], dtype=np.float32).reshape(*shape, -1)[..., frame])
