@@ -1,6 +1,7 @@
 """Puts a finished training's weights among those that come with humesh, in 16 bits, with their card in the header.
 
-The lifter is held once: the files of methods that have it, number for number, leave it out and say where it is.
+The lifter is held once: the files of methods that have it, number for number, leave it out and say where it is. What
+only a loss needs is left out too: a training that starts from such a file starts with untrained ones of it.
 
     python tools/ship_weights.py RUN... --data "what it was trained on" --scores "what it scores"
 
@@ -25,7 +26,8 @@ Trained by ourselves, on synthetic people, free motion capture and what MediaPip
 of rendered people; JOTR's encoder is the trunk of MediaPipe's landmark model as it is. No photograph of a person was
 used here, no licensed body, data set or network. Numbers are stored in 16 bits and widened when they are read. The
 lifter, which the other methods hold frozen, is only in its own file: theirs tell its SHA-256 and are read with it, all
-{together:.0f} MB together. What you train or convert is whole. Scores are of the day of the training; today's are in
+{together:.0f} MB together. A network that no body needs, only a training's loss, is left out and starts anew with
+`humesh train --init`. What you train or convert is whole. Scores are of the day of the training; today's are in
 results.md. Written by `tools/ship_weights.py` from the files' headers.
 
 """
@@ -46,7 +48,7 @@ def main() -> None:
     for name in sorted(methods, key=lambda name: (name != LIFTER, name)):
         header, method = methods[name]
         path = FOLDER / f"{name}.safetensors"
-        save_weights(path, name, method, header.body, header.notes, half=True, rest=LIFTER)
+        save_weights(path, name, method, header.body, header.notes, half=True, rest=LIFTER, without=method.loss_parts)
         path.chmod(0o644)  # safetensors writes for its owner alone
         size = path.stat().st_size / 1e6
         print(f"{path}: {size:.1f} MB")
@@ -57,6 +59,7 @@ def main() -> None:
     for name, path in shipped().items():
         header, _ = read_weights(path)
         size = f"{path.stat().st_size / 1e6:.1f} MB" + "".join(f", and the {rest}" for rest in header.rest)
+        size += "".join(f"; without `{part}`, which only a loss needs" for part in header.without)
         rows = {"size": size, **header.notes}
         rows["settings"] = f"`{rows.get('settings', '')}`"
         lines = "\n".join(f"- {key}: {value}" for key, value in rows.items() if value)

@@ -35,6 +35,7 @@ class Method(nn.Module):
 
     config_type: ClassVar[type]
     authors_keys: ClassVar[KeyMap | None] = None  # None: no checkpoint of the authors' exists
+    loss_parts: ClassVar[tuple[str, ...]] = ()  # submodules that no body needs, only a loss: they are not shipped
     config: Any
     spec: CropSpec
 

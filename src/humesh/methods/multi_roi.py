@@ -165,6 +165,7 @@ class _RoiMethod(Method):
 
     camera_term: ClassVar[Callable[..., Term]]
     contrast_term: ClassVar[Callable[..., Term]]
+    loss_parts = ("contrast",)
 
     def __init__(
         self, config: Any, body: BodyModel, copies: tuple[tuple[float, float, float], ...], lifter: Lifter | None = None

@@ -8,7 +8,7 @@ import json
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +94,7 @@ class Header:
     part: str = ""
     notes: dict[str, str] = field(default_factory=dict)  # source, licence, scores, in words
     rest: dict[str, str] = field(default_factory=dict)  # shipped weights that hold the other tensors: name, SHA-256
+    without: list[str] = field(default_factory=list)  # submodules that the file lacks: read, they are untrained
 
 
 def save_weights(
@@ -104,14 +105,17 @@ def save_weights(
     notes: Mapping[str, str] | None = None,
     half: bool = False,
     rest: str = "",
+    without: Sequence[str] = (),
 ) -> None:
     """Writes a method's weights and configuration; the file appears only when it is whole.
 
     `half`: numbers are kept in 16 bits, half as large a file; they are widened when they are read. `rest`: shipped
     weights whose tensors are left out where the method has equal ones of all of them; reading fetches them from there.
+    `without`: submodules that are left out (`loss_parts`); whoever loads the file gets untrained ones.
     """
-    header = Header(name, dataclasses.asdict(method.config), body, "", dict(notes or {}))
-    state = method.state_dict()
+    header = Header(name, dataclasses.asdict(method.config), body, "", dict(notes or {}), without=list(without))
+    left_out = _of_parts(method, without)
+    state = {key: value for key, value in method.state_dict().items() if key not in left_out}
     if half:
         state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     if rest:
@@ -128,7 +132,7 @@ def _write(path: str | Path, header: Header, state: Mapping[str, Tensor]) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
-    words = {key: value for key, value in dataclasses.asdict(header).items() if value or key != "rest"}
+    words = {key: value for key, value in dataclasses.asdict(header).items() if value or key not in ("rest", "without")}
     try:
         save_file(tensors, part, metadata={"humesh": json.dumps(words)})
         part.replace(path)
@@ -198,6 +202,11 @@ def _digest(state: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
+def _of_parts(method: Method, parts: Sequence[str]) -> dict[str, Tensor]:
+    """The tensors of some submodules, under the names that they have in the whole."""
+    return {f"{part}.{key}": value for part in parts for key, value in method.get_submodule(part).state_dict().items()}
+
+
 def _widened(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype == torch.float16 else tensor
 
@@ -214,9 +223,10 @@ def load_method(path: str | Path, body: BodyModel | None = None) -> tuple[Header
     try:
         config = {key: False if key == "pretrained" else value for key, value in header.config.items()}
         method = build(header.method, config, body)
-    except WeightsError as error:
+        untrained = _of_parts(method, header.without)
+    except (WeightsError, AttributeError) as error:
         raise WeightsError(f"weights {path}: {error}") from None
-    _load_strictly(method, state, f"weights {path}")
+    _load_strictly(method, {**untrained, **state}, f"weights {path}")
     return header, method.eval()
 
 

@@ -101,11 +101,12 @@ _OWNERS = "NAME=FOLDER as its owner gives it (`humesh data check NAME --root FOL
 
 def start_from(method: nn.Module, path: Path) -> str:
     """Loads the tensors of a weights file that fit by name and shape; says how many did."""
-    _, state = read_weights(path)
+    header, state = read_weights(path)
     fitting = load_fitting(method, state)
     if not fitting:
         raise TrainingError(f"--init {path}: none of its {len(state)} tensors fits this method; give its own weights.")
-    return f"started from {path}: {fitting} of {len(method.state_dict())} tensors."
+    lacks = "".join(f"; {part} untrained, as the file has none" for part in header.without if hasattr(method, part))
+    return f"started from {path}: {fitting} of {len(method.state_dict())} tensors{lacks}."
 
 
 def start_encoder(method: nn.Module, path: Path | None) -> str:
