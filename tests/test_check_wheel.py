@@ -40,11 +40,11 @@ def test_only_what_is_needed_counts(
     assert set(check_wheel.needed("Mesh")) == {"mesh", "part", "fake-torch", "shared", "nvidia-fake"}
     assert list(check_wheel.sizes(wheel, "mesh")) == []
     assert "wheel: 2.0 MB" in (told := capsys.readouterr().out)
-    assert "installed without torch: 10 MB (at most 300): shared 4, mesh 3, part 2, fake-torch 1" in told
-    assert "do not need by themselves: 5 MB" in told
+    assert "installed beyond torch, torchvision and timm: 5 MB (at most 300): mesh 3, part 2, smaller ones" in told
+    assert "as NumPy, but torch's own parts: 10 MB" in told
     monkeypatch.setattr(check_wheel, "MOST_WHEEL", 1)
-    monkeypatch.setattr(check_wheel, "MOST_INSTALLED", 9)
-    assert list(check_wheel.sizes(wheel, "mesh")) == ["the wheel has 2.0 MB", "10 MB are installed"]
+    monkeypatch.setattr(check_wheel, "MOST_INSTALLED", 4)
+    assert list(check_wheel.sizes(wheel, "mesh")) == ["the wheel has 2.0 MB", "5 MB are installed"]
 
 
 def test_what_lacks_wheels_is_told(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
