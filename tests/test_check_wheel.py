@@ -27,7 +27,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tmp_path, "mesh", "fake_torch>=2", "part", 'odd; python_version < "3"', 'odd; extra == "all"', size=3_000_000
     )
     install(tmp_path, "part", "nvidia-fake", "mesh", size=2_000_000)
-    install(tmp_path, "fake_torch", "shared", size=1_000_000)
+    install(tmp_path, "fake_torch", "shared", "nvidia-fake", size=1_000_000)
     install(tmp_path, "shared", size=4_000_000)
     install(tmp_path, "nvidia_fake", size=50_000_000)
     (tmp_path / "mesh.whl").write_bytes(bytes(2_000_000))
