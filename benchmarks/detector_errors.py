@@ -27,7 +27,7 @@ from humesh.body.pose import BodyPose
 from humesh.data.detector_errors import DetectorErrors, from_behind, kind_of, seen_by_detector
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.people import MediaPipePeople
+from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Person, Photo
 from humesh.scene.render import Stage
 
@@ -159,11 +159,11 @@ def scene(
 
 
 def found_people(poses: str, photos: int, pictures: list[np.ndarray]) -> Record:
-    """What is true of the rendered people and what MediaPipePeople says of them; `found` 0 where it says nothing."""
+    """What is true of the rendered people and what PeopleFinder says of them; `found` 0 where it says nothing."""
     with np.load(poses, allow_pickle=False) as file:
         motions = {name: file[name] for name in ("poses", "sequence_id", "seq_category")}
     body, records = BodyModel.load("open"), []
-    finder = MediaPipePeople(tiles=14, crowd_tiles=0, workers=1)  # to 227 px tiles, enough for people of 90 px
+    finder = PeopleFinder(tiles=14, crowd_tiles=0, workers=1)  # to 227 px tiles, enough for people of 90 px
     for number in track(range(photos), "photos"):
         photo, truth = scene(body, motions, pictures, np.random.default_rng(number))
         people = finder(Photo.of(photo))

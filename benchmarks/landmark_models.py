@@ -19,8 +19,8 @@ from humesh.body.joints import LIMBS12, MEDIAPIPE33
 from humesh.data.sample import LabelledPerson
 from humesh.data.synthetic.shards import ShardedPeople
 from humesh.evaluation.metrics import pa_mpjpe
-from humesh.images.landmark_models import LandmarkModel
-from humesh.images.people import MediaPipePeople
+from humesh.people.regions import LandmarkModel
+from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Person
 
 _MODELS: dict[str, tuple[LandmarkModel, bool]] = {
@@ -40,7 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     scenes = ShardedPeople(arguments.shards)
-    finders = {name: MediaPipePeople(model=m, movenet=helped, workers=1) for name, (m, helped) in _MODELS.items()}
+    finders = {name: PeopleFinder(model=m, movenet=helped, workers=1) for name, (m, helped) in _MODELS.items()}
     spent = dict.fromkeys(_MODELS, 0.0)
     rows: list[tuple[LabelledPerson, np.ndarray, dict[str, Person | None]]] = []
     scene = arguments.first

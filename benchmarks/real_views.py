@@ -27,9 +27,9 @@ import torch
 
 from humesh.body.joints import LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.evaluation.metrics import aligned, point_errors
-from humesh.images.landmark_models import Pyramid
-from humesh.images.movenet import MoveNet, movenet_is_there
-from humesh.images.people import MediaPipePeople
+from humesh.people.regions import Pyramid
+from humesh.people.movenet import MoveNet, movenet_is_there
+from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Person, Photo
 from humesh.images.video import Video
 from humesh.recover import Recoverer
@@ -164,7 +164,7 @@ def main() -> None:
     arguments = parser.parse_args()
     videos = [Video(path, stride=arguments.every) for path in sorted((arguments.folder / "videos").glob("cam*.mp4"))]
     cameras = views(next(arguments.folder.glob("calibration/*.qca.txt")), [video.size[0] for video in videos])
-    finder = MediaPipePeople()
+    finder = PeopleFinder()
     photos = [[Photo.of(frame.pixels) for frame in video] for video in videos]
     found = [[finder(photo) for photo in each] for each in photos]
     moments = zip(zip(*photos, strict=True), zip(*found, strict=True), strict=True)

@@ -11,11 +11,11 @@ import argparse
 from itertools import islice
 from pathlib import Path
 
-from humesh.images.mot import read_mot, switches
-from humesh.images.people import MediaPipePeople
+from humesh.people.mot import read_mot, switches
+from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Photo
 from humesh.images.video import Video
-from humesh.images.video_people import VideoPeople
+from humesh.people.video_people import VideoPeople
 
 _HAND = Path(__file__).parents[1] / "tests" / "data" / "vtest_tracks.txt"
 _LAST = 300
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("video", type=Path)
     parser.add_argument("--least", type=float, default=0.4, help="overlap from which a find is somebody")
     arguments = parser.parse_args()
-    people = VideoPeople(MediaPipePeople())
+    people = VideoPeople(PeopleFinder())
     frames = islice(Video(arguments.video), _LAST + 1)
     found = {frame.number: people(Photo.of(frame.pixels), frame.time_s) for frame in frames}
     count = switches(read_mot(_HAND), found, arguments.least)

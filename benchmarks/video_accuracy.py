@@ -21,10 +21,10 @@ from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.evaluation.metrics import acceleration_error, pa_mpjpe
 from humesh.geometry.boxes import box_iou
 from humesh.images.film import Film
-from humesh.images.people import MediaPipePeople
-from humesh.images.sightings import Sightings
+from humesh.people.finder import PeopleFinder
+from humesh.people.sightings import Sightings
 from humesh.images.video import Video
-from humesh.images.video_people import VideoPeople
+from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
 from humesh.recover_video import VideoSettings, pose_video, sight
 from humesh.scene.recovery import VideoRecovery
@@ -51,7 +51,7 @@ def main() -> None:
         [arguments.motion], count, people=(1, 2), size=arguments.size, seed=arguments.seed, frames=arguments.frames
     )
     refine = not arguments.no_refine
-    finder = MediaPipePeople(model=arguments.finder)
+    finder = PeopleFinder(model=arguments.finder)
     recoverers = {weights: Recoverer(finder=finder, weights=weights, refine=refine) for weights in arguments.weights}
     rows: dict[tuple[str, float], list[tuple[float, float, int, int]]] = {
         (weights, smooth): [] for weights in arguments.weights for smooth in arguments.smooth

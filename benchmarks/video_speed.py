@@ -18,10 +18,10 @@ import numpy as np
 from humesh.commands.predict_video import VideoOptions, _ahead, drawable
 from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.images.film import Film
-from humesh.images.people import MediaPipePeople
-from humesh.images.sightings import Sightings
+from humesh.people.finder import PeopleFinder
+from humesh.people.sightings import Sightings
 from humesh.images.video import Video, letterboxed
-from humesh.images.video_people import VideoPeople
+from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
 from humesh.recover_video import VideoSettings, moments, pose_video, sight
 from humesh.scene.export_video import save_video
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--model", choices=["heavy", "full"], default="heavy")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    finder = MediaPipePeople(model=arguments.model, movenet=None if arguments.model == "heavy" else False)
+    finder = PeopleFinder(model=arguments.model, movenet=None if arguments.model == "heavy" else False)
     recoverer, options = (
         Recoverer(weights=arguments.weights, finder=finder, refine=not arguments.no_refine),
         VideoOptions(),

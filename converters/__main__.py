@@ -15,10 +15,8 @@ from converters import from_tfjs, from_tflite
 
 _LOOK = {"points": 0, "score": 1, "mask": 2, "heatmap": 3, "world": 4}
 _LANDMARKS = partial(from_tflite.converted, outputs=_LOOK, scale=1 / 255, shift=0)
-_DETECTOR = partial(from_tflite.converted, outputs={"boxes": 0, "scores": 1}, scale=2 / 255, shift=-1)
 
 NETWORKS: dict[str, tuple[list[str], Callable[..., bytes]]] = {
-    "pose_detection": (["pose_solution_packed_assets.data"], _DETECTOR),
     "pose_landmark_full": (["pose_landmark_full.tflite"], _LANDMARKS),
     "pose_landmark_heavy": (["pose_landmark_heavy.tflite"], _LANDMARKS),
     "movenet_multipose": (

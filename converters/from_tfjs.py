@@ -235,7 +235,7 @@ class _Reader:
         )
         if dots:
             raise ValueError("expected MoveNet, got a slice with an ellipsis")
-        starts, stops, strides, axes, gone, added = ([], [], [], [], [], [])
+        starts, stops, strides, axes, gone, added = (list[int]() for _ in range(6))
         axis = 0
         for i, (start, stop, step) in enumerate(zip(begin, end, steps, strict=True)):
             bit = 1 << i

@@ -69,8 +69,7 @@ class _Reader:
             tensor = self.tensors.Tensors(number)
             stored = self.model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes()
             flat = np.frombuffer(stored, _KINDS[tensor.Type()])
-            sparsity = tensor.Sparsity()
-            self.arrays[number] = flat.reshape(self.shape(number)) if sparsity is None else _dense(flat, tensor)
+            self.arrays[number] = flat.reshape(self.shape(number))
         return self.arrays[number]
 
     def is_constant(self, number: int) -> bool:
@@ -87,7 +86,7 @@ class _Reader:
         code = self.model.OperatorCodes(operator.OpcodeIndex())
         name = _NAMES[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
         given, made = operator.InputsAsNumpy().tolist(), operator.OutputsAsNumpy().tolist()
-        if name in ("DEQUANTIZE", "DENSIFY") and self.is_constant(given[0]):
+        if name == "DEQUANTIZE" and self.is_constant(given[0]):
             self.arrays[made[0]] = self.array(given[0])  # float16 constants stay so in the file
             return
         method = getattr(self, f"_{name.lower()}", None)
@@ -157,61 +156,5 @@ class _Reader:
         value = self.graph.add("Reshape", value, self.graph.ints(0, *shape[1:]))
         return self.graph.transposed(value, 0, 3, 1, 2) if len(shape) == 4 else str(value)
 
-    def _concatenation(self, operator: tflite.Operator, given: list[int], made: int) -> str:
-        axis = self._options(operator, tflite.ConcatenationOptions).Axis()
-        rank = len(self.shape(made))
-        axis = {1: 2, 2: 3, 3: 1}[axis % 4] if rank == 4 else axis % rank
-        return str(self.graph.add("Concat", *(self.value(tensor) for tensor in given), axis=axis))
-
     def _logistic(self, operator: tflite.Operator, given: list[int], made: int) -> str:
         return str(self.graph.add("Sigmoid", self.value(given[0])))
-
-    def _depth_to_space(self, operator: tflite.Operator, given: list[int], made: int) -> str:
-        block = self._options(operator, tflite.DepthToSpaceOptions).BlockSize()
-        return str(self.graph.add("DepthToSpace", self.value(given[0]), blocksize=block, mode="DCR"))
-
-
-def _dense(flat: np.ndarray, tensor: tflite.Tensor) -> np.ndarray:
-    """A sparse constant in full: TACO's format (Kjolstad et al. 2017), as TensorFlow Lite stores it."""
-    sparsity = tensor.Sparsity()
-    shape: list[int] = tensor.ShapeAsNumpy().tolist()
-    order: list[int] = sparsity.TraversalOrderAsNumpy().tolist()
-    block_map: list[int] = sparsity.BlockMapAsNumpy().tolist() if sparsity.BlockMapLength() else []
-    levels = [sparsity.DimMetadata(i) for i in range(sparsity.DimMetadataLength())]
-    blocks = [levels[len(shape) + i].DenseSize() for i in range(len(block_map))]
-    at = np.zeros((1, 0), dtype=np.int64)  # of each value so far the index along each level
-    segment = np.zeros(1, dtype=np.int64)  # and its place in the level's storage
-    for level in levels:
-        if level.Format() == tflite.DimensionType.DENSE:
-            size = level.DenseSize()
-            count = np.full(len(at), size)
-            index = np.tile(np.arange(size), len(at))
-            place = np.repeat(segment * size, size) + index
-        else:
-            segments, indices = _numbers(level.ArraySegments(), level.ArraySegmentsType()), None
-            indices = _numbers(level.ArrayIndices(), level.ArrayIndicesType())
-            count = segments[segment + 1] - segments[segment]
-            place = np.concatenate([np.arange(segments[s], segments[s + 1]) for s in segment])
-            index = indices[place]
-        at = np.concatenate([np.repeat(at, count, axis=0), index[:, None]], axis=1)
-        segment = place
-    where = np.zeros((len(at), len(shape)), dtype=np.int64)
-    for column, dimension in enumerate(order):
-        if dimension < len(shape):
-            size = blocks[block_map.index(dimension)] if dimension in block_map else 1
-            where[:, dimension] += at[:, column] * size
-        else:
-            where[:, block_map[dimension - len(shape)]] += at[:, column]
-    dense = np.zeros(shape, dtype=flat.dtype)
-    dense[tuple(where.T)] = flat[segment]
-    return dense
-
-
-def _numbers(table: Any, kind: int) -> np.ndarray:
-    vector = {
-        tflite.SparseIndexVector.Int32Vector: tflite.Int32Vector,
-        tflite.SparseIndexVector.Uint16Vector: tflite.Uint16Vector,
-        tflite.SparseIndexVector.Uint8Vector: tflite.Uint8Vector,
-    }[kind]()
-    vector.Init(table.Bytes, table.Pos)
-    return np.asarray(vector.ValuesAsNumpy(), dtype=np.int64)

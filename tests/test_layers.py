@@ -10,6 +10,7 @@ ROWS = [
     {"geometry"},
     {"body", "networks"},
     {"images", "losses"},
+    {"people"},
     {"methods", "data", "scene"},
     {"evaluation", "recover"},
     {"training", "recover_video"},

@@ -23,10 +23,10 @@ from humesh.body.joints import LIMBS12, MEDIAPIPE33
 from humesh.data.sample import Sample
 from humesh.data.synthetic.shards import ShardedPeople
 from humesh.geometry.boxes import box_iou
-from humesh.images.landmark_models import LandmarkModel, Pose, Pyramid
-from humesh.images.people import MediaPipePeople, evidence, followed_evidence, told_evidence
+from humesh.people.regions import LandmarkModel, Pose, Pyramid
+from humesh.people.finder import PeopleFinder, evidence, followed_evidence, told_evidence
 from humesh.images.photo import Photo
-from humesh.images.same_body import box_around_points
+from humesh.people.same_body import box_around_points
 
 LIMBS = MEDIAPIPE33.indices(*LIMBS12.names)
 NEAR = 0.12  # of the person's extent, mean of the joints that can be seen: a body is found
@@ -36,7 +36,7 @@ WRONG_FOLLOWED = 40  # of those who are followed more, as they were found before
 APART = 0.1  # least overlap of a candidate's box with a person's: less is something else; what is neither is left out
 
 
-class Recording(MediaPipePeople):
+class Recording(PeopleFinder):
     """The finder, keeping every candidate's evidence."""
 
     def __init__(self, model: LandmarkModel | None, followed: bool) -> None:
@@ -51,7 +51,7 @@ class Recording(MediaPipePeople):
         return pose
 
 
-class RecordingMoveNet(MediaPipePeople):
+class RecordingMoveNet(PeopleFinder):
     """MoveNet's finds alone, keeping their evidence."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.people import MediaPipePeople
+from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Photo
 from humesh.scene.render import Stage
 
@@ -86,7 +86,7 @@ def _lengths(points: np.ndarray) -> np.ndarray:
 
 def measure(people: int, seed: int) -> dict[str, np.ndarray]:
     """Offset of each landmark in metres, by name."""
-    body, camera, finder = BodyModel.load("open"), Camera.guess(SIZE), MediaPipePeople()
+    body, camera, finder = BodyModel.load("open"), Camera.guess(SIZE), PeopleFinder()
     generator, colours = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     rows: dict[str, list[np.ndarray]] = {name: [] for name in MEDIAPIPE33.names}
     rights: dict[str, list[np.ndarray]] = {name: [] for name in MEDIAPIPE33.names}

@@ -18,9 +18,9 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import Bodies, BodyPose
 from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
-from humesh.images.given import complete
+from humesh.people.given import complete
 from humesh.images.groups import group_people
-from humesh.images.people import MediaPipePeople
+from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Person, Photo
 from humesh.methods.base import Method, SkeletonPrediction
 from humesh.methods.landmark_ik import LandmarkIK, believed, confidence_of_joints
@@ -36,7 +36,7 @@ _GROUPS_AT_ONCE = 8  # groups of crops that a network sees together; more would 
 class Recoverer:
     """Photos to posed bodies; holds what is costly to load, so make one and call it often.
 
-    `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; default MediaPipe. `device`: where networks run
+    `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; default `PeopleFinder`. `device`: where networks run
     and bodies are skinned. `weights`: a trained method's file, or the name of a method whose weights are shipped;
     "landmarks": none, the detector's landmarks are posed by `ik_refine`'s inverse kinematics. `refine`: bodies are then
     fitted to the 2D keypoints, held by a pose prior. Raises BodyFileError and WeightsError (ValueErrors) for files that
@@ -53,7 +53,7 @@ class Recoverer:
     ) -> None:
         self.device = device_named(device)
         self.body = body if isinstance(body, BodyModel) else BodyModel.load(body)
-        self.finder = finder or self._mediapipe
+        self.finder = finder or self._own_finder
         self.refine = refine
         self.method, self.notes = "ik_refine", tuple[str, ...]()
         self.network: Method | None = None
@@ -79,15 +79,15 @@ class Recoverer:
             )
 
     @cached_property
-    def _mediapipe(self) -> MediaPipePeople:
-        return MediaPipePeople()
+    def _own_finder(self) -> PeopleFinder:
+        return PeopleFinder()
 
     def __call__(self, photo: Photo | str | Path, people: list[Person] | None = None) -> Recovery:
         """The bodies of everyone in a photo, or of the people given; raises PhotoError for a file that is no photo."""
         photo = photo if isinstance(photo, Photo) else Photo.read(photo)
         people = self.finder(photo) if people is None else people
         if any(self._incomplete(person) for person in people):
-            people = complete(people, photo, self._mediapipe.landmarks)
+            people = complete(people, photo, self._own_finder.landmarks)
         notes = [*photo.notes, *self.notes]
         usable = self.usable(people)
         if len(usable) < len(people):

@@ -23,9 +23,9 @@ from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
 from humesh.images.photo import Person, Photo
-from humesh.images.sightings import Sightings
+from humesh.people.sightings import Sightings
 from humesh.images.video import Video
-from humesh.images.video_people import VideoPeople
+from humesh.people.video_people import VideoPeople
 from humesh.methods.landmark_ik import SEEN_ABOVE
 from humesh.methods.windows import Windows
 from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer

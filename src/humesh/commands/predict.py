@@ -17,15 +17,14 @@ from humesh.commands.predict_video import FILM, VIDEO_ENDINGS, VideoOptions, is_
 from humesh.commands.progress import progress_bar
 
 if TYPE_CHECKING:
-    from humesh.images.given import GivenPeople
+    from humesh.people.given import GivenPeople
     from humesh.recover import Recoverer
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
 _VIDEO = VideoOptions()
 
-Finder = Literal["mediapipe", "mediapipe-full", "rtmlib"]
-_SETTINGS: dict[str, dict[str, Any]] = {"mediapipe": {}, "mediapipe-full": {"model": "full", "movenet": False}}
+Finder = Literal["accurate", "fast", "rtmlib"]
 Format = Literal["jpg", "views", "mp4", "glb", "obj", "ply", "npz", "json", "bvh"]
 
 
@@ -36,7 +35,7 @@ def predict(
     refine: bool = True,
     body: str = "open",
     detections: Path | None = None,
-    finder: Finder = "mediapipe",
+    finder: Finder = "accurate",
     focal_px: float | None = None,
     formats: tuple[Format, ...] = ("jpg", "glb", "json"),
     device: str = "cpu",
@@ -58,8 +57,8 @@ def predict(
             sits on the photo; --no-refine leaves the method's own answer.
         body: "open" (free, shipped) or your own SMPL .pkl or .npz file.
         detections: People you already have: a COCO results JSON, a folder of OpenPose JSON, or a JSON of boxes.
-        finder: What finds people when no detections are given; mediapipe-full takes MediaPipe's smaller landmark model
-            and nothing else, which is faster and finds fewer people.
+        finder: What finds people when no detections are given: accurate looks twice at everyone with the larger networks;
+            fast looks once with smaller ones.
         focal_px: The photos' focal length in pixels, where you know it better than EXIF does.
         formats: What to write of photos; views is a picture from the side and from above, mp4 a turntable film.
         device: Where bodies are computed: cpu, cuda, cuda:1.
@@ -67,7 +66,7 @@ def predict(
         video: Of videos only.
     """
     from humesh.images.decoding import VideoError
-    from humesh.images.mot import TracksError
+    from humesh.people.mot import TracksError
     from humesh.images.photo import PhotoError
     from humesh.recover import DEFAULT, IN_VIDEOS
 
@@ -208,19 +207,20 @@ def _check_out(out: Path, inputs: list[Path], photos: dict[str, Path], videos: d
 
 
 def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool) -> Recoverer:
-    from humesh.images.people import MediaPipePeople
-    from humesh.images.rtmlib_people import RtmlibPeople
+    from humesh.people.finder import PeopleFinder
+    from humesh.people.rtmlib_people import RtmlibPeople
+    from humesh.people.runtime import MissingNetworkError
     from humesh.recover import Recoverer
 
     try:
-        people = RtmlibPeople() if finder == "rtmlib" else MediaPipePeople(**_SETTINGS[finder])
+        people = RtmlibPeople() if finder == "rtmlib" else PeopleFinder(fast=finder == "fast")
         return Recoverer(body, people, device, weights, refine)
-    except (ValueError, ImportError) as error:  # of a file or the device; a package that is not there
+    except (ValueError, ImportError, MissingNetworkError) as error:  # of a file or the device; what is not there
         raise UserError(str(error)) from None
 
 
 def _given(detections: Path | None) -> GivenPeople | None:
-    from humesh.images.given import DetectionsError, GivenPeople
+    from humesh.people.given import DetectionsError, GivenPeople
 
     if detections is None:
         return None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from humesh.geometry.camera import Camera
-    from humesh.images.sightings import Sightings
+    from humesh.people.sightings import Sightings
     from humesh.images.video import Video
     from humesh.recover import Recoverer
     from humesh.recover_video import Finder, Progress
@@ -129,7 +129,7 @@ def _recovered(
     progress: Progress,
 ) -> VideoRecovery:
     """Who is in the video, kept in a file as it is found out, and how they move."""
-    from humesh.images.sightings import Sightings
+    from humesh.people.sightings import Sightings
     from humesh.recover_video import VideoSettings, pose_video, sight
 
     finds = f"{type(recoverer.finder).__name__} {getattr(recoverer.finder, 'model', '')}"
@@ -158,15 +158,15 @@ def _state(path: Path) -> str:
 
 def _finder(options: VideoOptions, recoverer: Recoverer, sightings: Sightings) -> Finder:
     """Who finds and follows people from the first frame on that is not in the sightings."""
-    from humesh.images.mot import TracksGiven
-    from humesh.images.people import MediaPipePeople
-    from humesh.images.video_people import VideoPeople
+    from humesh.people.mot import TracksGiven
+    from humesh.people.finder import PeopleFinder
+    from humesh.people.video_people import VideoPeople
 
     if options.tracks is None:
         following = VideoPeople(recoverer.finder)
         following.go_on(sightings.times, sightings.people)
         return following
-    looks = recoverer.finder if isinstance(recoverer.finder, MediaPipePeople) else MediaPipePeople()
+    looks = recoverer.finder if isinstance(recoverer.finder, PeopleFinder) else PeopleFinder()
     given = TracksGiven(options.tracks, looks)
     return lambda photo, time_s: given(photo, len(sightings.times))  # frames before this one, broken ones included
 

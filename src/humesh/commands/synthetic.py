@@ -18,12 +18,12 @@ from humesh.evaluation.errors import Ruler
 from humesh.evaluation.protocols import PROTOCOLS
 from humesh.evaluation.sources import BodyFiles
 from humesh.evaluation.synthetic import scores, summary
-from humesh.images.people import MediaPipePeople
+from humesh.people.finder import PeopleFinder
 from humesh.recover import LANDMARKS
 
 
 def run_synthetic(
-    options: Run, motion: tuple[Path, ...], count: int, people: tuple[int, int], mediapipe: bool, seed: int
+    options: Run, motion: tuple[Path, ...], count: int, people: tuple[int, int], finder: bool, seed: int
 ) -> int:
     """Errors over 12 limb joints in millimetres: PA-MPJPE after the best similarity, MPJPE about the pelvis."""
     if not motion:
@@ -40,8 +40,8 @@ def run_synthetic(
     told = "simulated keypoints"
     if isinstance(answer, PredictionsFile):
         told = "predictions of a file"
-    elif mediapipe or options.what == LANDMARKS:
-        answer, told = _seen_by_mediapipe(answer), "MediaPipe's keypoints"
+    elif finder or options.what == LANDMARKS:
+        answer, told = _seen_by_finder(answer), "MediaPipe's keypoints"
     numbers = track(range(count), "evaluating", transient=True)
     found = list(scores(Ruler(protocol, bodies, body), answer, (samples[i] for i in numbers)))
     if isinstance(answer, PredictionsFile) and found and all(score.mpjpe is None for score in found):
@@ -56,9 +56,9 @@ def run_synthetic(
     return 0
 
 
-def _seen_by_mediapipe(answer: Answer) -> Answer:
-    """The same method, told of the people what MediaPipe sees in their boxes."""
-    finder = MediaPipePeople()
+def _seen_by_finder(answer: Answer) -> Answer:
+    """The same method, told of the people what the finder sees in their boxes."""
+    finder = PeopleFinder()
 
     def asked(sample: Sample, people: list[int]) -> Answers:
         boxes = np.array([person.seen.box for person in sample.people]).reshape(-1, 4)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from humesh.body.joints import JointSet
 from humesh.images.photo import Person
-from humesh.images.same_body import box_around_points
+from humesh.people.same_body import box_around_points
 
 _PARENT = {
     "elbow": "shoulder", "wrist": "elbow", "hand": "wrist", "pinky": "wrist", "index": "wrist", "thumb": "wrist",
@@ -84,7 +84,7 @@ class DetectorErrors:
     confidence_spread: tuple[float, float] = (1.2, 0.8)
     """Standard deviation of the log odds, shared by a limb, and of each joint."""
     box: float = 1.0
-    """How far the box is MediaPipePeople's, made from the points it sees: 1; 0 is the true box."""
+    """How far the box is PeopleFinder's, made from the points it sees: 1; 0 is the true box."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def seen_by_detector(
     """A person as a detector sees them, from the true points in a photo of `size` (width, height) px.
 
     `visible`: 1 where a point can be seen; `box`: the tight one, x0 y0 x1 y1; `others`: the same points of the photo's
-    other people. Points outside of the photo are guessed, with confidence 0, as MediaPipePeople gives them.
+    other people. Points outside of the photo are guessed, with confidence 0, as PeopleFinder gives them.
     """
     if points2d.shape != (len(joint_set), 2) or not np.isfinite(points2d).all():
         raise ValueError(
@@ -134,7 +134,7 @@ def person_of(
 ) -> Person:
     """The detector's find with these keypoints; its box is made of the true one and, as `errors` says, from them."""
     seen_box = (1 - errors.box) * box + errors.box * box_around_points(keypoints, *size)
-    score = 1 - (1 - keypoints[:, 2].mean()) ** 2  # MediaPipePeople rates finds higher than their points
+    score = 1 - (1 - keypoints[:, 2].mean()) ** 2  # PeopleFinder rates finds higher than their points
     return Person(seen_box, float(score), keypoints, joint_set)
 
 

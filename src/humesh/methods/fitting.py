@@ -58,7 +58,7 @@ class FitSettings:
 
 
 NEAR_NETWORK = FitSettings(
-    pixel_sd_m=0.018, together=2.0, turn_sd=0.25, root_sd=0.15, joint_sd_m=0.08, wide_steps=3, steps=5
+    pixel_sd_m=0.018, together=2.0, turn_sd=0.4, root_sd=0.2, joint_sd_m=0.12, wide_steps=3, steps=5
 )
 """For starts from our networks, which know more than landmarks do. Of 110 rendered people with MediaPipe's keypoints
 the joints come from 4.0 to 1.8 % of the person's size near these, while PA-MPJPE goes from 110.2 to 111.4 mm (the

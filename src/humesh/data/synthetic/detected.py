@@ -41,17 +41,17 @@ def detect(folder: str | Path, workers: int = 1) -> Iterator[tuple[int, int]]:
 
 
 def _detect(folder: str, number: int) -> None:
-    from humesh.images.people import MediaPipePeople
+    from humesh.people.finder import PeopleFinder
 
     torch.set_num_threads(1)
     people, found = _people(folder), list[dict[str, Any]]()
     place = [shard.number for shard in people.shards].index(number)
-    with MediaPipePeople(workers=1) as finder:
+    with PeopleFinder(workers=1) as finder:
         for scene in range(int(people.starts[place]), int(people.starts[place + 1])):
             sample = people.simulated(scene)
             boxes = np.array([person.seen.box for person in sample.people]).reshape(-1, 4)
-            for person, seen in zip(sample.people, finder.settled(sample.photo, boxes), strict=True):
-                if seen is not None:
+            for person, seen in zip(sample.people, finder.landmarks(sample.photo, boxes), strict=True):
+                if seen.keypoints is not None and seen.keypoints[:, 2].any():
                     found.append({
                         "scene": scene, "identity": person.identity,
                         "keypoints": seen.keypoints, "score": seen.score,

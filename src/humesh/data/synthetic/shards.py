@@ -33,7 +33,7 @@ from humesh.data.synthetic.scenes import Stage
 from humesh.data.synthetic.variations import vary
 from humesh.data.whole import write_whole
 from humesh.images.photo import Person
-from humesh.images.same_body import box_around_points
+from humesh.people.same_body import box_around_points
 
 PER_SHARD = 256
 _LABELS = (

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humesh.body.joints import COCO17, MEDIAPIPE33
-from humesh.images.landmark_models import Pose, Roi
-from humesh.images.mot import TrackCount, TracksError, TracksGiven, read_mot, switches, write_mot
-from humesh.images.people import MediaPipePeople
+from humesh.people.regions import Pose, Roi
+from humesh.people.mot import TrackCount, TracksError, TracksGiven, read_mot, switches, write_mot
+from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Person, Photo
-from humesh.images.same_body import person_of
-from humesh.images.tracks import Motion, Tracker, TrackSettings, colours_of, keypoint_likeness
-from humesh.images.video_people import SceneCuts, VideoPeople
+from humesh.people.same_body import person_of
+from humesh.people.tracks import Motion, Tracker, TrackSettings, colours_of, keypoint_likeness
+from humesh.people.video_people import SceneCuts, VideoPeople
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -202,7 +202,7 @@ def test_cuts_are_seen_and_pans_noise_and_walkers_are_not() -> None:
 # --- the people of a video
 
 
-class _Fake(MediaPipePeople):
+class _Fake(PeopleFinder):
     """Sees who is there, as poses; counts its searches."""
 
     def __init__(self) -> None:
@@ -259,9 +259,9 @@ def test_any_finder_is_asked_for_each_frame_and_a_cut_ends_its_tracks() -> None:
 
 
 @pytest.fixture(scope="module")
-def finder() -> Iterator[MediaPipePeople]:
+def finder() -> Iterator[PeopleFinder]:
     pytest.importorskip("mediapipe")
-    with MediaPipePeople(workers=1, tiles=10, crowd_tiles=0) as finder:
+    with PeopleFinder(workers=1, tiles=10, crowd_tiles=0) as finder:
         yield finder
 
 
@@ -272,7 +272,7 @@ def cameraman() -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
-def test_a_man_is_followed_as_a_search_would_find_him(finder: MediaPipePeople, cameraman: np.ndarray) -> None:
+def test_a_man_is_followed_as_a_search_would_find_him(finder: PeopleFinder, cameraman: np.ndarray) -> None:
     (man,) = finder.search(Photo.of(cameraman))
     people = VideoPeople(finder, every_s=10.0)
     for i in range(4):  # he moves by 4 px a frame
@@ -328,7 +328,7 @@ def test_what_is_no_track_file_is_told(tmp_path: Path) -> None:
 
 
 def test_given_tracks_get_keypoints_where_the_model_sees_somebody(
-    tmp_path: Path, finder: MediaPipePeople, cameraman: np.ndarray
+    tmp_path: Path, finder: PeopleFinder, cameraman: np.ndarray
 ) -> None:
     (tmp_path / "given.txt").write_text("3,8,0,30,175,226,1\n3,9,200,150,50,100,1\n4,8,0,30,175,226,0\n")
     photo = Photo.of(cameraman)

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from humesh.body.joints import COCO17, MEDIAPIPE33
 from humesh.images import landmark_models, people
-from humesh.images.landmark_models import Pose, Pyramid, Roi, best_landmark_model
-from humesh.images.people import MediaPipePeople
+from humesh.people.regions import Pose, Pyramid, Roi, best_landmark_model
+from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Photo
-from humesh.images.rtmlib_people import RtmlibPeople
-from humesh.images.same_body import box_around_points, distinct, person_of, similarity
+from humesh.people.rtmlib_people import RtmlibPeople
+from humesh.people.same_body import box_around_points, distinct, person_of, similarity
 from humesh.images.tiles import tile_batches
 
 MIRROR = list(MEDIAPIPE33.mirror)
@@ -170,11 +170,11 @@ def test_legs_that_are_guessed_have_no_confidence(knee: float, ankle: float, tol
 
 
 @pytest.fixture(scope="module", params=["full", "heavy"])
-def finder(request: pytest.FixtureRequest) -> Iterator[MediaPipePeople]:
+def finder(request: pytest.FixtureRequest) -> Iterator[PeopleFinder]:
     pytest.importorskip("mediapipe")
     if request.param == "heavy" and best_landmark_model() == "full":
         pytest.skip("humesh was built without a connection to the npm registry, see hatch_build.py")
-    with MediaPipePeople(workers=2, model=request.param) as finder:
+    with PeopleFinder(workers=2, model=request.param) as finder:
         yield finder
 
 
@@ -186,11 +186,11 @@ def cameraman() -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2000), (2000, 3), (20, 20), (480, 640)])
-def test_nobody_in_blank_photos_of_any_size(finder: MediaPipePeople, shape: tuple[int, int]) -> None:
+def test_nobody_in_blank_photos_of_any_size(finder: PeopleFinder, shape: tuple[int, int]) -> None:
     assert finder(Photo.of(np.full((*shape, 3), 127, np.uint8))) == []
 
 
-def test_nobody_in_noise(finder: MediaPipePeople) -> None:
+def test_nobody_in_noise(finder: PeopleFinder) -> None:
     assert finder(Photo.of(np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8))) == []
 
 
@@ -201,14 +201,14 @@ def _assert_is_the_cameraman(keypoints: np.ndarray) -> None:
         assert np.hypot(found[0] - x, found[1] - y) < within, (name, found)
 
 
-def test_the_cameraman_is_found_and_mirrored_he_is_mirrored(finder: MediaPipePeople, cameraman: np.ndarray) -> None:
+def test_the_cameraman_is_found_and_mirrored_he_is_mirrored(finder: PeopleFinder, cameraman: np.ndarray) -> None:
     man = finder(Photo.of(cameraman))[0]
     twin = finder(Photo.of(np.ascontiguousarray(cameraman[:, ::-1])))[0]
     _assert_is_the_cameraman(man.keypoints)
     _assert_is_the_cameraman((twin.keypoints * [-1, 1, 1] + [512, 0, 0])[MIRROR])
 
 
-def test_given_boxes_are_answered_in_order_also_empty_ones(finder: MediaPipePeople, cameraman: np.ndarray) -> None:
+def test_given_boxes_are_answered_in_order_also_empty_ones(finder: PeopleFinder, cameraman: np.ndarray) -> None:
     boxes = np.array([[400.0, 300, 500, 500], [0, 60, 350, 512], [-50, -50, -10, -10]])
     nobody, man, outside = finder.landmarks(Photo.of(cameraman), boxes)
     for person, box in zip((nobody, man, outside), boxes, strict=True):
@@ -220,7 +220,7 @@ def test_given_boxes_are_answered_in_order_also_empty_ones(finder: MediaPipePeop
     assert finder.landmarks(Photo.of(cameraman), np.zeros((0, 4))) == []
 
 
-def test_landmarks3d_are_a_body_in_camera_axes(finder: MediaPipePeople, cameraman: np.ndarray) -> None:
+def test_landmarks3d_are_a_body_in_camera_axes(finder: PeopleFinder, cameraman: np.ndarray) -> None:
     (man,) = finder.landmarks(Photo.of(cameraman), np.array([[0.0, 60, 350, 512]]))
     nose, hip = (man.landmarks3d[MEDIAPIPE33.index(name)] for name in ("nose", "right_hip"))
     assert nose[1] < hip[1] - 0.3  # y points down
@@ -237,10 +237,10 @@ class Broken:
             raise ImportError("libGL.so.1: cannot open shared object file")
 sys.meta_path.insert(0, Broken())
 import numpy as np
-from humesh.images.people import MediaPipePeople
+from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Photo
 assert "mediapipe" not in sys.modules
-print(MediaPipePeople()(Photo.of(np.zeros((64, 64, 3), np.uint8))), "cv2" in sys.modules)
+print(PeopleFinder()(Photo.of(np.zeros((64, 64, 3), np.uint8))), "cv2" in sys.modules)
 sys.stderr.write("my own line\\n")
 """
 
@@ -257,16 +257,16 @@ def test_missing_mediapipe_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(ImportError, match=r"Python 3.12 or older and numpy below 2, pip install .mediapipe==0.10.21"):
-        MediaPipePeople()
+        PeopleFinder()
 
 
 def test_without_the_heavy_model_the_full_one_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("mediapipe")
     monkeypatch.setattr(landmark_models, "_HEAVY", tmp_path / "none.tflite")
-    with MediaPipePeople(workers=1) as finder:
+    with PeopleFinder(workers=1) as finder:
         assert finder.model == "full"
     with pytest.raises(FileNotFoundError, match=r"none.tflite: expected MediaPipe's heavy landmark model"):
-        MediaPipePeople(model="heavy")
+        PeopleFinder(model="heavy")
 
 
 # --- rtmlib

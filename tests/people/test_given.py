@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from humesh.body.joints import COCO17, MEDIAPIPE33, OPENPOSE25
-from humesh.images.given import DetectionsError, GivenPeople, complete
+from humesh.people.given import DetectionsError, GivenPeople, complete
 from humesh.images.photo import Person, Photo
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from humesh.images.landmark_models import Pose
-from humesh.images.people import MediaPipePeople
 from humesh.images.photo import Person, Photo
-from humesh.images.same_body import person_of
-from humesh.images.tracks import Motion, Tracker, TrackSettings
+from humesh.people.finder import PeopleFinder
+from humesh.people.regions import Pose
+from humesh.people.same_body import person_of
+from humesh.people.tracks import Motion, Tracker, TrackSettings
 
 
 class SceneCuts:
@@ -50,7 +50,7 @@ def changes(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndar
 class VideoPeople:
     """Finds and tracks the people of a video; call it with frame after frame.
 
-    `finder`: anything that answers with a photo's people. A `MediaPipePeople` searches whole frames every `every_s`
+    `finder`: anything that answers with a photo's people. A `PeopleFinder` searches whole frames every `every_s`
     seconds, after a cut and, half as long after the last search, when somebody is lost; between searches it has a quick
     look where people are expected, for half as long also for the lost. Others search every frame. One `VideoPeople` is
     for one video.
@@ -58,7 +58,7 @@ class VideoPeople:
 
     def __init__(
         self,
-        finder: MediaPipePeople | Callable[[Photo], list[Person]],
+        finder: PeopleFinder | Callable[[Photo], list[Person]],
         *,
         every_s: float = 1.0,
         settings: TrackSettings | None = None,
@@ -73,7 +73,7 @@ class VideoPeople:
         if self._cut(photo.pixels):
             self.tracker.end()
             self._poses, self._searched_s = {}, -np.inf
-        if not isinstance(self.finder, MediaPipePeople):
+        if not isinstance(self.finder, PeopleFinder):
             return self.tracker(self.finder(photo), time_s, photo.pixels)
         poses = self._find(self.finder, photo, time_s)
         people = self.tracker([person_of(pose, *photo.size) for pose in poses], time_s, photo.pixels)
@@ -86,7 +86,7 @@ class VideoPeople:
         for time_s, people in zip(times, frames, strict=True):
             self.tracker.go_on(people, time_s)
 
-    def _find(self, finder: MediaPipePeople, photo: Photo, time_s: float) -> list[Pose]:
+    def _find(self, finder: PeopleFinder, photo: Photo, time_s: float) -> list[Pose]:
         motions = self.tracker.motions(time_s, lost_s=self.every_s / 2)
         self._poses = {track: pose for track, pose in self._poses.items() if track in motions}
         expected = [_moved(pose, motions[track]) for track, pose in self._poses.items()]

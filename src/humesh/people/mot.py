@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
+from humesh.geometry.assignment import assigned
 from humesh.geometry.boxes import box_iou
-from humesh.images.people import MediaPipePeople
 from humesh.images.photo import Person, Photo
+from humesh.people.finder import PeopleFinder
 
 
 class TracksError(ValueError):
@@ -80,23 +80,20 @@ def _read_line(where: str, line: str) -> tuple[int, Person]:
 
 
 class TracksGiven:
-    """The people that a MOT file gives for the frames of a video, with what a landmark model sees in their boxes."""
+    """The people that a MOT file gives for the frames of a video, with what the finder sees in their boxes."""
 
-    def __init__(self, path: str | Path, finder: MediaPipePeople | None = None) -> None:
+    def __init__(self, path: str | Path, finder: PeopleFinder | None = None) -> None:
         self.path, self.finder, self._frames = Path(path), finder, read_mot(path)
 
     def __call__(self, photo: Photo, number: int) -> list[Person]:
         """The people of frame `number` (from 0): boxes, scores and tracks of the file, keypoints if there is a finder.
 
-        Confidences are 0 where the model sees nobody in the box.
+        Confidences are 0 where nobody is seen in the box.
         """
         people = self._frames.get(number, [])
         if self.finder is None or not people:
             return list(people)
-        boxes = np.stack([person.box for person in people])
-        seen = self.finder.settled(photo, boxes)
-        closer = iter(self.finder.landmarks(photo, boxes[[person is None for person in seen]]))
-        bodies = [person or next(closer) for person in seen]
+        bodies = self.finder.landmarks(photo, np.stack([person.box for person in people]))
         return [
             replace(given, keypoints=body.keypoints, keypoint_set=body.keypoint_set, landmarks3d=body.landmarks3d)
             for given, body in zip(people, bodies, strict=True)
@@ -134,9 +131,7 @@ def switches(
             alike = box_iou(true[:, None], told[None]).numpy()
             stays = np.array([[last.get(p.track or 0) == f.track for f in finds] for p in people])
             worth = np.where(alike >= least, alike + 1000.0 * stays, 0)
-            pairs = {
-                int(i): int(j) for i, j in zip(*linear_sum_assignment(worth, maximize=True), strict=True) if worth[i, j]
-            }
+            pairs = {int(i): int(j) for i, j in zip(*assigned(-worth), strict=True) if worth[i, j]}
         misses += len(people) - len(pairs)
         for i, j in pairs.items():
             person, track = people[i].track or 0, finds[j].track or 0

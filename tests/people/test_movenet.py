@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from humesh.body.joints import COCO17, LIMBS12, MEDIAPIPE33
 from humesh.images import movenet, people
-from humesh.images.landmark_models import Pose, Pyramid, Roi
-from humesh.images.movenet import MoveNet, movenet_is_there, pose_of
-from humesh.images.people import MediaPipePeople
+from humesh.people.regions import Pose, Pyramid, Roi
+from humesh.people.movenet import MoveNet, movenet_is_there, pose_of
+from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Photo
 
 NEEDS_MOVENET = pytest.mark.skipif(not movenet_is_there(), reason="humesh was built without a connection to npm")
@@ -109,9 +109,9 @@ class Sees:
 
 
 @pytest.fixture
-def finder() -> Iterator[MediaPipePeople]:
+def finder() -> Iterator[PeopleFinder]:
     pytest.importorskip("mediapipe")
-    with MediaPipePeople(workers=1, model="full", movenet=False) as finder:
+    with PeopleFinder(workers=1, model="full", movenet=False) as finder:
         finder._movenet = Sees(standing())
         yield finder
 
@@ -120,7 +120,7 @@ EMPTY = Photo.of(np.full((300, 240, 3), 127, np.uint8))
 BOX = np.array([60.0, 40, 140, 255])
 
 
-def test_whom_only_movenet_sees_is_told_by_its_points_alone(finder: MediaPipePeople) -> None:
+def test_whom_only_movenet_sees_is_told_by_its_points_alone(finder: PeopleFinder) -> None:
     told = [finder(EMPTY), finder.settled(EMPTY, BOX[None]), finder.landmarks(EMPTY, BOX[None])]
     for (person,) in told:
         assert person.landmarks3d is None
@@ -133,14 +133,14 @@ def test_whom_only_movenet_sees_is_told_by_its_points_alone(finder: MediaPipePeo
     np.testing.assert_array_equal(told[2][0].box, BOX)
 
 
-def test_who_is_elsewhere_is_not_in_the_box(finder: MediaPipePeople) -> None:
+def test_who_is_elsewhere_is_not_in_the_box(finder: PeopleFinder) -> None:
     box = np.array([[200.0, 200, 239, 299]])
     assert finder.settled(EMPTY, box) == [None]
     (nobody,) = finder.landmarks(EMPTY, box)
     assert not nobody.keypoints[:, 2].any()
 
 
-def test_who_is_lost_by_mediapipe_is_followed_by_movenet(finder: MediaPipePeople) -> None:
+def test_who_is_lost_by_mediapipe_is_followed_by_movenet(finder: PeopleFinder) -> None:
     (pose,) = finder.search(EMPTY)
     (again,) = finder.follow(EMPTY, [pose])
     np.testing.assert_allclose(again.points[:, :2], pose.points[:, :2])
@@ -150,12 +150,12 @@ def test_lacking_files_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     pytest.importorskip("mediapipe")
     monkeypatch.setattr(movenet, "_ASSETS", tmp_path)
     with pytest.raises(FileNotFoundError, match="expected MoveNet's files, which building humesh fetches"):
-        MediaPipePeople(workers=1, model="full", movenet=True)
-    with MediaPipePeople(workers=1, model="full") as without:
+        PeopleFinder(workers=1, model="full", movenet=True)
+    with PeopleFinder(workers=1, model="full") as without:
         assert without._movenet is None
 
 
-def test_without_movenet_nobody_is_there(finder: MediaPipePeople) -> None:
+def test_without_movenet_nobody_is_there(finder: PeopleFinder) -> None:
     finder._movenet = None
     assert finder(EMPTY) == []
     assert finder.settled(EMPTY, BOX[None]) == [None]

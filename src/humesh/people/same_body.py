@@ -1,4 +1,4 @@
-"""Bodies told by their points: which finds of a photo are one and the same, and what is believed of them."""
+"""Which finds of a photo are one and the same body, and what is believed of them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from humesh.body.joints import LIMBS12, MEDIAPIPE33
-from humesh.images.landmark_models import Pose
 from humesh.images.photo import Person
+from humesh.people.regions import Pose
 
 LIMBS = MEDIAPIPE33.indices(*LIMBS12.names)
-_HIPS, _SHOULDERS = (MEDIAPIPE33.indices(f"left_{joint}", f"right_{joint}") for joint in ("hip", "shoulder"))
-_FACE = MEDIAPIPE33.indices("nose", "left_eye", "right_eye", "left_ear", "right_ear", "mouth_left", "mouth_right")
+_ONE_BODY = 0.6  # similarity; two people who overlap are less alike
 _KNEES, _ANKLES, _HEELS, _TOES = (
     MEDIAPIPE33.indices(f"left_{joint}", f"right_{joint}") for joint in ("knee", "ankle", "heel", "foot_index")
 )
@@ -24,29 +23,12 @@ _LEGS = [*_KNEES, *_ANKLES, *_HEELS, *_TOES]
 
 
 def distinct(poses: Sequence[Pose]) -> list[Pose]:
-    """Best rated first, without those that are nearly a better one, share its face or are only a part of it.
-
-    Where two compete the more upright one has the advantage: what is not a body is seen in any direction.
-    """
+    """Best score first, each body once."""
     kept: list[Pose] = []
-    for pose in sorted(poses, key=lambda pose: -pose.score * (1 + _uprightness(pose))):
-        same = (similarity(pose, other) > 0.4 or _share_face(pose, other) or _is_part(pose, other) for other in kept)
-        if not any(same):
+    for pose in sorted(poses, key=lambda pose: -pose.score):
+        if all(similarity(pose, other) < _ONE_BODY for other in kept):
             kept.append(pose)
-    return sorted(kept, key=lambda pose: -pose.score)
-
-
-def _uprightness(pose: Pose) -> float:
-    """The cosine of the trunk's angle to the photo's upward direction."""
-    trunk = pose.points[_SHOULDERS, :2].mean(0) - pose.points[_HIPS, :2].mean(0)
-    return float(-trunk[1] / max(np.linalg.norm(trunk), 1e-6))
-
-
-def _share_face(one: Pose, other: Pose) -> bool:
-    """Whether two poses have one face; those of two people are at least a head (a tenth of the body) apart."""
-    faces = one.points[_FACE], other.points[_FACE]
-    apart = np.linalg.norm(faces[0][:, :2].mean(0) - faces[1][:, :2].mean(0))
-    return bool(apart < 0.05 * max(one.size, other.size) and min(face[:, 2].mean() for face in faces) > 0.5)
+    return kept
 
 
 def similarity(one: Pose, other: Pose) -> float:
@@ -55,25 +37,6 @@ def similarity(one: Pose, other: Pose) -> float:
     weight = np.maximum(one.points[LIMBS, 2], other.points[LIMBS, 2]) + 1e-6
     sigma = 0.1 * max(one.size, other.size)
     return float(np.sum(weight * np.exp(-squared / (2 * sigma**2))) / np.sum(weight))
-
-
-def _is_part(pose: Pose, other: Pose) -> bool:
-    """Whether a pose only seems to be a body, made of parts of a better one: small inside it, or doubtful over it."""
-    inner, outer = (box_around_points(each.points, 10**9, 10**9) for each in (pose, other))
-    shared = np.prod(np.maximum(np.minimum(inner[2:], outer[2:]) - np.maximum(inner[:2], outer[:2]), 0))
-    share = float(shared / max(np.prod(inner[2:] - inner[:2]), 1e-9))
-    small = pose.size < 0.6 * other.size and pose.score < 0.9
-    doubtful = pose.score < 0.6 * other.score
-    return (small and share > 0.7) or (doubtful and (share > 0.5 or similarity(pose, other) > 0.2))
-
-
-def unlike(poses: Sequence[Pose]) -> list[Pose]:
-    """Best detection first, without those that are already the same body or would be after the next look."""
-    kept: list[Pose] = []
-    for pose in sorted(poses, key=lambda pose: -pose.next_roi.score):
-        if not any(pose.next_roi.is_near(other.next_roi) or similarity(pose, other) > 0.8 for other in kept):
-            kept.append(pose)
-    return kept
 
 
 def box_around_points(points: Float[np.ndarray, "K 3"], width: int, height: int) -> Float[np.ndarray, "4"]:
@@ -95,7 +58,7 @@ def overlap(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarr
 
 def outside(points: Float[np.ndarray, "33 3"], photo_size: Sequence[int]) -> Bool[np.ndarray, "33"]:
     """Which points lie outside of a photo of (width, height)."""
-    return ((points[:, :2] < 0) | (points[:, :2] > photo_size)).any(1)
+    return np.any((points[:, :2] < 0) | (points[:, :2] > photo_size), axis=1)
 
 
 def person_of(pose: Pose, width: int, height: int) -> Person:

@@ -12,7 +12,7 @@ class RtmlibPeople:
     """Finds people with rtmlib's YOLOX and RTMPose (26 points, feet included), whose models download on first use.
 
     `mode`: "lightweight", "balanced" or "performance"; `device`: "cpu" or "cuda". There are no 3D landmarks:
-    `humesh.images.given.complete` adds those of `MediaPipePeople.landmarks`.
+    `humesh.people.given.complete` adds those of `PeopleFinder.landmarks`.
     """
 
     def __init__(self, *, mode: str = "balanced", device: str = "cpu") -> None:

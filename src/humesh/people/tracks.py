@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from scipy.optimize import linear_sum_assignment
 
+from humesh.geometry.assignment import assigned
 from humesh.geometry.boxes import box_iou
 from humesh.images.photo import Person
 
@@ -168,7 +168,7 @@ class Tracker:
         worth = np.zeros((len(self._tracks), len(people)))
         for row, track in zip(worth, self._tracks, strict=True):
             row[:] = self._likeness(track, people, colours, time_s) - self.settings.least
-        rows, columns = linear_sum_assignment(np.maximum(worth, 0), maximize=True)
+        rows, columns = assigned(-np.maximum(worth, 0))
         for row, column in zip(rows, columns, strict=True):
             if worth[row, column] > 0:
                 linked[column] = self._tracks[row]

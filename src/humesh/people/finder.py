@@ -1,0 +1,187 @@
+"""Find the people of a photo: MoveNet says where somebody may be, two families of networks look closer."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from humesh.images.photo import Person, Photo
+from humesh.people import blazepose, movenet
+from humesh.people.blazepose import LandmarkModel
+from humesh.people.fusion import fused, rating
+from humesh.people.regions import Pose, Pyramid, Roi
+from humesh.people.runtime import network
+from humesh.people.same_body import box_around_points, distinct, overlap, person_of, similarity
+
+_SMALLEST_PHOTO = 24  # px; nobody is seen in less
+_COARSE, _FINE = 256, 512  # px that the whole photo is cut to
+_TURNED, _LEAST_TURNED = 0.3, 0.5  # in turned photos: MultiPose's score of a candidate, and a find's rating
+_SMALL, _ZOOM = 0.22, 2.5  # of a tile: around smaller people finer tiles are searched, so many times their size
+_MOST_TILES = 40
+_MARGIN = 1.1  # the square that Thunder looks at, in longer sides of the body's box
+_SAME_BODY = 0.4  # similarity of two candidates
+_SURE = 0.9  # similarity of the landmark model's first two looks that need no third
+_IN_BOX = 0.15  # intersection over union of a given box and of who is seen in it; less is somebody else
+
+A, B = TypeVar("A"), TypeVar("B")
+
+
+class PeopleFinder:
+    """Finds people with MoveNet and MediaPipe's pose networks; CPU, no downloads.
+
+    `min_score`: finds rated lower are left out, 0..1. `fast`: MediaPipe's full landmark model looks once a person, not
+    its heavy one twice. `workers`: threads, by default one a processor core up to four; answers do not depend on it.
+    The networks are loaded once in a process; one finder may serve several threads. MissingNetworkError where the
+    installation lacks them.
+    """
+
+    def __init__(self, *, min_score: float = 0.25, fast: bool = False, workers: int | None = None) -> None:
+        self.min_score, self.fast = min_score, fast
+        self.model: LandmarkModel = "full" if fast else "heavy"
+        for name in ("movenet_multipose", "movenet_thunder", f"pose_landmark_{self.model}"):
+            network(name)
+        self._pool = ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1), thread_name_prefix="people")
+
+    def close(self) -> None:
+        """Ends the threads; the finder cannot be used any more. The networks stay for other finders."""
+        self._pool.shutdown()
+
+    def __enter__(self) -> PeopleFinder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __call__(self, photo: Photo) -> list[Person]:
+        """The people of a photo, best score first."""
+        return [person_of(pose, *photo.size) for pose in self.search(photo)]
+
+    def search(self, photo: Photo, known: Sequence[Pose] = ()) -> list[Pose]:
+        """Those of `known` (poses in this photo) and whoever else is in a photo, best score first."""
+        if min(photo.size) < _SMALLEST_PHOTO:
+            return []
+        pyramid = Pyramid(photo.pixels)
+        starts = _unlike(self._candidates(pyramid), known)
+        found = distinct([*known, *self._rated(pyramid, starts, self.min_score)])
+        return found or distinct(self._rated(pyramid, self._turned(pyramid), _LEAST_TURNED))
+
+    def follow(
+        self, photo: Photo, poses: Sequence[Pose], min_score: float | None = None, quick: bool = False
+    ) -> list[Pose]:
+        """The people of poses expected in a photo, without a search, best score first.
+
+        Those rated below `min_score` (None: the finder's own) are left out. `quick`: one look of each family a person.
+        """
+        least = self.min_score if min_score is None else min_score
+        return distinct(self._rated(Pyramid(photo.pixels), poses, least, expected=True, quick=quick))
+
+    def landmarks(self, photo: Photo, boxes: Float[np.ndarray, "N 4"]) -> list[Person]:
+        """One person per given box (x0 y0 x1 y1 px), same order; confidences are 0 where nobody is seen."""
+        pyramid = Pyramid(photo.pixels)
+        return self._map(partial(self._in_box, pyramid), np.asarray(boxes, dtype=np.float64).reshape(-1, 4))
+
+    def _in_box(self, pyramid: Pyramid, box: Float[np.ndarray, "4"]) -> Person:
+        """Whom the networks see in a box, started from MultiPose's find there or, without one, from the box itself."""
+        found = movenet.find(pyramid, Roi.about(box, 1.5), least=0.0)
+        near = [pose for pose in found if overlap(_box_of(pose, pyramid), box) >= _IN_BOX]
+        start = max(near, key=lambda pose: pose.score * overlap(_box_of(pose, pyramid), box), default=None)
+        if start is None:
+            deep = blazepose.look(pyramid, Roi.about(box, 1.25), self.model)
+            start = replace(deep, next_roi=Roi.about(box, 1.25))
+        pose = self._seen(pyramid, start)
+        if overlap(_box_of(pose, pyramid), box) < _IN_BOX or pose.score < self.min_score / 2:
+            pose = replace(pose, points=pose.points * [1, 1, 0])  # nobody, or somebody else nearby
+        return replace(person_of(pose, pyramid.width, pyramid.height), box=box.copy())
+
+    def _candidates(self, pyramid: Pyramid) -> list[Pose]:
+        """Whom MultiPose sees: in the whole photo twice, and in finer tiles around those who are small there."""
+        width, height = pyramid.width, pyramid.height
+        whole = _whole(pyramid)
+        shapes = [_shape(width, height, side) for side in (_COARSE, _FINE)]
+        found: list[Pose] = [
+            *chain.from_iterable(self._map(lambda shape: movenet.find(pyramid, whole, *shape), shapes))
+        ]
+        searched = [whole]
+        for _ in range(4):
+            tiles = list[Roi]()
+            for pose in sorted(found, key=lambda pose: -pose.score):
+                tile = Roi(pose.next_roi.x, pose.next_roi.y, _ZOOM * pose.size)
+                if pose.size < _SMALL * whole.side and not any(_covers(t, tile) for t in [*searched, *tiles]):
+                    tiles.append(tile)
+            tiles = tiles[: _MOST_TILES - len(searched)]
+            if not tiles:
+                break
+            searched += tiles
+            found += chain.from_iterable(self._map(partial(movenet.find, pyramid), tiles))
+        return found
+
+    def _turned(self, pyramid: Pyramid) -> list[Pose]:
+        """Whom MultiPose sees in the photo turned by quarters: people upside down or lying."""
+        turns = [replace(_whole(pyramid), angle=quarter * math.pi / 2) for quarter in (1, 2, 3)]
+        found: list[list[Pose]] = self._map(partial(movenet.find, pyramid, least=_TURNED), turns)
+        return _unlike([*chain.from_iterable(found)], [])
+
+    def _rated(
+        self, pyramid: Pyramid, starts: Sequence[Pose], least: float, expected: bool = False, quick: bool = False
+    ) -> list[Pose]:
+        """Closer looks at the bodies of a start each, without those rated lower than `least`."""
+        seen: list[Pose] = self._map(lambda start: self._seen(pyramid, start, expected, quick), starts)
+        return [pose for pose in seen if pose.score >= least]
+
+    def _seen(self, pyramid: Pyramid, start: Pose, expected: bool = False, quick: bool = False) -> Pose:
+        """A closer look by both families at a body that one of them saw, or that is `expected`; rated.
+
+        The landmark model's own confidence tells little of whether a point is right, but how well it agrees with itself
+        a lot: it looks again, where the first look pointed to and at the mirror image, and where these two differ a
+        third time. One look if `quick`.
+        """
+        near = movenet.look(pyramid, Roi.about(_box_of(start, pyramid), _MARGIN))
+        deep = [blazepose.look(pyramid, start.next_roi, self.model)]
+        if not (quick or self.fast):
+            deep += [blazepose.look(pyramid, deep[0].next_roi, self.model, mirrored=True)]
+            if similarity(*deep) < _SURE:
+                deep += [blazepose.look(pyramid, deep[0].next_roi, self.model)]
+        pose = fused([near, *deep] if expected else [start, near, *deep])
+        return replace(pose, score=rating(pose, (pyramid.width, pyramid.height)))
+
+    def _map(self, function: Callable[[A], B], items: Iterable[A]) -> list[B]:
+        return list(self._pool.map(function, items))
+
+
+def _whole(pyramid: Pyramid) -> Roi:
+    """The square about a photo."""
+    return Roi(pyramid.width / 2, pyramid.height / 2, max(pyramid.width, pyramid.height))
+
+
+def _shape(width: int, height: int, longer: int) -> tuple[int, int]:
+    """Sides in px, multiples of 32, of a picture of that shape whose longer side is as given."""
+    scale = longer / max(width, height)
+    return tuple(max(32, math.ceil(side * scale / 32 - 1e-6) * 32) for side in (width, height))  # type: ignore[return-value]
+
+
+def _covers(tile: Roi, other: Roi) -> bool:
+    """Whether a search of one tile would find what a search of another finds in its middle."""
+    apart = max(abs(tile.x - other.x), abs(tile.y - other.y))
+    return apart < tile.side / 4 and 0.5 < tile.side / other.side < 1.6
+
+
+def _unlike(candidates: Sequence[Pose], known: Sequence[Pose]) -> list[Pose]:
+    """Best score first, each body once, none that is known."""
+    kept = list[Pose]()
+    for pose in sorted(candidates, key=lambda pose: -pose.score):
+        if all(similarity(pose, other) < _SAME_BODY for other in [*known, *kept]):
+            kept.append(pose)
+    return kept
+
+
+def _box_of(pose: Pose, pyramid: Pyramid) -> Float[np.ndarray, "4"]:
+    return box_around_points(pose.points, pyramid.width, pyramid.height)

