@@ -1,8 +1,13 @@
 """Everything public says in words what it does."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
+import re
+import sys
+import tomllib
+from pathlib import Path
 from types import ModuleType
 
 import humesh
@@ -35,3 +40,16 @@ def test_everything_public_has_a_docstring() -> None:
                 methods = [(n, m) for n, m in vars(thing).items() if inspect.isfunction(m) and not n.startswith("_")]
                 missing += [f"{module.__name__}.{name}.{n}" for n, m in methods if not m.__doc__ and n != "forward"]
     assert not missing
+
+
+def test_nothing_but_the_base_installation_is_needed_to_import() -> None:
+    """What an extra brings (SciPy for Matlab files) is imported where it is used."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    names = {"pillow": "PIL"}
+    base = {names.get(name, name) for name in (re.split(r"\W", words)[0] for words in project["dependencies"])}
+    for path in Path(humesh.__file__).parent.rglob("*.py"):
+        for line in ast.parse(path.read_text()).body:
+            if isinstance(line, ast.Import | ast.ImportFrom):
+                wanted = [line.module] if isinstance(line, ast.ImportFrom) else [alias.name for alias in line.names]
+                tops = {str(name).split(".")[0] for name in wanted} - base - {"humesh"}
+                assert tops <= sys.stdlib_module_names, f"{path.name} imports {', '.join(tops)}"
