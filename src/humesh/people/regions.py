@@ -78,8 +78,7 @@ class Pyramid:
         size = max(width, height)
         level = min(max(math.floor(math.log2(roi.side / size) + 0.3), 0), len(self.levels) - 1)
         image = self.levels[level]
-        zoom = np.array([[image.width / self.width], [image.height / self.height]])
-        affine = roi.photo_from_unit * zoom / [[size, size, 1]]
+        affine = roi.photo_from_unit / 2**level / [[size, size, 1]]
         affine[:, 2] += affine[:, :2] @ [(size - width) / 2, (size - height) / 2]
         crop = image.transform((width, height), Image.Transform.AFFINE, affine.ravel(), Image.Resampling.BILINEAR)
         return np.asarray(crop)
