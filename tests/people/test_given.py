@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from humesh.body.joints import COCO17, MEDIAPIPE33, OPENPOSE25
-from humesh.people.given import DetectionsError, GivenPeople, complete
 from humesh.images.photo import Person, Photo
+from humesh.people.given import DetectionsError, GivenPeople, complete
 
 
 def _write(path: Path, content: Any) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humesh.body.joints import COCO17, MEDIAPIPE33
-from humesh.people.regions import Pose, Roi
-from humesh.people.mot import TrackCount, TracksError, TracksGiven, read_mot, switches, write_mot
-from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Person, Photo
+from humesh.people.finder import PeopleFinder
+from humesh.people.mot import TrackCount, TracksError, TracksGiven, read_mot, switches, write_mot
+from humesh.people.regions import Pose, Roi
 from humesh.people.same_body import person_of
 from humesh.people.tracks import Motion, Tracker, TrackSettings, colours_of, keypoint_likeness
 from humesh.people.video_people import SceneCuts, VideoPeople
@@ -259,31 +258,23 @@ def test_any_finder_is_asked_for_each_frame_and_a_cut_ends_its_tracks() -> None:
 
 
 @pytest.fixture(scope="module")
-def finder() -> Iterator[PeopleFinder]:
-    pytest.importorskip("mediapipe")
-    with PeopleFinder(workers=1, tiles=10, crowd_tiles=0) as finder:
-        yield finder
+def small(cameraman: np.ndarray) -> np.ndarray:
+    """The cameraman, half as large."""
+    return np.ascontiguousarray(cameraman[::2, ::2])
 
 
-@pytest.fixture(scope="module")
-def cameraman() -> np.ndarray:
-    """The man at a camera of scikit-image (CC0), 512 x 512, with black around him, half as large."""
-    grey = pytest.importorskip("skimage.data").camera()[::2, ::2]
-    return np.repeat(grey[..., None], 3, axis=-1)
-
-
-def test_a_man_is_followed_as_a_search_would_find_him(finder: PeopleFinder, cameraman: np.ndarray) -> None:
-    (man,) = finder.search(Photo.of(cameraman))
+def test_a_man_is_followed_as_a_search_would_find_him(finder: PeopleFinder, small: np.ndarray) -> None:
+    (man,) = finder.search(Photo.of(small))
     people = VideoPeople(finder, every_s=10.0)
     for i in range(4):  # he moves by 4 px a frame
-        frame = Photo.of(np.roll(cameraman, 4 * i, axis=1))
+        frame = Photo.of(np.roll(small, 4 * i, axis=1))
         (seen,) = people(frame, i / 10)
         expected = person_of(man, *frame.size).keypoints + np.array([4 * i, 0, 0])
         sure = expected[:, 2] > 0.5
         apart = np.linalg.norm(seen.keypoints[sure, :2] - expected[sure, :2], axis=1) / man.size
         assert np.median(apart) < 0.02  # three more looks settle him a little more
         assert seen.track == 1
-    assert finder.search(Photo.of(cameraman), [man]) == [man]  # the known one is not found a second time
+    assert finder.search(Photo.of(small), [man]) == [man]  # the known one is not found a second time
 
 
 # --- MOT files
@@ -328,10 +319,10 @@ def test_what_is_no_track_file_is_told(tmp_path: Path) -> None:
 
 
 def test_given_tracks_get_keypoints_where_the_model_sees_somebody(
-    tmp_path: Path, finder: PeopleFinder, cameraman: np.ndarray
+    tmp_path: Path, finder: PeopleFinder, small: np.ndarray
 ) -> None:
     (tmp_path / "given.txt").write_text("3,8,0,30,175,226,1\n3,9,200,150,50,100,1\n4,8,0,30,175,226,0\n")
-    photo = Photo.of(cameraman)
+    photo = Photo.of(small)
     assert TracksGiven(tmp_path / "given.txt")(photo, 0) == []
     assert TracksGiven(tmp_path / "given.txt")(photo, 3) == []  # score 0: not to be counted
     assert [person.keypoints for person in TracksGiven(tmp_path / "given.txt")(photo, 2)] == [None, None]
