@@ -44,7 +44,7 @@ class File:
             self.builder.PrependUOffsetTRelative(place)
         return int(self.builder.EndVector())
 
-    def tensor(self, shape: tuple[int, ...], data: np.ndarray | None = None, sparsity: int | None = None) -> int:
+    def tensor(self, shape: tuple[int, ...], data: np.ndarray | None = None) -> int:
         """The number of a new tensor; with `data` a constant one."""
         buffer, kind = 0, tflite.TensorType.FLOAT32
         if data is not None:
@@ -52,8 +52,7 @@ class File:
             stored = self.numbers(np.frombuffer(data.tobytes(), np.uint8), np.uint8)
             self.buffers.append(self.table("Buffer", Data=stored))
             buffer = len(self.buffers) - 1
-        more = {} if sparsity is None else {"Sparsity": sparsity}
-        self.tensors.append(self.table("Tensor", Shape=self.numbers(shape), Type=kind, Buffer=buffer, **more))
+        self.tensors.append(self.table("Tensor", Shape=self.numbers(shape), Type=kind, Buffer=buffer))
         return len(self.tensors) - 1
 
     def constant(self, array: np.ndarray) -> int:
@@ -133,51 +132,6 @@ def test_convolutions_are_tensorflows(
     np.testing.assert_allclose(got, np.clip(wanted, *ACTIVATIONS[activation]), atol=1e-4)
 
 
-INDICES = {"Uint8Vector": np.uint8, "Uint16Vector": np.uint16, "Int32Vector": np.int32}
-
-
-def sparse(file: File, array: np.ndarray, block: tuple[int, int], kind: str) -> int:
-    """The number of a constant (out 1 1 in) of which blocks that are all zero are not stored, row by row."""
-    rows, columns = array.shape[0] // block[0], array.shape[3] // block[1]
-    blocks = array.reshape(rows, block[0], columns, block[1]).transpose(0, 2, 1, 3)
-    kept = [[c for c in range(columns) if blocks[r, c].any()] for r in range(rows)]
-    values = [blocks[r, c] for r in range(rows) for c in kept[r]]
-
-    def vector(numbers: Any) -> int:
-        return file.table(kind, Values=file.numbers(numbers, INDICES[kind]))
-
-    known = getattr(tflite.SparseIndexVector, kind)
-    starts = vector(np.cumsum([0, *map(len, kept)]))
-    indices = vector([c for row in kept for c in row])
-    levels = [file.table("DimensionMetadata", Format=tflite.DimensionType.DENSE, DenseSize=n) for n in (rows, 1, 1)]
-    levels.append(
-        file.table(
-            "DimensionMetadata", Format=tflite.DimensionType.SPARSE_CSR, ArraySegmentsType=known, ArraySegments=starts,
-            ArrayIndicesType=known, ArrayIndices=indices,
-        )
-    )  # fmt: skip
-    fields = {"TraversalOrder": file.numbers(range(4))}
-    if block != (1, 1):
-        levels += [file.table("DimensionMetadata", DenseSize=n) for n in block]
-        fields = {"TraversalOrder": file.numbers(range(6)), "BlockMap": file.numbers([0, 3])}
-    about = file.table("SparsityParameters", DimMetadata=file.tables(levels), **fields)
-    return file.tensor(array.shape, np.array(values, array.dtype), about)
-
-
-@pytest.mark.parametrize("kind", INDICES)
-@pytest.mark.parametrize("block", [(1, 1), (2, 1), (2, 3)])
-def test_sparse_kernels_are_unpacked(kind: str, block: tuple[int, int]) -> None:
-    g = np.random.default_rng(3)
-    kernel = g.normal(size=(6, 1, 1, 3)).astype(np.float16)
-    kernel[:2] = kernel[3, ..., 1] = kernel[4:, ..., 2] = 0
-    file, bias = File(*X.shape), np.zeros(6, np.float32)
-    dense = file.add("DENSIFY", [sparse(file, kernel, block, kind)], kernel.shape)
-    weights = file.add("DEQUANTIZE", [dense], kernel.shape)
-    shape = (*X.shape[:3], 6)
-    made = file.add("CONV_2D", [0, weights, file.constant(bias)], shape, "Conv2DOptions", StrideH=1, StrideW=1)
-    np.testing.assert_allclose(run(file.bytes(made)), X @ kernel[:, 0, 0].T.astype(np.float32), atol=1e-5)
-
-
 def grown(x: np.ndarray, axis: int, size: int, half: bool) -> np.ndarray:
     """Linear interpolation of one axis."""
     old = x.shape[axis]
@@ -221,26 +175,6 @@ def test_shapes_are_those_of_pictures_with_channels_last() -> None:
     file = File(*X.shape)
     flat = file.add("RESHAPE", [0], (2, 90))
     np.testing.assert_array_equal(run(file.bytes(file.add("RESHAPE", [flat], X.shape))), X)
-
-
-def test_parts_are_put_together_along_any_axis() -> None:
-    for axis in (1, 2, 3, -1):
-        wanted = np.concatenate([X, X], axis)
-        file = File(*X.shape)
-        made = file.add("CONCATENATION", [0, 0], wanted.shape, "ConcatenationOptions", Axis=axis)
-        np.testing.assert_array_equal(run(file.bytes(made)), wanted)
-    file = File(*X.shape)
-    flat = file.add("RESHAPE", [0], (2, 30, 3))
-    made = file.add("CONCATENATION", [flat, flat], (2, 60, 3), "ConcatenationOptions", Axis=1)
-    np.testing.assert_array_equal(run(file.bytes(made)), np.concatenate([X.reshape(2, 30, 3)] * 2, 1))
-
-
-def test_channels_become_places() -> None:
-    file = File(*X.shape)
-    wide = file.add("PAD", [0, file.constant(np.array([[0, 0], [0, 0], [0, 0], [5, 0]], np.int32))], (2, 5, 6, 8))
-    made = file.add("DEPTH_TO_SPACE", [wide], (2, 10, 12, 2), "DepthToSpaceOptions", BlockSize=2)
-    blocks = np.pad(X, [(0, 0), (0, 0), (0, 0), (5, 0)]).reshape(2, 5, 6, 2, 2, 2)
-    np.testing.assert_array_equal(run(file.bytes(made)), blocks.transpose(0, 1, 3, 2, 4, 5).reshape(2, 10, 12, 2))
 
 
 def test_sums_constants_and_the_logistic_curve() -> None:

@@ -18,41 +18,7 @@ from PIL import Image
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parents[2] / "docs/pictures/rendered.jpg"
-MODULES = "mediapipe/modules/pose_"
-
-DETECTOR = """
-input_stream: "image"
-output_stream: "detections"
-output_stream: "raw"
-output_stream: "boxes"
-output_stream: "scores"
-node { calculator: "ImageToTensorCalculator" input_stream: "IMAGE:image" output_stream: "TENSORS:in" options {
-  [mediapipe.ImageToTensorCalculatorOptions.ext] { output_tensor_width: 224 output_tensor_height: 224
-    keep_aspect_ratio: true output_tensor_float_range { min: -1 max: 1 } border_mode: BORDER_ZERO } } }
-node { calculator: "SsdAnchorsCalculator" output_side_packet: "anchors" options {
-  [mediapipe.SsdAnchorsCalculatorOptions.ext] { input_size_width: 224 input_size_height: 224 min_scale: 0.1484375
-    max_scale: 0.75 anchor_offset_x: 0.5 anchor_offset_y: 0.5 num_layers: 5 strides: 8 strides: 16 strides: 32
-    strides: 32 strides: 32 aspect_ratios: 1 fixed_anchor_size: true } } }
-node { calculator: "InferenceCalculatorCpu" input_stream: "TENSORS:in" output_stream: "TENSORS:out" options {
-  [mediapipe.InferenceCalculatorOptions.ext] { delegate { xnnpack { num_threads: 1 } }
-    model_path: "MODEL" } } }
-node { calculator: "InferenceCalculatorCpu" input_stream: "TENSORS:in" output_stream: "TENSORS:again" options {
-  [mediapipe.InferenceCalculatorOptions.ext] { delegate { xnnpack { num_threads: 1 } }
-    model_path: "MODEL" } } }
-node { calculator: "SplitTensorVectorCalculator" input_stream: "again" output_stream: "box_tensor"
-  output_stream: "score_tensor" options {
-  [mediapipe.SplitVectorCalculatorOptions.ext] { ranges { begin: 0 end: 1 } ranges { begin: 1 end: 2 } } } }
-node { calculator: "TensorsToFloatsCalculator" input_stream: "TENSORS:box_tensor" output_stream: "FLOATS:boxes" }
-node { calculator: "TensorsToFloatsCalculator" input_stream: "TENSORS:score_tensor" output_stream: "FLOATS:scores" }
-node { calculator: "TensorsToDetectionsCalculator" input_stream: "TENSORS:out" output_stream: "DETECTIONS:raw"
-  input_side_packet: "ANCHORS:anchors" options { [mediapipe.TensorsToDetectionsCalculatorOptions.ext] {
-    num_classes: 1 num_boxes: 2254 num_coords: 12 keypoint_coord_offset: 4 num_keypoints: 4
-    num_values_per_keypoint: 2 box_coord_offset: 0 x_scale: 224 y_scale: 224 w_scale: 224 h_scale: 224
-    reverse_output_order: true sigmoid_score: true score_clipping_thresh: 100 min_score_thresh: 0.3 } } }
-node { calculator: "NonMaxSuppressionCalculator" input_stream: "raw" output_stream: "detections" options {
-  [mediapipe.NonMaxSuppressionCalculatorOptions.ext] { min_suppression_threshold: 0.3
-    overlap_type: INTERSECTION_OVER_UNION algorithm: WEIGHTED } } }
-"""
+FULL = "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"
 
 LANDMARKS = """
 input_stream: "image"
@@ -97,23 +63,6 @@ def cut(picture: Image.Image, x: float, y: float, side: float, size: int, degree
     return np.asarray(crop) & np.uint8(0xF8)
 
 
-def crowded(picture: Image.Image) -> Image.Image:
-    """The rendering with two of its people moved together: boxes of one overlap those of the other."""
-    both = picture.copy()
-    both.paste(picture.crop((331, 145, 400, 480)), (180, 145))
-    return both
-
-
-def listed(detections: list) -> np.ndarray:
-    """x, y, width, height, x and y of four keypoints (all in shares of the crop), score: 13 numbers of each."""
-    rows = []
-    for detection in detections:
-        box = detection.location_data.relative_bounding_box
-        points = [c for p in detection.location_data.relative_keypoints for c in (p.x, p.y)]
-        rows.append([box.xmin, box.ymin, box.width, box.height, *points, detection.score[0]])
-    return np.array(rows, np.float32).reshape(-1, 13)
-
-
 def main() -> None:
     mediapipes(sys.argv[1])
     movenets(Path(sys.argv[2]))
@@ -124,25 +73,6 @@ def mediapipes(heavy: str) -> None:
 
     picture = Image.open(PICTURE).convert("RGB")
     crops = {
-        "all": cut(picture, 350, 262, 720, 224),
-        "one": cut(picture, 140, 290, 400, 224),
-        "lying": cut(picture, 350, 310, 420, 224, degrees=70),
-        "crowd": cut(crowded(picture), 140, 290, 400, 224),
-        "nobody": cut(picture, 460, 100, 180, 224),
-    }
-    network = SolutionBase(graph_config=DETECTOR.replace("MODEL", f"{MODULES}detection/pose_detection.tflite"))
-    made = dict[str, np.ndarray]()
-    for name, crop in crops.items():
-        Image.fromarray(crop).save(HERE / f"detector_{name}.png", optimize=True)
-        got = network.process(crop)
-        boxes, scores = np.array(got.boxes, np.float32).reshape(2254, 12), np.array(got.scores, np.float32)
-        near = np.flatnonzero(scores > -2)  # far below the least score that counts, -0.85 before the sigmoid
-        made |= {f"{name}_anchors": near, f"{name}_boxes": boxes[near], f"{name}_scores": scores[near]}
-        made |= {f"{name}_raw": listed(got.raw or []), f"{name}_detections": listed(got.detections or [])}
-        print(name, len(near), len(got.raw or []), made[f"{name}_detections"][:, -1])
-    np.savez_compressed(HERE / "detector.npz", **made)
-
-    crops = {
         "standing": cut(picture, 140, 305, 420, 256),
         "turned": cut(picture, 345, 310, 400, 256, degrees=-20),
         "kneeling": cut(picture, 570, 345, 330, 256),
@@ -150,7 +80,7 @@ def mediapipes(heavy: str) -> None:
     }
     for name, crop in crops.items():
         Image.fromarray(crop).save(HERE / f"landmarks_{name}.png", optimize=True)
-    for kind, path in (("full", f"{MODULES}landmark/pose_landmark_full.tflite"), ("heavy", heavy)):
+    for kind, path in (("full", FULL), ("heavy", heavy)):
         network = SolutionBase(graph_config=LANDMARKS.replace("MODEL", path))
         made = {}
         for name, crop in crops.items():
@@ -174,7 +104,6 @@ def mediapipes(heavy: str) -> None:
 
 def movenets(assets: Path) -> None:
     import torch
-
     from humesh.images.tfjs import GraphModel
 
     picture, made = Image.open(PICTURE).convert("RGB"), dict[str, np.ndarray]()
