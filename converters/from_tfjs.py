@@ -128,7 +128,7 @@ class _Reader:
         kernel = self.array(wires[1])
         height, width, fed, _ = kernel.shape
         kernel = kernel.transpose(2, 3, 0, 1).reshape(-1, 1, height, width) if deep else kernel.transpose(3, 2, 0, 1)
-        constants = [self.graph.constant(kernel), *(self.graph.constant(self.array(wire)) for wire in wires[2:3])]
+        constants = [self.graph.kernel(kernel), *(self.graph.constant(self.array(wire)) for wire in wires[2:3])]
         same = _text(attributes["padding"]["s"]) == "SAME"
         value = self.graph.add(
             "Conv",

@@ -113,7 +113,7 @@ class _Reader:
         window = self._window(options, self.shape(given[0])[1:3], kernel.shape[2:])
         if (options.DilationHFactor(), options.DilationWFactor()) != (1, 1):
             raise ValueError("expected one of MediaPipe's pose networks, got a convolution with dilations")
-        constants = [self.graph.constant(kernel), self.graph.constant(self.array(given[2]))]
+        constants = [self.graph.kernel(kernel), self.graph.constant(self.array(given[2]))]
         value = self.graph.add("Conv", self.value(given[0]), *constants, group=groups, **window)
         return self.graph.activated(value, _ACTIVATIONS[options.FusedActivationFunction()])
 

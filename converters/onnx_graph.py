@@ -9,6 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 OPSET = 17
+_LARGE = 20_000  # numbers in a kernel
 
 
 class Graph:
@@ -36,6 +37,19 @@ class Graph:
         name = self.name()
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
         return self.cast(name, np.float32) if array.dtype == np.float16 else name
+
+    def kernel(self, array: Any) -> str:
+        """A convolution's kernel (out, in, h, w); large ones of 1 x 1 are rounded to 8 bits a number, out by out.
+
+        They are nearly all of a file. On 279 people of hard photographs no score changes by half a point, while the
+        first and last layers' kernels, rounded too, would cost 4.
+        """
+        array = np.asarray(array)
+        if array.shape[2:] != (1, 1) or array.size < _LARGE:
+            return self.constant(array)
+        scale = np.abs(array).max((1, 2, 3), keepdims=True).astype(np.float32) / 127
+        rounded = np.round(array / np.maximum(scale, 1e-20)).astype(np.int8)
+        return str(self.add("Mul", self.cast(self.constant(rounded), np.float32), self.constant(scale)))
 
     def ints(self, *numbers: int) -> str:
         """A list of whole numbers, as shapes and axes are given."""

@@ -24,13 +24,13 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(check_wheel, "TORCH", ("Fake-torch",))
     install(
-        tmp_path, "mesh", "fake_torch>=2", "part", 'odd; python_version < "3"', 'odd; extra == "all"', size=3_000_000
+        tmp_path, "mesh", "fake_torch>=2", "part", 'odd; python_version < "3"', 'odd; extra == "all"', size=3 * 2**20
     )
-    install(tmp_path, "part", "nvidia-fake", "mesh", size=2_000_000)
-    install(tmp_path, "fake_torch", "shared", "nvidia-fake", size=1_000_000)
-    install(tmp_path, "shared", size=4_000_000)
-    install(tmp_path, "nvidia_fake", size=50_000_000)
-    (tmp_path / "mesh.whl").write_bytes(bytes(2_000_000))
+    install(tmp_path, "part", "nvidia-fake", "mesh", size=2 * 2**20)
+    install(tmp_path, "fake_torch", "shared", "nvidia-fake", size=1 * 2**20)
+    install(tmp_path, "shared", size=4 * 2**20)
+    install(tmp_path, "nvidia_fake", size=50 * 2**20)
+    (tmp_path / "mesh.whl").write_bytes(bytes(2 * 2**20))
     return tmp_path / "mesh.whl"
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-MOST_WHEEL, MOST_INSTALLED = 100, 300  # MB
+MOST_WHEEL, MOST_INSTALLED = 100, 300  # MB of 2**20 bytes, as PyPI and du count
 TORCH = ("torch", "torchvision", "timm")
 """With what they need by themselves they are left out of the installed size: whoever has torch has them, and chooses
 between its kinds, of 0.2 to 5 GB."""
@@ -47,12 +47,12 @@ def needed(*names: str) -> dict[str, Distribution]:
 def megabytes(package: Distribution) -> float:
     """What a package takes on the disk, without what was compiled since."""
     paths = {Path(str(package.locate_file(file))) for file in package.files or [] if file.suffix != ".pyc"}
-    return sum(path.stat().st_size for path in paths if path.is_file()) / 1e6
+    return sum(path.stat().st_size for path in paths if path.is_file()) / 2**20
 
 
 def sizes(wheel: Path, name: str = "humesh") -> Iterator[str]:
     """What is too large; tells the sizes."""
-    packed = wheel.stat().st_size / 1e6
+    packed = wheel.stat().st_size / 2**20
     print(f"wheel: {packed:.1f} MB (at most {MOST_WHEEL})")
     if packed > MOST_WHEEL:
         yield f"the wheel has {packed:.1f} MB"

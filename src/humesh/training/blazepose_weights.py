@@ -33,7 +33,7 @@ def load_convolutions(network: nn.Module, path: Path) -> None:
 
 
 def _convolutions(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weights and biases of all convolutions of an ONNX model, in order; constants may be kept in 16 bits."""
+    """Weights and biases of all convolutions of an ONNX model, in order; constants may be kept in 16 or 8 bits."""
     try:
         import onnx
         from google.protobuf.message import DecodeError
@@ -48,6 +48,8 @@ def _convolutions(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     for node in graph.node:
         if node.op_type == "Cast" and node.input[0] in constants:
             constants[node.output[0]] = constants[node.input[0]]
+        elif node.op_type == "Mul" and constants.keys() >= set(node.input):  # kernels kept in 8 bits and a scale
+            constants[node.output[0]] = constants[node.input[0]] * constants[node.input[1]]
         elif node.op_type == "Conv" and len(node.input) == 3 and constants.keys() >= set(node.input[1:]):
             pairs.append((constants[node.input[1]], constants[node.input[2]]))
     return pairs
