@@ -39,10 +39,10 @@ def main() -> None:
     parser.add_argument("--video", type=Path)
     parser.add_argument("--weights", default="int")
     parser.add_argument("--no-refine", action="store_true", help="without the fit to each frame's keypoints")
-    parser.add_argument("--model", choices=["heavy", "full"], default="heavy")
+    parser.add_argument("--fast", action="store_true", help="the faster finder")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    finder = PeopleFinder(model=arguments.model, movenet=None if arguments.model == "heavy" else False)
+    finder = PeopleFinder(fast=arguments.fast)
     recoverer, options = (
         Recoverer(weights=arguments.weights, finder=finder, refine=not arguments.no_refine),
         VideoOptions(),
@@ -84,7 +84,7 @@ def main() -> None:
     people = sum(len(motion.frames) for motion in recovery.motions) / count
     print(
         f"{count} frames of {video.size[0]} x {video.size[1]}, {people:.1f} people a frame; "
-        f"weights {arguments.weights}, {arguments.model} landmark model{', no fit' * arguments.no_refine}"
+        f"weights {arguments.weights}{', fast finder' * arguments.fast}{', no fit' * arguments.no_refine}"
     )
     for name, seconds in parts.items():
         print(f"{1000 * seconds / count:8.1f} ms a frame  {name}")

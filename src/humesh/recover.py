@@ -18,12 +18,12 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import Bodies, BodyPose
 from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
-from humesh.people.given import complete
 from humesh.images.groups import group_people
-from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Person, Photo
 from humesh.methods.base import Method, SkeletonPrediction
 from humesh.methods.landmark_ik import LandmarkIK, believed, confidence_of_joints
+from humesh.people.finder import PeopleFinder
+from humesh.people.given import complete
 from humesh.scene.recovery import Recovery
 
 PersonFinder = Callable[[Photo], list[Person]]
@@ -36,10 +36,10 @@ _GROUPS_AT_ONCE = 8  # groups of crops that a network sees together; more would 
 class Recoverer:
     """Photos to posed bodies; holds what is costly to load, so make one and call it often.
 
-    `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; default `PeopleFinder`. `device`: where networks run
-    and bodies are skinned. `weights`: a trained method's file, or the name of a method whose weights are shipped;
-    "landmarks": none, the detector's landmarks are posed by `ik_refine`'s inverse kinematics. `refine`: bodies are then
-    fitted to the 2D keypoints, held by a pose prior. Raises BodyFileError and WeightsError (ValueErrors) for files that
+    `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; default `PeopleFinder`. `device`: where
+    networks run and bodies are skinned. `weights`: a trained method's file, or the name of a method whose weights are
+    shipped; "landmarks": none, the detector's landmarks are posed by `ik_refine`'s inverse kinematics. `refine`: bodies
+    are then fitted to the 2D keypoints, held by a pose prior. Raises BodyFileError and WeightsError (ValueErrors) for files that
     cannot be read, ValueError for a missing device.
     """
 

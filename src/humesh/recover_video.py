@@ -23,11 +23,11 @@ from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
 from humesh.images.photo import Person, Photo
-from humesh.people.sightings import Sightings
 from humesh.images.video import Video
-from humesh.people.video_people import VideoPeople
 from humesh.methods.landmark_ik import SEEN_ABOVE
 from humesh.methods.windows import Windows
+from humesh.people.sightings import Sightings
+from humesh.people.video_people import VideoPeople
 from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer
 from humesh.scene.record import pixels_of
 from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery

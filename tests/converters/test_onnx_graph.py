@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("onnx", reason="needed by the build only")
-import onnxruntime  # noqa: E402
+import onnxruntime
 
-from converters.onnx_graph import Graph  # noqa: E402
+from converters.onnx_graph import Graph
 
 
 def kept(kernel: np.ndarray) -> tuple[np.ndarray, int]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import glob
-from collections import Counter
-from collections.abc import Callable
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
 _VIDEO = VideoOptions()
+_PHOTOS_AT_ONCE = 4  # more of them only take memory
 
 Finder = Literal["accurate", "fast", "rtmlib"]
 Format = Literal["jpg", "views", "mp4", "glb", "obj", "ply", "npz", "json", "bvh"]
@@ -57,8 +60,8 @@ def predict(
             sits on the photo; --no-refine leaves the method's own answer.
         body: "open" (free, shipped) or your own SMPL .pkl or .npz file.
         detections: People you already have: a COCO results JSON, a folder of OpenPose JSON, or a JSON of boxes.
-        finder: What finds people when no detections are given: accurate looks twice at everyone with the larger networks;
-            fast looks once with smaller ones.
+        finder: What finds people when no detections are given: accurate looks two or three times at everyone with the
+            larger landmark model, fast looks once with the smaller one.
         focal_px: The photos' focal length in pixels, where you know it better than EXIF does.
         formats: What to write of photos; views is a picture from the side and from above, mp4 a turntable film.
         device: Where bodies are computed: cpu, cuda, cuda:1.
@@ -66,8 +69,8 @@ def predict(
         video: Of videos only.
     """
     from humesh.images.decoding import VideoError
-    from humesh.people.mot import TracksError
     from humesh.images.photo import PhotoError
+    from humesh.people.mot import TracksError
     from humesh.recover import DEFAULT, IN_VIDEOS
 
     if focal_px is not None and not 0 < focal_px < float("inf"):
@@ -87,9 +90,9 @@ def predict(
     made = cache(lambda weights: _recoverer(body, finder, device, weights, refine))
     failed: list[str] = []
 
-    def one(path: Path, work: Callable[[], str], say: Callable[[str], None]) -> None:
+    def one(path: Path, answer: Callable[[], str], say: Callable[[str], None]) -> None:
         try:
-            say(work())
+            say(answer())
         except Exception as error:  # whatever it is, the others are done all the same
             expected = isinstance(error, (PhotoError, VideoError, TracksError, UserError))
             kind = "video" if is_video(path, video) else "photo"
@@ -102,8 +105,9 @@ def predict(
         def say(report: str) -> None:
             progress.console.print(report, highlight=False, markup=False, soft_wrap=True)
 
-        for name, path in todo.items():
-            one(path, partial(_one, name, path, out, wanted, made(weights or DEFAULT), given, focal_px), say)
+        recoverer = made(weights or DEFAULT) if todo else None
+        for path, answer in _ahead(partial(_one, out, wanted, recoverer, given, focal_px), todo):
+            one(path, answer, say)
             progress.advance(task)
     for name, path in videos.items():
         recoverer = made(weights or (DEFAULT if is_webcam(path) else IN_VIDEOS))
@@ -117,20 +121,37 @@ def predict(
     return 0
 
 
+def _ahead(work: Callable[[str, Path], str], photos: dict[str, Path]) -> Iterator[tuple[Path, Callable[[], str]]]:
+    """Each photo with what waits for its answer, in order, a photo a processor core at work at a time."""
+    waiting = deque[tuple[Path, Callable[[], str]]]()
+    count = min(os.cpu_count() or 1, _PHOTOS_AT_ONCE, len(photos))
+    with ThreadPoolExecutor(max(count, 1), thread_name_prefix="photos") as pool:
+        try:
+            for name, path in photos.items():
+                waiting.append((path, pool.submit(work, name, path).result))
+                if len(waiting) > count:
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def _one(
-    name: str,
-    path: Path,
     out: Path,
     formats: tuple[str, ...],
-    recoverer: Recoverer,
+    recoverer: Recoverer | None,
     given: GivenPeople | None,
     focal_px: float | None,
+    name: str,
+    path: Path,
 ) -> str:
     """One photo's files; returns what to tell the user."""
     from humesh.geometry.camera import Camera
     from humesh.images.photo import Photo
     from humesh.scene.export import save
 
+    assert recoverer is not None  # made where there are photos
     photo = Photo.read(path)
     if focal_px is not None:
         photo = replace(photo, camera=Camera.virtual(focal_px, photo.size), camera_source="given")
@@ -207,6 +228,8 @@ def _check_out(out: Path, inputs: list[Path], photos: dict[str, Path], videos: d
 
 
 def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool) -> Recoverer:
+    import torch
+
     from humesh.people.finder import PeopleFinder
     from humesh.people.rtmlib_people import RtmlibPeople
     from humesh.people.runtime import MissingNetworkError
@@ -214,9 +237,13 @@ def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool) 
 
     try:
         people = RtmlibPeople() if finder == "rtmlib" else PeopleFinder(fast=finder == "fast")
-        return Recoverer(body, people, device, weights, refine)
+        recoverer = Recoverer(body, people, device, weights, refine)
     except (ValueError, ImportError, MissingNetworkError) as error:  # of a file or the device; what is not there
         raise UserError(str(error)) from None
+    network = recoverer.network
+    if network is None or not any(isinstance(part, torch.nn.Conv2d) for part in network.modules()):
+        torch.set_num_threads(1)  # many small steps: more threads only wait for each other, above all on busy machines
+    return recoverer
 
 
 def _given(detections: Path | None) -> GivenPeople | None:

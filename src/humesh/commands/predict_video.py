@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from humesh.geometry.camera import Camera
-    from humesh.people.sightings import Sightings
     from humesh.images.video import Video
+    from humesh.people.sightings import Sightings
     from humesh.recover import Recoverer
     from humesh.recover_video import Finder, Progress
     from humesh.scene.recovery import VideoRecovery
@@ -158,8 +158,8 @@ def _state(path: Path) -> str:
 
 def _finder(options: VideoOptions, recoverer: Recoverer, sightings: Sightings) -> Finder:
     """Who finds and follows people from the first frame on that is not in the sightings."""
-    from humesh.people.mot import TracksGiven
     from humesh.people.finder import PeopleFinder
+    from humesh.people.mot import TracksGiven
     from humesh.people.video_people import VideoPeople
 
     if options.tracks is None:

@@ -20,8 +20,8 @@ from humesh.data.sample import Sample
 from humesh.evaluation.subsets import EvaluationError
 from humesh.geometry.boxes import box_around
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.people.given import GivenPeople
 from humesh.images.photo import Person, Photo
+from humesh.people.given import GivenPeople
 from humesh.scene.recovery import Recovery
 
 
