@@ -39,8 +39,8 @@ class Recoverer:
     `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; default `PeopleFinder`. `device`: where
     networks run and bodies are skinned. `weights`: a trained method's file, or the name of a method whose weights are
     shipped; "landmarks": none, the detector's landmarks are posed by `ik_refine`'s inverse kinematics. `refine`: bodies
-    are then fitted to the 2D keypoints, held by a pose prior. Raises BodyFileError and WeightsError (ValueErrors) for files that
-    cannot be read, ValueError for a missing device.
+    are then fitted to the 2D keypoints, held by a pose prior. Raises BodyFileError and WeightsError (ValueErrors) for
+    files that cannot be read, ValueError for a missing device.
     """
 
     def __init__(
