@@ -104,6 +104,16 @@ def test_who_lies_or_is_upside_down_is_found(
         assert min(off(pose.points, wanted, 300) for pose in found) < 0.05
 
 
+def test_whom_no_upright_look_finds_is_looked_for_in_turned_photos(
+    finder: PeopleFinder, rendered: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MultiPose is blind here, unless it looks at the photo turned."""
+    real = movenet.find
+    monkeypatch.setattr(movenet, "find", lambda photo, tile, *w, **k: real(photo, tile, *w, **k) if tile.angle else [])
+    found = finder.search(photo(rendered[::-1, ::-1]))
+    np.testing.assert_allclose([p.points[NOSE, :2] for p in in_order(found)], ([700, 525] - HEADS)[::-1], atol=15)
+
+
 def test_mirrored_people_are_mirrored(finder: PeopleFinder, rendered: np.ndarray, three: list[Pose]) -> None:
     found = finder.search(photo(rendered[:, ::-1]))
     wanted = [(pose.points * [-1, 1, 1] + [700, 0, 0])[MIRROR] for pose in three]
@@ -120,12 +130,14 @@ def test_people_cut_by_the_edge_are_found(finder: PeopleFinder, rendered: np.nda
 
 
 def test_small_people_in_a_large_photo_are_found(finder: PeopleFinder, rendered: np.ndarray, three: list[Pose]) -> None:
-    """The whole photo shows them in 30 px: where one seems to be, a closer look finds all."""
+    """The whole photo shows them in 30 px: where one seems to be, a finer tile shows all."""
     small = rendered.reshape(105, 5, 140, 5, 3).mean((1, 3)).astype(np.uint8)
     pixels = np.full((700, 1000, 3), 127, np.uint8)
-    pixels[400:505, 500:640] = small
-    wanted = [pose.points / [5, 5, 1] + [500, 400, 0] for pose in three]
-    assert_are(finder.search(photo(pixels)), wanted, [60] * 3, 0.05)
+    pixels[370:475, 500:640] = small
+    wanted = [pose.points / [5, 5, 1] + [500, 370, 0] for pose in three]
+    found = finder.search(photo(pixels))
+    assert_are(found, wanted, [60] * 3, 0.05)
+    assert all(pose.score > 0.9 for pose in found)
 
 
 def test_one_in_front_of_another_are_two(finder: PeopleFinder, rendered: np.ndarray, three: list[Pose]) -> None:
@@ -163,6 +175,8 @@ def test_few_looks_a_person(
     deep.clear(), thunder.clear(), multi.clear()
     assert_are(finder.follow(photo(rendered), three, quick=True), [p.points for p in three], [300] * 3, 0.02)
     assert (len(deep), len(thunder), len(multi)) == (3, 3, 0)
+    assert_are(finder.search(photo(rendered), three), [p.points for p in three], [300] * 3, 1e-9)
+    assert (len(deep), len(thunder), len(multi)) == (3, 3, 2)  # who is known is not looked at again
 
 
 def test_the_fast_finder_looks_once_and_finds_the_same(

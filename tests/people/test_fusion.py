@@ -117,6 +117,20 @@ def test_hands_and_feet_follow_wrist_and_ankle(seed: int, x: float, y: float) ->
                 assert whole.points[child, 2] > 0
 
 
+def test_a_surer_hand_on_another_arm_is_not_taken() -> None:
+    """One look has the wrist where Thunder has it; the other is surer of the hand, but of a wrist elsewhere."""
+    (near,) = looked(0, ("heavy",))
+    hand = MEDIAPIPE33.indices(
+        *(f"{side}_{name}" for side in ("left", "right") for name in ("pinky", "index", "thumb"))
+    )
+    is_hand = np.isin(np.arange(33), hand)[:, None]
+    strayed = near.points + np.where(is_hand, [0.7 * SIZE, 0, 0], [0.5 * SIZE, 0, 0])
+    far = replace(near, points=np.where(is_hand & [False, False, True], 0.95, strayed))
+    near = replace(near, points=np.where(is_hand & [False, False, True], 0.05, near.points))
+    whole = fused([near, far, look_at(near.points[:, :2], "thunder", np.random.default_rng(0))])
+    np.testing.assert_allclose(whole.points[hand, :2], near.points[hand, :2], atol=1e-3)
+
+
 @given(seeds)
 def test_what_no_network_gives_has_no_confidence(seed: int) -> None:
     whole = fused(looked(seed, ("multipose", "thunder")))
