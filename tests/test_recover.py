@@ -107,7 +107,7 @@ def test_whom_movenet_alone_sees_is_posed_by_a_network_and_left_out_without_one(
     without = replace(seen, landmarks3d=None)
     assert len(humesh.Recoverer()(recovery.photo, [without]).people) == 1
     plain = humesh.Recoverer(weights="landmarks")
-    monkeypatch.setattr(plain._mediapipe, "landmarks", lambda photo, boxes: [without])
+    monkeypatch.setattr(plain._own_finder, "landmarks", lambda photo, boxes: [without])
     given = plain(recovery.photo, [without])
     assert given.people == []
     assert "1 of 1 people left out: no body seen in their boxes." in given.notes

@@ -19,9 +19,9 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.images.film import Film
 from humesh.images.photo import Person, Photo
-from humesh.people.sightings import Sightings
 from humesh.images.video import Video
 from humesh.methods.weights import build, save_weights
+from humesh.people.sightings import Sightings
 from humesh.recover_video import VideoSettings, pose_video, recover_video, sight
 
 SIZE, FPS, FRAMES = (160, 120), 25.0, 20

@@ -11,6 +11,7 @@ from skimage.data import camera as photo_of_cameraman
 
 from humesh.commands.main import main
 from humesh.commands.predict import _named
+from humesh.people import runtime
 from humesh.recover import DEFAULT
 
 
@@ -220,8 +221,24 @@ def test_results_of_photos_with_one_stem_do_not_overwrite_each_other() -> None:
 def test_info_names_what_may_be_used(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "info") == 0
     told = capsys.readouterr().out
-    for word in ("humesh 0.", "torch", "mediapipe", "open", "CC0", "ik_refine", "Apache-2.0"):
+    for word in ("humesh 0.", "torch", "onnxruntime", "movenet_thunder", "open", "CC0", "ik_refine", "Apache-2.0"):
         assert word in told
+
+
+def test_what_the_build_could_not_fetch_is_said(
+    monkeypatch: pytest.MonkeyPatch, grey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By `info` of each network, by `predict` in one sentence; nothing is fetched, and given points need none."""
+    monkeypatch.setattr(runtime, "ASSETS", tmp_path / "none")
+    runtime.network.cache_clear()
+    assert run(monkeypatch, "info") == 0
+    told = capsys.readouterr().out
+    for name in runtime.NETWORKS:
+        assert f"{name:20} missing: install humesh again with a connection" in told
+    for finder in ("accurate", "fast"):
+        assert run(monkeypatch, "predict", grey, "-o", tmp_path / "out", "--finder", finder) == 2
+        (sentence,) = capsys.readouterr().err.splitlines()
+        assert "building humesh fetches it from the npm registry. Install humesh again with a connection" in sentence
 
 
 def test_the_demo_says_where_its_pictures_are(

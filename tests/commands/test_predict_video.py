@@ -13,10 +13,10 @@ import pytest
 from humesh.body.joints import MEDIAPIPE33
 from humesh.commands import main
 from humesh.images.film import Film
-from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Person, Photo
-from humesh.people.sightings import Sightings
 from humesh.images.video import Frame, Video
+from humesh.people.finder import PeopleFinder
+from humesh.people.sightings import Sightings
 from humesh.people.video_people import VideoPeople
 
 FRAMES = 9
@@ -96,7 +96,6 @@ def test_given_tracks_are_of_the_frames_that_the_file_says(tmp_path: Path, monke
         return [Person(box, 1.0, np.ones((33, 3)), MEDIAPIPE33, np.ones((33, 3))) for box in boxes]
 
     monkeypatch.setattr(Video, "__iter__", frames)
-    monkeypatch.setattr(PeopleFinder, "settled", lambda self, photo, boxes: [None] * len(boxes))
     monkeypatch.setattr(PeopleFinder, "landmarks", seen)
     path, tracks, out = tmp_path / "clip.mp4", tmp_path / "clip.txt", tmp_path / "out"
     with Film(path, (64, 48), 25.0) as film:
