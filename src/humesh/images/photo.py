@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from humesh.body.joints import JointSet
 from humesh.geometry.camera import Camera
+from humesh.images.masks import Mask
 
 MAX_MEGAPIXELS = 120
 """Larger images are refused before their pixels are read; today's largest phone photos have 108 (200 for a few)."""
@@ -159,3 +160,4 @@ class Person:
     keypoint_set: JointSet | None = None
     landmarks3d: Float[np.ndarray, "K 3"] | None = None  # metres, camera axes, any origin; same joint set
     track: int | None = None
+    mask: Mask | None = None

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from humesh.body.joints import MEDIAPIPE33
+from humesh.images.masks import Mask
 from humesh.people.odds import expit
 from humesh.people.regions import Pose, Pyramid, Roi
 from humesh.people.runtime import network
@@ -44,15 +45,15 @@ def refined(points: Float[np.ndarray, "K 2"], heatmaps: Float[np.ndarray, "h w K
     return np.where(sure[:, None], mean, points)
 
 
-def look(photo: Pyramid, roi: Roi, model: LandmarkModel = "heavy", mirrored: bool = False, device: str = "cpu") -> Pose:
+def look(photo: Pyramid, roi: Roi, model: LandmarkModel = "heavy", mirrored: bool = False) -> Pose:
     """What a landmark model sees in a region, or in its mirror image (turned back)."""
     pixels = photo.cut(roi, LANDMARK_PX)
     pixels = np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels
-    flat, score, heat, deep = network(f"pose_landmark_{model}", device)(
-        pixels[None], "points", "score", "heatmap", "world"
-    )
+    outputs = ("points", "score", "heatmap", "world", "mask")
+    flat, score, heat, deep, mask = network(f"pose_landmark_{model}")(pixels[None], *outputs)
     pose = pose_of(flat[0], float(score[0, 0]), heat[0], deep[0], roi, mirrored)
-    return replace(pose, network=model)
+    inside = mask[0, :, ::-1, 0] > 0 if mirrored else mask[0, ..., 0] > 0  # logits
+    return replace(pose, network=model, mask=Mask.of(inside, roi.photo_from_unit))
 
 
 def pose_of(

@@ -95,7 +95,7 @@ class TracksGiven:
             return list(people)
         bodies = self.finder.landmarks(photo, np.stack([person.box for person in people]))
         return [
-            replace(given, keypoints=body.keypoints, keypoint_set=body.keypoint_set, landmarks3d=body.landmarks3d)
+            replace(body, box=given.box, score=given.score, track=given.track)
             for given, body in zip(people, bodies, strict=True)
         ]
 

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from humesh.images.masks import Mask
+
 _ROI_MARGIN = 1.25  # mediapipe/modules/pose_landmark/pose_detection_to_roi.pbtxt
 _LEAST_PX = 224  # photos are halved until the shorter side would be smaller
 
@@ -55,7 +57,8 @@ class Pose:
     landmarks3d: Float[np.ndarray, "33 3"] | None  # metres, camera axes, from the hips; None: the network gives none
     score: float  # the network's own, 0..1; of a finished find the rating of the whole
     next_roi: Roi  # where the landmark model would look next
-    network: str = "movenet"  # whose look it is: a key of `fusion.CURVES`
+    network: str = "thunder"  # whose look it is: a key of `fusion.CURVES`
+    mask: Mask | None = None
 
     @property
     def size(self) -> float:

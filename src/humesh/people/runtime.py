@@ -24,13 +24,13 @@ def missing_networks() -> list[str]:
 
 
 class Network:
-    """One network; may be called by several threads at a time. `device`: "cpu", or "cuda" with onnxruntime-gpu.
+    """One network; may be called by several threads at a time.
 
     It runs in the calling thread alone, so that answers do not depend on the number of threads. MissingNetworkError if
     the installation lacks it.
     """
 
-    def __init__(self, name: str, device: str = "cpu") -> None:
+    def __init__(self, name: str) -> None:
         import onnxruntime  # 0.1 s
 
         path = ASSETS / f"{name}.onnx"
@@ -42,9 +42,7 @@ class Network:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
-        gpu = device.startswith("cuda") and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if gpu else ["CPUExecutionProvider"]
-        self._session = onnxruntime.InferenceSession(path, options, providers=providers)
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._run = onnxruntime.RunOptions()
         self._run.only_execute_path_to_fetches = True
 
@@ -55,6 +53,6 @@ class Network:
 
 
 @cache
-def network(name: str, device: str = "cpu") -> Network:
+def network(name: str) -> Network:
     """A network of `NETWORKS`, loaded once in a process."""
-    return Network(name, device)
+    return Network(name)

@@ -11,8 +11,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from humesh.body.joints import JOINT_SETS, JointSet
+from humesh.images.masks import Mask
 from humesh.images.photo import Person
 
+_NOWHERE = np.zeros((2, 3))
 _POINTS = max(map(len, JOINT_SETS.values()))
 
 
@@ -34,6 +36,11 @@ class Sightings:
         arrays["set"] = np.array([p.keypoint_set.name if p.keypoint_set else "" for _, p in rows], dtype="U32")
         arrays["keypoints"] = np.array([_padded(person.keypoints) for _, person in rows]).reshape(-1, _POINTS, 3)
         arrays["landmarks"] = np.array([_padded(person.landmarks3d) for _, person in rows]).reshape(-1, _POINTS, 3)
+        masks = [person.mask for _, person in rows]
+        packed = [np.frombuffer(mask.packed if mask else b"", np.uint8) for mask in masks]
+        arrays["mask"] = np.concatenate([*packed, np.zeros(0, np.uint8)])
+        arrays["mask_end"] = np.cumsum([len(each) for each in packed], dtype=np.int64)
+        arrays["mask_place"] = np.array([m.photo_from_unit if m else _NOWHERE for m in masks]).reshape(-1, 2, 3)
         part = path.with_name(f".{path.name}.part")
         with part.open("wb") as stream:
             np.savez(stream, **arrays)
@@ -49,12 +56,14 @@ class Sightings:
                 return cls()
             times = data["times_s"].tolist()
             people: list[list[Person]] = [[] for _ in times]
-            columns = ("frame", "track", "score", "box", "set", "keypoints", "landmarks")
-            for number, track, score, box, name, points, deep in zip(*(data[c] for c in columns), strict=True):
+            packed = [part.tobytes() for part in np.split(data["mask"], data["mask_end"])]
+            columns = ("frame", "track", "score", "box", "set", "keypoints", "landmarks", "mask_place")
+            rows = zip(*(data[column] for column in columns), packed[: len(data["frame"])], strict=True)
+            for number, track, score, box, name, points, deep, place, bits in rows:
                 joint_set = JOINT_SETS.get(str(name))
-                person = Person(
-                    box, float(score), _read(points, joint_set), joint_set, _read(deep, joint_set), int(track)
-                )
+                keypoints, landmarks = _read(points, joint_set), _read(deep, joint_set)
+                mask = Mask(bits, place) if bits else None
+                person = Person(box, float(score), keypoints, joint_set, landmarks, int(track), mask)
                 people[int(number)].append(person)
             return cls(times, people)
         except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile):
