@@ -228,7 +228,7 @@ def test_info_names_what_may_be_used(monkeypatch: pytest.MonkeyPatch, capsys: py
 def test_what_the_build_could_not_fetch_is_said(
     monkeypatch: pytest.MonkeyPatch, grey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By `info` of each network, by `predict` in one sentence; nothing is fetched, and given points need none."""
+    """By `info` of each network, by `predict` in one sentence."""
     monkeypatch.setattr(runtime, "ASSETS", tmp_path / "none")
     runtime.network.cache_clear()
     assert run(monkeypatch, "info") == 0
