@@ -1,17 +1,40 @@
 """humesh turns photos and videos of people into posed body meshes."""
 
-from humesh.body.model import BodyModel
-from humesh.body.pose import Bodies, BodyPose
-from humesh.geometry.camera import Camera
-from humesh.images.photo import Person, Photo
-from humesh.recover import Recoverer, recover
-from humesh.recover_video import recover_video
-from humesh.scene.export import save
-from humesh.scene.export_video import save_video
-from humesh.scene.record import humesh_version
-from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
+from __future__ import annotations
 
-__version__ = humesh_version()
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from humesh.body.model import BodyModel
+    from humesh.body.pose import Bodies, BodyPose
+    from humesh.geometry.camera import Camera
+    from humesh.images.photo import Person, Photo
+    from humesh.recover import Recoverer, recover
+    from humesh.recover_video import recover_video
+    from humesh.scene.export import save
+    from humesh.scene.export_video import save_video
+    from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
+
+_HOMES = {
+    "Bodies": "body.pose",
+    "BodyModel": "body.model",
+    "BodyPose": "body.pose",
+    "Camera": "geometry.camera",
+    "Person": "images.photo",
+    "PersonMotion": "scene.recovery",
+    "Photo": "images.photo",
+    "Recoverer": "recover",
+    "Recovery": "scene.recovery",
+    "VideoRecovery": "scene.recovery",
+    "recover": "recover",
+    "recover_video": "recover_video",
+    "save": "scene.export",
+    "save_video": "scene.export_video",
+}
+"""Where each public name is at home; it is imported, and torch with it, when it is first used."""
 
 __all__ = [
     "Bodies",
@@ -29,3 +52,21 @@ __all__ = [
     "save",
     "save_video",
 ]
+
+
+class _Package(ModuleType):
+    """The package itself: `humesh.recover` is the function, also once its module of the same name is imported."""
+
+    def __getattribute__(self, name: str) -> Any:
+        homes = ModuleType.__getattribute__(self, "__dict__").get("_HOMES", {})
+        if name in homes:
+            return getattr(import_module(f"humesh.{homes[name]}"), name)
+        return ModuleType.__getattribute__(self, name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__version__":
+            return import_module("humesh.scene.record").humesh_version()
+        raise AttributeError(f"module 'humesh' has no attribute {name!r}")
+
+
+sys.modules[__name__].__class__ = _Package
