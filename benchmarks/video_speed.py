@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from humesh.commands.predict_video import VideoOptions, _ahead, drawable
+from humesh.commands.predict_video import VideoOptions, _drawn, drawable
 from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.images.film import Film
+from humesh.images.video import Video, letterboxed
 from humesh.people.finder import PeopleFinder
 from humesh.people.sightings import Sightings
-from humesh.images.video import Video, letterboxed
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
 from humesh.recover_video import VideoSettings, moments, pose_video, sight
@@ -69,7 +69,7 @@ def main() -> None:
         shown = drawable(recovery)
         pictures = MotionPictures(shown, options.beside)
         with Film(Path(folder) / "film.mp4", pictures.size, recovery.fps, source=video) as film:
-            for picture, when in zip(_ahead(pictures, moments(video, shown)), recovery.times.tolist(), strict=True):
+            for picture, when in zip(_drawn(pictures, moments(video, shown)), recovery.times.tolist(), strict=True):
                 film.write(picture, when)
         now = timed("film: drawing and writing (with reading)", now)
         save_video(recovery, Path(folder) / "clip", ("glb", "npz"), path)

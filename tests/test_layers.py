@@ -7,7 +7,7 @@ import humesh
 
 ROOT = Path(humesh.__file__).parent
 ROWS = [
-    {"geometry"},
+    {"geometry", "threads"},
     {"body", "networks"},
     {"images", "losses"},
     {"people"},

@@ -31,6 +31,7 @@ from humesh.people.video_people import VideoPeople
 from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer
 from humesh.scene.record import pixels_of
 from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
+from humesh.threads import ahead
 
 Finder = Callable[[Photo, float], list[Person]]
 """From a frame and its time in seconds to the people in it, with their tracks."""
@@ -38,6 +39,8 @@ Finder = Callable[[Photo, float], list[Person]]
 Progress = Callable[[str, int, int | None], None]
 """Told what is being done, how many frames are done, and of how many (None: unknown)."""
 
+Part = list[tuple[int, Person, BodyPose | None]]
+_BATCHES_AT_ONCE = 4  # fitted side by side
 _AT_ONCE = 32  # people in a batch: networks and fits are several times as fast as one by one
 
 
@@ -223,13 +226,18 @@ def _posed(
         if recoverer.network is None
         else _answers(video, people, recoverer, settings, camera, progress)
     )
-    while part := list(islice(answers, _AT_ONCE)):
+
+    def posed(part: Part) -> tuple[list[int], list[Person], BodyPose, torch.Tensor]:
         some = [person for _, person, _ in part]
         if recoverer.network is None:
-            told = recoverer.pose(None, some, camera, video.size)
+            done = recoverer.pose(None, some, camera, video.size)
         else:
-            told = recoverer.finished(BodyPose.stacked([pose for *_, pose in part if pose]), some, camera, video.size)
-        yield [number for number, *_ in part], some, told.pose, told.confidence
+            done = recoverer.finished(BodyPose.stacked([pose for *_, pose in part if pose]), some, camera, video.size)
+        return [number for number, *_ in part], some, done.pose, done.confidence
+
+    parts: Iterator[Part] = iter(lambda: list(islice(answers, _AT_ONCE)), [])
+    for done in ahead(posed, parts, _BATCHES_AT_ONCE):
+        yield done.result()
 
 
 def _answers(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import glob
-import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -17,6 +15,7 @@ import tyro
 from humesh.commands.errors import UserError, say_error
 from humesh.commands.predict_video import FILM, VIDEO_ENDINGS, VideoOptions, is_video, is_webcam, predict_video, told
 from humesh.commands.progress import progress_bar
+from humesh.threads import ahead
 
 if TYPE_CHECKING:
     from humesh.people.given import GivenPeople
@@ -106,8 +105,9 @@ def predict(
             progress.console.print(report, highlight=False, markup=False, soft_wrap=True)
 
         recoverer = made(weights or DEFAULT) if todo else None
-        for path, answer in _ahead(partial(_one, out, wanted, recoverer, given, focal_px), todo):
-            one(path, answer, say)
+        work = partial(_one, out, wanted, recoverer, given, focal_px)
+        for path, answer in zip(todo.values(), ahead(work, todo.items(), _PHOTOS_AT_ONCE), strict=True):
+            one(path, answer.result, say)
             progress.advance(task)
     for name, path in videos.items():
         recoverer = made(weights or (DEFAULT if is_webcam(path) else IN_VIDEOS))
@@ -121,30 +121,13 @@ def predict(
     return 0
 
 
-def _ahead(work: Callable[[str, Path], str], photos: dict[str, Path]) -> Iterator[tuple[Path, Callable[[], str]]]:
-    """Each photo with what waits for its answer, in order, a photo a processor core at work at a time."""
-    waiting = deque[tuple[Path, Callable[[], str]]]()
-    count = min(os.cpu_count() or 1, _PHOTOS_AT_ONCE, len(photos))
-    with ThreadPoolExecutor(max(count, 1), thread_name_prefix="photos") as pool:
-        try:
-            for name, path in photos.items():
-                waiting.append((path, pool.submit(work, name, path).result))
-                if len(waiting) > count:
-                    yield waiting.popleft()
-            while waiting:
-                yield waiting.popleft()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 def _one(
     out: Path,
     formats: tuple[str, ...],
     recoverer: Recoverer | None,
     given: GivenPeople | None,
     focal_px: float | None,
-    name: str,
-    path: Path,
+    photo_file: tuple[str, Path],
 ) -> str:
     """One photo's files; returns what to tell the user."""
     from humesh.geometry.camera import Camera
@@ -152,6 +135,7 @@ def _one(
     from humesh.scene.export import save
 
     assert recoverer is not None  # made where there are photos
+    name, path = photo_file
     photo = Photo.read(path)
     if focal_px is not None:
         photo = replace(photo, camera=Camera.virtual(focal_px, photo.size), camera_source="given")

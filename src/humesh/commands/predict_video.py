@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +12,7 @@ from rich.progress import TextColumn
 
 from humesh.commands.errors import UserError, say_error
 from humesh.commands.progress import progress_bar
+from humesh.threads import ahead
 
 if TYPE_CHECKING:
     import numpy as np
@@ -186,7 +184,7 @@ def _written(
         shown = drawable(recovery)
         pictures = MotionPictures(shown, options.beside)
         with Film(film_path, pictures.size, recovery.fps, source=video) as film:
-            drawn = _ahead(pictures, moments(video, shown, progress))
+            drawn = _drawn(pictures, moments(video, shown, progress))
             for picture, when in zip(drawn, recovery.times.tolist(), strict=True):
                 film.write(picture, when)
         written.append(film_path)
@@ -203,20 +201,14 @@ def drawable(recovery: VideoRecovery) -> VideoRecovery:
     return replace(recovery, body=BodyModel.load("open-low"))
 
 
-def _ahead(draw: Callable[[Any], np.ndarray], moments: Iterator[Any]) -> Iterator[np.ndarray]:
-    """The pictures of moments in order, drawn by as many threads as there are cores, a few ahead of what is asked."""
+def _drawn(draw: Callable[[Any], np.ndarray], moments: Iterator[Any]) -> Iterator[np.ndarray]:
+    """The pictures of moments in order, several drawn at a time."""
     from threadpoolctl import threadpool_limits
 
-    workers = os.cpu_count() or 1
-    waiting: deque[Future[np.ndarray]] = deque()
     # Small products of matrices wait longer for BLAS's own threads than they take: films twice as fast.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
-        for moment in moments:
-            waiting.append(pool.submit(draw, moment))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    with threadpool_limits(1, "blas"):
+        for picture in ahead(draw, moments):
+            yield picture.result()
 
 
 def _finished(out: Path, name: str, options: VideoOptions) -> bool:

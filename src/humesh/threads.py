@@ -1,0 +1,30 @@
+"""Work on several things at a time, with the answers in order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+A, B = TypeVar("A"), TypeVar("B")
+
+
+def ahead(work: Callable[[A], B], items: Iterable[A], most: int | None = None) -> Iterator[Future[B]]:
+    """What waits for each item's answer, in order; a thread a processor core, `most` at most, is as many items ahead.
+
+    Items are taken in the caller's thread. Whoever stops asking cancels what has not begun.
+    """
+    count = min(os.cpu_count() or 1, most or 64)
+    waiting: deque[Future[B]] = deque()
+    pool = ThreadPoolExecutor(count, thread_name_prefix="ahead")
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > count:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+    finally:
+        pool.shutdown(cancel_futures=True)
