@@ -61,7 +61,7 @@ def test_points_outside_the_photo_have_no_confidence(pose: Pose) -> None:
     assert (confidence[~outside] == 0.9).all()
 
 
-@pytest.mark.parametrize(("knee", "ankle", "told"), [(0.06, 0.25, False), (0.08, 0.0, True), (0.0, 0.27, True)])
+@pytest.mark.parametrize(("knee", "ankle", "told"), [(0.09, 0.34, False), (0.11, 0.0, True), (0.0, 0.36, True)])
 def test_legs_that_are_guessed_have_no_confidence(pose: Pose, knee: float, ankle: float, told: bool) -> None:
     points = pose.points.copy()
     points[MEDIAPIPE33.indices("left_knee", "right_knee", "right_ankle", "right_foot_index"), 2] = 0.05
