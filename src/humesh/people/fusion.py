@@ -13,11 +13,11 @@ from humesh.people.odds import expit, logit
 from humesh.people.regions import Pose
 from humesh.people.same_body import LIMBS, outside
 
-CURVES = {"heavy": (1.40, 0.20), "full": (0.88, 0.25), "thunder": (1.78, 1.20), "multipose": (1.95, 1.19)}
+CURVES = {"heavy": (1.88, 0.20), "full": (1.27, 0.13), "thunder": (2.81, 1.55), "multipose": (2.66, 1.36)}
 """Of each network's confidences: logistic regression of whether a limb joint lies within a tenth of the person."""
 _NEAR = 0.05  # of the person: looks that far apart agree by exp(-1/2)
 _AFAR = 0.5  # how much a look from afar counts beside closer ones; all of it: PA-MPJPE 1 mm worse
-_CALIBRATION = (0.8, 2.0)
+_CALIBRATION = (0.50, 1.85)
 """Logistic regression of whether a fused limb joint lies within a tenth of the person, on the logit of its backing, as
 `CURVES` on the labelled photographs that may be calibrated on (`tools/calibrate_points.py`)."""
 
