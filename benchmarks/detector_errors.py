@@ -1,6 +1,9 @@
-"""What MediaPipe says of rendered people whose truth is known, beside what the simulated detector says of them.
+"""What PeopleFinder says of people whose truth is known, beside what the simulated detector says of them.
 
-Run: python benchmarks/detector_errors.py POSES.npz [--photos 400] [--found FOUND.npz] [--backgrounds FOLDER].
+Run: python benchmarks/detector_errors.py POSES.npz [--photos 400] [--found FOUND.npz] [--backgrounds FOLDER]
+or   python benchmarks/detector_errors.py --real FOLDER [--sets NAME ...] [--harder 1] [--found FOUND.npz].
+FOLDER: labelled photographs, as `tools/calibrate_points.py` takes them; points without a label are taken to be where
+the finder has them, and are not compared. --sets: only these, and they count alike. --harder: of the simulation.
 POSES.npz: the project's motion file (`poses`, N x 24 x 3 axis-angle in radians, y up; `sequence_id`, `seq_category`).
 Each 512 px photo shows one or two bodies of random shape, pose (all kinds of motion alike), side and colours, 80 to
 450 px tall, over a photo, a texture or noise, some cut off by the edge, with patches in front. FOUND.npz keeps what
@@ -11,6 +14,7 @@ box around all its true points).
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +31,9 @@ from humesh.body.pose import BodyPose
 from humesh.data.detector_errors import DetectorErrors, from_behind, kind_of, seen_by_detector
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Person, Photo
+from humesh.people.finder import PeopleFinder
+from humesh.people.same_body import box_around_points
 from humesh.scene.render import Stage
 
 SIDE = 512
@@ -50,6 +55,14 @@ SCENERY = (
 """Pictures of scikit-image without people, taken as backgrounds where no folder is given."""
 HIDDEN_BEHIND = np.where(["hip" in name for name in MEDIAPIPE33.names], 0.2, 0.12)
 """A joint is hidden if the surface before it is so many metres nearer; limbs are half as thick, hips are not."""
+KINDS = np.array([kind_of(name) for name in MEDIAPIPE33.names])
+HIDDEN = 0.1
+"""Of how many people a limb is hidden in photographs, where labels do not tell: low confidences are as rare as if."""
+LIMB_OF = [
+    (kind in ("elbow", "wrist", "hand")) * (1 + ("left" in name))
+    + (kind in ("knee", "ankle", "foot")) * (3 + ("left" in name))
+    for name, kind in zip(MEDIAPIPE33.names, KINDS, strict=True)
+]
 NOBODY = Person(np.zeros(4), 0.0, np.zeros((33, 3)), MEDIAPIPE33)
 Record = dict[str, np.ndarray]
 
@@ -163,28 +176,76 @@ def found_people(poses: str, photos: int, pictures: list[np.ndarray]) -> Record:
     with np.load(poses, allow_pickle=False) as file:
         motions = {name: file[name] for name in ("poses", "sequence_id", "seq_category")}
     body, records = BodyModel.load("open"), []
-    finder = PeopleFinder(tiles=14, crowd_tiles=0, workers=1)  # to 227 px tiles, enough for people of 90 px
+    finder = PeopleFinder()
     for number in track(range(photos), "photos"):
         photo, truth = scene(body, motions, pictures, np.random.default_rng(number))
-        people = finder(Photo.of(photo))
-        for i, points in enumerate(truth["points"]):
+        for i, best in enumerate(finds_of(truth["points"], finder(Photo.of(photo)))):
             others = np.delete(truth["points"], i, axis=0)
-            own = [person for person in people if is_of(person, points, others)]
-            best = min(own, key=lambda person: apart(person, points)) if own else NOBODY
             records.append({
                 **{name: values[i] for name, values in truth.items()},
                 "other": others[0] if len(others) else np.full((33, 2), np.nan),
-                "found": np.array(float(bool(own))),
-                "keypoints": best.keypoints,
-                "seen_box": best.box,
-                "score": np.array(best.score),
+                "photo": np.array([SIDE, SIDE]),
+                "labelled": np.ones(33, bool),
+                **as_record(best),
             })  # fmt: skip
+    return stacked(records)
+
+
+def found_in(folder: Path) -> Record:
+    """What is labelled in photographs and what PeopleFinder says of it, as `found_people`; visible: not known, NaN."""
+    records, finder = [], PeopleFinder()
+    for picture in track(json.loads((folder / "labels.json").read_text()), "photographs"):
+        photo, labels = Photo.read(folder / picture["image"]), np.full((len(picture["people"]), 33, 2), np.nan)
+        for points, person in zip(labels, picture["people"], strict=True):
+            named = {name: at for name, at in person["joints2d_px"].items() if name in LIMBS12.names}
+            points[MEDIAPIPE33.indices(*named)] = np.array(list(named.values())).reshape(-1, 2)
+        labels = labels[np.isfinite(labels[..., 0]).sum(1) >= 6]
+        labelled, best = np.isfinite(labels[..., 0]), finds_of(labels, finder(photo))
+        whole = np.where(labelled[..., None], labels, [np.asarray(find.keypoints)[:, :2] for find in best])
+        for i, points in enumerate(whole):
+            others = [whole[j] for j in range(len(whole)) if j != i and best[j] is not NOBODY]
+            nearest = min(
+                others, key=lambda other: np.linalg.norm(other - points, axis=-1).mean(), default=points * np.nan
+            )
+            records.append({
+                "points": points,
+                "visible": np.full(33, np.nan),
+                "box": box_around_points(np.concatenate([points, np.ones((33, 1))], axis=1), *photo.size),
+                "other": nearest,
+                "photo": np.array(photo.size),
+                "labelled": labelled[i],
+                "set": np.array(picture["set"]),
+                **as_record(best[i]),
+            })  # fmt: skip
+    return stacked(records)
+
+
+def finds_of(truths: np.ndarray, people: list[Person]) -> list[Person]:
+    """The find of each of P people (P 33 2, NaN: not known), NOBODY for whom there is none."""
+    answer = []
+    for i, points in enumerate(truths):
+        own = [person for person in people if is_of(person, points, np.delete(truths, i, axis=0))]
+        answer.append(min(own, key=lambda person: apart(person, points)) if own else NOBODY)
+    return answer
+
+
+def as_record(person: Person) -> Record:
+    """The part of a record that the finder says."""
+    return {
+        "found": np.array(float(person is not NOBODY)),
+        "keypoints": np.asarray(person.keypoints),
+        "seen_box": person.box,
+        "score": np.array(person.score),
+    }
+
+
+def stacked(records: list[Record]) -> Record:
     return {name: np.stack([record[name] for record in records]) for name in records[0]}
 
 
 def size_of(points: np.ndarray) -> np.ndarray:
     """The longer side of the box around points `* K 2`, px."""
-    return np.ptp(points, axis=-2).max(-1)
+    return (np.nanmax(points, axis=-2) - np.nanmin(points, axis=-2)).max(-1)
 
 
 def apart(person: Person, points: np.ndarray) -> float:
@@ -192,7 +253,7 @@ def apart(person: Person, points: np.ndarray) -> float:
     limbs, seen = MEDIAPIPE33.indices(*LIMBS12.names), np.asarray(person.keypoints)
     both = (limbs, [MEDIAPIPE33.mirror[limb] for limb in limbs])
     away = [np.linalg.norm(seen[order, :2] - points[limbs], axis=-1) / size_of(points) for order in both]
-    return float(min(np.minimum(each, 0.5).mean() for each in away))
+    return float(min(np.nanmean(np.minimum(each, 0.5)) for each in away))
 
 
 def is_of(person: Person, points: np.ndarray, others: np.ndarray) -> bool:
@@ -204,9 +265,12 @@ def simulated(records: Record, errors: DetectorErrors, times: int = 10) -> Recor
     """The records of the people that were found, each many times, with what the simulated detector says instead."""
     rng, people = np.random.default_rng(0), []
     kept = {name: np.repeat(values[records["found"] > 0], times, axis=0) for name, values in records.items()}
-    for points, visible, box, other in zip(*(kept[n] for n in ("points", "visible", "box", "other")), strict=True):
+    drawn = rng.random((len(kept["points"]), 5))[:, LIMB_OF] >= HIDDEN
+    kept["visible"] = np.where(np.isnan(kept["visible"]), drawn, kept["visible"])
+    names = ("points", "visible", "box", "other", "photo")
+    for points, visible, box, other, size in zip(*(kept[name] for name in names), strict=True):
         others = [] if np.isnan(other).any() else [other]
-        people.append(seen_by_detector(points, visible, MEDIAPIPE33, box, others, (SIDE, SIDE), errors, rng))
+        people.append(seen_by_detector(points, visible, MEDIAPIPE33, box, others, tuple(size), errors, rng))
     return {
         **kept,
         "keypoints": np.stack([np.asarray(person.keypoints) for person in people]),
@@ -225,23 +289,30 @@ def statistics(records: Record) -> dict[str, dict[str, float]]:
     def away(theirs: np.ndarray) -> np.ndarray:
         return np.linalg.norm(seen - theirs, axis=-1) * scale
 
-    error, crossed = away(points), away(points[:, mirror])
-    visible, inside = r["visible"] > 0, ((points >= 0) & (points < SIDE)).all(-1)
-    where = {"seen": visible, "hidden": ~visible & inside, "outside": ~inside}
+    error, crossed, photo = away(points), away(points[:, mirror]), r["photo"][:, None]
+    labelled, inside = r["labelled"], ((points >= 0) & (points < photo)).all(-1)
+    visible, hidden = r["visible"] > 0, (r["visible"] == 0) & inside
+    where = {"seen": visible, "hidden": hidden, "outside": ~inside, "all": inside}
+    where = {name: chosen & labelled for name, chosen in where.items()}
     wide = np.linalg.norm(points - points[:, mirror], axis=-1) * scale
 
     def both(*joints: str) -> list[int]:
         return MEDIAPIPE33.indices(*(f"{side}_{joint}" for joint in joints for side in ("left", "right")))
 
+    def mean(values: np.ndarray, joints: list[int]) -> np.ndarray:
+        """Of the joints that are labelled on both sides; 0 if none is."""
+        both_sides = (labelled & labelled[:, mirror])[:, joints]
+        return np.where(both_sides, values[:, joints], 0).sum(1) / np.maximum(both_sides.sum(1), 1)
+
     def exchanged(joints: list[int]) -> np.ndarray:
-        return crossed[:, joints].mean(1) < 0.5 * error[:, joints].mean(1)
+        return mean(crossed, joints) < 0.5 * mean(error, joints)
 
     limbs, arms, legs = (
         MEDIAPIPE33.indices(*LIMBS12.names),
         both("elbow", "wrist"),
         both("knee", "ankle"),
     )
-    told = {name: wide[:, joints].mean(1) > 8 for name, joints in (("all", limbs), ("arms", arms), ("legs", legs))}
+    told = {name: mean(wide, joints) > 8 for name, joints in (("all", limbs), ("arms", arms), ("legs", legs))}
     turned = exchanged(limbs)
     behind = np.array([from_behind(each, np.array(both("shoulder", "hip"))) for each in points])
     swaps = {
@@ -257,45 +328,64 @@ def statistics(records: Record) -> dict[str, dict[str, float]]:
         copies, neighbours, seen_too = [], [], []
         for side in ("left", "right"):
             own = [index(f"{side}_{joint}") for joint in joints]
-            hidden, wrong = ~visible[:, own].any(1) & inside[:, own].all(1), error[:, own].mean(1) > 10
-            copies.append((wrong & (crossed[:, own].mean(1) < 6) & (wide[:, own].mean(1) > 8))[hidden])
+            unseen, wrong = hidden[:, own].all(1), error[:, own].mean(1) > 10
+            copies.append((wrong & (crossed[:, own].mean(1) < 6) & (wide[:, own].mean(1) > 8))[unseen])
             near = np.linalg.norm(points[:, own] - r["other"][:, own], axis=-1).mean(1) * scale[:, 0] < 40
-            lost = (error[:, own].mean(1) > 10) & (neighbour[:, own].mean(1) < 6)
-            neighbours.append(lost[near & hidden])
-            seen_too.append(lost[near & ~hidden])
+            near &= labelled[:, own].all(1)
+            lost = wrong & (neighbour[:, own].mean(1) < 6)
+            neighbours.append(lost[near & unseen])
+            seen_too.append(lost[near & ~unseen])
         swaps[f"hidden {name} seen where the other is"] = np.concatenate(copies)
         swaps[f"hidden {name} seen where a neighbour's is"] = np.concatenate(neighbours)
         swaps[f"other {name} seen where a neighbour's is"] = np.concatenate(seen_too)
-    tables: dict[str, dict[str, float]] = {"median error": {}, "error at 90 %": {}, "mean confidence": {}}
-    kinds = np.array([kind_of(name) for name in MEDIAPIPE33.names])
-    for kind in dict.fromkeys(kinds):
+    measures = {
+        "median error": lambda these: np.median(error[these]),
+        "error at 90 %": lambda these: np.quantile(error[these], 0.9),
+        "% within 5": lambda these: 100 * np.mean(error[these] < 5),
+        "% within 10": lambda these: 100 * np.mean(error[these] < 10),
+        "mean confidence": lambda these: confidence[these].mean(),
+    }
+    tables: dict[str, dict[str, float]] = {name: {} for name in measures}
+    for kind in [*dict.fromkeys(KINDS), "limb joints"]:
+        of_kind = np.isin(np.arange(33), limbs) if kind == "limb joints" else kind == KINDS
         for place, chosen in where.items():
-            these = chosen & (kinds == kind) & straight
-            if these.sum() < 20:
-                continue
-            tables["median error"][f"{kind}, {place}"] = float(np.median(error[these]))
-            tables["error at 90 %"][f"{kind}, {place}"] = float(np.quantile(error[these], 0.9))
-            tables["mean confidence"][f"{kind}, {place}"] = float(confidence[these].mean())
+            these = chosen & of_kind & straight
+            if these.sum() >= 20:
+                for name, measure in measures.items():
+                    tables[name][f"{kind}, {place}"] = float(measure(these))
+    tables["hidden"] = {kind: float(hidden[:, kind == KINDS].mean()) for kind in dict.fromkeys(KINDS)}
     tables["correlation of errors"] = {}
-    offset = np.where(straight[..., None], np.clip((seen - points) * scale[..., None], -30, 30), np.nan)
+    offset = np.where((straight & labelled)[..., None], np.clip((seen - points) * scale[..., None], -30, 30), np.nan)
     for joint, parent in (
         *(("shoulder", "elbow"), ("elbow", "wrist"), ("wrist", "index")),
         *(("hip", "knee"), ("knee", "ankle"), ("ankle", "heel")),
     ):
         pair = [offset[:, both(name)].ravel() for name in (joint, parent)]
-        keep = ~np.isnan(pair[0])
-        tables["correlation of errors"][f"{joint} and {parent}"] = float(
-            np.corrcoef(pair[0][keep], pair[1][keep])[0, 1]
-        )
+        keep = ~np.isnan(pair).any(0)
+        if keep.any():
+            between = np.corrcoef(pair[0][keep], pair[1][keep])[0, 1]
+            tables["correlation of errors"][f"{joint} and {parent}"] = float(between)
+    swaps = {name: cases for name, cases in swaps.items() if len(cases)}
     tables["chance in %"] = {name: 100 * float(np.mean(cases)) for name, cases in swaps.items()}
     tables["cases"] = {name: len(cases) for name, cases in swaps.items()}
     tables["mean confidence by error"] = {}
-    told_inside = ((seen >= 0) & (seen <= SIDE)).all(-1)
-    for place in ("seen", "hidden"):
+    told_inside = ((seen >= 0) & (seen <= photo)).all(-1)
+    for place in ("seen", "hidden", "all"):
         for low, high in ((0, 1), (1, 2), (2, 4), (4, 8), (8, 16), (16, 100)):
             these = where[place] & straight & told_inside & (error >= low) & (error < high)
-            tables["mean confidence by error"][f"{place}, {low} to {high}"] = float(confidence[these].mean())
+            if these.any():
+                tables["mean confidence by error"][f"{place}, {low} to {high}"] = float(confidence[these].mean())
+    chosen = where["all"][:, limbs] & (confidence[:, limbs] > 0)
+    sure, right = confidence[:, limbs][chosen], error[:, limbs][chosen] < 10
+    tables["confidence of limb joints"] = {f"quantile {q}": float(np.quantile(sure, q)) for q in (0.05, 0.1, 0.25, 0.5)}
+    tables["% within 10 by confidence"] = {
+        f"{low} to {high}": 100 * float(right[(sure > low) & (sure <= high)].mean())
+        for low, high in ((0, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 0.95), (0.95, 1))
+        if ((sure > low) & (sure <= high)).any()
+    }
     tables["score of the person"] = {f"quantile {q}": float(np.quantile(r["score"], q)) for q in (0.1, 0.5, 0.9)}
+    if "set" in r:
+        return tables  # the true box is not known
     by_side = (r["seen_box"] - r["box"]) * scale
     tables["box side, mean error"] = dict(zip(("left", "top", "right", "bottom"), by_side.mean(0), strict=True))
     tables["box side, mean absolute error"] = dict(
@@ -305,29 +395,37 @@ def statistics(records: Record) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    """Prints every table, measured beside simulated (with `harder` 1: as on renderings)."""
+    """Prints every table, measured beside simulated, with `harder` as given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("poses", nargs="?")
+    parser.add_argument("--real", type=Path)
+    parser.add_argument("--sets", nargs="*")
     parser.add_argument("--photos", type=int, default=400)
+    parser.add_argument("--harder", type=float, default=1.0)
     parser.add_argument("--found", type=Path)
     parser.add_argument("--backgrounds", type=Path)
     arguments = parser.parse_args()
     if arguments.found and arguments.found.exists():
         records = dict(np.load(arguments.found, allow_pickle=False))
+    elif arguments.real:
+        records = found_in(arguments.real)
     else:
         folder = arguments.backgrounds or Path(skimage.__file__).parent / "data"
         paths = sorted(path for path in folder.iterdir() if path.name in SCENERY or arguments.backgrounds)
         pictures = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
         records = found_people(arguments.poses, arguments.photos, pictures)
-        if arguments.found:
-            np.savez(arguments.found, **records)
+    if arguments.found and not arguments.found.exists():
+        np.savez(arguments.found, **records)
+    if arguments.sets:
+        alike = np.concatenate([np.resize(np.flatnonzero(records["set"] == name), 360) for name in arguments.sets])
+        records = {name: values[alike] for name, values in records.items()}
     print(f"{len(records['found'])} people, {100 * records['found'].mean():.1f} % found")
     measured = statistics(records)
-    ours = statistics(simulated(records, DetectorErrors(harder=1.0)))
+    ours = statistics(simulated(records, DetectorErrors(harder=arguments.harder)))
     for table, lines in measured.items():
         print(f"\n| {table} | measured | simulated |\n| --- | ---: | ---: |")
         for line, value in lines.items():
-            print(f"| {line} | {value:.2f} | {ours[table][line]:.2f} |")
+            print(f"| {line} | {value:.2f} | {ours[table].get(line, np.nan):.2f} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a detector would say of people whose points are known: MediaPipe's errors, simulated.
+"""What a detector would say of people whose points are known: the errors of `PeopleFinder`, simulated.
 
 Every number below was measured with benchmarks/detector_errors.py; docs/detector_errors.md shows the measurement.
 """
@@ -43,45 +43,45 @@ class Telling:
 
 @dataclass(frozen=True)
 class DetectorErrors:
-    """How a detector errs; the defaults are MediaPipe's on rendered people. Lengths are in the person's size.
+    """How a detector errs; the defaults are PeopleFinder's on real photographs. Lengths are in the person's size.
 
     A person's size is the longer side of the box around all their true points.
     """
 
-    harder: float = 1.3
-    """Real photos against renderings: a factor on all jitter and on all chances of mistakes; chosen, not measured."""
-    face: Telling = Telling(0.016, 0.033, 5.5, 4.5)
-    trunk: Telling = Telling(0.020, 0.037, 5.5, 5.0)
-    shoulder: Telling = Telling(0.017, 0.037, 6.0, 6.0)
-    elbow: Telling = Telling(0.017, 0.063, 3.5, 0.5)
-    wrist: Telling = Telling(0.017, 0.085, 3.0, 0.3)
-    hand: Telling = Telling(0.022, 0.090, 2.5, 0.3)
-    hip: Telling = Telling(0.019, 0.036, 7.0, 7.0)
-    knee: Telling = Telling(0.015, 0.065, 3.5, 2.0)
-    ankle: Telling = Telling(0.014, 0.085, 3.5, 2.0)
-    foot: Telling = Telling(0.020, 0.080, 3.0, 2.0)
-    follow: tuple[float, float] = (0.75, 0.98)
+    harder: float = 1.2
+    """A factor on all jitter and on all chances of mistakes; 1: the sets of photographs that the rest is fitted to."""
+    face: Telling = Telling(0.018, 0.045, 7.0, 5.4)
+    trunk: Telling = Telling(0.022, 0.042, 6.0, 5.3)
+    shoulder: Telling = Telling(0.019, 0.039, 6.6, 5.2)
+    elbow: Telling = Telling(0.015, 0.060, 4.9, 3.2)
+    wrist: Telling = Telling(0.014, 0.095, 5.7, 2.8)
+    hand: Telling = Telling(0.023, 0.105, 5.9, 3.6)
+    hip: Telling = Telling(0.027, 0.045, 5.8, 5.4)
+    knee: Telling = Telling(0.016, 0.058, 4.6, 3.5)
+    ankle: Telling = Telling(0.016, 0.065, 5.4, 3.1)
+    foot: Telling = Telling(0.022, 0.060, 5.5, 4.4)
+    follow: tuple[float, float] = (0.5, 0.98)
     """Correlation of a joint's error with its parent's: along limbs, and of hand, foot and face with what holds it."""
-    person_spread: float = 0.35
+    person_spread: float = 0.45
     """Standard deviation of the logarithm of a factor on all jitter of one person: some are harder than others."""
-    limb_spread: tuple[float, float] = (0.35, 0.55)
+    limb_spread: tuple[float, float] = (0.25, 0.55)
     """The same for one arm, leg, trunk or head, where it is seen and where hidden."""
-    joint_spread: float = 0.15
+    joint_spread: float = 0.07
     """The same for one joint."""
     turned: tuple[float, float] = (0.005, 0.012)
     """Chance that left and right of the whole body are exchanged, for people seen from the front and from behind."""
-    crossed: tuple[float, float] = (0.03, 0.03)
+    crossed: tuple[float, float] = (0.03, 0.08)
     """Chance that the two arms are exchanged if one of them is hidden, and the two legs."""
     copied: tuple[float, float] = (0.05, 0.05)
     """Chance that a hidden arm (elbow and hand), or leg, is seen where the other one is."""
-    lost: tuple[float, float] = (0.16, 0.15)
+    lost: tuple[float, float] = (0.035, 0.025)
     """Chance that an arm, or a leg, that can be seen is told as badly as if it were hidden."""
-    taken: tuple[float, float] = (0.1, 0.45)
+    taken: tuple[float, float] = (0.07, 0.45)
     """Chance that a limb, seen or hidden, is told where a neighbour's is, if that is within `reach`."""
     reach: float = 0.4
-    doubt: float = 2.5
+    doubt: float = 4.3
     """Log odds of the confidence that an error of a tenth of the person, or a larger one, takes away."""
-    confidence_spread: tuple[float, float] = (1.2, 0.8)
+    confidence_spread: tuple[float, float] = (1.3, 0.7)
     """Standard deviation of the log odds, shared by a limb, and of each joint."""
     box: float = 1.0
     """How far the box is PeopleFinder's, made from the points it sees: 1; 0 is the true box."""
@@ -134,7 +134,8 @@ def person_of(
 ) -> Person:
     """The detector's find with these keypoints; its box is made of the true one and, as `errors` says, from them."""
     seen_box = (1 - errors.box) * box + errors.box * box_around_points(keypoints, *size)
-    score = 1 - (1 - keypoints[:, 2].mean()) ** 2  # PeopleFinder rates finds higher than their points
+    inside = keypoints[keypoints[:, 2] > 0, 2]
+    score = inside.mean() if len(inside) else 0.0  # as `people.fusion.rating`, of all joints
     return Person(seen_box, float(score), keypoints, joint_set)
 
 

@@ -19,7 +19,7 @@ def seen_person(
     size: tuple[int, int],
     g: Generator,
 ) -> Person:
-    """The person as MediaPipe tells them, from the true points in pixels; `others`: the other people's.
+    """The person as `PeopleFinder` would see them, from the true points in pixels; `others`: the other people's.
 
     `box`: the tight one of the person's pixels. There are no 3D landmarks: their errors are too much like those of any
     guess from the same keypoints to be simulated apart; `detected.py` has real ones.
@@ -36,7 +36,7 @@ def seen_people(
     size: tuple[int, int],
     g: Generator,
 ) -> Float[np.ndarray, "P 33 3"]:
-    """The keypoints that MediaPipe would tell of people in as many photos of (width, height) px.
+    """The keypoints that `PeopleFinder` would give of people in as many photos of (width, height) px.
 
     Points far outside of the photo are drawn nearer to it.
     """
