@@ -68,9 +68,9 @@ class Recording(PeopleFinder):
         self.kept: list[Candidate] = []
         self._turning = False
 
-    def _rated(self, pyramid: Pyramid, starts: Sequence[Pose], least: float, *rest: bool, **more: bool) -> list[Pose]:
-        self._turning = least < self.min_score  # turned photos have their own limit
-        return super()._rated(pyramid, starts, least, *rest, **more)
+    def _turned(self, pyramid: Pyramid) -> list[Pose]:
+        self._turning = True
+        return super()._turned(pyramid)
 
     def _looks(self, pyramid: Pyramid, starts: Sequence[Pose], quick: bool) -> list[list[Pose]]:
         looks = super()._looks(pyramid, starts, quick)
@@ -86,7 +86,7 @@ def recorded(photos: Iterable[tuple[Path, dict[str, Any]]]) -> list[Seen]:
     with Recording() as finder:
         for path, record in track(list(photos), "photographs"):
             photo = Photo.read(path)
-            finder.kept = []
+            finder.kept, finder._turning = [], False
             finder.search(photo)
             people = []
             for person in record["people"]:
@@ -105,7 +105,7 @@ def finds(seen: Seen, least: float) -> list[tuple[Pose, Candidate]]:
     for candidate in seen.candidates:
         pose = fusion.fused(candidate.looks)
         pose = replace(pose, score=fusion.rating(pose, seen.size))
-        if pose.score >= (LEAST_TURNED if candidate.turned else least):
+        if pose.score >= (max(least, LEAST_TURNED) if candidate.turned else least):
             of[pose] = candidate
     upright = distinct([pose for pose, candidate in of.items() if not candidate.turned])
     kept = upright or distinct(list(of))
