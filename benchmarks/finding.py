@@ -1,8 +1,8 @@
 """How fast people are found, and by how many looks: photos through the finder alone, network by network.
 
-Run: python benchmarks/finding.py PHOTO... [--fast] [--threads 1 2]. Prints milliseconds a photo, people, and the runs of
-each network a photo, of the landmark model a person. `--networks` times each network by itself, in
-batches and by threads, beside LiteRT where `ai-edge-litert` and MediaPipe's files (--tflite FOLDER) are there.
+Run: python benchmarks/finding.py PHOTO... [--fast] [--threads 1 2]. Prints milliseconds a photo, people, and how often
+each network runs a photo, of the landmark model a person. `--networks` times each by itself, in batches and by threads,
+beside LiteRT where `ai-edge-litert` and MediaPipe's files (--tflite FOLDER) are there.
 """
 
 from __future__ import annotations
@@ -84,9 +84,7 @@ def networks(tflite: Path | None) -> None:
                 for side in sides:
                     pixels = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8)
                     ms = median_ms(lambda: session.run(None, {"pixels": pixels})) / batch  # noqa: B023
-                    print(
-                        f"| onnxruntime {onnxruntime.__version__} | {name}, {side} px | {threads} | {batch} | {ms:.1f} | {load:.0f} |"
-                    )
+                    print(f"| ONNX Runtime | {name}, {side} px | {threads} | {batch} | {ms:.1f} | {load:.0f} |")
         if tflite is not None and (tflite / f"{name}.tflite").is_file():
             lite(tflite / f"{name}.tflite", name)
 

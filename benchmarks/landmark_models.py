@@ -19,9 +19,9 @@ from humesh.body.joints import LIMBS12, MEDIAPIPE33
 from humesh.data.sample import LabelledPerson
 from humesh.data.synthetic.shards import ShardedPeople
 from humesh.evaluation.metrics import pa_mpjpe
-from humesh.people.regions import LandmarkModel
-from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Person
+from humesh.people.finder import PeopleFinder
+from humesh.people.regions import LandmarkModel
 
 _MODELS: dict[str, tuple[LandmarkModel, bool]] = {
     "full": ("full", False),

@@ -27,11 +27,11 @@ import torch
 
 from humesh.body.joints import LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.evaluation.metrics import aligned, point_errors
-from humesh.people.regions import Pyramid
-from humesh.people.movenet import MoveNet, movenet_is_there
-from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Person, Photo
 from humesh.images.video import Video
+from humesh.people.finder import PeopleFinder
+from humesh.people.movenet import MoveNet, movenet_is_there
+from humesh.people.regions import Pyramid
 from humesh.recover import Recoverer
 
 _HERE, _TOLD = SMPL24.indices(*LIMBS12.names), MEDIAPIPE33.indices(*LIMBS12.names)

@@ -11,10 +11,10 @@ import argparse
 from itertools import islice
 from pathlib import Path
 
-from humesh.people.mot import read_mot, switches
-from humesh.people.finder import PeopleFinder
 from humesh.images.photo import Photo
 from humesh.images.video import Video
+from humesh.people.finder import PeopleFinder
+from humesh.people.mot import read_mot, switches
 from humesh.people.video_people import VideoPeople
 
 _HAND = Path(__file__).parents[1] / "tests" / "data" / "vtest_tracks.txt"

@@ -21,9 +21,9 @@ from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.evaluation.metrics import acceleration_error, pa_mpjpe
 from humesh.geometry.boxes import box_iou
 from humesh.images.film import Film
+from humesh.images.video import Video
 from humesh.people.finder import PeopleFinder
 from humesh.people.sightings import Sightings
-from humesh.images.video import Video
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
 from humesh.recover_video import VideoSettings, pose_video, sight

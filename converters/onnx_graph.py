@@ -9,7 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 OPSET = 17
-_LARGE = 20_000  # numbers in a kernel
+_LARGE = 200_000  # numbers in a kernel
 
 
 class Graph:
@@ -41,8 +41,8 @@ class Graph:
     def kernel(self, array: Any) -> str:
         """A convolution's kernel (out, in, h, w); large ones of 1 x 1 are rounded to 8 bits a number, out by out.
 
-        They are nearly all of a file. On 279 people of hard photographs no score changes by half a point, while the
-        first and last layers' kernels, rounded too, would cost 4.
+        They lie deep in the networks and can take it: points of the heavy landmark model move by 0.08 px of 256 in the
+        mean. Kernels of 20,000 numbers and more, nearer to the picture, would move them by 0.96 px, all kernels by 5.5.
         """
         array = np.asarray(array)
         if array.shape[2:] != (1, 1) or array.size < _LARGE:

@@ -53,7 +53,7 @@ class Recoverer:
     ) -> None:
         self.device = device_named(device)
         self.body = body if isinstance(body, BodyModel) else BodyModel.load(body)
-        self.finder = finder or self._own_finder
+        self._finder = finder
         self.refine = refine
         self.method, self.notes = "ik_refine", tuple[str, ...]()
         self.network: Method | None = None
@@ -77,6 +77,11 @@ class Recoverer:
                 f"the weights speak of {theirs} body, but the body is {self.body.name!r}: poses are taken over, shapes "
                 f"are not (every body is the mean one){advice}.",
             )
+
+    @property
+    def finder(self) -> PersonFinder:
+        """What finds people; the default is made, and its networks loaded, when it is first asked for."""
+        return self._finder or self._own_finder
 
     @cached_property
     def _own_finder(self) -> PeopleFinder:

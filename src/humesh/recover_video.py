@@ -77,7 +77,7 @@ def recover_video(
 
     A webcam (`source` its number) gives each frame at once, unsmoothed. `recoverer`: default with the weights of INT,
     which looks at 16 frames together, for a webcam those of the lifter. `finder` finds and follows people (default:
-    MediaPipe's `VideoPeople`); `camera`: of all frames, if it is known. Raises VideoError.
+    `VideoPeople`); `camera`: of all frames, if it is known. Raises VideoError.
     """
     video = source if isinstance(source, Video) else Video(source)
     recoverer = recoverer or Recoverer(weights=DEFAULT if video.path is None else IN_VIDEOS)

@@ -62,7 +62,7 @@ def evaluate(
         motion: Motion files that nothing was trained on (.npz with `poses`).
         count: How many photos.
         people: Least and greatest number of people in a photo.
-        detector: Whose keypoints the method gets: simulated ones, or MediaPipe's on the rendered photo.
+        detector: Whose keypoints the method gets: simulated ones, or the finder's on the rendered photo.
         refine: Fit a method's answers to the keypoints afterwards, as `humesh predict --refine` does.
         seed: Another seed is another test set.
         out: A .json or .csv file for the numbers; of the synthetic test a .json file of every person's.

@@ -59,8 +59,8 @@ def predict(
             sits on the photo; --no-refine leaves the method's own answer.
         body: "open" (free, shipped) or your own SMPL .pkl or .npz file.
         detections: People you already have: a COCO results JSON, a folder of OpenPose JSON, or a JSON of boxes.
-        finder: What finds people when no detections are given: accurate looks two or three times at everyone with the
-            larger landmark model, fast looks once with the smaller one.
+        finder: What finds people when no detections are given: accurate looks three times at everyone with the larger
+            landmark model, fast looks once with the smaller one.
         focal_px: The photos' focal length in pixels, where you know it better than EXIF does.
         formats: What to write of photos; views is a picture from the side and from above, mp4 a turntable film.
         device: Where bodies are computed: cpu, cuda, cuda:1.
@@ -86,7 +86,7 @@ def predict(
     if not todo and not videos:
         return 0
     given = _given(detections)
-    made = cache(lambda weights: _recoverer(body, finder, device, weights, refine))
+    made = cache(lambda weights: _recoverer(body, finder, device, weights, refine, given is not None and not videos))
     failed: list[str] = []
 
     def one(path: Path, answer: Callable[[], str], say: Callable[[str], None]) -> None:
@@ -211,7 +211,7 @@ def _check_out(out: Path, inputs: list[Path], photos: dict[str, Path], videos: d
         raise UserError(f"cannot write into {out}: {error.strerror}; give another folder with -o.") from None
 
 
-def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool) -> Recoverer:
+def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool, given: bool) -> Recoverer:
     import torch
 
     from humesh.people.finder import PeopleFinder
@@ -220,7 +220,7 @@ def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool) 
     from humesh.recover import Recoverer
 
     try:
-        people = RtmlibPeople() if finder == "rtmlib" else PeopleFinder(fast=finder == "fast")
+        people = None if given else RtmlibPeople() if finder == "rtmlib" else PeopleFinder(fast=finder == "fast")
         recoverer = Recoverer(body, people, device, weights, refine)
     except (ValueError, ImportError, MissingNetworkError) as error:  # of a file or the device; what is not there
         raise UserError(str(error)) from None

@@ -47,7 +47,7 @@ def synth(
         workers: Processes.
         backgrounds: A folder of photos for the preview's backgrounds (training chooses its own).
         preview: Draw 16 samples with their labels into this picture.
-        detect: Let MediaPipe look at every photo of the shards and keep what it says beside them: 0.1 s a person.
+        detect: Let the finder look at every photo of the shards and keep what it sees beside them: 0.1 s a person.
     """
     if out is None and preview is None:
         raise UserError("synth: expected -o FOLDER for shards or --preview PICTURE.png, got neither.")
@@ -71,10 +71,10 @@ def synth(
             print(f"{count} {'frames' if clips else 'photos'} in {out}")
         if detect and out is not None:
             with progress_bar(transient=True) as bar:
-                task = bar.add_task("MediaPipe looks")
+                task = bar.add_task("the finder looks")
                 for done, shards in detected.detect(out, workers):
                     bar.update(task, completed=done, total=shards)
-            print(f"{len(detected.DetectedPeople(out))} people found by MediaPipe")
+            print(f"{len(detected.DetectedPeople(out))} people found")
         if preview is not None:
             dataset: Dataset = (
                 ShardedPeople(out, backgrounds=backgrounds)

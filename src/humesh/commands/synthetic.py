@@ -41,7 +41,7 @@ def run_synthetic(
     if isinstance(answer, PredictionsFile):
         told = "predictions of a file"
     elif finder or options.what == LANDMARKS:
-        answer, told = _seen_by_finder(answer), "MediaPipe's keypoints"
+        answer, told = _seen_by_finder(answer), "the finder's keypoints"
     numbers = track(range(count), "evaluating", transient=True)
     found = list(scores(Ruler(protocol, bodies, body), answer, (samples[i] for i in numbers)))
     if isinstance(answer, PredictionsFile) and found and all(score.mpjpe is None for score in found):

@@ -85,7 +85,7 @@ METHODS = {
     "ik_refine": MethodCard(
         "Cha et al., Multi-Person 3D Pose and Shape Estimation via Inverse Kinematics and Refinement, ECCV 2022",
         "nothing: without weights, the detector's landmarks are the skeleton for its inverse kinematics",
-        "Apache-2.0 (MediaPipe's landmark models, inside its wheel)",
+        "Apache-2.0 (Google's networks, in humesh's wheel)",
         _ik_refine,
     ),
     "lifter": MethodCard(

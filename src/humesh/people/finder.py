@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,16 +21,15 @@ from humesh.people.blazepose import LandmarkModel
 from humesh.people.fusion import fused, rating
 from humesh.people.regions import Pose, Pyramid, Roi
 from humesh.people.runtime import network
-from humesh.people.same_body import box_around_points, distinct, overlap, person_of, similarity
+from humesh.people.same_body import ONE_BODY, box_around_points, distinct, overlap, person_of, similarity
 
 _SMALLEST_PHOTO = 24  # px; nobody is seen in less
-_COARSE, _FINE = 256, 512  # px that the whole photo is cut to
-_TURNED, _LEAST_TURNED = 0.3, 0.5  # in turned photos: MultiPose's score of a candidate, and a find's rating
+_COARSE, _FINE, _FINEST = 256, 512, 1024  # px that the whole photo is cut to; the last where nobody is seen else
+_TURNED, LEAST_TURNED = 0.3, 0.5  # in turned photos: MultiPose's score of a candidate, and a find's rating
 _SMALL, _ZOOM = 0.22, 2.5  # of a tile: around smaller people finer tiles are searched, so many times their size
 _MOST_TILES = 40
 _MARGIN = 1.1  # the square that Thunder looks at, in longer sides of the body's box
 _SAME_BODY = 0.4  # similarity of two candidates
-_SURE = 0.9  # similarity of the landmark model's first two looks that need no third
 _IN_BOX = 0.15  # intersection over union of a given box and of who is seen in it; less is somebody else
 
 A, B = TypeVar("A"), TypeVar("B")
@@ -39,12 +39,12 @@ class PeopleFinder:
     """Finds people with MoveNet and MediaPipe's pose networks; CPU, no downloads.
 
     `min_score`: finds rated lower are left out, 0..1. `fast`: MediaPipe's full landmark model looks once a person, not
-    its heavy one twice. `workers`: threads, by default one a processor core up to four; answers do not depend on it.
-    The networks are loaded once in a process; one finder may serve several threads. MissingNetworkError where the
+    its heavy one three times. `workers`: threads, by default one a processor core up to four; answers do not depend on
+    it. The networks are loaded once in a process; one finder may serve several threads. MissingNetworkError where the
     installation lacks them.
     """
 
-    def __init__(self, *, min_score: float = 0.25, fast: bool = False, workers: int | None = None) -> None:
+    def __init__(self, *, min_score: float = 0.3, fast: bool = False, workers: int | None = None) -> None:
         self.min_score, self.fast = min_score, fast
         self.model: LandmarkModel = "full" if fast else "heavy"
         for name in ("movenet_multipose", "movenet_thunder", f"pose_landmark_{self.model}"):
@@ -70,9 +70,8 @@ class PeopleFinder:
         if min(photo.size) < _SMALLEST_PHOTO:
             return []
         pyramid = Pyramid(photo.pixels)
-        starts = _unlike(self._candidates(pyramid), known)
-        found = distinct([*known, *self._rated(pyramid, starts, self.min_score)])
-        return found or distinct(self._rated(pyramid, self._turned(pyramid), _LEAST_TURNED))
+        found = self._apart(pyramid, _unlike(self._candidates(pyramid), known), known, self.min_score)
+        return found or self._apart(pyramid, self._turned(pyramid), [], max(self.min_score, LEAST_TURNED))
 
     def follow(
         self, photo: Photo, poses: Sequence[Pose], min_score: float | None = None, quick: bool = False
@@ -82,25 +81,27 @@ class PeopleFinder:
         Those rated below `min_score` (None: the finder's own) are left out. `quick`: one look of each family a person.
         """
         least = self.min_score if min_score is None else min_score
-        return distinct(self._rated(Pyramid(photo.pixels), poses, least, expected=True, quick=quick))
+        seen = self._seen(Pyramid(photo.pixels), poses, expected=True, quick=quick)
+        return distinct([pose for pose in seen if pose.score >= least])
 
     def landmarks(self, photo: Photo, boxes: Float[np.ndarray, "N 4"]) -> list[Person]:
         """One person per given box (x0 y0 x1 y1 px), same order; confidences are 0 where nobody is seen."""
-        pyramid = Pyramid(photo.pixels)
-        return self._map(partial(self._in_box, pyramid), np.asarray(boxes, dtype=np.float64).reshape(-1, 4))
+        pyramid, all_boxes = Pyramid(photo.pixels), np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+        seen = self._seen(pyramid, self._map(partial(self._in_box, pyramid), all_boxes))
+        people = []
+        for box, pose in zip(all_boxes, seen, strict=True):
+            if overlap(_box_of(pose, pyramid), box) < _IN_BOX or pose.score < self.min_score / 2:
+                pose = replace(pose, points=pose.points * [1, 1, 0])  # nobody, or somebody else nearby
+            people.append(replace(person_of(pose, *photo.size), box=box.copy()))
+        return people
 
-    def _in_box(self, pyramid: Pyramid, box: Float[np.ndarray, "4"]) -> Person:
-        """Whom the networks see in a box, started from MultiPose's find there or, without one, from the box itself."""
+    def _in_box(self, pyramid: Pyramid, box: Float[np.ndarray, "4"]) -> Pose:
+        """Whom to look at in a box: MultiPose's find there or, without one, what Thunder makes of it."""
         found = movenet.find(pyramid, Roi.about(box, 1.5), least=0.0)
         near = [pose for pose in found if overlap(_box_of(pose, pyramid), box) >= _IN_BOX]
-        start = max(near, key=lambda pose: pose.score * overlap(_box_of(pose, pyramid), box), default=None)
-        if start is None:
-            deep = blazepose.look(pyramid, Roi.about(box, 1.25), self.model)
-            start = replace(deep, next_roi=Roi.about(box, 1.25))
-        pose = self._seen(pyramid, start)
-        if overlap(_box_of(pose, pyramid), box) < _IN_BOX or pose.score < self.min_score / 2:
-            pose = replace(pose, points=pose.points * [1, 1, 0])  # nobody, or somebody else nearby
-        return replace(person_of(pose, pyramid.width, pyramid.height), box=box.copy())
+        if near:
+            return max(near, key=lambda pose: pose.score * overlap(_box_of(pose, pyramid), box))
+        return movenet.look(pyramid, Roi.about(box, _MARGIN))
 
     def _candidates(self, pyramid: Pyramid) -> list[Pose]:
         """Whom MultiPose sees: in the whole photo twice, and in finer tiles around those who are small there."""
@@ -110,6 +111,8 @@ class PeopleFinder:
         found: list[Pose] = [
             *chain.from_iterable(self._map(lambda shape: movenet.find(pyramid, whole, *shape), shapes))
         ]
+        if not found and max(width, height) > _FINE:
+            found = movenet.find(pyramid, whole, *_shape(width, height, _FINEST))
         searched = [whole]
         for _ in range(4):
             tiles = list[Roi]()
@@ -130,36 +133,69 @@ class PeopleFinder:
         found: list[list[Pose]] = self._map(partial(movenet.find, pyramid, least=_TURNED), turns)
         return _unlike([*chain.from_iterable(found)], [])
 
-    def _rated(
-        self, pyramid: Pyramid, starts: Sequence[Pose], least: float, expected: bool = False, quick: bool = False
-    ) -> list[Pose]:
-        """Closer looks at the bodies of a start each, without those rated lower than `least`."""
-        seen: list[Pose] = self._map(lambda start: self._seen(pyramid, start, expected, quick), starts)
-        return [pose for pose in seen if pose.score >= least]
+    def _apart(self, pyramid: Pyramid, starts: Sequence[Pose], known: Sequence[Pose], least: float) -> list[Pose]:
+        """The known bodies and those of the starts, each once, best score first.
 
-    def _seen(self, pyramid: Pyramid, start: Pose, expected: bool = False, quick: bool = False) -> Pose:
-        """A closer look by both families at a body that one of them saw, or that is `expected`; rated.
+        Where people overlap a closer look may see the neighbour: who came out as somebody better rated is made of those
+        looks alone that are more like the start.
+        """
+        photo_size = pyramid.width, pyramid.height
+        looks = [[start, *some] for start, some in zip(starts, self._looks(pyramid, starts, self.fast), strict=True)]
+        rated = [(_rated(some, photo_size), some) for some in looks]
+        found = sorted(known, key=lambda pose: -pose.score)
+        for pose, some in sorted(rated, key=lambda pair: -pair[0].score):
+            rival = next((other for other in found if similarity(pose, other) >= ONE_BODY), None)
+            if rival is not None:
+                own = [look for look in some[1:] if similarity(look, some[0]) > similarity(look, rival)]
+                pose = _rated([some[0], *own], photo_size)
+            if pose.score >= least and all(similarity(pose, other) < ONE_BODY for other in found):
+                found.append(pose)
+        return sorted(found, key=lambda pose: -pose.score)
+
+    def _seen(
+        self, pyramid: Pyramid, starts: Sequence[Pose], expected: bool = False, quick: bool = False
+    ) -> list[Pose]:
+        """A closer look by both families at each body that one of them saw, or that is only `expected`; rated."""
+        looks = self._looks(pyramid, starts, quick or self.fast)
+        every = [some if expected else [start, *some] for start, some in zip(starts, looks, strict=True)]
+        return [_rated(some, (pyramid.width, pyramid.height)) for some in every]
+
+    def _looks(self, pyramid: Pyramid, starts: Sequence[Pose], quick: bool) -> list[list[Pose]]:
+        """Thunder's look at each body and those of the landmark model: one if `quick`, else three.
 
         The landmark model's own confidence tells little of whether a point is right, but how well it agrees with itself
-        a lot: it looks again, where the first look pointed to and at the mirror image, and where these two differ a
-        third time. One look if `quick`.
+        a lot: it looks twice more where the first look pointed to, once at the mirror image. Everybody's looks of one
+        round are taken side by side.
         """
-        near = movenet.look(pyramid, Roi.about(_box_of(start, pyramid), _MARGIN))
-        deep = [blazepose.look(pyramid, start.next_roi, self.model)]
-        if not (quick or self.fast):
-            deep += [blazepose.look(pyramid, deep[0].next_roi, self.model, mirrored=True)]
-            if similarity(*deep) < _SURE:
-                deep += [blazepose.look(pyramid, deep[0].next_roi, self.model)]
-        pose = fused([near, *deep] if expected else [start, near, *deep])
-        return replace(pose, score=rating(pose, (pyramid.width, pyramid.height)))
+
+        def deep(roi: Roi, mirrored: bool = False) -> Callable[[], Pose]:
+            return partial(blazepose.look, pyramid, roi, self.model, mirrored)
+
+        near = [partial(movenet.look, pyramid, Roi.about(_box_of(start, pyramid), _MARGIN)) for start in starts]
+        first = self._done([*near, *(deep(start.next_roi) for start in starts)])
+        looks = [[one, other] for one, other in zip(first[: len(starts)], first[len(starts) :], strict=True)]
+        if not quick:
+            second = self._done([deep(some[1].next_roi, way) for some in looks for way in (True, False)])
+            for number, some in enumerate(looks):
+                some += second[2 * number : 2 * number + 2]
+        return looks
+
+    def _done(self, works: Sequence[Callable[[], Pose]]) -> list[Pose]:
+        return self._map(operator.call, works)
 
     def _map(self, function: Callable[[A], B], items: Iterable[A]) -> list[B]:
         return list(self._pool.map(function, items))
 
 
+def _rated(looks: Sequence[Pose], photo_size: tuple[int, int]) -> Pose:
+    """What several looks at one body come to, with its rating as score."""
+    pose = fused(looks)
+    return replace(pose, score=rating(pose, photo_size))
+
+
 def _whole(pyramid: Pyramid) -> Roi:
     """The square about a photo."""
-    return Roi(pyramid.width / 2, pyramid.height / 2, max(pyramid.width, pyramid.height))
+    return Roi(pyramid.width / 2, pyramid.height / 2, float(max(pyramid.width, pyramid.height)))
 
 
 def _shape(width: int, height: int, longer: int) -> tuple[int, int]:

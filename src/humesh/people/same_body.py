@@ -12,7 +12,7 @@ from humesh.images.photo import Person
 from humesh.people.regions import Pose
 
 LIMBS = MEDIAPIPE33.indices(*LIMBS12.names)
-_ONE_BODY = 0.6  # similarity; two people who overlap are less alike
+ONE_BODY = 0.6  # similarity; two people who overlap are less alike
 _KNEES, _ANKLES, _HEELS, _TOES = (
     MEDIAPIPE33.indices(f"left_{joint}", f"right_{joint}") for joint in ("knee", "ankle", "heel", "foot_index")
 )
@@ -26,7 +26,7 @@ def distinct(poses: Sequence[Pose]) -> list[Pose]:
     """Best score first, each body once."""
     kept: list[Pose] = []
     for pose in sorted(poses, key=lambda pose: -pose.score):
-        if all(similarity(pose, other) < _ONE_BODY for other in kept):
+        if all(similarity(pose, other) < ONE_BODY for other in kept):
             kept.append(pose)
     return kept
 
@@ -68,4 +68,4 @@ def person_of(pose: Pose, width: int, height: int) -> Person:
     box = box_around_points(points, width, height)
     if (points[_KNEES, 2] < 0.1).all() and (points[_ANKLES, 2] < 0.35).all():
         points[_LEGS, 2] = 0
-    return Person(box, pose.score, points, MEDIAPIPE33, pose.landmarks3d)
+    return Person(box, pose.score, points, MEDIAPIPE33, pose.landmarks3d, mask=pose.mask)

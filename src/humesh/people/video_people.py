@@ -92,14 +92,10 @@ class VideoPeople:
         expected = [_moved(pose, motions[track]) for track, pose in self._poses.items()]
         since_s = time_s - self._searched_s + 1e-6  # times of frames are rounded
         due = not 0 <= since_s < self.every_s
-        poses = finder.follow(photo, expected, FOLLOWED * finder.min_score, quick=not due) if expected else []
+        poses = finder.follow(photo, expected, quick=not due) if expected else []
         if due or (len(poses) < len(expected) and since_s >= self.every_s / 2):
             poses, self._searched_s = finder.search(photo, poses), time_s
         return poses
-
-
-FOLLOWED = 0.6
-"""Who was seen a moment ago is believed with so much less evidence."""
 
 
 def _moved(pose: Pose, motion: Motion) -> Pose:

@@ -171,7 +171,7 @@ def seen_arrays(folder: Path) -> list[dict[str, np.ndarray]]:
             told += [{name: file[name] for name in file.files}] if file.files else []
     if not told:
         raise ShardError(
-            f"{folder}: expected shards that MediaPipe looked at, found none; run `humesh synth --detect`."
+            f"{folder}: expected shards that the finder looked at, found none; run `humesh synth --detect`."
         )
     return told
 
