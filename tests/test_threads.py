@@ -10,16 +10,18 @@ import pytest
 from humesh.threads import ahead
 
 
-def test_answers_come_in_order_whichever_is_ready_first() -> None:
+@pytest.mark.parametrize("most", [1, None])
+def test_answers_come_in_order_whichever_is_ready_first(most: int | None) -> None:
     def work(number: int) -> int:
         time.sleep(0.02 if number % 2 == 0 else 0)
         return number * number
 
-    assert [answer.result() for answer in ahead(work, range(20))] == [number * number for number in range(20)]
+    assert [answer.result() for answer in ahead(work, range(20), most)] == [number * number for number in range(20)]
 
 
-def test_an_error_is_its_own_items_alone() -> None:
-    answers = ahead(lambda number: 1 // number, [1, 0, 2])
+@pytest.mark.parametrize("most", [1, None])
+def test_an_error_is_its_own_items_alone(most: int | None) -> None:
+    answers = ahead(lambda number: 1 // number, [1, 0, 2], most)
     assert next(answers).result() == 1
     with pytest.raises(ZeroDivisionError):
         next(answers).result()

@@ -17,6 +17,9 @@ def ahead(work: Callable[[A], B], items: Iterable[A], most: int | None = None) -
     Items are taken in the caller's thread. Whoever stops asking cancels what has not begun.
     """
     count = min(os.cpu_count() or 1, most or 64)
+    if count == 1:  # a thread of its own would only take memory
+        yield from (_done(work, item) for item in items)
+        return
     waiting: deque[Future[B]] = deque()
     pool = ThreadPoolExecutor(count, thread_name_prefix="ahead")
     try:
@@ -28,3 +31,12 @@ def ahead(work: Callable[[A], B], items: Iterable[A], most: int | None = None) -
             yield waiting.popleft()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _done(work: Callable[[A], B], item: A) -> Future[B]:
+    answer = Future[B]()
+    try:
+        answer.set_result(work(item))
+    except Exception as error:
+        answer.set_exception(error)
+    return answer

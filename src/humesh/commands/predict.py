@@ -106,7 +106,9 @@ def predict(
 
         recoverer = made(weights or DEFAULT) if todo else None
         work = partial(_one, out, wanted, recoverer, given, focal_px)
-        for path, answer in zip(todo.values(), ahead(work, todo.items(), _PHOTOS_AT_ONCE), strict=True):
+        for path, answer in zip(
+            todo.values(), ahead(work, todo.items(), min(_PHOTOS_AT_ONCE, len(todo) or 1)), strict=True
+        ):
             one(path, answer.result, say)
             progress.advance(task)
     for name, path in videos.items():

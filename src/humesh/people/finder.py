@@ -47,8 +47,8 @@ class PeopleFinder:
     def __init__(self, *, min_score: float = 0.3, fast: bool = False, workers: int | None = None) -> None:
         self.min_score, self.fast = min_score, fast
         self.model: LandmarkModel = "full" if fast else "heavy"
-        for name in ("movenet_multipose", "movenet_thunder", f"pose_landmark_{self.model}"):
-            network(name)
+        for name in (f"pose_landmark_{self.model}", "movenet_thunder", "movenet_multipose"):
+            network(name)  # the largest first: the others fit into what loading it leaves behind
         self._pool = ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1), thread_name_prefix="people")
 
     def close(self) -> None:
