@@ -17,6 +17,7 @@ import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ from humesh.people import blazepose, fusion
 from humesh.people.finder import LEAST_TURNED, PeopleFinder
 from humesh.people.odds import expit, logit
 from humesh.people.regions import Pose, Pyramid
-from humesh.people.same_body import distinct, person_of
+from humesh.people.same_body import person_of
 
 CALIBRATED_ON = ("coco_mini", "pose2sim_single", "ufes_4cam")
 NEAR, TENTH, FOUND = 0.05, 0.1, 0.5  # of the person
@@ -99,17 +100,27 @@ def recorded(photos: Iterable[tuple[Path, dict[str, Any]]]) -> list[Seen]:
     return seen
 
 
+class Replaying(PeopleFinder):
+    """The finder on looks that were kept."""
+
+    def __init__(self, candidates: list[Candidate]) -> None:
+        self.fast, self._kept = False, [candidate.looks[1:] for candidate in candidates]
+
+    def _looks(self, pyramid: Pyramid, starts: Sequence[Pose], quick: bool) -> list[list[Pose]]:
+        return self._kept
+
+
 def finds(seen: Seen, least: float) -> list[tuple[Pose, Candidate]]:
     """The finder's answer with that `min_score`: points as users get them, and whence they come."""
-    of = {}
-    for candidate in seen.candidates:
-        pose = fusion.fused(candidate.looks)
-        pose = replace(pose, score=fusion.rating(pose, seen.size))
-        if pose.score >= (max(least, LEAST_TURNED) if candidate.turned else least):
-            of[pose] = candidate
-    upright = distinct([pose for pose, candidate in of.items() if not candidate.turned])
-    kept = upright or distinct(list(of))
-    return [(replace(pose, points=np.asarray(person_of(pose, *seen.size).keypoints)), of[pose]) for pose in kept]
+    photo: Any = SimpleNamespace(width=seen.size[0], height=seen.size[1])
+    for turned in (False, True):
+        some = [candidate for candidate in seen.candidates if candidate.turned == turned]
+        starts, limit = [candidate.looks[0] for candidate in some], max(least, LEAST_TURNED) if turned else least
+        if found := Replaying(some)._apart(photo, starts, [], limit):
+            break
+    of = {id(look.next_roi): candidate for candidate in some for look in candidate.looks}
+    kept = [(pose, of[id(pose.next_roi)]) for pose in found]
+    return [(replace(pose, points=np.asarray(person_of(pose, *seen.size).keypoints)), c) for pose, c in kept]
 
 
 def matched(away: list[list[float]]) -> list[tuple[int, int]]:

@@ -13,12 +13,12 @@ from humesh.people.odds import expit, logit
 from humesh.people.regions import Pose
 from humesh.people.same_body import LIMBS, outside
 
-CURVES = {"heavy": (1.64, 0.22), "full": (1.13, 0.15), "thunder": (2.87, 1.69), "multipose": (2.66, 1.39)}
+CURVES = {"heavy": (1.86, 0.24), "full": (1.13, 0.15), "thunder": (2.87, 1.69), "multipose": (2.66, 1.39)}
 """Of each network's confidences: logistic regression of whether a limb joint lies within a tenth of the person."""
 _NEAR = 0.05  # of the person: looks that far apart agree by exp(-1/2)
 _AFAR = 0.7  # how much a look from afar counts beside closer ones; 0.3 and 1.0 did a little worse on real photographs
 _SOMEBODY = 0.5  # the landmark model's score
-_CALIBRATION = (0.31, 2.06)
+_CALIBRATION = (0.03, 2.03)
 """Logistic regression of whether a fused limb joint lies within a tenth of the person, on the logit of its backing, as
 `CURVES` on the labelled photographs that may be calibrated on (`tools/calibrate_points.py`)."""
 
