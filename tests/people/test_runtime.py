@@ -24,7 +24,7 @@ def nothing_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
 @pytest.mark.usefixtures("nothing_built")
 def test_a_lacking_network_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert missing_networks() == list(NETWORKS)
-    told = r"pose_landmark_(full|heavy).onnx: expected a network that finds people; .* Install humesh again with a connection"
+    told = r"pose_landmark_(full|heavy).onnx: expected a network that finds people; .* Install humesh again"
     for fast in (True, False):
         with pytest.raises(MissingNetworkError, match=told):
             PeopleFinder(fast=fast)
