@@ -21,7 +21,7 @@ from humesh.people.blazepose import LandmarkModel
 from humesh.people.fusion import fused, rating
 from humesh.people.regions import Pose, Pyramid, Roi
 from humesh.people.runtime import network
-from humesh.people.same_body import ONE_BODY, box_around_points, distinct, overlap, person_of, similarity
+from humesh.people.same_body import LIMBS, ONE_BODY, box_around_points, distinct, overlap, person_of, similarity
 
 _SMALLEST_PHOTO = 24  # px; nobody is seen in less
 _COARSE, _FINE, _FINEST = 256, 512, 1024  # px that the whole photo is cut to; the last where nobody is seen else
@@ -30,6 +30,7 @@ _SMALL, _ZOOM = 0.22, 2.5  # of a tile: around smaller people finer tiles are se
 _MOST_TILES = 40
 _MARGIN = 1.1  # the square that Thunder looks at, in longer sides of the body's box
 _SAME_BODY = 0.4  # similarity of two candidates
+_NOBODY = 0.1  # in a given box: the landmark model's score; whoever gives a box has seen somebody there
 _IN_BOX = 0.15  # intersection over union of a given box and of who is seen in it; less is somebody else
 
 A, B = TypeVar("A"), TypeVar("B")
@@ -87,11 +88,13 @@ class PeopleFinder:
     def landmarks(self, photo: Photo, boxes: Float[np.ndarray, "N 4"]) -> list[Person]:
         """One person per given box (x0 y0 x1 y1 px), same order; confidences are 0 where nobody is seen."""
         pyramid, all_boxes = Pyramid(photo.pixels), np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-        seen = self._seen(pyramid, self._map(partial(self._in_box, pyramid), all_boxes))
+        starts = self._map(partial(self._in_box, pyramid), all_boxes)
         people = []
-        for box, pose in zip(all_boxes, seen, strict=True):
-            if overlap(_box_of(pose, pyramid), box) < _IN_BOX or pose.score < self.min_score / 2:
+        for box, start, some in zip(all_boxes, starts, self._looks(pyramid, starts, self.fast), strict=True):
+            pose = fused([start, *some])
+            if pose.score < _NOBODY or overlap(_box_of(pose, pyramid), box) < _IN_BOX:
                 pose = replace(pose, points=pose.points * [1, 1, 0])  # nobody, or somebody else nearby
+            pose = replace(pose, score=float(pose.points[LIMBS, 2].mean()))
             people.append(replace(person_of(pose, *photo.size), box=box.copy()))
         return people
 
