@@ -29,9 +29,9 @@ from humesh.body.joints import LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.evaluation.metrics import aligned, point_errors
 from humesh.images.photo import Person, Photo
 from humesh.images.video import Video
+from humesh.people import movenet
 from humesh.people.finder import PeopleFinder
-from humesh.people.movenet import MoveNet, movenet_is_there
-from humesh.people.regions import Pyramid
+from humesh.people.regions import Pyramid, Roi
 from humesh.recover import Recoverer
 
 _HERE, _TOLD = SMPL24.indices(*LIMBS12.names), MEDIAPIPE33.indices(*LIMBS12.names)
@@ -128,12 +128,13 @@ def likeliest(
         who = min((each for each in itertools.product(*left) if each.count(None) <= 1), key=doubt)
         left = [[p for p in people if p is None or p is not one] for people, one in zip(left, who, strict=True)]
         told = [limbs(who)]
-        if movenet_is_there():
-            looks = [
-                nowhere if one is None else MoveNet().look(Pyramid(photo.pixels), one.box).points[_TOLD, :2]
-                for photo, one in zip(photos, who, strict=True)
-            ]
-            told.append(np.stack(looks))
+        looks = [
+            nowhere
+            if one is None
+            else movenet.look(Pyramid(photo.pixels), Roi.about(np.asarray(one.box), 1.1)).points[_TOLD, :2]
+            for photo, one in zip(photos, who, strict=True)
+        ]
+        told.append(np.stack(looks))
         everyone.append(np.stack(told))
     return everyone
 

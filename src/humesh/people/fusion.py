@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from humesh.body.joints import COCO17, MEDIAPIPE33
+from humesh.body.joints import MEDIAPIPE33
+from humesh.people.movenet import neighbour
 from humesh.people.odds import expit, logit
 from humesh.people.regions import Pose
 from humesh.people.same_body import LIMBS, outside
@@ -23,17 +24,7 @@ _CALIBRATION = (0.03, 2.03)
 `CURVES` on the labelled photographs that may be calibrated on (`tools/calibrate_points.py`)."""
 
 
-def _parent(name: str) -> str:
-    """The point that all networks give on which one hangs that only the landmark models give."""
-    side, _, joint = name.partition("_")
-    if name in COCO17.names:
-        return name
-    if "mouth" in name:
-        return "nose"
-    return f"{side}_eye" if "eye" in name else f"{side}_ankle" if joint in ("heel", "foot_index") else f"{side}_wrist"
-
-
-_PARENTS = MEDIAPIPE33.indices(*map(_parent, MEDIAPIPE33.names))
+_PARENTS = MEDIAPIPE33.indices(*map(neighbour, MEDIAPIPE33.names))
 
 
 def fused(looks: Sequence[Pose]) -> Pose:

@@ -1,4 +1,4 @@
-"""MoveNet, Google's other pose networks: they find people whom MediaPipe's detector, which wants a face, overlooks."""
+"""MoveNet, Google's pose networks of COCO's 17 points: MultiPose finds people, Thunder looks at one closely."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _SIDE = 256  # px that both networks take
 _HERE, _THERE = COCO17.map_to(MEDIAPIPE33)
 
 
-def _neighbour(name: str) -> str:
-    """The one of COCO's points that tells roughly where one of MediaPipe's is."""
+def neighbour(name: str) -> str:
+    """The one of COCO's points that one of MediaPipe's hangs on: itself, a wrist for a finger, an ankle for a heel."""
     if name in COCO17.names:
         return name
     side = name.split("_")[0]
@@ -23,7 +23,7 @@ def _neighbour(name: str) -> str:
     return f"{side}_eye" if "eye" in name else f"{side}_ankle" if "heel" in name or "foot" in name else f"{side}_wrist"
 
 
-_NEAREST = COCO17.indices(*map(_neighbour, MEDIAPIPE33.names))
+_NEAREST = COCO17.indices(*map(neighbour, MEDIAPIPE33.names))
 
 
 def find(photo: Pyramid, tile: Roi, width: int = _SIDE, height: int = _SIDE, least: float = 0.1) -> list[Pose]:
