@@ -7,7 +7,8 @@ import humesh
 
 ROOT = Path(humesh.__file__).parent
 ROWS = [
-    {"geometry", "threads"},
+    {"errors", "threads"},
+    {"files", "geometry"},
     {"body", "networks"},
     {"images", "losses"},
     {"people"},

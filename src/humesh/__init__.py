@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from humesh.body.model import BodyModel
     from humesh.body.pose import Bodies, BodyPose
+    from humesh.errors import HumeshError
     from humesh.geometry.camera import Camera
     from humesh.images.photo import Person, Photo
     from humesh.recover import Recoverer, recover
@@ -23,6 +24,7 @@ _HOMES = {
     "BodyModel": "body.model",
     "BodyPose": "body.pose",
     "Camera": "geometry.camera",
+    "HumeshError": "errors",
     "Person": "images.photo",
     "PersonMotion": "scene.recovery",
     "Photo": "images.photo",
@@ -41,6 +43,7 @@ __all__ = [
     "BodyModel",
     "BodyPose",
     "Camera",
+    "HumeshError",
     "Person",
     "PersonMotion",
     "Photo",

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from humesh.errors import HumeshError
+
 POSITIONS = ("Xposition", "Yposition", "Zposition")
 ROTATIONS = ("Zrotation", "Xrotation", "Yrotation")
 
 
-class BvhError(ValueError):
+class BvhError(HumeshError, ValueError):
     """A BVH file that cannot be read; the sentence says the line, what was expected and what was found."""
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from humesh.body.joints import H36M17, JOINT_SETS, LSP14, SMPL24
 from humesh.body.pickles import Chumpy, PickleError, Sparse, read_pickle
+from humesh.errors import HumeshError
 
 SHIPPED = {"open": "open_body.npz", "open-low": "open_body_low.npz"}
 """The bodies that humesh brings along: the open body and a low-poly level of the same body."""
@@ -31,7 +32,7 @@ _UNREADABLE = (
 )  # what reading a damaged or foreign file can raise
 
 
-class BodyFileError(ValueError):
+class BodyFileError(HumeshError, ValueError):
     """A body file that cannot be used; the sentence says what was expected and what to do."""
 
 

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from humesh.errors import HumeshError
 
-class PickleError(ValueError):
+
+class PickleError(HumeshError, ValueError):
     """A pickle that holds more than data; the sentence says what it names."""
 
 

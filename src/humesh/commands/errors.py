@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from humesh.errors import HumeshError
 
-class UserError(Exception):
+
+class UserError(HumeshError):
     """Something only the user can mend, told in one sentence; the command ends with exit code 2."""
 
 

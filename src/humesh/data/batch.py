@@ -17,6 +17,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.augment import Augment, Change, mirrored, rolled_pose
 from humesh.data.sample import Dataset, LabelledPerson, Sample
+from humesh.errors import HumeshError
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.rotations import rotation_about_z
 from humesh.images.crops import Crops, CropSpec
@@ -27,7 +28,7 @@ Copies = tuple[tuple[float, float, float], ...]
 _SHUFFLED_UP_TO = 10**7  # samples; of longer data sets, which are made on the fly, every number is as good as another
 
 
-class DataError(ValueError):
+class DataError(HumeshError, ValueError):
     """Data that cannot be read or used; the sentence says which sample, what was found and what to do."""
 
 

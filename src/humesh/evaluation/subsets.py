@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from humesh.errors import HumeshError
 
-class EvaluationError(ValueError):
+
+class EvaluationError(HumeshError, ValueError):
     """Something that keeps a benchmark from being scored; the sentence says what was expected and what to do."""
 
 

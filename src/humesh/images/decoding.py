@@ -15,6 +15,8 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
+from humesh.errors import HumeshError
+
 Pixels = UInt8[np.ndarray, "H W 3"]
 Draw = Callable[[], Pixels | None]
 """Draws a picture, upright RGB, None where it cannot be read; costs nothing until it is called."""
@@ -34,7 +36,7 @@ _WEBCAMS: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 
 
-class VideoError(ValueError):
+class VideoError(HumeshError, ValueError):
     """A video that cannot be read or written; the sentence says which, why and what to do."""
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from humesh.body.joints import JointSet
+from humesh.errors import HumeshError
 from humesh.geometry.camera import Camera
 from humesh.images.masks import Mask
 
@@ -22,7 +23,7 @@ MAX_MEGAPIXELS = 120
 _FILM_DIAGONAL_MM = 43.27  # of the 36 x 24 mm frame that EXIF's FocalLengthIn35mmFilm refers to
 
 
-class PhotoError(ValueError):
+class PhotoError(HumeshError, ValueError):
     """A photo that cannot be read; the sentence says which, why and what to do."""
 
 

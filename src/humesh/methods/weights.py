@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humesh.body.model import BodyModel
+from humesh.errors import HumeshError
 from humesh.methods import METHODS
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _HARMLESS: list[Any] = [
 ]
 
 
-class WeightsError(ValueError):
+class WeightsError(HumeshError, ValueError):
     """Weights that cannot be used; the sentence says what was expected, what was found and what to do."""
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from humesh.body.joints import COCO17, MEDIAPIPE33, OPENPOSE25, JointSet
+from humesh.errors import HumeshError
 from humesh.images.photo import Person, Photo
 
 _COCO_PERSON = 1  # category_id of people in COCO
 
 
-class DetectionsError(ValueError):
+class DetectionsError(HumeshError, ValueError):
     """A detections file that cannot be used; the sentence says which entry and what was expected."""
 
 

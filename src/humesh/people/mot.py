@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from humesh.errors import HumeshError
 from humesh.geometry.assignment import assigned
 from humesh.geometry.boxes import box_iou
 from humesh.images.photo import Person, Photo
 from humesh.people.finder import PeopleFinder
 
 
-class TracksError(ValueError):
+class TracksError(HumeshError, ValueError):
     """A track file that cannot be used; the sentence says which line and what was expected."""
 
 

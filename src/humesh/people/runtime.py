@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from humesh.errors import HumeshError
+
 ASSETS = Path(__file__).parent / "assets"
 NETWORKS = ("pose_landmark_full", "pose_landmark_heavy", "movenet_multipose", "movenet_thunder")
 """MediaPipe's landmark models, the full one and the heavy one, and MoveNet's two; Google, Apache-2.0."""
 
 
-class MissingNetworkError(FileNotFoundError):
+class MissingNetworkError(HumeshError, FileNotFoundError):
     """A network that this installation was built without."""
 
 

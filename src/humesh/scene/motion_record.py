@@ -15,6 +15,7 @@ from humesh.body.files import SHIPPED
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.errors import HumeshError
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
 from humesh.scene.record import exact, humesh_version, save_arrays
@@ -24,7 +25,7 @@ Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """Turns the camera's frame (x right, y down, z forward) into AMASS's world, z up: x right, y forward."""
 
 
-class ResultError(ValueError):
+class ResultError(HumeshError, ValueError):
     """A file of results that cannot be read; the sentence says which, what was expected and what was found."""
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from humesh.data.augment import Augment
+from humesh.errors import HumeshError
 
 
-class TrainingError(ValueError):
+class TrainingError(HumeshError, ValueError):
     """A training that cannot start or go on; the sentence says why and what to do."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from humesh.errors import HumeshError
 
-class DatasetError(ValueError):
+
+class DatasetError(HumeshError, ValueError):
     """A download that cannot be read; the sentence says what was expected, what was found and what to do."""

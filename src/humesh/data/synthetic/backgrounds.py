@@ -11,6 +11,7 @@ from numpy.random import Generator, default_rng
 from PIL import Image, ImageDraw
 
 from humesh.data.synthetic.paint import colour
+from humesh.errors import HumeshError
 from humesh.images.photo import Photo, PhotoError
 
 _SIDE = 288  # px of the stored pictures' shorter side
@@ -19,7 +20,7 @@ _CACHE = 256  # photos kept decoded
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 
-class BackgroundError(ValueError):
+class BackgroundError(HumeshError, ValueError):
     """A folder of backgrounds that cannot be used; the sentence says why."""
 
 

@@ -15,13 +15,14 @@ from jaxtyping import Float, Int
 
 from humesh.body.bvh import BvhError, read_bvh
 from humesh.body.joints import SMPL24
+from humesh.errors import HumeshError
 
 REFERENCE_LEG = 0.83  # metres from hip to ankle of the skeleton that `places` belongs to
 _Z_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # turns a z-up world y-up
 _BODY_JOINTS = 22  # of SMPL-H's and SMPL-X's joints the first 22 are SMPL's; their hands are left out
 
 
-class MotionError(ValueError):
+class MotionError(HumeshError, ValueError):
     """A motion file that cannot be used; the sentence says which, what was expected and what was found."""
 
 

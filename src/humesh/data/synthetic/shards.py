@@ -32,6 +32,7 @@ from humesh.data.synthetic.motion import Motion
 from humesh.data.synthetic.scenes import Stage
 from humesh.data.synthetic.variations import vary
 from humesh.data.whole import write_whole
+from humesh.errors import HumeshError
 from humesh.images.photo import Person
 from humesh.people.same_body import box_around_points
 
@@ -48,7 +49,7 @@ _LABELS = (
 )  # of a layer, a row a person
 
 
-class ShardError(ValueError):
+class ShardError(HumeshError, ValueError):
     """A folder of shards that cannot be written or read; the sentence says why."""
 
 

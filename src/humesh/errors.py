@@ -1,0 +1,18 @@
+"""The base of every error that humesh raises on purpose."""
+
+from __future__ import annotations
+
+_LONGEST = 2_000  # characters of a sentence: names in foreign files can have millions
+
+
+class HumeshError(Exception):
+    """Something that the caller can mend; its sentence says what was expected, what was found and what to do."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def printable(text: str) -> str:
+    """The text without characters that would steer a terminal (escape sequences, bells, lone surrogates)."""
+    cut = text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in cut)

@@ -1,0 +1,184 @@
+"""Files are written whole or not at all, and read within limits."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays_of
+
+from humesh.errors import HumeshError, printable
+from humesh.files import Array, parse_json, read_arrays, read_json, write_arrays, write_text, writing
+
+
+def read(source: object, layout: dict[str, Array] | None = None, **more: int) -> dict[str, np.ndarray]:
+    return read_arrays(source, layout, what="arrays", error=HumeshError, **more)  # type: ignore[arg-type]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+
+    def interrupted() -> None:
+        with writing(target) as draft:
+            draft.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_drafts_of_killed_runs_are_removed_but_not_those_of_live_ones_or_of_other_files(tmp_path: Path) -> None:
+    for name, age in (("a.1.txt", 4000), ("a.2.txt", 10), ("b.3.txt", 4000)):
+        draft = tmp_path / f".humesh-{name}"
+        draft.write_text("half")
+        os.utime(draft, (time.time() - age,) * 2)
+    write_text(tmp_path / "a.txt", "whole")
+    assert names(tmp_path) == [".humesh-a.2.txt", ".humesh-b.3.txt", "a.txt"]
+
+
+def test_a_link_at_the_target_is_replaced_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "a.txt").symlink_to(victim)
+    write_text(tmp_path / "a.txt", "new")
+    assert victim.read_text() == "precious"
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_names_near_the_limit_of_file_systems_can_be_written(tmp_path: Path) -> None:
+    target = tmp_path / ("\N{SNOWMAN}" * 83 + ".json")  # 254 bytes
+    write_text(target, "{}")
+    assert target.read_text() == "{}"
+
+
+@given(
+    st.dictionaries(
+        st.text("abc/_", min_size=1, max_size=6).filter(lambda n: n.strip("/") == n and "//" not in n),
+        arrays_of.arrays(
+            st.sampled_from([np.float32, np.int64, np.bool_, np.uint8, np.dtype(">f8"), np.dtype("U3")]),
+            arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+        ),
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_arrays_come_back_as_they_were(arrays: dict[str, np.ndarray], fortran: bool) -> None:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **{k: np.asfortranarray(v) if fortran and v.ndim else v for k, v in arrays.items()})
+    stream.seek(0)
+    back = read(stream)
+    assert back.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert np.array_equal(back[name], array, equal_nan=array.dtype.kind == "f")
+        assert back[name].shape == array.shape
+        assert back[name].dtype == array.dtype.newbyteorder("=")
+        assert back[name].flags.c_contiguous
+        assert back[name].flags.writeable
+
+
+def test_a_single_npy_file_is_read_too(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.arange(3))
+    assert np.array_equal(read(tmp_path / "a.npy")[""], [0, 1, 2])
+
+
+def header(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        b"",
+        b"\x93NUMPY",
+        b"no array",
+        header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}"),
+        header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}"),
+        header("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}") + bytes(8),
+        header("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,)}") + bytes(8),
+        header("{'descr': '<f8', 'shape': (1,)}") + bytes(8),
+        header("{'descr': '<f8', 'fortran_order': False, 'shape': (2,)}") + bytes(8),
+        header("(" * 5000),
+        header("{'a': "),
+        header("'" + "a" * 20),
+        header("{'descr': '<f8', 'fortran_order': False, 'shape': (" + "1, " * 70 + ")}") + bytes(8),
+    ],
+)
+def test_damaged_arrays_are_one_sentence(member: bytes, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", member)
+    with pytest.raises(HumeshError, match="expected arrays, it cannot be read as one"):
+        read(tmp_path / "a.npz")
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "bomb.npz", {"x": np.zeros(2**22, np.uint8), "y": np.zeros(2**20, np.uint8)})
+    with pytest.raises(HumeshError, match="too much memory"):
+        read(tmp_path / "bomb.npz", most_bytes=2**22)
+
+
+def test_objects_are_never_unpickled(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.array([{}], dtype=object))
+    with pytest.raises(HumeshError, match="expected numbers or texts"):
+        read(tmp_path / "a.npz")
+
+
+LAYOUT = {"points": Array(("N", 2)), "ids": Array(("N",), "integer"), "name": Array((), "text", optional=True)}
+GOOD = {"points": np.zeros((3, 2)), "ids": np.arange(3), "name": np.array("x")}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({}, ""),
+        ({"name": None}, ""),
+        ({"ids": None}, "expected arrays with ids, found name, points"),
+        ({"points": np.zeros((3, 3))}, "'points' of shape N = 3 x 2, got 3 x 3"),
+        ({"ids": np.arange(4)}, "'ids' of shape N = 3, got 4"),
+        ({"ids": np.arange(3.0)}, "'ids' to hold integers, got float64"),
+        ({"name": np.array(["x"])}, "'name' of shape one value, got 1"),
+        ({"points": np.full((3, 2), np.inf)}, "finite numbers in 'points'"),
+    ],
+)
+def test_layouts(change: dict[str, np.ndarray | None], sentence: str, tmp_path: Path) -> None:
+    write_arrays(tmp_path / "a.npz", {k: v for k, v in (GOOD | change).items() if v is not None})
+    if not sentence:
+        assert read(tmp_path / "a.npz", LAYOUT)
+        return
+    with pytest.raises(HumeshError, match=sentence):
+        read(tmp_path / "a.npz", LAYOUT)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "1" * 5000, "\ud800"])
+def test_foreign_json_is_one_sentence(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(HumeshError, match="expected boxes, it cannot be read as JSON"):
+        read_json(path, what="boxes", error=HumeshError)
+    assert parse_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}  # Windows' editors begin so
+
+
+def test_what_is_missing_or_no_file_is_one_sentence(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(HumeshError, match="no such file"):
+            read_json(path, what="boxes", error=HumeshError)
+        with pytest.raises(HumeshError, match="no such file"):
+            read(path)
+
+
+def test_sentences_cannot_steer_a_terminal() -> None:
+    assert str(HumeshError("a\x1b[31mb\x07\n\ud800é")) == "a\\x1b[31mb\\x07\n\\ud800é"
+    assert len(printable("a" * 10**6)) < 2100
