@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from humesh.errors import HumeshError, printable
-from humesh.files import Array, parse_json, read_arrays, read_json, write_arrays, write_text, writing
+from humesh.files import Array, locked, parse_json, read_arrays, read_json, write_arrays, write_text, writing
 
 
 def read(source: object, layout: dict[str, Array] | None = None, **more: int) -> dict[str, np.ndarray]:
@@ -182,3 +184,48 @@ def test_what_is_missing_or_no_file_is_one_sentence(tmp_path: Path) -> None:
 def test_sentences_cannot_steer_a_terminal() -> None:
     assert str(HumeshError("a\x1b[31mb\x07\n\ud800é")) == "a\\x1b[31mb\\x07\n\\ud800é"
     assert len(printable("a" * 10**6)) < 2100
+
+
+def hold(folder: Path) -> subprocess.Popen[str]:
+    """A process that holds a folder until it is killed."""
+    code = "import sys, time; from humesh.errors import *; from humesh.files import *\n"
+    code += "with locked(sys.argv[1], 'training', HumeshError): print('held', flush=True); time.sleep(600)"
+    other = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    return other
+
+
+def test_a_folder_that_another_process_works_in_is_refused_until_that_is_killed(tmp_path: Path) -> None:
+    other = hold(tmp_path / "run")
+    try:
+        with (
+            pytest.raises(HumeshError, match=f"process {other.pid} is training in it; wait"),
+            locked(tmp_path / "run", "training", HumeshError),
+        ):
+            pass
+    finally:
+        other.kill()
+        other.communicate()
+    with locked(tmp_path / "run", "training", HumeshError):
+        assert (tmp_path / "run" / ".humesh.lock").read_text() == str(os.getpid())
+    assert names(tmp_path / "run") == []
+
+
+def test_a_folder_is_held_once_in_one_process_too_and_let_go_on_errors(tmp_path: Path) -> None:
+    for _ in range(2):
+        with (
+            pytest.raises(HumeshError, match="expected nobody else"),
+            locked(tmp_path, "training", HumeshError),
+            locked(tmp_path, "training", HumeshError),
+        ):
+            pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_where_the_lock_should_be_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / ".humesh.lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="lock"), locked(tmp_path, "training", HumeshError):
+        pass
+    assert (tmp_path / "victim").read_text() == "precious"

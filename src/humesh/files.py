@@ -9,10 +9,11 @@ import os
 import secrets
 import stat
 import struct
+import sys
 import time
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
@@ -64,6 +65,64 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any], compressed: bool =
     save = np.savez_compressed if compressed else np.savez
     with writing(path) as draft, draft.open("wb") as stream:  # a stream: NumPy would append .npz to another name
         save(stream, **arrays)
+
+
+@contextmanager
+def locked(folder: str | Path, what: str, error: type[HumeshError]) -> Iterator[None]:
+    """Holds a folder, made if need be, for one run; raises `error` where another run holds it, or OSError.
+
+    `what`: what is done there ("training"), for the sentence. The operating system's lock on a file in the folder: it
+    ends with the process, however that dies, and a file that a dead process left is no hindrance.
+    """
+    path = Path(folder) / ".humesh.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while (lock := _lock(path)) is None or not _lies_at(lock, path):
+        if lock is None:
+            with suppress(OSError):  # it may have ended just now
+                who = path.read_text(errors="replace")[:20].strip()
+                raise error(
+                    f"{folder}: expected nobody else to work here, but process {who or 'unknown'} is {what} in it; "
+                    "wait until it ends, or give another folder."
+                )
+        else:  # whoever held it removed it between our opening and our locking
+            os.close(lock)
+    try:
+        os.write(lock, str(os.getpid()).encode())
+        yield
+    finally:
+        with suppress(OSError):  # Windows does not remove what is open
+            path.unlink()
+        os.close(lock)
+
+
+def _lock(path: Path) -> int | None:
+    """A locked file, emptied; None where another process, or another part of this one, has locked it."""
+    lock = os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(lock, 1000, os.SEEK_SET)  # a byte behind the number, which others must be able to read
+            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
+            os.lseek(lock, 0, os.SEEK_SET)
+        else:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        os.close(lock)
+        return None
+    except OSError:  # a file system that knows no locks: better to work without one than not at all
+        pass
+    os.truncate(lock, 0)
+    return lock
+
+
+def _lies_at(lock: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock), path.lstat())
+    except OSError:
+        return False
 
 
 def _short(stem: str) -> str:
