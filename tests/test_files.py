@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from humesh.errors import HumeshError, printable
-from humesh.files import Array, locked, parse_json, read_arrays, read_json, write_arrays, write_text, writing
+from humesh.files import Array, locked, parse_json, read_arrays, read_json, read_text, write_arrays, write_text, writing
 
 
 def read(source: object, layout: dict[str, Array] | None = None, **more: int) -> dict[str, np.ndarray]:
@@ -117,6 +117,8 @@ def header(text: str) -> bytes:
         header("{'a': "),
         header("'" + "a" * 20),
         header("{'descr': '<f8', 'fortran_order': False, 'shape': (" + "1, " * 70 + ")}") + bytes(8),
+        header("{'descr': '<U1', 'fortran_order': False, 'shape': (1,)}") + b"\xff\xff\xff\x7f",
+        header("{'descr': '<U0', 'fortran_order': False, 'shape': (1,)}"),
     ],
 )
 def test_damaged_arrays_are_one_sentence(member: bytes, tmp_path: Path) -> None:
@@ -130,6 +132,25 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     write_arrays(tmp_path / "bomb.npz", {"x": np.zeros(2**22, np.uint8), "y": np.zeros(2**20, np.uint8)})
     with pytest.raises(HumeshError, match="too much memory"):
         read(tmp_path / "bomb.npz", most_bytes=2**22)
+
+
+def test_a_claim_that_no_compression_could_keep_takes_no_memory(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", bytes(100))
+    claimed = buffer.getvalue().replace((100).to_bytes(4, "little"), (2**30).to_bytes(4, "little"))
+    with pytest.raises(HumeshError, match="claims to be larger than it is"):
+        read(io.BytesIO(claimed))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("x.npy", bytes(10))
+    with pytest.raises(HumeshError, match="claims to be larger"):
+        read(tmp_path / "a.npz")
+
+
+def test_an_array_of_several_pieces_comes_back_whole(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 2**60, 2**18 + 5)  # 2 MiB and a bit
+    write_arrays(tmp_path / "a.npz", {"x": values})
+    assert np.array_equal(read(tmp_path / "a.npz")["x"], values)
 
 
 def test_objects_are_never_unpickled(tmp_path: Path) -> None:
@@ -171,6 +192,18 @@ def test_foreign_json_is_one_sentence(text: str, tmp_path: Path) -> None:
     with pytest.raises(HumeshError, match="expected boxes, it cannot be read as JSON"):
         read_json(path, what="boxes", error=HumeshError)
     assert parse_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}  # Windows' editors begin so
+
+
+def test_text_is_read_within_limits(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfa\n")
+    assert read_text(tmp_path / "a.txt", what="a list", error=HumeshError) == "a\n"
+    with pytest.raises(HumeshError, match=r"expected a list, it cannot be read as text .it has more than 0 MiB"):
+        read_text(tmp_path / "a.txt", what="a list", error=HumeshError, most_bytes=3)
+    (tmp_path / "a.txt").write_bytes(b"\xff")
+    with pytest.raises(HumeshError, match="expected a list, it cannot be read as text"):
+        read_text(tmp_path / "a.txt", what="a list", error=HumeshError)
+    with pytest.raises(HumeshError, match="no such file"):
+        read_text(tmp_path, what="a list", error=HumeshError)
 
 
 def test_what_is_missing_or_no_file_is_one_sentence(tmp_path: Path) -> None:

@@ -230,13 +230,17 @@ def check_arrays(
 def read_json(path: str | Path, *, what: str, error: type[HumeshError], most_bytes: int = MOST_BYTES) -> Any:
     """What a JSON file holds; raises `error` for one that is missing, too large, nested too deep or no JSON."""
     try:
-        if not Path(path).is_file():
-            raise FileNotFoundError("no such file")
-        if Path(path).stat().st_size > most_bytes:
-            raise ValueError(f"it has more than {most_bytes / 2**20:.0f} MiB")
-        return parse_json(Path(path).read_bytes())
+        return parse_json(_bytes(Path(path), most_bytes))
     except Exception as problem:  # RecursionError, UnicodeDecodeError and others: whatever the bytes bring about
         raise error(f"{path}: expected {what}, it cannot be read as JSON ({_reason(problem)}).") from None
+
+
+def read_text(path: str | Path, *, what: str, error: type[HumeshError], most_bytes: int = MOST_BYTES) -> str:
+    """The text of a file in UTF-8; raises `error` for one that is missing, too large or no text."""
+    try:
+        return _bytes(Path(path), most_bytes).decode("utf-8-sig")
+    except (OSError, ValueError) as problem:
+        raise error(f"{path}: expected {what}, it cannot be read as text ({_reason(problem)}).") from None
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -245,6 +249,14 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text if isinstance(text, str) else text.decode("utf-8-sig"))
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+
+
+def _bytes(path: Path, most: int) -> bytes:
+    if not path.is_file():  # a pipe or a device would never end
+        raise FileNotFoundError("no such file")
+    if path.stat().st_size > most:
+        raise ValueError(f"it has more than {most / 2**20:.0f} MiB")
+    return path.read_bytes()
 
 
 def _times(shape: tuple[int, ...]) -> str:
@@ -270,6 +282,9 @@ def _arrays(stream: Any, only: Collection[str] | None, most: int) -> dict[str, n
             name = member.filename.removesuffix(".npy")
             if (only is not None and name not in only) or name == member.filename:
                 continue
+            # Deflate, NumPy's only compression, makes nothing 1,032 times as small.
+            if member.compress_type not in (0, 8) or member.file_size > 1032 * member.compress_size + 1032:
+                raise ValueError("an array claims to be larger than it is")
             with archive.open(member) as inside:
                 found[name] = _array(inside, member.file_size, most)
             most -= member.file_size
@@ -298,7 +313,14 @@ def _array(stream: Any, size: int, most: int) -> np.ndarray:
     if math.prod(shape) * dtype.itemsize != rest or len(shape) > 8:
         raise ValueError(f"an array of shape {shape} was cut off or changed")
     order = "F" if header["fortran_order"] else "C"
-    array = np.frombuffer(bytearray(_exactly(stream, rest)), dtype).reshape(shape, order=order)  # type: ignore[call-overload]
+    data, filled = np.empty(rest, np.uint8), 0
+    while filled < rest:  # piece by piece: the bytes are never there twice
+        piece = _exactly(stream, min(rest - filled, 2**20))
+        data[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+        filled += len(piece)
+    if dtype.kind == "U" and data.view(f"{dtype.str[0]}u4").max(initial=0) > 0x10FFFF:
+        raise ValueError("a text holds something that is no character")
+    array = data.view(dtype).reshape(shape, order=order)  # type: ignore[call-overload]
     native: np.ndarray = np.ascontiguousarray(array, dtype.newbyteorder("="))
     return native.reshape(shape)  # a single value, which `ascontiguousarray` gives an axis
 
