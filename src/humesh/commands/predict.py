@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -85,7 +85,7 @@ def predict(
         print(f"{done} of {len(photos)} photos are finished and skipped (--overwrite does them again).")
     if not todo and not videos:
         return 0
-    given = _given(detections)
+    given = _given(detections, photos.values())
     made = cache(lambda weights: _recoverer(body, finder, device, weights, refine, given is not None and not videos))
     failed: list[str] = []
 
@@ -141,7 +141,10 @@ def _one(
     photo = Photo.read(path)
     if focal_px is not None:
         photo = replace(photo, camera=Camera.virtual(focal_px, photo.size), camera_source="given")
-    recovery = recoverer(photo, None if given is None else given.people(path))
+    people = None
+    if given is not None:
+        people, photo = given.on(photo, path)
+    recovery = recoverer(photo, people)
     written = save(recovery, out / name, formats, image_path=path)
     return told(path, len(recovery.people), "found", recovery.notes, written)
 
@@ -232,12 +235,15 @@ def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool, 
     return recoverer
 
 
-def _given(detections: Path | None) -> GivenPeople | None:
+def _given(detections: Path | None, photos: Iterable[Path]) -> GivenPeople | None:
     from humesh.people.given import DetectionsError, GivenPeople
 
     if detections is None:
         return None
     try:
-        return GivenPeople(detections)
+        given = GivenPeople(detections)
     except DetectionsError as error:
         raise UserError(str(error)) from None
+    for note in given.match(photos):
+        say_error(note)
+    return given

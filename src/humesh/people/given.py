@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import reprlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from humesh.body.joints import COCO17, MEDIAPIPE33, OPENPOSE25, JointSet
 from humesh.errors import HumeshError
+from humesh.files import read_json
 from humesh.images.photo import Person, Photo
+from humesh.people.names import Names
 
 _COCO_PERSON = 1  # category_id of people in COCO
+_MOST_BYTES = 2**29  # of a file: COCO's largest one has 449 MB
+_FARTHEST_PX = 65_535  # from a photo's corner: JPEG's longest side
+_MOST_PHOTOS = 10  # a box may be so many times as wide or high as its photo
+_OPENPOSE = "_keypoints.json"
 
 
 class DetectionsError(HumeshError, ValueError):
@@ -23,27 +30,67 @@ class DetectionsError(HumeshError, ValueError):
 
 
 class GivenPeople:
-    """The people that a file gives for each photo, looked up by the photo's name.
+    """The people that a file gives for each photo.
 
-    Reads a COCO results JSON (list of {image_id, bbox, score, keypoints}, or a dictionary with images and annotations;
-    image_id a file name, its stem or a number that is the stem's number), a folder of OpenPose JSON files
-    (STEM_keypoints.json) or a JSON {"photo.jpg": [[x0, y0, x1, y1], ...]}. Raises DetectionsError.
+    Reads a COCO results JSON (list of {image_id, bbox, score, keypoints}), a COCO dictionary with images and
+    annotations, a folder of OpenPose JSON files (PHOTO_keypoints.json, in folders like the photos) or a JSON
+    {"photo.jpg": [[x0, y0, x1, y1], ...]}. Photos are found by their paths, see `Names`. Raises DetectionsError.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if self.path.is_dir():
-            self._of_stem = _read_openpose(self.path)
-        else:
-            self._of_stem = _read_json(self.path)
+        self._of = _read_openpose(self.path) if self.path.is_dir() else _read_json(self.path)
+        self._notes = _calibrate(self.path, self._of)
+        self._names = Names(self._of)
+        self._pairs: dict[Path, str] = {}
+        self._matched: set[Path] = set()
+
+    def match(self, photos: Iterable[str | Path]) -> list[str]:
+        """Finds each photo's people among those of the other photos of a run; what was not matched, in sentences."""
+        every = {Path(photo).absolute(): str(photo) for photo in photos}
+        self._matched, self._pairs = set(every), self._names.pairs(every)
+        without = [(text, self._names.of(photo)) for photo, text in every.items() if photo not in self._pairs]
+        missing = [text for text, names in without if not names]
+        unclear = [text for text, names in without if names]
+        used = set(self._pairs.values())
+        unused = [name for name, people in self._of.items() if people and name not in used]
+        notes, start = list(self._notes), f"detections {self.path}: "
+        if missing:
+            notes.append(f"{start}nobody is given for {len(missing)} of {len(every)} photos ({_some(missing)}).")
+        if unclear:
+            notes.append(
+                f"{start}{len(unclear)} of {len(every)} photos ({_some(unclear)}) get nobody, it is not clear which of "
+                f"its names they have; write their paths in it, such as {unclear[0]}."
+            )
+        if unused:
+            notes.append(
+                f"{start}{len(unused)} of the {len(self._of)} photos it names are not in this run ({_some(unused)})."
+            )
+        return notes
+
+    def names(self, photo_path: str | Path) -> list[str]:
+        """The file's names that fit a photo equally well: one if it is clear who is meant, none if nobody is given."""
+        path = Path(photo_path).absolute()
+        if path in self._matched:
+            return [self._pairs[path]] if path in self._pairs else []
+        return self._names.of(path)
 
     def people(self, photo_path: str | Path) -> list[Person]:
-        """The people given for a photo; none where the file does not name it."""
-        stem = Path(photo_path).stem
-        if stem in self._of_stem:
-            return self._of_stem[stem]
-        digits = "".join(c for c in stem if c.isdecimal())
-        return self._of_stem.get(str(int(digits)), []) if digits else []
+        """The people given for a photo; none where no name of the file, or more than one, fits it."""
+        names = self.names(photo_path)
+        return list(self._of[names[0]]) if len(names) == 1 else []
+
+    def on(self, photo: Photo, path: str | Path) -> tuple[list[Person], Photo]:
+        """The people given for a photo, without those whose boxes cannot be in it; the photo gets a note on these."""
+        given, (width, height) = self.people(path), photo.size
+        people = [person for person in given if _fits(person.box, width, height)]
+        if len(people) == len(given):
+            return people, photo
+        note = (
+            f"{len(given) - len(people)} of {len(given)} given people left out: boxes outside the photo of {width} x "
+            f"{height} px, or more than {_MOST_PHOTOS} times as large; were they found in a photo of another size?"
+        )
+        return people, replace(photo, notes=(*photo.notes, note))
 
 
 def complete(given: list[Person], photo: Photo, landmarks: Callable[[Photo, np.ndarray], list[Person]]) -> list[Person]:
@@ -57,6 +104,20 @@ def complete(given: list[Person], photo: Photo, landmarks: Callable[[Photo, np.n
     return [_merged(person, model) for person, model in zip(given, seen, strict=True)]
 
 
+def box_of(
+    where: str, numbers: Float[np.ndarray, "4"], error: type[HumeshError] = DetectionsError
+) -> Float[np.ndarray, "4"]:
+    """A box x0 y0 x1 y1 in pixels that can be one in a photo; raises `error`."""
+    if not (np.abs(numbers) <= _FARTHEST_PX).all():
+        raise error(f"{where}: expected a box within {_FARTHEST_PX} px of the photo's corner, got {numbers.tolist()}.")
+    if not (numbers[2:] - numbers[:2] >= 1).all():
+        raise error(
+            f"{where}: expected a box with some width and height, 1 px at least, got {numbers.tolist()}; give pixels, "
+            "not shares of the photo."
+        )
+    return numbers
+
+
 def _merged(person: Person, model: Person) -> Person:
     if person.keypoints is None or person.keypoint_set is None or model.keypoints is None:
         return replace(model, box=person.box, score=person.score)
@@ -66,65 +127,85 @@ def _merged(person: Person, model: Person) -> Person:
     return replace(model, box=person.box, score=person.score, keypoints=keypoints)
 
 
+def _fits(box: np.ndarray, width: int, height: int) -> bool:
+    x0, y0, x1, y1 = box.tolist()
+    inside = x0 < width and y0 < height and x1 > 0 and y1 > 0
+    return inside and x1 - x0 <= _MOST_PHOTOS * width and y1 - y0 <= _MOST_PHOTOS * height
+
+
+def _some(names: list[Any]) -> str:
+    return ", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "")
+
+
 def _load(path: Path) -> Any:
+    what = "a JSON file or a folder of OpenPose files"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DetectionsError(
-            f"detections {path}: expected a JSON file or an OpenPose folder, found nothing."
-        ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DetectionsError(f"detections {path}: expected a JSON file, could not read it ({error}).") from error
+        return read_json(path, what=what, error=DetectionsError, most_bytes=_MOST_BYTES)
+    except DetectionsError as error:
+        raise DetectionsError(f"detections {error}") from None
 
 
 def _read_json(path: Path) -> dict[str, list[Person]]:
     content = _load(path)
-    names: dict[Any, str] = {}
-    if isinstance(content, dict) and "annotations" in content:
-        images = content.get("images", [])
-        if not isinstance(images, list) or any(
-            not isinstance(i, dict) or not _is_name(i.get("id")) or not isinstance(i.get("file_name"), str)
-            for i in images
-        ):
-            raise DetectionsError(f"detections {path}: expected images with id and file_name.")
-        names = {image["id"]: Path(image["file_name"]).stem for image in images}
+    if isinstance(content, dict) and "annotations" not in content:
+        return {name: _boxes(path, name, boxes) for name, boxes in content.items()}
+    of_name: dict[str, list[Person]] = defaultdict(list)
+    names: dict[str, str] = {}
+    if isinstance(content, dict):
+        names = _image_names(path, content.get("images", []))
+        of_name.update({name: [] for name in names.values()})
         content = content["annotations"]
-    elif isinstance(content, dict):
-        return {Path(name).stem: _boxes(path, name, boxes) for name, boxes in content.items()}
     if not isinstance(content, list):
         raise DetectionsError(f"detections {path}: expected a list of people, got {type(content).__name__}.")
-    of_stem: dict[str, list[Person]] = defaultdict(list)
     for i, entry in enumerate(content):
         where = f"detections {path}, entry {i}"
-        if (
-            not isinstance(entry, dict)
-            or not _is_name(entry.get("image_id"))
-            or not {"bbox", "keypoints"} & entry.keys()
-        ):
-            found = ", ".join(entry) if isinstance(entry, dict) else type(entry).__name__
+        image = _id(entry.get("image_id")) if isinstance(entry, dict) else None
+        if image is None or not {"bbox", "keypoints"} & entry.keys():
+            found = ", ".join([*entry][:8]) if isinstance(entry, dict) else type(entry).__name__
             raise DetectionsError(f"{where}: expected image_id with bbox or keypoints (COCO results), got {found}.")
         if entry.get("category_id", _COCO_PERSON) != _COCO_PERSON:
             continue
-        stem = names.get(entry["image_id"], Path(str(entry["image_id"])).stem)
-        of_stem[stem].append(_coco_person(where, entry))
-    return dict(of_stem)
+        unknown = f"image_id {image} without a file_name" if names and image.isdecimal() else image
+        of_name[names.get(image, unknown)].append(_coco_person(where, entry))
+    return dict(of_name)
 
 
-def _is_name(image_id: Any) -> bool:
-    return isinstance(image_id, str | int | float)
+def _image_names(path: Path, images: Any) -> dict[str, str]:
+    """COCO's file names by image_id."""
+    entries: list[Any] = images if isinstance(images, list) else [images]
+    names: dict[str, str] = {}
+    for entry in entries:
+        image = _id(entry.get("id")) if isinstance(entry, dict) else None
+        if image is None or not isinstance(entry.get("file_name"), str):
+            raise DetectionsError(
+                f"detections {path}: expected images with id and file_name, got {reprlib.repr(entry)}."
+            )
+        if names.setdefault(image, entry["file_name"]) != entry["file_name"]:
+            raise DetectionsError(f"detections {path}: expected one file_name for image {image}, got two.")
+    if len(set(names.values())) < len(names):
+        raise DetectionsError(
+            f"detections {path}: expected another file_name for each of {len(names)} images, got "
+            f"{len(set(names.values()))}; write their folders in it."
+        )
+    return names
+
+
+def _id(value: Any) -> str | None:
+    """COCO's image_id as text; None for what is none."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
 def _coco_person(where: str, entry: dict[str, Any]) -> Person:
-    keypoints = None
+    keypoints = box = None
     if "keypoints" in entry:
         keypoints = _numbers(where, "keypoints", entry["keypoints"], 3 * len(COCO17)).reshape(-1, 3)
-        if keypoints[:, 2].max() > 1:  # annotations: 0 absent, 1 hidden, 2 visible; results: confidences
-            keypoints[:, 2] = keypoints[:, 2] / 2
     score = float(_numbers(where, "score", [entry.get("score", 1.0)], 1)[0])
     if "bbox" in entry:
         x, y, width, height = _numbers(where, "bbox", entry["bbox"], 4)
-        return _person(where, np.array([x, y, x + width, y + height]), score, keypoints, COCO17)
-    return _person(where, None, score, keypoints, COCO17)
+        box = np.array([x, y, x + width, y + height])
+    return _person(where, box, score, keypoints, COCO17)
 
 
 def _boxes(path: Path, name: str, boxes: Any) -> list[Person]:
@@ -135,10 +216,10 @@ def _boxes(path: Path, name: str, boxes: Any) -> list[Person]:
 
 
 def _read_openpose(folder: Path) -> dict[str, list[Person]]:
-    files = sorted(folder.glob("*_keypoints.json"))
+    files = sorted(folder.rglob(f"*{_OPENPOSE}"))
     if not files:
         raise DetectionsError(f"detections {folder}: expected OpenPose files named PHOTO_keypoints.json, found none.")
-    of_stem = {}
+    of_name = {}
     for file in files:
         content = _load(file)
         if not isinstance(content, dict) or not isinstance(content.get("people"), list):
@@ -150,17 +231,16 @@ def _read_openpose(folder: Path) -> dict[str, list[Person]]:
             keypoints = _numbers(where, "pose_keypoints_2d", points, 3 * len(OPENPOSE25)).reshape(-1, 3)
             if (keypoints[:, 2] > 0).any():
                 people.append(_person(where, None, float(keypoints[:, 2].mean()), keypoints, OPENPOSE25))
-        of_stem[file.name.removesuffix("_keypoints.json")] = people
-    return of_stem
+        of_name[str(file.relative_to(folder)).removesuffix(_OPENPOSE)] = people
+    return of_name
 
 
 def _numbers(where: str, field: str, values: Any, count: int) -> np.ndarray:
-    try:
-        numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        numbers = np.array([])
+    numbers = np.array([])
+    if isinstance(values, list) and len(values) == count and all(type(value) in (int, float) for value in values):
+        numbers = np.array([value if abs(value) < 1e300 else np.inf for value in values], dtype=np.float64)
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        raise DetectionsError(f"{where}: expected {count} finite numbers in {field}, got {str(values)[:60]}.")
+        raise DetectionsError(f"{where}: expected {count} finite numbers in {field}, got {reprlib.repr(values)[:60]}.")
     return numbers
 
 
@@ -168,13 +248,44 @@ def _person(
     where: str, box: np.ndarray | None, score: float, keypoints: np.ndarray | None, joint_set: JointSet | None
 ) -> Person:
     """A person with a checked box; without one it is put around the keypoints with a tenth of margin."""
+    if keypoints is not None and not (keypoints[:, 2] > 0).any():
+        keypoints = None  # COCO has boxes of people without keypoints so
+    if keypoints is not None and not (np.abs(keypoints[:, :2]) <= _FARTHEST_PX).all():
+        raise DetectionsError(f"{where}: expected keypoints within {_FARTHEST_PX} px of the photo's corner.")
     if box is None:
-        assert keypoints is not None
-        points = keypoints[keypoints[:, 2] > 0, :2]
-        if not len(points):
+        if keypoints is None:
             raise DetectionsError(f"{where}: expected a box or a keypoint with confidence above 0, got neither.")
+        points = keypoints[keypoints[:, 2] > 0, :2]
         margin = 0.1 * (points.max(0) - points.min(0)).max() + 1
         box = np.concatenate([points.min(0) - margin, points.max(0) + margin])
-    if not (box[2:] > box[:2]).all():
-        raise DetectionsError(f"{where}: expected a box with some width and height, got {box.tolist()}.")
-    return Person(box, score, keypoints, None if keypoints is None else joint_set)
+        box = box.clip(-_FARTHEST_PX, _FARTHEST_PX)
+    return Person(box_of(where, box), score, keypoints, None if keypoints is None else joint_set)
+
+
+def _calibrate(path: Path, of_name: dict[str, list[Person]]) -> list[str]:
+    """Brings all confidences and scores into [0, 1], by what the whole file has; what was changed, in sentences."""
+    notes: list[str] = []
+    every = [(people, i, person) for people in of_name.values() for i, person in enumerate(people)]
+    scores = _confidences(path, "scores", np.array([person.score for *_, person in every]), notes)
+    points = [person.keypoints for *_, person in every if person.keypoints is not None]
+    values = np.concatenate([each[:, 2] for each in points]) if points else np.zeros(0)
+    if np.isin(values, (0, 1, 2)).all() and (values == 2).any():  # annotations: 0 absent, 1 hidden, 2 visible
+        values = values / 2
+    values, start = _confidences(path, "keypoints' confidences", values, notes), 0
+    for each in points:
+        each[:, 2] = values[start : start + len(each)]
+        start += len(each)
+    for (people, i, person), score in zip(every, scores.tolist(), strict=True):
+        people[i] = replace(person, score=score)
+    return notes
+
+
+def _confidences(path: Path, what: str, values: np.ndarray, notes: list[str]) -> np.ndarray:
+    positive = values[values > 0]
+    if len(positive) and np.median(positive) > 10:  # most are so large: percent; a few too large ones are only clipped
+        values = values / 100
+        notes.append(f"detections {path}: its {what} are taken for percent.")
+    outside = int(((values < 0) | (values > 1)).sum())
+    if outside:
+        notes.append(f"detections {path}: {outside} of {len(values)} {what} were outside 0 to 1 and are clipped.")
+    return values.clip(0, 1)
