@@ -13,7 +13,8 @@ from PIL import Image
 
 from humesh.body.joints import COCO17, SMPL24
 from humesh.body.model import BodyModel
-from humesh.scene.export import ENDINGS, WRITERS, save, written_whole
+from humesh.files import writing
+from humesh.scene.export import ENDINGS, WRITERS, save
 from humesh.scene.record import record
 from humesh.scene.recovery import Recovery
 
@@ -53,7 +54,7 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path: Path, error: type[Bas
     target.write_text("old")
 
     def interrupted() -> None:
-        with written_whole(target) as temporary:
+        with writing(target) as temporary:
             assert temporary.parent == target.parent
             assert temporary.suffix == ".glb"
             temporary.write_text("half")

@@ -134,7 +134,7 @@ def _draw_points(brush: ImageDraw.ImageDraw, person: LabelledPerson, points: np.
 
 def save_picture(image: Image.Image, path: Path) -> None:
     """The picture appears only when it is whole; without an ending in its name it is a PNG."""
-    from humesh.scene.export import written_whole
+    from humesh.files import writing
 
-    with written_whole(path) as draft:
+    with writing(path) as draft:
         image.save(draft, format=None if path.suffix else "PNG")

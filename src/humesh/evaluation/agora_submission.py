@@ -15,9 +15,9 @@ import numpy as np
 
 from humesh.body.files import SHIPPED
 from humesh.evaluation.subsets import EvaluationError
+from humesh.files import writing
 from humesh.geometry.rotations import rotation_to_axis_angle
 from humesh.images.photo import Photo
-from humesh.scene.export import written_whole
 from humesh.scene.recovery import Recovery
 
 _HEIGHT = 2160.0  # px; of the pictures that the server's truth is in
@@ -26,7 +26,7 @@ _HEIGHT = 2160.0  # px; of the pictures that the server's truth is in
 def write_submission(path: Path, photos: Iterable[Path], recover: Callable[[Photo], Recovery]) -> tuple[int, int]:
     """Writes the zip of everybody found in the photos, whole or not at all; the numbers of photos and people."""
     done = people = 0
-    with written_whole(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
+    with writing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
         for photo in photos:
             for number, person in enumerate(submitted(recover(Photo.read(photo)))):
                 name = f"predictions/{photo.stem.removesuffix('_1280x720')}_personId_{number}.pkl"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from humesh.files import writing
 from humesh.scene.bvh import write_bvh
 from humesh.scene.gltf import write_glb
 from humesh.scene.meshes import write_obj, write_ply
@@ -25,25 +23,12 @@ Writer = Callable[[Answer, Path, str | Path], list[Path]]
 """(recovery, path to write, path of the image or video for the record) -> the paths written."""
 
 
-@contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside the path, of the same ending: takes the path's place at the end, removed on an error."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:  # an interrupt by the user, too, must not leave half a file
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def one_file(write: Callable[[Answer, str | Path, Path], None]) -> Writer[Answer]:
     """A writer of one file that appears whole or not at all, from `write(recovery, source_path, path)`."""
 
     def whole(recovery: Answer, path: Path, source_path: str | Path) -> list[Path]:
-        with written_whole(path) as temporary:
-            write(recovery, source_path, temporary)
+        with writing(path) as draft:
+            write(recovery, source_path, draft)
         return [path]
 
     return whole
@@ -54,8 +39,8 @@ def _bvh_files(recovery: Recovery, path: Path, _: str | Path) -> list[Path]:
     count = len(recovery.people)
     paths = [path] if count == 1 else [path.with_name(f"{path.stem}_person{k}{path.suffix}") for k in range(count)]
     for person, target in enumerate(paths):
-        with written_whole(target) as temporary:
-            write_bvh(recovery, person, temporary)
+        with writing(target) as draft:
+            write_bvh(recovery, person, draft)
     return paths
 
 

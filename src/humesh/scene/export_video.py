@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from humesh.files import writing
 from humesh.scene.bvh import write_motion_bvh
-from humesh.scene.export import Writer, one_file, write_formats, written_whole
+from humesh.scene.export import Writer, one_file, write_formats
 from humesh.scene.gltf_motion import write_moving_glb
 from humesh.scene.motion_record import write_amass, write_motion_npz
 from humesh.scene.recovery import PersonMotion, VideoRecovery
@@ -16,21 +16,14 @@ from humesh.scene.usd import write_usd
 
 
 def _each(write: Callable[[VideoRecovery, PersonMotion, Path], None]) -> Writer[VideoRecovery]:
-    """A writer of a file for each person, `name_person<track>.ending`; nobody gets no file.
-
-    Those of an earlier run whose people are no more are taken away, as other files are replaced.
-    """
+    """A writer of a file for each person, `name_person<track>.ending`; nobody gets no file."""
 
     def whole(recovery: VideoRecovery, path: Path, _: str | Path) -> list[Path]:
         paths: list[Path] = []
         for motion in recovery.motions:
             paths.append(path.with_name(f"{path.stem}_person{motion.track}{path.suffix}"))
-            with written_whole(paths[-1]) as temporary:
-                write(recovery, motion, temporary)
-        ours = re.compile(rf"{re.escape(path.stem)}_person\d+{re.escape(path.suffix)}")
-        for old in path.parent.iterdir():
-            if ours.fullmatch(old.name) and old not in paths:
-                old.unlink()
+            with writing(paths[-1]) as draft:
+                write(recovery, motion, draft)
         return paths
 
     return whole
@@ -51,6 +44,10 @@ VIDEO_ENDINGS = {name: f".{name}" for name in VIDEO_WRITERS} | {"amass": "_amass
 
 PER_PERSON = ("bvh", "amass")
 """The formats of a file for each person: `name_person<track>.bvh`, `name_amass_person<track>.npz`."""
+
+
+EXTRAS = {"usd": ("pxr", "usd"), "rrd": ("rerun", "view")}
+"""Formats that need a package beyond humesh's own: its module, and the extra that installs it."""
 
 
 def save_video(

@@ -14,9 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humesh.body.joints import COCO17, SMPL24
+from humesh.files import write_arrays, write_text
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_to_axis_angle
-from humesh.scene.recovery import Recovery
+from humesh.scene.recovery import Recovery, VideoRecovery
 
 _NEAREST = 1e-3  # metres; points nearer than this, or behind, are projected from there so that pixels stay finite
 
@@ -37,6 +38,28 @@ def record(recovery: Recovery, image_path: str | Path) -> dict[str, Any]:
         "body": recovery.body.name,
         "humesh_version": humesh_version(),
         "people": [_person(tables, row) for row in range(len(recovery.people))],
+        "notes": list(recovery.notes),
+    }
+
+
+def video_record(recovery: VideoRecovery, video_path: str | Path) -> dict[str, Any]:
+    """What is known about a video's people without their poses: when each is there, in frames and seconds."""
+    width, height = recovery.size
+    people = [
+        {
+            "id": motion.track,
+            "score": round(float(motion.score), 6),
+            "frames": [int(motion.frames[0]), int(motion.frames[-1])],
+            "times_s": [round(float(recovery.times[frame]), 6) for frame in motion.frames[[0, -1]]],
+        }
+        for motion in recovery.motions
+    ]
+    return {
+        "video": {"path": str(video_path), "width": width, "height": height, "frames": len(recovery.times)},
+        "method": recovery.method,
+        "body": recovery.body.name,
+        "humesh_version": humesh_version(),
+        "people": people,
         "notes": list(recovery.notes),
     }
 
@@ -77,10 +100,14 @@ def people_arrays(recovery: Recovery) -> dict[str, np.ndarray]:
 
 def write_json(recovery: Recovery, image_path: str | Path, path: str | Path) -> None:
     """Writes the record; raises ValueError for NaN and infinity, which JSON does not know."""
-    text = json.dumps(record(recovery, image_path), allow_nan=False, ensure_ascii=False, indent=1)
-    # A line for each vector instead of each number; in JSON a newline never lies inside a text.
-    text = re.sub(r"\[\n\s*([^\[\]{}]*?)\s*\]", lambda row: "[" + re.sub(r"\n\s*", " ", row[1]) + "]", text)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    write_text(path, json_text(record(recovery, image_path)))
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """JSON with a line for each vector instead of each number; raises ValueError for NaN and infinity."""
+    text = json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1)
+    # In JSON a newline never lies inside a text.
+    return re.sub(r"\[\n\s*([^\[\]{}]*?)\n\s*\]", lambda row: "[" + re.sub(r"\n\s*", " ", row[1]) + "]", text) + "\n"
 
 
 def write_npz(recovery: Recovery, image_path: str | Path, path: str | Path) -> None:
@@ -92,13 +119,7 @@ def write_npz(recovery: Recovery, image_path: str | Path, path: str | Path) -> N
     arrays["notes"] = np.array(told["notes"], dtype=np.str_)
     arrays["vertices_m"] = recovery.bodies.vertices.detach().cpu().numpy().astype(np.float32)
     arrays["faces"] = np.asarray(recovery.bodies.faces, dtype=np.int32)
-    save_arrays(path, arrays)
-
-
-def save_arrays(path: str | Path, arrays: dict[str, Any]) -> None:
-    """Writes a compressed NPZ file of exactly that name."""
-    with Path(path).open("wb") as stream:  # a stream, because NumPy would append .npz to another name
-        np.savez_compressed(stream, **arrays)
+    write_arrays(path, arrays)
 
 
 def _coco17(recovery: Recovery, joints: Tensor) -> tuple[list[str], Tensor]:
