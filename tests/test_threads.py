@@ -1,13 +1,18 @@
-"""Work ahead, with the answers in order."""
+"""Work ahead, with the answers in order; threads of forked processes."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+import torch
 
-from humesh.threads import ahead
+from humesh.threads import Threads, ahead
 
 
 @pytest.mark.parametrize("most", [1, None])
@@ -42,3 +47,38 @@ def test_items_are_taken_by_the_caller_and_only_a_few_ahead() -> None:
     assert len(taken) <= 4
     answers.close()
     assert len(taken) <= 4
+
+
+def forked(work: Callable[[], Any]) -> Any:
+    """What a process forked from this one answers."""
+    fork = multiprocessing.get_context("fork")
+    receive, send = fork.Pipe(duplex=False)
+    child = fork.Process(target=lambda: send.send(work()))
+    child.start()
+    send.close()
+    answer = receive.recv() if receive.poll(30) else "it hangs"
+    child.kill()
+    child.join()
+    return answer
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_process_starts_its_own_threads() -> None:
+    threads = Threads(2, "test")
+    assert threads.map(abs, [-1, 2, -3]) == [1, 2, 3]
+    assert forked(lambda: threads.map(abs, [-4, 5])) == [4, 5]
+    assert threads.map(abs, [-6]) == [6]
+    threads.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_torch_computes_in_a_forked_process() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        numbers = torch.arange(1_000_000)
+        here = (3 * numbers).sum().item()  # by two threads
+        assert forked(lambda: (3 * numbers).sum().item()) == here
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

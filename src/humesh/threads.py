@@ -3,12 +3,47 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 A, B = TypeVar("A"), TypeVar("B")
+
+
+class Threads:
+    """Threads that work side by side for as long as their owner lives.
+
+    A forked process, in which its parent's threads do not exist, starts its own.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self.count, self.name = count, name
+        self._start()
+
+    def _start(self) -> None:
+        self._pool, self._process = ThreadPoolExecutor(self.count, thread_name_prefix=self.name), os.getpid()
+
+    def map(self, function: Callable[[A], B], items: Iterable[A]) -> list[B]:
+        """The answers for all items, in order."""
+        if self._process != os.getpid():
+            self._start()
+        return list(self._pool.map(function, items))
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown()
+
+
+def _forked() -> None:
+    """Lets torch compute in one thread: its others stayed behind in the parent, and it would wait for them for ever."""
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forked)
 
 
 def ahead(work: Callable[[A], B], items: Iterable[A], most: int | None = None) -> Iterator[Future[B]]:

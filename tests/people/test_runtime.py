@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from humesh.geometry.camera import Camera
+from humesh.images.photo import Photo
 from humesh.people import runtime
 from humesh.people.finder import PeopleFinder
-from humesh.people.runtime import NETWORKS, MissingNetworkError, missing_networks, network
+from humesh.people.runtime import NETWORKS, RECORD, MissingNetworkError, missing_networks, network
 
 
 @pytest.fixture
@@ -39,3 +47,64 @@ def test_the_networks_take_batches_and_give_what_is_asked_for(networks: None) ->
     (points,) = network("pose_landmark_full")(pixels[1:], "points")
     np.testing.assert_allclose(points[0], both[1][1], atol=1e-3)
     assert network("pose_landmark_full") is network("pose_landmark_full")
+
+
+@pytest.mark.usefixtures("nothing_built")
+@pytest.mark.parametrize("harm", ["cut off", "changed", "no record", "a record of something else"])
+def test_a_damaged_network_is_not_loaded(tmp_path: Path, harm: str) -> None:
+    file, whole = tmp_path / "movenet_thunder.onnx", bytes(1000)
+    record = {"package": {"results": {file.name: hashlib.sha256(whole).hexdigest()}}, "odd": {"results": 1}, "other": 2}
+    (tmp_path / RECORD).write_text(json.dumps(record))
+    file.write_bytes(whole)
+    assert runtime.checked("movenet_thunder") == file
+    if harm == "cut off":
+        file.write_bytes(whole[:9])
+    elif harm == "changed":
+        file.write_bytes(whole[:-1] + b"x")
+    elif harm == "no record":
+        (tmp_path / RECORD).unlink()
+    else:
+        (tmp_path / RECORD).write_text("[]")
+    with pytest.raises(MissingNetworkError, match=rf"({file.name}: .*; install humesh again|{RECORD}: expected)"):
+        network("movenet_thunder")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_forked_processes_find_the_same_people(finder: PeopleFinder, rendered: np.ndarray) -> None:
+    """While another thread of the parent is busy, too: what that thread holds is held for ever in the child."""
+    photo, sessions = Photo(rendered, Camera.guess((700, 525))), [network(name) for name in NETWORKS]
+    here = [person.box.tolist() for person in finder(photo)]
+    assert len(here) == 3
+    stop = threading.Event()
+
+    def busy() -> None:
+        while not stop.is_set():
+            network("movenet_multipose")(np.zeros((1, 256, 256, 3), np.uint8), "people")
+
+    def find(answers: multiprocessing.connection.Connection) -> None:
+        assert not any(network(name) is session for name, session in zip(NETWORKS, sessions, strict=True))
+        answers.send([person.box.tolist() for person in finder(photo)])
+
+    fork = multiprocessing.get_context("fork")
+    other = threading.Thread(target=busy)
+    other.start()
+    try:
+        receive, send = fork.Pipe(duplex=False)
+        child = fork.Process(target=find, args=(send,))
+        child.start()
+        send.close()
+        found = receive.recv() if receive.poll(60) else "it hangs"
+        child.kill()
+        child.join()
+        assert found == here
+    finally:
+        stop.set()
+        other.join()
+
+
+def test_finders_made_at_once_leave_the_standard_error_alone(networks: None) -> None:
+    before = os.fstat(2)
+    with ThreadPoolExecutor(4) as pool:
+        for made in [pool.submit(PeopleFinder, workers=1) for _ in range(8)]:
+            made.result().close()
+    assert os.path.samestat(before, os.fstat(2))

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +20,7 @@ from humesh.people.fusion import fused, rating
 from humesh.people.regions import Pose, Pyramid, Roi
 from humesh.people.runtime import network
 from humesh.people.same_body import LIMBS, ONE_BODY, box_around_points, distinct, overlap, person_of, similarity
+from humesh.threads import Threads
 
 _SMALLEST_PHOTO = 24  # px; nobody is seen in less
 _COARSE, _FINE, _FINEST = 256, 512, 1024  # px that the whole photo is cut to; the last where nobody is seen else
@@ -32,8 +31,6 @@ _MARGIN = 1.1  # the square that Thunder looks at, in longer sides of the body's
 _SAME_BODY = 0.4  # similarity of two candidates
 _NOBODY = 0.1  # in a given box: the landmark model's score; whoever gives a box has seen somebody there
 _IN_BOX = 0.15  # intersection over union of a given box and of who is seen in it; less is somebody else
-
-A, B = TypeVar("A"), TypeVar("B")
 
 
 class PeopleFinder:
@@ -50,11 +47,11 @@ class PeopleFinder:
         self.model: LandmarkModel = "full" if fast else "heavy"
         for name in (f"pose_landmark_{self.model}", "movenet_thunder", "movenet_multipose"):
             network(name)  # the largest first: the others fit into what loading it leaves behind
-        self._pool = ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1), thread_name_prefix="people")
+        self._threads = Threads(workers or min(4, os.cpu_count() or 1), "people")
 
     def close(self) -> None:
         """Ends the threads; the finder cannot be used any more. The networks stay for other finders."""
-        self._pool.shutdown()
+        self._threads.close()
 
     def __enter__(self) -> PeopleFinder:
         return self
@@ -88,7 +85,7 @@ class PeopleFinder:
     def landmarks(self, photo: Photo, boxes: Float[np.ndarray, "N 4"]) -> list[Person]:
         """One person per given box (x0 y0 x1 y1 px), same order; confidences are 0 where nobody is seen."""
         pyramid, all_boxes = Pyramid(photo.pixels), np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-        starts = self._map(partial(self._in_box, pyramid), all_boxes)
+        starts = self._threads.map(partial(self._in_box, pyramid), all_boxes)
         people = []
         for box, start, some in zip(all_boxes, starts, self._looks(pyramid, starts, self.fast), strict=True):
             pose = fused([start, *some])
@@ -112,7 +109,7 @@ class PeopleFinder:
         whole = _whole(pyramid)
         shapes = [_shape(width, height, side) for side in (_COARSE, _FINE)]
         found: list[Pose] = [
-            *chain.from_iterable(self._map(lambda shape: movenet.find(pyramid, whole, *shape), shapes))
+            *chain.from_iterable(self._threads.map(lambda shape: movenet.find(pyramid, whole, *shape), shapes))
         ]
         if not found and max(width, height) > _FINE:
             found = movenet.find(pyramid, whole, *_shape(width, height, _FINEST))
@@ -127,13 +124,13 @@ class PeopleFinder:
             if not tiles:
                 break
             searched += tiles
-            found += chain.from_iterable(self._map(partial(movenet.find, pyramid), tiles))
+            found += chain.from_iterable(self._threads.map(partial(movenet.find, pyramid), tiles))
         return found
 
     def _turned(self, pyramid: Pyramid) -> list[Pose]:
         """Whom MultiPose sees in the photo turned by quarters: people upside down or lying."""
         turns = [replace(_whole(pyramid), angle=quarter * math.pi / 2) for quarter in (1, 2, 3)]
-        found: list[list[Pose]] = self._map(partial(movenet.find, pyramid, least=_TURNED), turns)
+        found: list[list[Pose]] = self._threads.map(partial(movenet.find, pyramid, least=_TURNED), turns)
         return _unlike([*chain.from_iterable(found)], [])
 
     def _apart(self, pyramid: Pyramid, starts: Sequence[Pose], known: Sequence[Pose], least: float) -> list[Pose]:
@@ -184,10 +181,7 @@ class PeopleFinder:
         return looks
 
     def _done(self, works: Sequence[Callable[[], Pose]]) -> list[Pose]:
-        return self._map(operator.call, works)
-
-    def _map(self, function: Callable[[A], B], items: Iterable[A]) -> list[B]:
-        return list(self._pool.map(function, items))
+        return self._threads.map(operator.call, works)
 
 
 def _rated(looks: Sequence[Pose], photo_size: tuple[int, int]) -> Pose:
