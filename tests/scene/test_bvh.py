@@ -114,7 +114,19 @@ def test_any_hierarchy_and_channel_order(tmp_path: Path) -> None:
         ("7 8 9", "7 8", "expected 2 frames of 11 finite numbers each, got 21 numbers"),
         ("7 8 9", "7 eight 9", "line 25: expected numbers in the motion, got 'eight'"),
         ("7 8 9", "7 nan 9", "expected 2 frames of 11 finite numbers"),
+        ("7 8 9", "7 1e300 9", "expected 2 frames of 11 finite numbers"),
         ("MOTION", "", "expected 'MOTION', got 'Frames:'"),
+        ("OFFSET 1 2 3", "OFFSET 1 inf 3", r"line 4: expected an offset \(a number\), got 'inf'"),
+        ("CHANNELS 2 Z", "CHANNELS inf Z", r"line 17: expected the number of channels \(a number\), got 'inf'"),
+        ("CHANNELS 2 Z", "CHANNELS 1e9 Z", "expected a channel, one of"),
+        ("CHANNELS 2 Z", "CHANNELS -2 Z", r"expected the number of channels \(a whole number\), got '-2'"),
+        ("Frames: 2", "Frames: nan", r"expected the number of frames \(a number\), got 'nan'"),
+        ("Frames: 2", "Frames: 1.5", r"expected the number of frames \(a whole number\), got '1.5'"),
+        ("Frames: 2", "Frames: -1", r"expected the number of frames \(a whole number\), got '-1'"),
+        ("Frames: 2", "Frames: 1000000000", "expected 1000000000 frames of 11 finite numbers each, got 22"),
+        ("Time: 0.04", "Time: -1", "expected seconds a frame, 0 at least, got '-1'"),
+        ("ROOT Hips", "ROOT\nHips", "line 3: expected a joint's name on line 2, got 'Hips'"),
+        ("ROOT Hips", "ROOT", "line 3: expected a joint's name on line 2, got '{'"),
         (HAND_MADE[200:], "", "the file ends after line"),
         (HAND_MADE, "", "expected 'HIERARCHY', the file ends after line 0"),
     ],
@@ -129,3 +141,19 @@ def test_bytes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.bvh").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(BvhError, match="expected a BVH text file"):
         read_bvh(tmp_path / "bad.bvh")
+
+
+def test_frames_without_channels_take_no_memory(tmp_path: Path) -> None:
+    text = "HIERARCHY\nROOT Hips\n{\nOFFSET 0 0 0\n}\nMOTION\nFrames: 1000000000\nFrame Time: 1\n"
+    (tmp_path / "bad.bvh").write_text(text)
+    with pytest.raises(BvhError, match="channels that move its 1 joints through 1000000000 frames, got 0"):
+        read_bvh(tmp_path / "bad.bvh")
+
+
+def test_thousands_of_joints_within_each_other_are_read(tmp_path: Path) -> None:
+    joint, many = "JOINT a {\nOFFSET 0 1 0\n", 5000
+    text = f"HIERARCHY\nROOT a b\n{{ OFFSET 0 0 0\n{joint * many}{'}' + chr(10) + ('}' + chr(10)) * many}MOTION\n"
+    (tmp_path / "deep.bvh").write_text(f"{text}Frames: 1\nFrame Time: 1\n")
+    clip = read_bvh(tmp_path / "deep.bvh")
+    assert clip.names[:2] == ("a b", "a")
+    assert clip.joints()[0, -1].tolist() == [0, many, 0]

@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from jaxtyping import Float
 
 from humesh.errors import HumeshError
+from humesh.files import read_text
 
 POSITIONS = ("Xposition", "Yposition", "Zposition")
 ROTATIONS = ("Zrotation", "Xrotation", "Yrotation")
+_MOST_BYTES = 2**29  # of a file
+_MOST_PLACES = 2**22  # joints times frames that a file may have which does not say as many numbers
+_LARGEST = 1e9  # of all numbers, whatever their unit
 
 
 class BvhError(HumeshError, ValueError):
@@ -50,25 +55,24 @@ class Clip:
 
 def read_bvh(path: str | Path) -> Clip:
     """A clip from a file with one root, any channels in any order, in whatever unit; raises BvhError."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BvhError(f"{path}: expected a BVH text file, found bytes that are no text ({error.reason}).") from error
+    text = read_text(path, what="a BVH text file", error=BvhError, most_bytes=_MOST_BYTES)
     reader = _Reader(str(path), text)
     names, parents, offsets, ends, channels = _read_tree(reader)
     reader.expect("MOTION")
     reader.expect("Frames:")
-    count = int(reader.number("the number of frames"))
+    count = reader.count("the number of frames")
     reader.expect("Frame", "Time:")
     frame_time = reader.number("seconds a frame")
+    if frame_time < 0:
+        reader.wrong("seconds a frame, 0 at least")
     width = sum(map(len, channels))
-    rest = list(reader.tokens)
-    try:
-        values = np.array([token for _, token in rest], dtype=np.float64)
-    except ValueError:
-        reader.wrong("numbers in the motion", next(pair for pair in rest if not _is_number(pair[1])))
-    if values.size != count * width or not np.isfinite(values).all():
+    values = np.fromiter(reader.numbers("numbers in the motion"), np.float64)
+    if values.size != count * width or not (np.abs(values) <= _LARGEST).all():
         raise BvhError(f"{path}: expected {count} frames of {width} finite numbers each, got {values.size} numbers.")
+    if count * len(names) > max(_MOST_PLACES, values.size):
+        raise BvhError(
+            f"{path}: expected channels that move its {len(names)} joints through {count} frames, got {width}."
+        )
     values = values.reshape(count, width)
     positions = np.tile(np.array(offsets), (count, 1, 1))
     rotations = np.tile(np.eye(3), (count, len(names), 1, 1))
@@ -105,10 +109,10 @@ def _read_tree(
             channels.append([])
             open_joints.append(len(names) - 1)
         elif reader.word == "CHANNELS":
-            for _ in range(int(reader.number("the number of channels"))):
-                line, kind = reader.take("a channel")
+            for _ in range(reader.count("the number of channels")):
+                _, kind = reader.take("a channel")
                 if kind not in (*POSITIONS, *ROTATIONS):
-                    reader.wrong(f"a channel, one of {', '.join((*POSITIONS, *ROTATIONS))}", (line, kind))
+                    reader.wrong(f"a channel, one of {', '.join((*POSITIONS, *ROTATIONS))}")
                 channels[open_joints[-1]].append(kind)
         elif reader.word == "End":
             reader.expect("Site", "{", "OFFSET")
@@ -119,7 +123,7 @@ def _read_tree(
             if len(open_joints) == 1:
                 return names, parents, offsets, ends, channels
         else:
-            reader.wrong("JOINT, CHANNELS, End Site or }", (reader.line, reader.word))
+            reader.wrong("JOINT, CHANNELS, End Site or }")
         reader.take("JOINT, CHANNELS, End Site or }")
 
 
@@ -128,47 +132,64 @@ class _Reader:
 
     def __init__(self, path: str, text: str) -> None:
         self.path, self.line, self.word = path, 0, ""
-        self.lines = text.splitlines()
-        self.tokens: Iterator[tuple[int, str]] = (
-            (number, word) for number, line in enumerate(self.lines, 1) for word in line.split()
+        self._tokens: Iterator[tuple[int, str]] = (
+            (number, word) for number, line in enumerate(text.splitlines(), 1) for word in line.split()
         )
+        self._ahead = next(self._tokens, None)
 
     def take(self, what: str) -> tuple[int, str]:
         """The next word."""
-        self.line, self.word = next(self.tokens, (len(self.lines), ""))
-        if not self.word:
+        if self._ahead is None:
             raise BvhError(f"{self.path}: expected {what}, the file ends after line {self.line}.")
+        (self.line, self.word), self._ahead = self._ahead, next(self._tokens, None)
         return self.line, self.word
 
     def expect(self, *words: str) -> None:
         for word in words:
             if self.take(repr(word))[1] != word:
-                self.wrong(repr(word), (self.line, self.word))
+                self.wrong(repr(word))
 
     def number(self, what: str) -> float:
-        found = self.take(what)
-        if not _is_number(found[1]):
-            self.wrong(f"{what} (a number)", found)
-        return float(found[1])
+        self.take(what)
+        number = _number(self.word)
+        if number is None or not abs(number) <= _LARGEST:  # NaN is not
+            self.wrong(f"{what} (a number)")
+        return number
+
+    def count(self, what: str) -> int:
+        number = self.number(what)
+        if number < 0 or number != int(number):
+            self.wrong(f"{what} (a whole number)")
+        return int(number)
 
     def rest_of_line(self, what: str) -> str:
         """A name, which may hold spaces: the words up to the end of the line or an opening brace on it."""
-        line, _ = self.take(what)
-        name = self.lines[line - 1].split(None, 1)[1].split("{")[0].strip()
-        for _ in name.split()[1:]:
+        line, words = self.line, list[str]()
+        while self._ahead is not None and self._ahead[0] == line and self._ahead[1] != "{":
+            words.append(self.take(what)[1])
+        if not words:
             self.take(what)
-        return name
+            self.wrong(f"{what} on line {line}")
+        return " ".join(words)
 
-    def wrong(self, expected: str, found: tuple[int, str]) -> None:
-        raise BvhError(f"{self.path}, line {found[0]}: expected {expected}, got {found[1]!r}.")
+    def numbers(self, what: str) -> Iterator[float]:
+        """All words that are left."""
+        while self._ahead is not None:
+            self.take(what)
+            number = _number(self.word)
+            if number is None:
+                self.wrong(what)
+            yield number
+
+    def wrong(self, expected: str) -> NoReturn:
+        raise BvhError(f"{self.path}, line {self.line}: expected {expected}, got {self.word[:60]!r}.")
 
 
-def _is_number(word: str) -> bool:
+def _number(word: str) -> float | None:
     try:
-        float(word)
+        return float(word)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _about(axis: int, angle: Float[np.ndarray, "F"]) -> Float[np.ndarray, "F 3 3"]:
