@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -243,6 +244,23 @@ def test_a_folder_that_another_process_works_in_is_refused_until_that_is_killed(
     with locked(tmp_path / "run", "training", HumeshError):
         assert (tmp_path / "run" / ".humesh.lock").read_text() == str(os.getpid())
     assert names(tmp_path / "run") == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_worker_that_outlives_its_killed_parent_does_not_hold_the_folder(tmp_path: Path) -> None:
+    code = "import os, sys, time; from humesh.errors import HumeshError; from humesh.files import locked\n"
+    code += "with locked(sys.argv[1], 'training', HumeshError): print(os.fork(), flush=True); time.sleep(600)"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = max(int(parent.stdout.readline()), int(parent.stdout.readline()))  # the worker prints 0
+    try:
+        parent.kill()
+        parent.wait()
+        with locked(tmp_path, "training", HumeshError):
+            os.kill(worker, 0)  # it lives
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        parent.stdout.close()
 
 
 def test_a_folder_is_held_once_in_one_process_too_and_let_go_on_errors(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ MOST_BYTES = 4 * 2**30
 
 _STALE_S = 3600  # a draft this old belongs to a run that was killed: a live one writes on
 _MARK = ".humesh-"  # every draft's name begins so
+_HELD = set[int]()  # descriptors of this process's locks
 
 
 @contextmanager
@@ -87,12 +88,25 @@ def locked(folder: str | Path, what: str, error: type[HumeshError]) -> Iterator[
         else:  # whoever held it removed it between our opening and our locking
             os.close(lock)
     try:
+        _HELD.add(lock)
         os.write(lock, str(os.getpid()).encode())
         yield
     finally:
-        with suppress(OSError):  # Windows does not remove what is open
-            path.unlink()
-        os.close(lock)
+        if lock in _HELD:  # not in a process that was forked meanwhile
+            _HELD.discard(lock)
+            with suppress(OSError):  # Windows does not remove what is open
+                path.unlink()
+            os.close(lock)
+
+
+def _forked() -> None:
+    """Lets go of the parent's locks: a worker that outlives its killed parent must not hold the folder."""
+    while _HELD:
+        os.close(_HELD.pop())
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _lock(path: Path) -> int | None:
