@@ -21,9 +21,11 @@ from humesh.body.pose import BodyPose
 from humesh.data.synthetic.motion import Motion
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
+from humesh.scene.bvh import write_motion_bvh
 from humesh.scene.export_video import PER_PERSON, VIDEO_ENDINGS, VIDEO_WRITERS, save_video
 from humesh.scene.gltf_motion import continuous
-from humesh.scene.motion_record import ResultError, read_motion_npz, steady
+from humesh.scene.motion_record import Z_UP, ResultError, clock, read_motion_npz, start_frame, steady, write_amass
+from humesh.scene.options import FileOptions
 from humesh.scene.recovery import PersonMotion, VideoRecovery
 
 Y_UP = np.array([1.0, -1.0, -1.0])
@@ -192,9 +194,23 @@ def test_glb_shows_people_while_they_are_there(two: VideoRecovery, tmp_path: Pat
         for frame, time in enumerate(two.times - two.times[0]):
             for at in (time, time + 0.02):  # and in the middle between two frames
                 height = np.ptp(player.vertices(person.track, at), axis=0).max()
-                assert (height > 0.5) if frame in person.frames else (height == 0)
+                assert (height > 0.5) if frame in person.frames else (height < 1e-3)
+    joints = {player.names[f"person{track}_pelvis"] for track in (1, 4)}
+    assert {node for node, path in player.curves if path == "scale"} == joints, "Blender's armatures keep their scale"
+    for (_, path), (_, values, interpolation) in player.curves.items():
+        assert interpolation == ("STEP" if path == "scale" else "LINEAR")
+        assert path != "scale" or (values > 0).all(), "a scale of 0 breaks Blender's exports"
     ends = [times[-1] for times, _, interpolation in player.curves.values() if interpolation == "STEP"]
     assert ends == pytest.approx([11 / 25] * 2), "the animation is as long as the video"
+
+
+def test_glb_says_how_fast_its_frames_come(two: VideoRecovery, tmp_path: Path) -> None:
+    always = replace(two, motions=[motion(1, list(range(12)), 1)], times=5 + np.arange(12) / 30 * 1.001)
+    VIDEO_WRITERS["glb"](always, tmp_path / "clip.glb", "")
+    player = Player(tmp_path / "clip.glb")
+    assert player.file.extras["fps"] == pytest.approx(30 / 1.001, abs=1e-9)
+    assert player.file.extras["frames"] == 12
+    assert {path for _, path in player.curves} == {"rotation", "translation"}, "who is always there needs no scale"
 
 
 def test_the_khronos_validator_is_content(recovery: VideoRecovery, tmp_path: Path) -> None:
@@ -275,21 +291,52 @@ def test_other_npz_files_are_refused(tmp_path: Path, two: VideoRecovery) -> None
     assert read_motion_npz(tmp_path / "clip.npz", two.body)[0].body is two.body
 
 
+def amass_joints(body: BodyModel, path: Path, count: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """An AMASS file as its readers take it apart (SMPL-H: root, 21 joints, 15 + 15 of fingers), and its joints."""
+    with np.load(path, allow_pickle=False) as file:
+        data = {name: file[name] for name in file.files}
+    assert data["poses"].shape == (count, 156)
+    assert data["trans"].shape == (count, 3)
+    assert data["betas"].shape == (16,)
+    assert data["dmpls"].shape == (count, 8)
+    assert str(data["gender"]) == "neutral"
+    root, limbs, fingers = np.split(data["poses"], [3, 66], axis=1)
+    assert not fingers.any(), "neither fingers nor, in SMPL-X, the jaw are turned"
+    poses = np.concatenate([root, limbs, np.zeros((count, 6))], axis=1).reshape(count, 24, 3)
+    betas = torch.from_numpy(data["betas"][:10]).expand(count, -1)
+    pose = BodyPose(rotation_from_axis_angle(torch.from_numpy(poses)), betas, torch.from_numpy(data["trans"]))
+    return data, body.joints(pose).numpy()
+
+
 def test_amass_files_hold_the_same_motion_in_a_world_with_z_up(two: VideoRecovery, tmp_path: Path) -> None:
-    joints = {m.track: two.body.joints(m.pose).numpy() for m in two.motions}
-    for track, path in zip(joints, VIDEO_WRITERS["amass"](two, tmp_path / "clip_amass.npz", ""), strict=True):
-        assert path.name == f"clip_amass_person{track}.npz"
-        with np.load(path, allow_pickle=False) as file:
-            poses, betas, trans = (torch.from_numpy(file[name]) for name in ("poses", "betas", "trans"))
-            assert poses.shape == (9, 72)
-            assert file["mocap_framerate"] == pytest.approx(25)
-            assert str(file["gender"]) == "neutral"
-        rotations = rotation_from_axis_angle(poses.unflatten(1, (24, 3)))
-        world = two.body.joints(BodyPose(rotations, betas.expand(9, -1), trans)).numpy()
-        x, y, z = joints[track][0].T
-        np.testing.assert_allclose(world[0], np.stack([x, z, -y], axis=1), atol=1e-5)
-        x, y, z = joints[track][-1].T
-        np.testing.assert_allclose(world[-1], np.stack([x, z, -y], axis=1), atol=1e-5)
+    paths = VIDEO_WRITERS["amass"](two, tmp_path / "clip_amass.npz", "")
+    for person, path in zip(two.motions, paths, strict=True):
+        assert path.name == f"clip_amass_person{person.track}.npz"
+        data, world = amass_joints(two.body, path, 9)
+        assert data["mocap_framerate"] == 25
+        assert data["start_frame"] == person.frames[0]
+        assert data["start_s"] == pytest.approx(person.frames[0] / 25)
+        for k in (0, -1):
+            x, y, z = two.body.joints(person.pose)[k].numpy().T
+            np.testing.assert_allclose(world[k], np.stack([x, z, -y], axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", PER_PERSON)
+def test_padded_files_stay_in_step(two: VideoRecovery, tmp_path: Path, name: str) -> None:
+    """Each file is as long as the video: frame k is the video's, before and after a person its nearest pose is held."""
+    for person in two.motions:
+        path, joints = tmp_path / f"{person.track}.{name}", two.body.joints(person.pose).numpy()
+        if name == "bvh":
+            write_motion_bvh(two, person, path, FileOptions(pad=True))
+            clip = read_bvh(path)
+            got = clip.joints()[:, [clip.names.index(joint) for joint in SMPL24.names]] * Y_UP
+        else:
+            write_amass(two, person, path, FileOptions(pad=True))
+            data, world = amass_joints(two.body, path, 12)
+            got = world @ Z_UP
+            assert data["start_frame"] == 0
+        rows = np.searchsorted(person.frames, np.arange(12), side="right") - 1
+        np.testing.assert_allclose(got, joints[rows.clip(0)], atol=1e-5)
 
 
 def test_our_motion_reader_reads_amass_files(two: VideoRecovery, tmp_path: Path) -> None:
@@ -312,6 +359,42 @@ def test_even_videos_keep_their_frames(body: BodyModel) -> None:
     pose, fps = steady(rounded, rounded.motions[0])
     assert fps == pytest.approx(30, rel=1e-4)
     np.testing.assert_allclose(pose.rotations, recovery.motions[0].pose.rotations, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("times", "rate"),
+    [
+        (np.arange(200) / 30, 30.0),  # the mean of which is 29.999999999999996
+        (np.arange(1000) * 1001 / 30000, 30 / 1.001),
+        (np.round(np.arange(1000) * 1001 / 30000, 3), 30 / 1.001),
+        (np.round(np.arange(300) / 30, 3), 30.0),
+        (7.7 + np.round(np.arange(50) / 24, 3), 24.0),
+        (np.arange(100) / 12.5, 12.5),
+        (np.arange(100) / 14.9, 14.9),
+        (np.arange(2) * 5.0, 0.2),
+        (np.arange(1), 30.0),
+    ],
+)
+def test_rates_are_what_was_meant(body: BodyModel, times: np.ndarray, rate: float) -> None:
+    """Readers of AMASS's take int() of the rate: 29.999999999999996 would be 29."""
+    recovery = replace(video(body, [motion(1, [0], 1)], len(times)), times=times.astype(float))
+    fps, at = clock(recovery)
+    assert fps == pytest.approx(rate, abs=1e-9 if rate > 15 else 1e-6)
+    assert int(fps) == int(rate)
+    np.testing.assert_array_equal(at, np.arange(len(times)))
+
+
+def test_people_of_uneven_videos_share_one_clock(two: VideoRecovery) -> None:
+    """Who comes later starts on a frame of the common grid, so that padded files and offsets agree."""
+    times = np.cumsum(np.array([0, 1, 1, 3, 1, 1, 2, 1, 1, 4, 1, 1]) / 25)
+    for person in two.motions:
+        pose, fps = steady(replace(two, times=times), person)
+        whole, same = steady(replace(two, times=times), person, pad=True)
+        start = start_frame(replace(two, times=times), person)
+        assert fps == same == 25
+        assert start == pytest.approx(25 * times[person.frames[0]])
+        assert len(whole.translation) == 18
+        torch.testing.assert_close(whole.translation[start : start + len(pose.translation)], pose.translation)
 
 
 def test_uneven_videos_are_resampled(body: BodyModel) -> None:
@@ -358,13 +441,14 @@ def test_every_format_is_written_whole(name: str, case: str, body: BodyModel, tm
 
 
 @pytest.mark.parametrize("name", PER_PERSON)
-def test_files_of_people_who_are_no_more_are_taken_away(two: VideoRecovery, tmp_path: Path, name: str) -> None:
+def test_files_that_are_not_written_anew_stay(two: VideoRecovery, tmp_path: Path, name: str) -> None:
     both = save_video(two, tmp_path / "clip", [name])
     others = [both[0].with_name(both[0].name.replace("clip", "clap")), both[0].with_name(f"{both[0].name}.bak")]
     for other in others:
         other.write_bytes(b"somebody else's")
     [kept] = save_video(replace(two, motions=two.motions[1:]), tmp_path / "clip", [name])
-    assert sorted(tmp_path.iterdir()) == sorted([kept, *others])
+    assert kept in both
+    assert sorted(tmp_path.iterdir()) == sorted([*both, *others])
 
 
 def test_interrupted_writing_leaves_nothing(

@@ -1,8 +1,9 @@
 """BVH, the text format of motion capture: a skeleton at rest and its joints' angles, frame by frame.
 
-Written files are in metres, y up (the half turn diag(1, -1, -1) of the camera frame, as in the GLB file). The root has
-the channels Xposition Yposition Zposition Zrotation Xrotation Yrotation, the joints the last three, in degrees. A
-rotation is the product of its channels from left to right, R = Rz Rx Ry for column vectors, as all readers take it.
+Written files are in metres or centimetres, y up (the half turn diag(1, -1, -1) of the camera frame, as in the GLB
+file). The root has the channels Xposition Yposition Zposition Zrotation Xrotation Yrotation, the joints the last three,
+in degrees. A rotation is the product of its channels from left to right, R = Rz Rx Ry for column vectors, as all
+readers take it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from humesh.body.bvh import POSITIONS, ROTATIONS
 from humesh.body.joints import SMPL24, JointSet
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
 from humesh.scene.motion_record import steady
+from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.record import exact
 from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
 
@@ -23,20 +28,26 @@ _TO_Y_UP = np.diag([1.0, -1.0, -1.0])
 _TIP = 0.5  # of the last bone's length: how far an end site lies beyond a joint without children
 
 
-def write_bvh(recovery: Recovery, person_index: int, path: str | Path) -> None:
+def write_bvh(recovery: Recovery, person_index: int, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes one person of a photo as a clip of one frame."""
-    pose = recovery.pose.map(itemgetter(person_index)).map(exact)
-    rest = recovery.body.rest_joints(pose.shape).numpy()
-    text = bvh_text(rest, pose.rotations.numpy()[None], pose.translation.numpy()[None])
-    Path(path).write_text(text, encoding="ascii")
+    pose = recovery.pose.map(itemgetter([person_index])).map(exact)
+    _write(recovery.body, pose, 1 / 30, path, options)
 
 
-def write_motion_bvh(recovery: VideoRecovery, motion: PersonMotion, path: str | Path) -> None:
+def write_motion_bvh(
+    recovery: VideoRecovery, motion: PersonMotion, path: str | Path, options: FileOptions = PLAIN
+) -> None:
     """Writes one person of a video at a constant rate; while it was gone its last pose is held (`steady`)."""
-    pose, fps = steady(recovery, motion)
-    rest = recovery.body.rest_joints(pose.shape[0]).numpy()
-    text = bvh_text(rest, pose.rotations.numpy(), pose.translation.numpy(), 1 / fps)
-    Path(path).write_text(text, encoding="ascii")
+    pose, fps = steady(recovery, motion, options.pad)
+    _write(recovery.body, pose, 1 / fps, path, options)
+
+
+def _write(body: BodyModel, pose: BodyPose, frame_time: float, path: str | Path, options: FileOptions) -> None:
+    """Writes poses [F] of one shape."""
+    lift = torch.tensor([0.0, options.lift(body, pose), 0.0])
+    rest, places = body.rest_joints(pose.shape[0]), pose.translation - lift  # the camera's y is down
+    lengths = options.scale * rest.numpy(), pose.rotations.numpy(), options.scale * places.numpy()
+    Path(path).write_text(bvh_text(*lengths, frame_time), encoding="ascii")
 
 
 def bvh_text(
@@ -46,7 +57,7 @@ def bvh_text(
     frame_time: float = 1 / 30,
     skeleton: JointSet = SMPL24,
 ) -> str:
-    """A file of F frames: rest joints (metres, y up); rotations to the parent and translations in the camera frame."""
+    """A file of F frames: rest joints (y up), rotations, translations (camera frame), lengths in the file's units."""
     parents = skeleton.parents
     offsets = [rest[j] - rest[p] if p >= 0 else np.zeros(3) for j, p in enumerate(parents)]
     children = [[c for c, parent in enumerate(parents) if parent == joint] for joint in range(len(parents))]
@@ -77,7 +88,7 @@ def bvh_text(
 
 
 def _numbers(values: Float[np.ndarray, "N"]) -> str:
-    # 8 decimals: 0.01 micrometres and 2e-10 radians, far below the 1e-5 m that readers shall get back.
+    # 8 decimals: at most 0.01 micrometres and 2e-10 radians, far below the 1e-5 m that readers shall get back.
     return " ".join(f"{value + 0.0:.8f}" for value in np.round(values, 8))
 
 

@@ -14,7 +14,7 @@ import math
 import struct
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import roma
@@ -26,6 +26,7 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
+from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact, humesh_version
 from humesh.scene.recovery import Recovery
@@ -38,9 +39,10 @@ _KINDS = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 _LEAST_WEIGHT = 1e-6  # skinning weights below it are left out: they move no vertex by more than a micrometre
 
 
-def write_glb(recovery: Recovery, path: str | Path) -> None:
+def write_glb(recovery: Recovery, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes everybody, and the photo's camera, as one binary glTF file; nobody gives a valid file with no mesh."""
-    scene = GltfScene(recovery.body, recovery.photo.camera, recovery.photo.size, "photo_camera", recovery.method)
+    lift = options.lift(recovery.body, recovery.pose)
+    scene = GltfScene(recovery.body, recovery.photo.camera, recovery.photo.size, "photo_camera", recovery.method, lift)
     for person, colour in enumerate(colours(len(recovery.people))):
         pose = recovery.pose.map(itemgetter(person)).map(exact)
         extras = {"score": round(float(recovery.people[person].score), 6)}
@@ -48,18 +50,17 @@ def write_glb(recovery: Recovery, path: str | Path) -> None:
     Path(path).write_bytes(scene.glb())
 
 
-class Placed(NamedTuple):
-    """The numbers of a person's nodes: the one above the skeleton, and the joints in SMPL's order."""
-
-    person: int
-    joints: list[int]
-
-
 class GltfScene:
-    """A glTF document in the making: a camera, people with skeletons and skins, and the bytes that they refer to."""
+    """A glTF document in the making: a camera, people with skeletons and skins, and the bytes that they refer to.
 
-    def __init__(self, body: BodyModel, camera: Camera, size: tuple[int, int], lens: str, method: str) -> None:
+    `lift`: how high above the origin the camera is, in metres.
+    """
+
+    def __init__(
+        self, body: BodyModel, camera: Camera, size: tuple[int, int], lens: str, method: str, lift: float
+    ) -> None:
         self.body, self.data = body, bytearray()
+        self._place = {"translation": [0.0, lift, 0.0]} if lift else {}
         self.people: list[int] = []  # the children of "camera_frame", which holds this very list
         self._parts: dict[str, int] = {}
         self.document: dict[str, Any] = {
@@ -67,7 +68,7 @@ class GltfScene:
             "extras": {"method": method, "body": body.name},
             "scene": 0,
             "scenes": [{"name": "humesh", "nodes": [0]}],
-            "nodes": [{"name": lens, "camera": 0}],
+            "nodes": [{"name": lens, "camera": 0, **self._place}],
             "cameras": [_lens(lens, camera, size)],
         }
         # Of these empty lists are invalid: they are left out of the file.
@@ -81,12 +82,13 @@ class GltfScene:
         surface: Float[Tensor, "V 3"],
         colour: Float[np.ndarray, "3"],
         extras: dict[str, Any],
-    ) -> Placed:
-        """Puts in a person in a pose (float64, CPU), whose T-posed surface is skinned; its mesh tells the extras."""
+    ) -> list[int]:
+        """Adds a person in a pose (float64, CPU) with its T-posed surface; returns the joints' nodes in SMPL order."""
         nodes, roots = self.document["nodes"], self.document["scenes"][0]["nodes"]
         if not self.people:  # without children a validator calls it an empty node
             roots.append(len(nodes))
-            nodes.append({"name": "camera_frame", "rotation": _HALF_TURN_ABOUT_X, "children": self.people})
+            frame = {"name": "camera_frame", "rotation": _HALF_TURN_ABOUT_X, "children": self.people}
+            nodes.append(frame | self._place)
             self._parts = self._body_parts()
         rest, mesh = self.body.rest_joints(pose.shape).numpy(), surface.numpy()
         number, person = len(self.document["meshes"]), len(nodes)
@@ -106,10 +108,10 @@ class GltfScene:
         primitive = {"attributes": attributes, "indices": self._parts["indices"], "material": number}
         self.document["meshes"].append({"name": name, "primitives": [primitive]})
         self.document["materials"].append(_material(name, colour))
-        told = {"betas": [round(b, 6) for b in pose.shape.tolist()], **extras}
+        extras = {"betas": [round(b, 6) for b in pose.shape.tolist()], **extras}
         roots.append(len(nodes))
-        nodes.append({"name": f"{name}_mesh", "mesh": number, "skin": number, "extras": told})
-        return Placed(person, joints)
+        nodes.append({"name": f"{name}_mesh", "mesh": number, "skin": number, "extras": extras})
+        return joints
 
     def store(self, array: np.ndarray, target: int | None = None, limits: bool = False) -> int:
         """Appends an array [count, *element] (floats as float32) to the bytes and answers its accessor's number."""

@@ -2,8 +2,9 @@
 
 The scene is that of a photo (`humesh.scene.gltf`). One animation, "motion", holds a rotation channel for each joint and
 the root's place, at the frames' true times, in seconds after the video's first frame. Before a person comes, when it
-is gone and in between, the node above its skeleton has the scale 0, stepwise: the standard's way to hide a skinned mesh
-(glTF 2.0, section 3.5.3: all joints of the skin scaled to zero).
+is gone and in between, its pelvis, and with it all joints, is scaled down to a fifth of a millimetre, stepwise. A scale
+of 0, by which the standard hides skinned meshes (glTF 2.0, section 3.5.3), cannot be inverted, and on the node above
+the skeleton, which Blender takes for the armature, it breaks Blender's exports to FBX and GLB.
 """
 
 from __future__ import annotations
@@ -16,18 +17,26 @@ from jaxtyping import Bool, Float, Int
 
 from humesh.body.joints import SMPL24
 from humesh.scene.gltf import GltfScene, quaternions
+from humesh.scene.motion_record import clock
+from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
 from humesh.scene.recovery import PersonMotion, VideoRecovery
 
+HIDDEN = 1e-4
+"""The scale of people who are not there."""
+
 _EARLY = 1e-3  # seconds that people come and go before their frame's time, which may be read a rounding too soon
 
 
-def write_moving_glb(recovery: VideoRecovery, path: str | Path) -> None:
+def write_moving_glb(recovery: VideoRecovery, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes everybody's motion and the video's camera as one binary glTF file; nobody gives a valid, still file."""
     body, times = recovery.body, recovery.times - recovery.times[:1]
-    scene = GltfScene(body, recovery.camera, recovery.size, "video_camera", recovery.method)
-    scene.document["extras"]["start_s"] = round(float(recovery.times[0]), 6) if len(times) else 0.0
+    lift = options.lift(body, *(motion.pose for motion in recovery.motions))
+    scene = GltfScene(body, recovery.camera, recovery.size, "video_camera", recovery.method, lift)
+    fps, even = clock(recovery)
+    start = round(float(recovery.times[0]), 6) if len(times) else 0.0
+    scene.document["extras"] |= {"start_s": start, "fps": fps, "frames": len(even)}
     samplers: list[dict] = []
     channels: list[dict] = []
 
@@ -41,21 +50,22 @@ def write_moving_glb(recovery: VideoRecovery, path: str | Path) -> None:
         # A body's pose correctives, of which a skinned mesh knows nothing, are left out: its surface is the T-pose's.
         surface = body.rest_vertices(first.shape)
         extras = {"track": int(motion.track), "score": round(float(motion.score), 6)}
-        placed = scene.add(f"person{motion.track}", first, surface, colour, extras)
+        joints = scene.add(f"person{motion.track}", first, surface, colour, extras)
         at = scene.store(times[motion.frames], limits=True)
         turns = np.swapaxes(continuous(quaternions(pose.rotations).numpy()), 0, 1)
-        for joint, values in zip(placed.joints, turns, strict=True):
+        for joint, values in zip(joints, turns, strict=True):
             animate(joint, "rotation", at, values)
         pelvis = SMPL24.index("pelvis")
         root = body.rest_joints(first.shape)[pelvis] + pose.translation
-        animate(placed.joints[pelvis], "translation", at, root.numpy())
+        animate(joints[pelvis], "translation", at, root.numpy())
         keys, there = visible(motion, len(times))
+        if there.all():
+            continue
         early = np.minimum(_EARLY, np.diff(times)[keys[1:] - 1] / 2)
-        changes = times[keys] - np.concatenate([[0], early])
-        if len(times) > 1:  # repeated at the video's end, so that the animation is as long
-            changes, there = np.append(changes, times[-1]), np.append(there, there[-1])
-        sizes = np.repeat(there[:, None].astype(np.float32), 3, axis=1)
-        animate(placed.person, "scale", scene.store(changes, limits=True), sizes, "STEP")
+        # Repeated at the video's end, so that the animation is as long.
+        changes, there = np.append(times[keys] - np.concatenate([[0], early]), times[-1]), np.append(there, there[-1])
+        sizes = np.repeat(np.where(there, 1.0, HIDDEN)[:, None], 3, axis=1)
+        animate(joints[pelvis], "scale", scene.store(changes, limits=True), sizes, "STEP")
     if channels:
         scene.document["animations"].append({"name": "motion", "samplers": samplers, "channels": channels})
     Path(path).write_bytes(scene.glb())

@@ -1,4 +1,4 @@
-"""Plain meshes for 3D programs, OBJ and PLY: metres, y up (the half turn diag(1, -1, -1) of the camera frame)."""
+"""Plain meshes for 3D programs, OBJ and PLY: y up (the half turn diag(1, -1, -1) of the camera frame)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
 from humesh.scene.recovery import Recovery
@@ -15,10 +16,10 @@ from humesh.scene.shading import vertex_normals
 _Y_UP = np.array([1.0, -1.0, -1.0])
 
 
-def write_obj(recovery: Recovery, path: str | Path) -> None:
+def write_obj(recovery: Recovery, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes one object and group for each person (person0, person1, ...), with normals, as text."""
-    lines = ["# humesh: metres, y up; camera frame turned by diag(1, -1, -1)"]
-    points, faces = _surfaces(recovery)
+    lines = [f"# humesh: {options.units}, y up; camera frame turned by diag(1, -1, -1)"]
+    points, faces = _surfaces(recovery, options)
     for person, vertices in enumerate(points):
         corners = (faces + 1 + person * len(vertices)).tolist()  # OBJ counts from 1 over all objects
         lines += [f"o person{person}", f"g person{person}"]
@@ -28,9 +29,9 @@ def write_obj(recovery: Recovery, path: str | Path) -> None:
     Path(path).write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
-def write_ply(recovery: Recovery, path: str | Path) -> None:
+def write_ply(recovery: Recovery, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes all people as one binary mesh, with normals and a colour for each person."""
-    points, faces = _surfaces(recovery)
+    points, faces = _surfaces(recovery, options)
     vertices = np.zeros(
         points.shape[:2], [("place", "<f4", 3), ("normal", "<f4", 3), ("colour", "u1", 3)]
     )  # packed as the header says
@@ -46,7 +47,7 @@ def write_ply(recovery: Recovery, path: str | Path) -> None:
     header = [
         "ply",
         "format binary_little_endian 1.0",
-        "comment humesh: metres, y up",
+        f"comment humesh: {options.units}, y up",
         f"element vertex {vertices.size}",
         *properties,
         f"element face {triangles.size}",
@@ -56,6 +57,7 @@ def write_ply(recovery: Recovery, path: str | Path) -> None:
     Path(path).write_bytes("\n".join(header).encode() + b"\n" + vertices.tobytes() + triangles.tobytes())
 
 
-def _surfaces(recovery: Recovery) -> tuple[Float[np.ndarray, "P V 3"], Int[np.ndarray, "F 3"]]:
+def _surfaces(recovery: Recovery, options: FileOptions) -> tuple[Float[np.ndarray, "P V 3"], Int[np.ndarray, "F 3"]]:
     vertices = exact(recovery.bodies.vertices).numpy() * _Y_UP
-    return vertices, np.asarray(recovery.bodies.faces, dtype=np.int64)
+    vertices[..., 1] += options.lift(recovery.body, recovery.pose)
+    return options.scale * vertices, np.asarray(recovery.bodies.faces, dtype=np.int64)

@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from humesh.body.files import SHIPPED
@@ -16,13 +16,17 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.errors import HumeshError
+from humesh.files import write_arrays
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.scene.record import exact, humesh_version, save_arrays
+from humesh.scene.options import PLAIN, FileOptions
+from humesh.scene.record import exact, humesh_version
 from humesh.scene.recovery import PersonMotion, VideoRecovery
 
 Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """Turns the camera's frame (x right, y down, z forward) into AMASS's world, z up: x right, y forward."""
+
+_BODY, _SMPL_H, _BETAS = 22, 52, 16  # joints of SMPL that SMPL-H shares, its joints with the fingers', its shapes
 
 
 class ResultError(HumeshError, ValueError):
@@ -67,7 +71,7 @@ def write_motion_npz(recovery: VideoRecovery, video_path: str | Path, path: str 
         if len(motion.confidence) == len(motion.frames):
             person["joints/confidence"] = _stored(exact(motion.confidence))
         arrays |= {f"person{motion.track}/{name}": array for name, array in person.items()}
-    save_arrays(path, arrays)
+    write_arrays(path, arrays)
 
 
 def read_motion_npz(path: str | Path, body: BodyModel | None = None) -> tuple[VideoRecovery, str]:
@@ -107,50 +111,87 @@ def read_motion_npz(path: str | Path, body: BodyModel | None = None) -> tuple[Vi
     return VideoRecovery(data["times_s"], size, camera, *facts), str(data["video/path"])
 
 
-def write_amass(recovery: VideoRecovery, motion: PersonMotion, path: str | Path) -> None:
+def write_amass(recovery: VideoRecovery, motion: PersonMotion, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes one person as AMASS does (amass.is.tue.mpg.de), frame after frame at a constant rate (`steady`).
 
-    `poses` F x 72: axis-angle of SMPL's 24 joints, radians; `betas`; `trans` F x 3, metres; `mocap_framerate`;
-    `gender`: "neutral".
+    `poses` F x 156: axis-angle, radians, of SMPL-H: the root, 21 joints of the body (SMPL's hands are left out), 2 x 15
+    of the fingers, zeros; `betas` 16; `trans` F x 3, metres; `dmpls` F x 8, zeros; `mocap_framerate`; `gender`:
+    "neutral". And, of the video: `start_frame`, at this rate, and `start_s`, after its first frame.
     The world is z up as in AMASS: x the picture's right, y away from the camera, z against the picture's down (the
-    camera is taken to stand level). AMASS's own `poses` are of SMPL-H, F x 156: the first 66 numbers are the same, the
-    last two of our joints, the hands, give way to 2 x 15 finger joints. AMASS has 16 betas of SMPL-H's body, ours are
-    those of the recovery's body, so the open body's shape means nothing to SMPL.
+    camera is taken to stand level). Betas are those of the recovery's body, so the open body's mean nothing to SMPL.
     """
-    pose, fps = steady(recovery, motion)
+    pose, fps = steady(recovery, motion, options.pad)
+    start = 0 if options.pad else start_frame(recovery, motion)
     root, turn, rotations = SMPL24.index("pelvis"), torch.from_numpy(Z_UP), pose.rotations.clone()
     rest = recovery.body.rest_joints(pose.shape[0])[root]
     rotations[:, root] = turn @ rotations[:, root]
     # SMPL turns about the rest pelvis, which therefore stays where it is while the world is turned about the camera.
     places = (rest + pose.translation) @ turn.T - rest
+    places[:, 2] += options.lift(recovery.body, pose)
+    count = len(places)
+    poses, betas = np.zeros((count, 3 * _SMPL_H)), np.zeros(_BETAS)
+    poses[:, : 3 * _BODY] = rotation_to_axis_angle(rotations[:, :_BODY]).flatten(1)
+    shape = pose.shape[0, :_BETAS]
+    betas[: len(shape)] = shape
     arrays = {
-        "poses": rotation_to_axis_angle(rotations).flatten(1).numpy(),
-        "betas": pose.shape[0].numpy(),
+        "poses": poses,
+        "betas": betas,
         "trans": places.numpy(),
+        "dmpls": np.zeros((count, 8)),
         "mocap_framerate": np.array(fps),
         "gender": np.array("neutral"),
+        "start_frame": np.array(start),
+        "start_s": np.array(start / fps),
     }
-    save_arrays(path, arrays)
+    write_arrays(path, arrays)
 
 
-def steady(recovery: VideoRecovery, motion: PersonMotion) -> tuple[BodyPose, float]:
-    """A motion [N] (float64, CPU) at a constant rate from its first frame to its last, and the rate in frames a second.
+def clock(recovery: VideoRecovery) -> tuple[float, Float[np.ndarray, "K"]]:
+    """Frames a second of the video at a constant rate, and where its K even frames lie among the video's own.
 
     A video is even if no time stamp is more than half a frame off the even grid with the same ends: its frames are
-    taken as they are. Else the motion is resampled at the median rate, rotations on the short way between frames.
-    Where a person was gone its last pose is held.
+    taken as they are, and the rate is a whole number or NTSC's (30000 / 1001) where that moves none by more than 1 ms,
+    as containers that count milliseconds do. Else the rate is the median's, as a whole number.
     """
-    pose, frames, times = motion.pose.map(exact), motion.frames, recovery.times
-    count, fps = len(times), recovery.fps
-    mean = (count - 1) / float(times[-1] - times[0]) if count > 1 else fps
-    if np.abs((times - times[0]) * mean - np.arange(count)).max() <= 0.5:
-        fps = mean
-        wanted = np.arange(frames[0], frames[-1] + 1.0)
-    else:
-        start, end = times[frames[0]], times[frames[-1]]
-        grid = start + np.arange(int((end - start) * fps + 1e-6) + 1) / fps
-        wanted = np.interp(grid, times, np.arange(count))  # in frames, between two of them in proportion to the time
-    before = np.searchsorted(frames, wanted, side="right") - 1
+    times, count = recovery.times - recovery.times[:1], len(recovery.times)
+    if count < 2:
+        return round(recovery.fps, 6), np.arange(float(count))
+
+    def off(rate: float) -> float:
+        return float(np.abs(times - np.arange(count) / rate).max())
+
+    mean = (count - 1) / float(times[-1])
+    if off(mean) * mean <= 0.5:
+        whole = max(1.0, float(round(mean)))
+        nearest = min((whole, whole / 1.001), key=off)
+        return nearest if off(nearest) <= 1e-3 else round(mean, 6), np.arange(float(count))
+    fps = max(1.0, float(round(recovery.fps)))
+    grid = np.arange(int(times[-1] * fps + 1e-6) + 1) / fps
+    return fps, np.interp(grid, times, np.arange(count))  # between two frames in proportion to the time
+
+
+def start_frame(recovery: VideoRecovery, motion: PersonMotion) -> int:
+    """The first of the video's even frames (`clock`) in which a person is there."""
+    return int(_present(clock(recovery)[1], motion)[0])
+
+
+def _present(at: Float[np.ndarray, "K"], motion: PersonMotion) -> Int[np.ndarray, "F"]:
+    """The even frames from a person's first to its last; at least the one that is nearest to its first."""
+    first, last = motion.frames[[0, -1]]
+    inside = np.flatnonzero((at > first - 1e-6) & (at < last + 1e-6))
+    return inside if len(inside) else np.abs(at - first).argmin()[None]
+
+
+def steady(recovery: VideoRecovery, motion: PersonMotion, pad: bool = False) -> tuple[BodyPose, float]:
+    """A motion [F] (float64, CPU) at a constant rate, and the rate in frames a second (`clock`).
+
+    From its first frame to its last, with `pad` through all of the video. Rotations go the short way between frames;
+    where a person is not there its last pose, or the first that comes, is held.
+    """
+    pose, frames = motion.pose.map(exact), motion.frames
+    fps, at = clock(recovery)
+    wanted = at if pad else at[_present(at, motion)]
+    before = (np.searchsorted(frames, wanted, side="right") - 1).clip(0)
     after = np.minimum(before + 1, len(frames) - 1)
     part = np.where(frames[after] - frames[before] > 1, 0, wanted - frames[before])
     share = torch.from_numpy(part.clip(0, 1))
@@ -158,7 +199,7 @@ def steady(recovery: VideoRecovery, motion: PersonMotion) -> tuple[BodyPose, flo
     way = rotation_to_axis_angle(a.rotations.mT @ b.rotations) * share[:, None, None]
     rotations = a.rotations @ rotation_from_axis_angle(way)
     translation = a.translation + share[:, None] * (b.translation - a.translation)
-    return BodyPose(rotations, a.shape, translation), float(fps)
+    return BodyPose(rotations, a.shape, translation), fps
 
 
 def _stored(tensor: Tensor) -> Float[np.ndarray, "*g"]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from humesh.body.joints import SMPL24
 from humesh.scene.gltf import quaternions, skin_weights
 from humesh.scene.gltf_motion import continuous, visible
+from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
 from humesh.scene.recovery import PersonMotion, VideoRecovery
@@ -23,7 +24,7 @@ from humesh.scene.recovery import PersonMotion, VideoRecovery
 _APERTURE = 36.0  # the film's width in USD's tenths of units; only its ratio to the focal length matters
 
 
-def write_usd(recovery: VideoRecovery, path: str | Path) -> None:
+def write_usd(recovery: VideoRecovery, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes everybody's motion and the video's camera as a binary USD file; ImportError where usd-core is missing."""
     try:
         from pxr import Gf, Usd, UsdGeom
@@ -46,7 +47,11 @@ def write_usd(recovery: VideoRecovery, path: str | Path) -> None:
     lens.CreateHorizontalApertureOffsetAttr((width / 2 - x) * scale)
     lens.CreateVerticalApertureOffsetAttr((y - height / 2) * scale)
     lens.CreateClippingRangeAttr(Gf.Vec2f(0.01, 1000.0))
-    UsdGeom.Xform.Define(stage, "/humesh/camera_frame").AddRotateXOp().Set(180.0)
+    frame = UsdGeom.Xform.Define(stage, "/humesh/camera_frame")
+    lift = options.lift(recovery.body, *(motion.pose for motion in recovery.motions))
+    for placed in (lens, frame):
+        placed.AddTranslateOp().Set(Gf.Vec3d(0, lift, 0))
+    frame.AddRotateXOp().Set(180.0)
     for motion, colour in zip(recovery.motions, colours(len(recovery.motions)), strict=True):
         _add(stage, recovery, motion, codes, colour)
     stage.GetRootLayer().Save()

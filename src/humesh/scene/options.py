@@ -1,0 +1,57 @@
+"""What users choose of files for other programs: units, the floor, and everybody as long as the clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Literal, get_args
+
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.errors import HumeshError
+
+Units = Literal["m", "cm"]
+
+_AT_ONCE = 64  # bodies posed together
+
+
+class OptionsError(HumeshError, ValueError):
+    """A choice that there is not."""
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How BVH, OBJ, PLY, GLB, USD and AMASS files are laid out; raises OptionsError for units that nobody knows.
+
+    Records (JSON, NPZ) are always in metres in the camera's frame.
+    """
+
+    units: Units = "m"
+    """Of BVH, OBJ and PLY; GLB, USD and AMASS files are in metres by their definition."""
+    floor: bool = False
+    """The lowest point of a file's bodies, over all its frames, is at height 0; else the camera is at the origin."""
+    pad: bool = False
+    """BVH and AMASS files of a video hold the first and last pose, so that all are as long as the video."""
+
+    def __post_init__(self) -> None:
+        if self.units not in get_args(Units):
+            raise OptionsError(f"units: expected {' or '.join(get_args(Units))}, got {str(self.units)!r}.")
+
+    @property
+    def scale(self) -> float:
+        """Units in a metre."""
+        return 100.0 if self.units == "cm" else 1.0
+
+    def lift(self, body: BodyModel, *poses: BodyPose) -> float:
+        """How far up, in metres, bodies [F] of the camera's frame are moved so that they stand on the floor."""
+        if not self.floor:
+            return 0.0
+        lowest = [
+            float(body(pose.map(itemgetter(slice(start, start + _AT_ONCE)))).vertices[..., 1].max())
+            for pose in poses
+            for start in range(0, len(pose.translation), _AT_ONCE)
+        ]
+        return max(lowest, default=0.0)  # y is down
+
+
+PLAIN = FileOptions()
