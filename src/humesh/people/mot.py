@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +10,15 @@ import numpy as np
 import torch
 
 from humesh.errors import HumeshError
+from humesh.files import read_text, writing
 from humesh.geometry.assignment import assigned
 from humesh.geometry.boxes import box_iou
 from humesh.images.photo import Person, Photo
 from humesh.people.finder import PeopleFinder
+from humesh.people.given import box_of
+
+_MOST = 2**31 - 1  # numbers of frames and tracks
+_MOST_BYTES = 2**28  # of a file
 
 
 class TracksError(HumeshError, ValueError):
@@ -26,16 +30,13 @@ def write_mot(path: str | Path, frames: Iterable[tuple[int, Sequence[Person]]]) 
 
     Lines of frame (from 1), track, x, y, width, height, score, -1, -1, -1; x and y: the box's upper left corner, px.
     """
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
+    with writing(path) as draft, draft.open("w", encoding="utf-8") as file:
         for number, people in frames:
             for person in people:
                 x0, y0, x1, y1 = person.box.tolist()
                 track = -1 if person.track is None else person.track
                 score = max(person.score, 1e-4)  # 0 would mean: not to be counted
                 file.write(f"{number + 1},{track},{x0:.2f},{y0:.2f},{x1 - x0:.2f},{y1 - y0:.2f},{score:.4f},-1,-1,-1\n")
-    os.replace(part, path)
 
 
 def read_mot(path: str | Path) -> dict[int, list[Person]]:
@@ -44,23 +45,19 @@ def read_mot(path: str | Path) -> dict[int, list[Person]]:
     A line needs frame, track and box; a score of 0 means that it does not count, track -1 that there is none (a file of
     detections). Raises TracksError.
     """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise TracksError(f"tracks {path}: expected a text file in MOT format, found nothing.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise TracksError(f"tracks {path}: expected a text file in MOT format, could not read it ({error}).") from error
+    text = read_text(path, what="a text file in MOT format", error=TracksError, most_bytes=_MOST_BYTES)
     frames: dict[int, list[Person]] = {}
-    for i, line in enumerate(lines, 1):
+    known: set[tuple[int, int]] = set()
+    for i, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         number, person = _read_line(f"tracks {path}, line {i}", line)
         people = frames.setdefault(number, [])
-        if person.track is not None and any(other.track == person.track for other in people):
+        if person.track is not None and (number, person.track) in known:
             raise TracksError(f"tracks {path}, line {i}: frame {number + 1} has track {person.track} a second time.")
         if person.score > 0:
             people.append(person)
+            known |= set() if person.track is None else {(number, person.track)}
     return frames
 
 
@@ -72,12 +69,10 @@ def _read_line(where: str, line: str) -> tuple[int, Person]:
     if len(numbers) < 6 or not np.isfinite(numbers[:7]).all():
         raise TracksError(f"{where}: expected the numbers frame, track, x, y, width, height, score, got {line[:60]!r}.")
     frame, track, x, y, width, height, score = [*numbers, 1.0][:7]
-    if frame != int(frame) or frame < 1 or track != int(track):
+    if frame != int(frame) or not 1 <= frame <= _MOST or track != int(track) or not -_MOST <= track <= _MOST:
         raise TracksError(f"{where}: expected a whole frame number from 1 and a whole track number, got {line[:60]!r}.")
-    if not (width > 0 and height > 0):
-        raise TracksError(f"{where}: expected a box with some width and height, got {width:g} x {height:g}.")
-    box = np.array([x, y, x + width, y + height])
-    return int(frame) - 1, Person(box, score, track=int(track) if track >= 0 else None)
+    box = box_of(where, np.array([x, y, x + width, y + height]), TracksError)
+    return int(frame) - 1, Person(box, min(score, 1.0), track=int(track) if track >= 0 else None)
 
 
 class TracksGiven:
