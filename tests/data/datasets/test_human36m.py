@@ -106,9 +106,12 @@ def test_protocols_and_wrong_downloads(download: Any) -> None:
         Human36M(root, "val", 1)
     with pytest.raises(DatasetError, match=r"expected mine.npz, found annotations, h36m_train.npz"):
         Human36M(root, labels="mine.npz")
-    np.savez(root / "mine.npz", imgname=np.array(["a.jpg"]), center=0, scale=0, part=0, S=0)
+    np.savez(root / "mine.npz", imgname=np.array(["a.jpg"]), center=np.zeros((1, 2)), scale=np.zeros(1),
+             part=np.zeros((1, 24, 3)), S=np.zeros((1, 24, 4)))  # fmt: skip
     with pytest.raises(DatasetError, match=r"expected images like S9_Directions_1.60457274_000001.jpg, got 'a.jpg'"):
         Human36M(root, labels="mine.npz")
     np.savez(root / "mine.npz", imgname=np.array(["a.jpg"]))
-    with pytest.raises(DatasetError, match=r"mine.npz: expected labels of Human3.6M in SPIN's format, could not read"):
+    with pytest.raises(
+        DatasetError, match=r"mine.npz: expected labels of Human3.6M in SPIN's format with center, scale"
+    ):
         Human36M(root, labels="mine.npz")

@@ -79,7 +79,7 @@ def test_mpii_reads_training_people_who_have_points(tmp_path: Path) -> None:
 def test_mpii_tells_a_foreign_file(tmp_path: Path) -> None:
     write_mpii(tmp_path)
     savemat(tmp_path / "mpii_human_pose_v1_u12_1.mat", {"other": 1})
-    with pytest.raises(DatasetError, match=r"struct RELEASE.*KeyError"):
+    with pytest.raises(DatasetError, match=r"u12_1.mat: expected an entry 'RELEASE', got a table of other"):
         Mpii(tmp_path)
     (tmp_path / "mpii_human_pose_v1_u12_1.mat").write_bytes(b"x" * 500)
     with pytest.raises(DatasetError, match="could not read it"):
@@ -133,10 +133,7 @@ def test_leeds_sets_are_not_taken_for_each_other(tmp_path: Path) -> None:
         Lsp(tmp_path)
 
 
-def test_without_scipy_the_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_matlab_files_are_read_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_lsp(tmp_path)
     monkeypatch.setitem(sys.modules, "scipy", None)
-    with pytest.raises(
-        DatasetError, match=r'joints\.mat: reading Matlab files needs SciPy: pip .* "humesh\[datasets\]"'
-    ):
-        Lsp(tmp_path)
+    assert len(Lsp(tmp_path)) == 2

@@ -70,8 +70,8 @@ def test_lsp_points_and_wrong_downloads(download: Any) -> None:
         ThreeDOH(root, "val")
     path = root / "testset" / "annots.json"
     path.write_text('{"00000": {"pose": []}}')
-    with pytest.raises(DatasetError, match="some have no betas, trans, scale"):
+    with pytest.raises(DatasetError, match=r"annots.json, 00000: expected .* it has no betas, trans, scale"):
         ThreeDOH(root)
     path.write_text('{"00000": ')
-    with pytest.raises(DatasetError, match=r"annots.json: expected 3DOH50K's annots.json, could not read it"):
+    with pytest.raises(DatasetError, match=r"annots.json: expected 3DOH50K's annots.json, it cannot be read as JSON"):
         ThreeDOH(root)

@@ -10,19 +10,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from humesh.body.joints import SMPL24
 from humesh.body.pickles import read_pickle
+from humesh.body.tensors import TENSORS
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.agora_scenes import camera_of, extrinsics_of
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import checked, loaded, part, stored_photo
+from humesh.data.datasets.entries import Entry
+from humesh.data.datasets.labels import loaded, part, stored_photo
 from humesh.data.datasets.labels3d import Bodies, only_2d, person_3d, projected, smpl_label, with_smpl
-from humesh.data.datasets.pickles import TENSORS, read_frame
+from humesh.data.datasets.pickles import read_frame
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.images.photo import Photo
@@ -74,7 +75,7 @@ class Agora:
                 f"{self.root}: expected camera frames in one folder, found {', '.join(folders)}; choose with `frames`."
             )
         self._pictures = [row for path in paths for row in loaded(path, _rows, "a camera frame of AGORA")]
-        scans = sorted({scan for row in self._pictures for scan in row["gt_path_smpl"]})
+        scans = sorted({scan.path() for row in self._pictures for scan in row["gt_path_smpl"]})
         self._identities = {scan: number for number, scan in enumerate(scans)}
         names = ("", split, f"{split}_*", "images", f"images/{split}", f"images/{split}_*")
         self._folders = [folder for name in names for folder in sorted(self.root.glob(name) if name else [self.root])]
@@ -84,32 +85,35 @@ class Agora:
 
     def __getitem__(self, index: int) -> Sample:
         row = self._pictures[index]
-        name = str(row["imgPath"])
+        name = row["imgPath"].path()
         files = (folder / n for folder in self._folders for n in (name, name.replace(".png", "_1280x720.png")))
         photo = stored_photo(next((path for path in files if path.is_file()), self.root / name))
         focal_mm, turn, eye = camera_of(row)
         camera = Camera.virtual(focal_mm / 36 * photo.size[0], photo.size)  # the sensor is 36 mm wide; all are 16:9
         photo = replace(photo, camera=camera, camera_source="the dataset's calibration")
         people = []
-        for i, valid in enumerate(row["isValid"]):
+        for i, flag in enumerate(row["isValid"]):
+            valid = flag.integer(0, 1)
             if valid or self.others:
                 person = self._person(row, i, extrinsics_of(row, i, turn, eye), photo)
                 people.append(person if valid else only_2d(person))
         return Sample(photo, tuple(people), name, "", index)
 
     def _person(
-        self, row: dict[str, Any], i: int, extrinsics: Float[np.ndarray, "3 4"], photo: Photo
+        self, row: dict[str, Entry], i: int, extrinsics: Float[np.ndarray, "3 4"], photo: Photo
     ) -> LabelledPerson:
-        scan, kid, label, points = row["gt_path_smpl"][i], bool(row["kid"][i]), None, None
+        scan, kid, label, points = row["gt_path_smpl"][i].path(), row["kid"][i].integer(0, 1), None, None
         model = None if kid else self.bodies.get("smpl-neutral")
         if self.fits:
-            path = (self.root / str(scan)).with_suffix(".pkl")
+            path = (self.root / scan).with_suffix(".pkl")
             if not path.is_file():
                 raise DatasetError(f"{path}: expected an SMPL fit, found nothing; fetch them or pass fits=False.")
             label = smpl_label(*loaded(path, _fit, "an SMPL fit"), extrinsics, model)
         weight = np.ones(len(SMPL24))
         if "gt_joints_3d" in row:
-            given = np.asarray(row["gt_joints_3d"][i], dtype=np.float64)
+            given = row["gt_joints_3d"][i].numbers(-1, 3)
+            if len(given) < len(SMPL24):
+                raise row["gt_joints_3d"][i].wrong("the places of 24 joints or more")
             shared = len(SMPL24) if len(given) < 55 else _SMPLX_SHARED
             points, weight = given[: len(SMPL24)], weight * (np.arange(len(SMPL24)) < shared)
         elif label is not None and model is not None:
@@ -124,17 +128,18 @@ class Agora:
         return person if label is None else with_smpl(person, label, "smpl-neutral-kid" if kid else "smpl-neutral")
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _rows(path: Path) -> list[dict[str, Entry]]:
     """The pictures of a camera frame: column to value, of people to a list; surfaces (`gt_verts`) are left out."""
-    columns = read_frame(path)
-    checked(path, columns, _COLUMNS, "a camera frame of AGORA")
-    names = [name for name in (*_COLUMNS, "gt_joints_3d") if name in columns]
-    return [{name: columns[name][row] for name in names} for row in range(len(columns["imgPath"]))]
+    columns = Entry(read_frame(path), path).has(*_COLUMNS, what="a camera frame of AGORA")
+    held = {name: list(columns[name]) for name in (*_COLUMNS, "gt_joints_3d") if name in columns.value}
+    if len({len(column) for column in held.values()}) != 1:
+        raise columns.wrong("columns of one length")
+    return [dict(zip(held, row, strict=True)) for row in zip(*held.values(), strict=True)]
 
 
 def _fit(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pose vectors 72, betas and translation (metres, the scan's frame) of an SMPL fit; tensors or arrays."""
-    said = read_pickle(path, TENSORS)
-    root, moved = ("root_pose", "translation") if "root_pose" in said else ("global_orient", "transl")
-    flat = {key: np.ravel(np.asarray(said[key], dtype=np.float64)) for key in (root, "body_pose", "betas", moved)}
-    return np.concatenate([flat[root], flat["body_pose"]]), flat["betas"], flat[moved]
+    said = Entry(read_pickle(path, TENSORS), path).has("body_pose", "betas", what="an SMPL fit")
+    root, moved = ("root_pose", "translation") if "root_pose" in said.value else ("global_orient", "transl")
+    vectors = np.concatenate([said[root].numbers(3), said["body_pose"].numbers(69)])
+    return vectors, said["betas"].first(10), said[moved].numbers(3)

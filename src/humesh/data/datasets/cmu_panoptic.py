@@ -17,7 +17,8 @@ from jaxtyping import Float
 from humesh.body.joints import PANOPTIC15, PANOPTIC19
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part, read_json, runs
+from humesh.data.datasets.entries import Entry, json_entry
+from humesh.data.datasets.labels import part, runs
 from humesh.data.datasets.labels3d import calibrated, calibrated_photo, person_3d, projected
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
@@ -72,7 +73,7 @@ class CmuPanoptic:
                 "say with `sequences` which to read."
             )
         self._cameras = {
-            name: loaded(self._calibration(name), _cameras, "a calibration of its HD cameras") for name in names
+            name: _cameras(json_entry(self._calibration(name), "a calibration of its HD cameras")) for name in names
         }
         folders = {19: "hdPose3d_stage1_coco19", 15: "hdPose3d_stage1"}
         wanted = [f"{folders[n]}/body3DScene_*.json" for n in ((19, 15) if joints is None else (joints,))]
@@ -91,7 +92,8 @@ class CmuPanoptic:
 
     def _numbered(self, name: str, patterns: Sequence[str]) -> dict[int, Path]:
         """A sequence's files by their frames."""
-        return {int(path.stem.rpartition("_")[2]): path for path in part(self.root / name, patterns, DOWNLOAD)}
+        named = ((path.stem.rpartition("_")[2], path) for path in part(self.root / name, patterns, DOWNLOAD))
+        return {int(number): path for number, path in named if number.isdecimal()}
 
     def _calibration(self, name: str) -> Path:
         return self.root / name / f"calibration_{name}.json"
@@ -104,29 +106,29 @@ class CmuPanoptic:
         name, camera, frame, image, path = self._frames[index]
         seen_from = self._cameras[name][camera]
         photo = calibrated_photo(image, seen_from["camera"])
-        said = loaded(path, lambda p: read_json(p)["bodies"], "bodies of 19 or 15 joints")
+        said = json_entry(path, "bodies of 19 or 15 joints")["bodies"]
         first = 1000 * sorted(self._cameras).index(name)
-        people = (_person(body, first + int(body["id"]), seen_from, photo.size) for body in said)
+        people = (_person(body, first + body["id"].integer(), seen_from, photo.size) for body in said)
         shown = tuple(person for person in people if person is not None)
         return Sample(photo, shown, f"{name}/{camera}/{frame:08d}", f"{name}/{camera}", frame)
 
 
-def _cameras(path: Path) -> dict[str, dict[str, Any]]:
+def _cameras(calibration: Entry) -> dict[str, dict[str, Any]]:
     """The HD cameras of a calibration by name; their translations are centimetres."""
-    found = {}
-    for said in read_json(path)["cameras"]:
-        if said["type"] == "hd":
-            numbers = {key: np.array(said[key], dtype=np.float64) for key in ("K", "R", "t", "distCoef")}
-            found[said["name"]] = numbers | {"camera": calibrated(numbers["K"]), "t": numbers["t"].ravel() / 100}
-    return found
+    return {
+        said["name"].text(): {
+            "camera": calibrated(said["K"].intrinsics()), "R": said["R"].numbers(3, 3), "t": said["t"].numbers(3) / 100,
+            "distCoef": said["distCoef"].numbers(5),
+        }
+        for said in calibration["cameras"]
+        if said["type"].text() == "hd"
+    }  # fmt: skip
 
 
-def _person(
-    body: dict[str, Any], identity: int, seen_from: dict[str, Any], size: tuple[int, int]
-) -> LabelledPerson | None:
+def _person(body: Entry, identity: int, seen_from: dict[str, Any], size: tuple[int, int]) -> LabelledPerson | None:
     """A person, None where no joint is in the photo."""
-    joint_set = PANOPTIC19 if "joints19" in body else PANOPTIC15
-    joints = np.array(body[f"joints{len(joint_set)}"], dtype=np.float64).reshape(len(joint_set), 4)
+    joint_set = PANOPTIC19 if body.get("joints19") is not None else PANOPTIC15
+    joints = body[f"joints{len(joint_set)}"].numbers(len(joint_set), 4)
     points = joints[:, :3] / 100 @ seen_from["R"].T + seen_from["t"]  # centimetres in the file
     known = ((joints[:, 3] > 0) & (points[:, 2] > 0.1)).astype(np.float64)  # behind the camera there are no pixels
     pinhole = projected(seen_from["camera"], points)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.progress import track
@@ -13,7 +11,8 @@ from rich.progress import track
 from humesh.body.joints import COCO17, JointSet
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, checked, loaded, part, person_2d, read_json, stored_photo
+from humesh.data.datasets.entries import Entry, json_entry
+from humesh.data.datasets.labels import box_of, part, person_2d, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 
 DOWNLOAD = Download(
@@ -26,7 +25,7 @@ DOWNLOAD = Download(
 )
 
 
-_Row = tuple[str, int, list[float], list[Any]]  # photo, identity, box x y width height, points (JSON's numbers)
+_Row = tuple[str, int, np.ndarray, np.ndarray]  # photo, identity, box 4 (two corners), points K 3
 
 
 class CocoFormat:
@@ -46,13 +45,13 @@ class CocoFormat:
         self.folder, self.joint_set, self.corner, self.shown = folder, joint_set, corner, shown
         rows = []
         for number, path in enumerate(track(files, "labels", transient=True)):
-            rows += loaded(path, partial(self._rows, number=number), "a COCO-format file of labelled people")
+            rows += self._rows(path, number)
         rows.sort(key=lambda row: row[:2])
         if not rows:
             raise DatasetError(f"{files[0]}: expected people with labelled points, found none; use the train labels.")
         self._identities = np.array([row[1] for row in rows], dtype=np.int64)
-        self._boxes = np.array([row[2] for row in rows], dtype=np.float64)
-        self._points = np.array([row[3] for row in rows], dtype=np.float32).reshape(len(rows), -1, 3)
+        self._boxes = np.array([row[2] for row in rows])
+        self._points = np.array([row[3] for row in rows], dtype=np.float32)
         names = [row[0] for row in rows]
         self._starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
         self.names = tuple(names[i] for i in self._starts)
@@ -60,27 +59,32 @@ class CocoFormat:
 
     def _rows(self, path: Path, number: int) -> list[_Row]:
         """Every annotation of one file that has points."""
-        content = checked(path, read_json(path), ("images", "annotations"), "a COCO-format file")
-        photos = {image["id"]: image["file_name"] for image in content["images"] if self.wanted(image)}
+        content = json_entry(path, "a COCO-format file of labelled people")
+        content.has("images", "annotations", what="a COCO-format file")
+        photos = {image["id"].integer(): image["file_name"].path() for image in content["images"] if self.wanted(image)}
         rows = []
         for label in content["annotations"]:
-            points = label.get("keypoints") or []
-            if label.get("iscrowd") or label["image_id"] not in photos or not any(points[2::3]):
+            keypoints, crowd, box = (label.get(key) for key in ("keypoints", "iscrowd", "bbox"))
+            photo = photos.get(label["image_id"].integer())
+            if photo is None or keypoints is None or (crowd is not None and crowd.integer()):
                 continue
-            if len(points) != 3 * len(self.joint_set):
+            points = keypoints.numbers(-1, 3)
+            if not (points[:, 2] > 0).any():
+                continue
+            if len(points) != len(self.joint_set):
                 expected = f"{len(self.joint_set)} points of {self.joint_set.name}"
-                raise DatasetError(f"{path}: expected {expected} a person, got {len(points) // 3}; use its own reader.")
-            box = [float(number) for number in label.get("bbox") or (0, 0, 0, 0)]
-            rows.append((photos[label["image_id"]], self.identity(label, number), box, points))
+                raise DatasetError(f"{path}: expected {expected} a person, got {len(points)}; use its own reader.")
+            around = box.box(corners=False) if box is not None and box.value else np.zeros(4)
+            rows.append((photo, self.identity(label, number), around, points))
         return rows
 
-    def wanted(self, image: dict[str, Any]) -> bool:
+    def wanted(self, image: Entry) -> bool:
         """Whether a photo of the file is to be read."""
         return True
 
-    def identity(self, label: dict[str, Any], number: int) -> int:
+    def identity(self, label: Entry, number: int) -> int:
         """The number of an annotation's person; `number`: that of the file."""
-        return int(label["id"])
+        return label["id"].integer()
 
     def place(self, name: str) -> tuple[str, int]:
         """(sequence, frame) of a photo."""
@@ -98,8 +102,8 @@ class CocoFormat:
     def _person(self, number: int) -> LabelledPerson:
         x, y, flag = self._points[number].astype(np.float64).T
         points = np.stack([x + self.corner, y + self.corner, (flag > 0).astype(np.float64)], axis=-1)
-        left, top, width, height = self._boxes[number]
-        box = np.array([left, top, left + width, top + height]) if min(width, height) > 1 else box_of(points)
+        box = self._boxes[number]
+        box = box if (box[2:] - box[:2] > 1).all() else box_of(points)
         identity = int(self._identities[number])
         return person_2d(box, points, self.joint_set, identity, (flag >= self.shown).astype(np.float64))
 

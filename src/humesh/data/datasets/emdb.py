@@ -7,7 +7,6 @@ owner's `dataset.md` describes them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,8 @@ from humesh.body.joints import SMPL24
 from humesh.body.pickles import read_pickle
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import checked, loaded, part, runs
+from humesh.data.datasets.entries import Entry
+from humesh.data.datasets.labels import loaded, part, runs
 from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, smpl_label, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 
@@ -45,10 +45,10 @@ class Emdb:
         self.root, self.bodies = Path(root), dict(bodies or {})
         paths = part(self.root, ["P*/*/*_data.pkl"], DOWNLOAD)
         sequences = [loaded(path, _read, "a sequence of EMDB") for path in paths]
-        self._sequences = [sequence for sequence in sequences if split == "all" or sequence[split]]
+        self._sequences = [sequence for sequence in sequences if split == "all" or sequence[split].integer(0, 1)]
         if not self._sequences:
             raise DatasetError(f"{self.root}: expected sequences of {split}, the {len(paths)} there are none of it.")
-        good = [np.asarray(sequence["good_frames_mask"], dtype=bool) for sequence in self._sequences]
+        good = [sequence["good_frames_mask"].numbers(-1) > 0 for sequence in self._sequences]
         self._frames = [(s, int(f)) for s, flags in enumerate(good) for f in np.flatnonzero(flags)]
         self.tracks = runs(self._frames)
 
@@ -58,27 +58,27 @@ class Emdb:
     def __getitem__(self, index: int) -> Sample:
         number, frame = self._frames[index]
         sequence = self._sequences[number]
-        path = sequence["folder"] / "images" / f"{frame:05d}.jpg"
-        photo = calibrated_photo(path, sequence["camera"]["intrinsics"])
+        name, path = sequence["name"].text(), sequence["folder"].value / "images" / f"{frame:05d}.jpg"
+        photo = calibrated_photo(path, sequence["camera"]["intrinsics"].intrinsics())
         person = self._person(sequence, frame, photo.size)
-        return Sample(photo, (person,), f"{sequence['name']}/{frame:05d}", sequence["name"], frame)
+        return Sample(photo, (person,), f"{name}/{frame:05d}", name, frame)
 
-    def _person(self, sequence: dict[str, Any], frame: int, size: tuple[int, int]) -> LabelledPerson:
-        smpl, body = sequence["smpl"], f"smpl-{sequence['gender']}"
+    def _person(self, sequence: Entry, frame: int, size: tuple[int, int]) -> LabelledPerson:
+        smpl, body = sequence["smpl"], f"smpl-{sequence['gender'].text()}"
         model = self.bodies.get(body)
-        given = np.asarray(sequence["bboxes"]["bboxes"][frame], dtype=np.float64)
+        given = sequence["bboxes"]["bboxes"][frame].numbers(4, nan=True, most=1e5)
         box = given if (given[2:] > given[:2]).all() else None
-        vectors = np.concatenate([smpl["poses_root"][frame], smpl["poses_body"][frame]])
-        extrinsics = np.asarray(sequence["camera"]["extrinsics"][frame], dtype=np.float64)
-        label = smpl_label(vectors, np.ravel(smpl["betas"]), smpl["trans"][frame], extrinsics, model)
+        vectors = np.concatenate([smpl["poses_root"][frame].numbers(3), smpl["poses_body"][frame].numbers(69)])
+        extrinsics = sequence["camera"]["extrinsics"][frame].extrinsics()
+        label = smpl_label(vectors, smpl["betas"].first(10), smpl["trans"][frame].numbers(3), extrinsics, model)
         points = None if model is None else model.joints(label[0]).double().numpy()
-        pixels = np.asarray(sequence["kp2d"][frame], dtype=np.float64)
-        return with_smpl(person_3d(sequence["identity"], SMPL24, size, pixels, points, box=box), label, body)
+        pixels, identity = sequence["kp2d"][frame].numbers(len(SMPL24), 2), sequence["identity"].integer()
+        return with_smpl(person_3d(identity, SMPL24, size, pixels, points, box=box), label, body)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Entry:
     """A sequence's file, with its folder and its person: participants P0 to P9 are in several sequences."""
     participant = path.parent.parent.name.removeprefix("P")
     identity = int(participant) if participant.isdecimal() else 0
-    stored = checked(path, read_pickle(path), _KEYS, "a sequence of EMDB")
-    return stored | {"folder": path.parent, "identity": identity}
+    stored = Entry(read_pickle(path), path).has(*_KEYS, what="a sequence of EMDB").value
+    return Entry({**stored, "folder": path.parent, "identity": identity}, path)

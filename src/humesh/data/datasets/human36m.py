@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +18,11 @@ from jaxtyping import Float
 from humesh.body.joints import H36M17, SPIN24
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part, read_json, runs, stored_photo
-from humesh.data.datasets.labels3d import calibrated, calibrated_photo, person_3d, smpl_label, with_smpl
+from humesh.data.datasets.entries import Entry, json_entry
+from humesh.data.datasets.labels import part, runs, stored_photo
+from humesh.data.datasets.labels3d import calibrated_photo, person_3d, pinhole, smpl_label, with_smpl
 from humesh.data.sample import Sample
+from humesh.files import Array, read_arrays
 from humesh.geometry.absolute import solved_offset
 from humesh.geometry.camera import Camera
 
@@ -44,6 +45,12 @@ _FILES = {
     ("test", 1): ("h36m_valid_protocol1.npz",),
     ("test", 2): ("h36m_valid_protocol2.npz", "h36m_mosh_valid_p2.npz", "h36m_valid_protocol1.npz"),
 }
+_LAYOUT = {
+    "imgname": Array(("N",), "text"), "center": Array(("N", 2), "float"), "scale": Array(("N",), "float"),
+    "part": Array(("N", 24, 3), "float"), "S": Array(("N", 24, 4), "float"),
+    "pose": Array(("N", 72), "float", optional=True), "shape": Array(("N", 10), "float", optional=True),
+    "gender": Array(("N",), "text", optional=True),
+}  # fmt: skip
 _GENDERS = {"m": "smpl-male", "f": "smpl-female"}
 _NAME = re.compile(r"(?P<video>S(?P<subject>\d+)_(?P<action>[^/]+)\.(?P<camera>\d{8}))_(?P<frame>\d+)\.(jpg|png)$")
 
@@ -68,11 +75,11 @@ class Human36M:
             )
         self.root = Path(root)
         (path, *_) = part(self.root, [labels] if labels else list(_FILES[split, protocol]), DOWNLOAD)
-        self._said = loaded(path, _read, "labels of Human3.6M in SPIN's format")
-        found = [_NAME.search(str(name)) for name in self._said["imgname"]]
-        odd = next((str(n) for n, match in zip(self._said["imgname"], found, strict=True) if match is None), None)
-        if odd is not None:
-            raise DatasetError(f"{path}: expected images like S9_Directions_1.60457274_000001.jpg, got {odd!r}.")
+        what = "labels of Human3.6M in SPIN's format"
+        self._said = Entry(read_arrays(path, _LAYOUT, what=what, error=DatasetError, only=_LAYOUT), path)
+        found = [_NAME.search(name.path()) for name in self._said["imgname"]]
+        if None in found:
+            raise self._said["imgname"][found.index(None)].wrong("images like S9_Directions_1.60457274_000001.jpg")
         self._names = [match.groupdict() for match in found if match is not None]
         wanted = CAMERAS if split == "train" or protocol == 1 else CAMERAS[-1:]
         self._rows = [
@@ -82,48 +89,43 @@ class Human36M:
         ]
         frames = [(self._names[row]["video"], int(self._names[row]["frame"])) for row in self._rows]
         self.tracks = runs(frames, step)
-        self._cameras: dict[str, dict[str, Any] | None] = {}
+        self._cameras: dict[str, Entry | None] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
         row = self._rows[index]
-        name, image = self._names[row], str(self._said["imgname"][row])
+        said = {key: self._said[key][row] for key in self._said.value}
+        name, image = self._names[row], said["imgname"].path()
         path = next((p for p in (self.root / image, self.root / "images" / image) if p.is_file()), self.root / image)
         camera = self._camera(name["subject"], name["camera"])
         photo = stored_photo(path) if camera is None else calibrated_photo(path, camera)
-        joints2d, joints3d = (_human36m_joints(self._said[key][row]) for key in ("part", "S"))
+        joints2d, joints3d = _human36m_joints(said["part"].numbers(24, 3)), _human36m_joints(said["S"].numbers(24, 4))
         relative, known = joints3d[:, :3], joints3d[:, 3] * (joints2d[:, 2] > 0)
         at = torch.from_numpy(known > 0)
         rays = photo.camera.rays(torch.from_numpy(joints2d[:, :2]))
         offset = solved_offset(torch.from_numpy(relative)[at], rays[at], torch.ones(int(at.sum()), dtype=torch.bool))
-        points = relative + offset.numpy()
-        centre, reach = self._said["center"][row], 100 * self._said["scale"][row]  # the box's height over 200 px
-        box = np.concatenate([centre - reach, centre + reach]).astype(np.float64)
+        points = relative + (offset.numpy() if known.any() else 0.0)
+        centre, reach = said["center"].numbers(2), 100 * said["scale"].number(0.0, 1e3)  # the box's height over 200 px
+        box = np.concatenate([centre - reach, centre + reach])
         person = person_3d(int(name["subject"]), H36M17, photo.size, joints2d[:, :2], points, known, box=box)
-        if "pose" in self._said:
-            pose, _ = smpl_label(self._said["pose"][row], self._said["shape"][row], points[H36M17.index("pelvis")])
-            person = with_smpl(person, (pose, 0.0), _GENDERS.get(str(self._said["gender"][row]), "smpl-neutral"))
+        if "pose" in said and "shape" in said:
+            pelvis = points[H36M17.index("pelvis")]
+            pose, _ = smpl_label(said["pose"].numbers(72), said["shape"].numbers(10), pelvis)
+            gender = str(said["gender"].value) if "gender" in said else ""
+            person = with_smpl(person, (pose, 0.0), _GENDERS.get(gender, "smpl-neutral"))
         return Sample(photo, (person,), image, name["video"], int(name["frame"]))
 
     def _camera(self, subject: str, camera: str) -> Camera | None:
         if subject not in self._cameras:
             path = self.root / "annotations" / f"Human36M_subject{subject}_camera.json"
-            self._cameras[subject] = loaded(path, read_json, "cameras") if path.is_file() else None
+            self._cameras[subject] = json_entry(path, "cameras") if path.is_file() else None
         known = self._cameras[subject]
         if known is None:
             return None
-        (fx, fy), (cx, cy) = (known[str(CAMERAS.index(camera) + 1)][key] for key in ("f", "c"))
-        return calibrated(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]))
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays that are used, by row."""
-    with np.load(path, allow_pickle=False) as stored:
-        keys = ["imgname", "center", "scale", "part", "S", *(k for k in ("pose", "shape") if k in stored.files)]
-        said = {key: stored[key] for key in keys}
-        return {"gender": stored["gender"] if "gender" in stored.files else np.full(len(said["imgname"]), "")} | said
+        said = known[str(CAMERAS.index(camera) + 1)]
+        return pinhole(said["f"], said["c"])
 
 
 def _human36m_joints(values: Float[np.ndarray, "24 n"]) -> Float[np.ndarray, "17 n"]:

@@ -15,15 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from humesh.body.joints import LSP14_FACE
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, part, person_2d, runs
+from humesh.data.datasets.entries import Entry
+from humesh.data.datasets.labels import box_of, loaded, part, person_2d, runs, stored_photo
 from humesh.data.datasets.tfrecord import features, records
 from humesh.data.sample import Sample
-from humesh.images.photo import Photo
 
 DOWNLOAD = Download(
     page="https://github.com/akanazawa/human_dynamics/blob/master/doc/insta_variety.md",
@@ -60,8 +59,7 @@ class InstaVariety:
     def __getitem__(self, index: int) -> Sample:
         path, offset, frame = self._frames[index]
         encoded = loaded(path, lambda file: _jpegs(file, offset)[frame], "a JPEG of a frame")
-        with Image.open(io.BytesIO(encoded)) as image:
-            photo = Photo.of(np.array(image.convert("RGB")))
+        photo = stored_photo(io.BytesIO(encoded), name=f"{path}, frame {frame} at byte {offset}")
         points, sequence = self._points[index], f"{path.stem}/{offset}"
         person = person_2d(box_of(points), points, LSP14_FACE, self._identity[path, offset], size=photo.size)
         return Sample(photo, (person,), f"{sequence}/{frame}", sequence, frame)
@@ -77,6 +75,7 @@ def _videos(path: Path) -> Iterator[tuple[int, np.ndarray]]:
             flags = np.asarray(values["image/visibilities"], dtype=np.float64).reshape(count, 1, 14)
             face = np.asarray(values["image/face_pts"]).reshape(count, 3, 5)
             points = np.concatenate([np.concatenate([body, flags], axis=1), face], axis=2).transpose(0, 2, 1)
+            points = Entry(points, path, f"the video at byte {offset}").numbers(count, 19, 3)
             yield offset, np.concatenate([points[..., :2], points[..., 2:] > 0], axis=-1).astype(np.float64)
 
 

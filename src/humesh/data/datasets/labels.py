@@ -1,12 +1,11 @@
-"""What readers share: people with 2D labels alone, stored photos, label files, and how a missing part is told."""
+"""What readers share: people with 2D labels alone, stored photos, and how a missing or damaged part is told."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download
 from humesh.data.sample import LabelledPerson
 from humesh.geometry.camera import Camera
-from humesh.images.photo import Person, Photo
+from humesh.images.photo import MAX_MEGAPIXELS, Person, Photo
 
 T = TypeVar("T")
 
@@ -62,22 +61,31 @@ def person_2d(
 
 
 def box_of(points: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, "4"]:
-    """The box of the weighted points (x, y px, weight), grown on each side by a tenth of its longer side."""
+    """The box of the weighted points (x, y px, weight), grown on each side by a tenth of its longer side; or zeros."""
     known = points[points[:, 2] > 0, :2]
+    if not len(known):
+        return np.zeros(4)
     low, high = known.min(0), known.max(0)
     grown = 0.1 * max((high - low).max(), 1.0)
     return np.concatenate([low - grown, high + grown]).astype(np.float64)
 
 
-def stored_photo(path: Path, camera: Camera | None = None) -> Photo:
-    """A photo as its labels mean it: the stored pixels in RGB, whatever its EXIF says of its orientation."""
+def stored_photo(source: Path | io.BytesIO, camera: Camera | None = None, *, name: str = "") -> Photo:
+    """A photo as its labels mean it: the stored pixels in RGB, whatever its EXIF says of its orientation.
+
+    `name`: of a source in memory.
+    """
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image:
+            if image.width * image.height > 1e6 * MAX_MEGAPIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels")
             return Photo.of(np.array(image.convert("RGB")), camera)
     except FileNotFoundError:
-        raise DatasetError(f"{path}: expected an image that the labels name, found nothing; fetch it anew.") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DatasetError(f"{path}: expected an image, it is damaged or none ({error}); fetch it anew.") from error
+        raise DatasetError(f"{source}: expected an image that the labels name, found nothing; fetch it anew.") from None
+    except Exception as error:  # Pillow's readers raise anything on damaged images
+        raise DatasetError(
+            f"{name or source}: expected an image, it is damaged or none ({error}); fetch it anew."
+        ) from error
 
 
 def part(root: Path, patterns: Sequence[str], download: Download) -> list[Path]:
@@ -98,30 +106,9 @@ def loaded(path: Path, read: Callable[[Path], T], what: str) -> T:
         return read(path)
     except DatasetError:
         raise
-    except Exception as error:
-        told = f"{type(error).__name__}: {error}".split("\n")[0]
+    except Exception as error:  # readers of foreign formats have no common base of errors
+        told = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"{path}: expected {what}, could not read it ({told}); fetch it anew.") from error
-
-
-def matlab(path: Path) -> ModuleType:
-    """SciPy's reader of Matlab's files, which only whoever has such a dataset needs; DatasetError where it lacks."""
-    try:
-        from scipy import io
-    except ImportError:
-        raise DatasetError(f'{path}: reading Matlab files needs SciPy: pip install "humesh[datasets]".') from None
-    return io
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds."""
-    return json.loads(path.read_bytes())
-
-
-def checked(path: Path, stored: Any, keys: Iterable[str], what: str) -> dict[str, Any]:
-    """What a label file holds under some keys; DatasetError where it lacks any or is no table of names at all."""
-    if missing := [key for key in keys if not isinstance(stored, Mapping) or key not in stored]:
-        raise DatasetError(f"{path}: expected {what}, it has no {', '.join(missing)}; fetch it anew.")
-    return {key: stored[key] for key in keys}
 
 
 def runs(keys: Sequence[tuple[str | int, int]], step: int = 1) -> tuple[range, ...]:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from humesh.body.joints import SMPL24, JointSet
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.data.datasets.entries import Entry
 from humesh.data.datasets.labels import box_of, person_2d, stored_photo
 from humesh.data.sample import LabelledPerson
 from humesh.geometry.camera import Camera
@@ -38,10 +39,18 @@ def calibrated_photo(path: Path, camera: Camera | Float[np.ndarray, "3 3"], sour
     return replace(stored_photo(path, camera), camera_source=source)
 
 
-def fitted_camera(points: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"]) -> Camera:
+def pinhole(focal: Entry, centre: Entry) -> Camera:
+    """The camera of two focal lengths and a principal point in pixels."""
+    (fx, fy), (cx, cy) = focal.numbers(2), centre.numbers(2)
+    if min(fx, fy) < 1:
+        raise focal.wrong("focal lengths in pixels")
+    return calibrated(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]))
+
+
+def fitted_camera(points: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"], path: Path) -> Camera:
     """The pinhole camera (no skew, no distortion) that best projects points before it to pixels: least squares.
 
-    For datasets whose owner gives both but not the camera.
+    For datasets whose owner gives both but not the camera. `path`: of the labels, for DatasetError where none fits.
     """
     matrix, ahead = np.eye(3), (points[:, 2] > 0) & np.isfinite(points).all(-1) & np.isfinite(pixels).all(-1)
     for axis in range(2):
@@ -49,7 +58,7 @@ def fitted_camera(points: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N
         unknown = np.stack([over_depth, np.ones_like(over_depth)], axis=-1)
         focal, centre = np.linalg.lstsq(unknown, pixels[ahead, axis], rcond=None)[0]
         matrix[axis, axis], matrix[axis, 2] = focal, centre
-    return calibrated(matrix)
+    return calibrated(Entry(matrix, path, "the camera that fits its points").intrinsics())
 
 
 def projected(camera: Camera, points: Float[np.ndarray, "*g K 3"]) -> Float[np.ndarray, "*g K 2"]:

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from humesh.body.joints import LSP14
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, matlab, part, person_2d, stored_photo
+from humesh.data.datasets.labels import box_of, loaded, part, person_2d, stored_photo
+from humesh.data.datasets.matlab import read_matlab
 from humesh.data.sample import Sample
 
 _PAGE = "https://github.com/axelcarlier/lsp (a copy; the owner's page at sam.johnson.io was closed)"
@@ -80,12 +81,9 @@ class Lspet(Leeds):
 
 def _joints(root: Path, download: Download, shape: tuple[int, int]) -> np.ndarray:
     path = part(root, ["joints.mat"], download)[0]
-    joints = loaded(
-        path, lambda file: np.asarray(matlab(file).loadmat(file)["joints"], dtype=np.float64), "Leeds' joints"
-    )
-    if joints.ndim != 3 or joints.shape[:2] != shape:
+    joints = loaded(path, read_matlab, "Leeds' joints")["joints"]
+    found = np.shape(joints.value)
+    if len(found) != 3 or found[:2] != shape:
         other = "LSPET" if shape == (3, 14) else "LSP"
-        raise DatasetError(
-            f"{path}: expected joints of {shape[0]} x {shape[1]} x N, got {joints.shape}; is it {other}'s?"
-        )
-    return joints
+        raise DatasetError(f"{path}: expected joints of {shape[0]} x {shape[1]} x N, got {found}; is it {other}'s?")
+    return joints.numbers(*found)

@@ -17,10 +17,11 @@ import numpy as np
 from humesh.body.joints import MPI_INF_3DHP17, MUCO21
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, matlab, part, runs
+from humesh.data.datasets.entries import Entry
+from humesh.data.datasets.labels import loaded, part, runs
 from humesh.data.datasets.labels3d import calibrated, calibrated_photo, fitted_camera, person_3d
+from humesh.data.datasets.matlab import cells, read_matlab
 from humesh.data.sample import Sample
-from humesh.geometry.camera import Camera
 
 DOWNLOAD = Download(
     page="https://vcai.mpi-inf.mpg.de/3dhp-dataset/",
@@ -115,25 +116,27 @@ class MpiInf3dhp:
 
 def _training_labels(path: Path, cameras: Sequence[int]) -> dict[str, Any]:
     """Pixels, metres (in the file millimetres) and calibrated cameras, by camera."""
-    stored = matlab(path).loadmat(path, variable_names=["annot2", "annot3", "univ_annot3"])
+    stored = read_matlab(path, ("annot2", "annot3", "univ_annot3"))
     owners = _OWNER28.split()
     order = [owners.index(name) for name in MUCO21.names]
 
     def joints(name: str, axes: int) -> dict[int, np.ndarray]:
-        units = 1 if axes == 2 else 1000
-        cells = {c: np.asarray(stored[name][c, 0], dtype=np.float32).reshape(-1, len(owners), axes) for c in cameras}
-        return {c: cell[:, order] / units for c, cell in cells.items()}
+        units, found = 1 if axes == 2 else 1000, cells(stored[name])
+        if max(cameras) >= len(found):
+            raise stored[name].wrong(f"a cell for each of {max(cameras) + 1} cameras")
+        rows = {c: found[c].numbers(-1, len(owners), axes).astype(np.float32) for c in cameras}
+        return {c: values[:, order] / units for c, values in rows.items()}
 
     known = calibrations(path.parent / "camera.calibration")
     said = {"annot2": joints("annot2", 2), "annot3": joints("annot3", 3), "univ_annot3": joints("univ_annot3", 3)}
-    return said | {"cameras": {camera: known[camera] for camera in cameras}}
+    return said | {"cameras": {camera: calibrated(known[camera].intrinsics()) for camera in cameras}}
 
 
-def calibrations(path: Path) -> list[Camera]:
+def calibrations(path: Path) -> Entry:
     """The cameras of a `camera.calibration`: each has a line `intrinsic` with 4 x 4 numbers, row by row."""
     (path,) = part(path.parent, [path.name], DOWNLOAD)
     lines = [line.split()[1:] for line in path.read_text().splitlines() if line.split()[:1] == ["intrinsic"]]
-    return [calibrated(np.array(numbers, dtype=np.float64).reshape(4, 4)[:3, :3]) for numbers in lines]
+    return Entry([Entry(numbers, path, "intrinsic").numbers(4, 4)[:3, :3] for numbers in lines], path)
 
 
 def _test_labels(path: Path, _: Sequence[int]) -> dict[str, Any]:
@@ -142,9 +145,21 @@ def _test_labels(path: Path, _: Sequence[int]) -> dict[str, Any]:
         from h5py import File
     except ImportError:
         raise DatasetError(f'{path}: reading Matlab 7.3 files needs h5py: pip install "humesh[datasets]".') from None
+    most = max(16 * 2**20, 100 * path.stat().st_size)  # bytes: packed numbers do not grow more
     with File(path, "r") as stored:
-        said = {name: np.array(stored[name], dtype=np.float64)[:, 0] for name in ("annot2", "annot3", "univ_annot3")}
-        valid = np.array(stored["valid_frame"]).ravel() > 0
+
+        def numbers(name: str, *shape: int) -> np.ndarray:
+            held = stored[name]
+            if held.size * held.dtype.itemsize > most or held.dtype.kind not in "biuf":
+                raise ValueError(f"{name} is no array of numbers of the size of such a file")
+            return Entry(np.array(held), path, name).numbers(-1, *shape, nan=True)
+
+        said = {name: numbers(name, 17, axes) for name, axes in (("annot2", 2), ("annot3", 3), ("univ_annot3", 3))}
+        valid = numbers("valid_frame") > 0
     pixels, points, universal = said["annot2"], said["annot3"] / 1000, said["univ_annot3"] / 1000
-    camera = fitted_camera(points[valid].reshape(-1, 3), pixels[valid].reshape(-1, 2))
+    if {len(valid)} != {len(values) for values in said.values()}:
+        raise DatasetError(f"{path}: expected labels of {len(valid)} frames, as many as valid_frame; fetch it anew.")
+    if not all(np.isfinite(values[valid]).all() for values in said.values()):
+        raise DatasetError(f"{path}: expected finite points in valid frames, got NaN; fetch it anew.")
+    camera = fitted_camera(points[valid].reshape(-1, 3), pixels[valid].reshape(-1, 2), path)
     return {"annot2": [pixels], "annot3": [points], "univ_annot3": [universal], "cameras": [camera], "valid": valid}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.progress import track
@@ -12,7 +11,9 @@ from rich.progress import track
 from humesh.body.joints import MPII16
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, matlab, part, person_2d, stored_photo
+from humesh.data.datasets.entries import Entry
+from humesh.data.datasets.labels import box_of, loaded, part, person_2d, stored_photo
+from humesh.data.datasets.matlab import cells, read_matlab, struct
 from humesh.data.sample import Sample
 
 DOWNLOAD = Download(
@@ -39,7 +40,7 @@ class Mpii:
         path = part(root, [name, f"*/{name}"], DOWNLOAD)[0]
         self.folder = part(root, ["images"], DOWNLOAD)[0]
         for file in track([path], "MPII", transient=True):  # some 20 seconds
-            self._photos = loaded(file, _labelled_photos, "MPII's annotations (the struct RELEASE)")
+            self._photos = _labelled_photos(loaded(file, read_matlab, "MPII's annotations (the struct RELEASE)"))
         if not self._photos:
             raise DatasetError(f"{path}: expected training photos with labelled joints, found none; fetch it anew.")
 
@@ -55,34 +56,39 @@ class Mpii:
 _Person = tuple[int, np.ndarray, np.ndarray]  # identity, points K 4 (x, y, labelled, visible), box 4
 
 
-def _labelled_photos(path: Path) -> list[tuple[str, list[_Person]]]:
-    release = matlab(path).loadmat(path, struct_as_record=False, squeeze_me=True)["RELEASE"]
+def _labelled_photos(content: Entry) -> list[tuple[str, list[_Person]]]:
+    release = struct(content["RELEASE"])
+    photos, training = cells(release["annolist"]), release["img_train"].numbers(-1)
+    if len(photos) != len(training):
+        raise release["img_train"].wrong(f"a number for each of {len(photos)} photos")
     found = []
-    for number, (photo, training) in enumerate(zip(_list(release.annolist), _list(release.img_train), strict=True)):
-        people = list(_people(photo, number)) if training else []
+    for number, photo in enumerate(photos):
+        people = list(_people(photo, number)) if training[number] else []
         if people:
-            found.append((str(photo.image.name), people))
+            found.append((struct(photo["image"])["name"].path(), people))
     return found
 
 
-def _people(photo: Any, number: int) -> Iterator[_Person]:
-    for place, person in enumerate(_list(getattr(photo, "annorect", None))):
+def _people(photo: Entry, number: int) -> Iterator[_Person]:
+    for place, person in enumerate(_structs(photo, "annorect")):
         points = np.zeros((len(MPII16), 4))
-        for point in _list(getattr(getattr(person, "annopoints", None), "point", None)):
-            flag = getattr(point, "is_visible", 1)
-            shown = 1.0 if np.size(flag) == 0 else float(str(flag) != "0")
-            points[int(point.id)] = (float(point.x) - 0.5, float(point.y) - 0.5, 1, shown)
+        for annotated in _structs(person, "annopoints"):
+            for point in _structs(annotated, "point"):
+                flag = point.get("is_visible")  # a number, a letter or nothing
+                shown = flag is None or str(np.squeeze(flag.value)) not in ("0", "0.0")
+                at = point["x"].number() - 0.5, point["y"].number() - 0.5
+                points[point["id"].integer(0, len(MPII16) - 1)] = (*at, 1, shown)
         if not points[:, 2].any():
             continue
-        box = box_of(points[:, :3])
-        if hasattr(getattr(person, "objpos", None), "x") and np.size(getattr(person, "scale", ())) == 1:
-            x, y, half = person.objpos.x - 0.5, person.objpos.y - 0.5, 100.0 * person.scale
-            box = np.array([x - half, y - half, x + half, y + half])
+        box, middles, scale = box_of(points[:, :3]), _structs(person, "objpos"), person.get("scale")
+        if middles and scale is not None and np.size(scale.value) == 1:
+            middle = np.array([middles[0][axis].number() - 0.5 for axis in "xy"])
+            half = 100.0 * scale.number(0.0, 1e3)
+            box = np.concatenate([middle - half, middle + half])
         yield (number << 8) + place, points, box
 
 
-def _list(value: Any) -> list[Any]:
-    """What Matlab's squeezing made of a list: itself, its only element, or nothing."""
-    if value is None or (isinstance(value, np.ndarray) and value.size == 0):
-        return []
-    return list(value) if isinstance(value, np.ndarray) else [value]
+def _structs(entry: Entry, name: str) -> list[Entry]:
+    """The structs of a field, none where the field is lacking or empty."""
+    field = entry.get(name)
+    return [] if field is None else cells(field)

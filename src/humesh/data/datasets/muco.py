@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from humesh.body.joints import MUCO21
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import checked, loaded, part, read_json
-from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, smpl_label, with_smpl
+from humesh.data.datasets.entries import Entry, json_entry
+from humesh.data.datasets.labels import part
+from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, pinhole, smpl_label, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 
 DOWNLOAD = Download(
@@ -43,43 +41,43 @@ class MuCo:
     ) -> None:
         (path,) = part(Path(root), ["MuCo-3DHP.json", "data/MuCo-3DHP.json"], DOWNLOAD)
         self.root, self.bodies = path.parent, dict(bodies or {})
-        content = loaded(path, read_json, "MuCo-3DHP.json")
-        checked(path, content, ("images", "annotations"), "MuCo-3DHP's annotations")
-        self._fits: dict[str, Any] = {}
+        content = json_entry(path, "MuCo-3DHP.json")
+        content.has("images", "annotations", what="MuCo-3DHP's annotations")
+        self._fits: Entry | None = None
         if fits:
-            (stored,) = part(self.root, ["smpl_param.json"], DOWNLOAD)
-            self._fits = loaded(stored, read_json, "SMPL fits by annotation")
-        people: dict[int, list[dict[str, Any]]] = defaultdict(list)
+            self._fits = json_entry(part(self.root, ["smpl_param.json"], DOWNLOAD)[0], "SMPL fits by annotation")
+        people: dict[int, list[Entry]] = defaultdict(list)
         for said in content["annotations"]:
-            people[said["image_id"]].append(said)
-        photos = [(image, people[image["id"]]) for image in content["images"] if people[image["id"]]]
+            people[said["image_id"].integer()].append(said)
+        found = ((image, people.get(image["id"].integer(), [])) for image in content["images"])
+        self._photos = [(image, annotated) for image, annotated in found if annotated]
         pelvis = MUCO21.index("pelvis")
         if nearest:
-            photos = [(image, [min(all_, key=lambda a: a["keypoints_cam"][pelvis][2])]) for image, all_ in photos]
-        self._photos = photos
+            self._photos = [
+                (image, [min(annotated, key=lambda said: said["keypoints_cam"][pelvis][2].number())])
+                for image, annotated in self._photos
+            ]
 
     def __len__(self) -> int:
         return len(self._photos)
 
     def __getitem__(self, index: int) -> Sample:
         image, annotated = self._photos[index]
-        (fx, fy), (cx, cy) = image["f"], image["c"]
-        matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-        photo = calibrated_photo(self.root / image["file_name"], matrix)
+        name = image["file_name"].path()
+        photo = calibrated_photo(self.root / name, pinhole(image["f"], image["c"]))
         people = tuple(self._person(said, photo.size) for said in annotated)
-        return Sample(photo, people, image["file_name"], "", int(image["id"]))
+        return Sample(photo, people, name, "", image["id"].integer())
 
-    def _person(self, said: dict[str, Any], size: tuple[int, int]) -> LabelledPerson:
+    def _person(self, said: Entry, size: tuple[int, int]) -> LabelledPerson:
         """A person of their own: the file does not say which of the eight actors."""
-        points = np.array(said["keypoints_cam"], dtype=np.float64) / 1000
-        pixels = np.array(said["keypoints_img"], dtype=np.float64)
-        seen = np.array(said.get("keypoints_vis", np.ones(len(points))), dtype=np.float64).ravel()
-        x, y, width, height = said["bbox"]
-        box = np.array([x, y, x + width, y + height], dtype=np.float64)
-        person = person_3d(int(said["id"]), MUCO21, size, pixels, points, hidden=1.0 - (seen > 0), box=box)
-        fit = self._fits.get(str(said["id"]))
+        count, identity, seen = len(MUCO21), said["id"].integer(), said.get("keypoints_vis")
+        points, pixels = said["keypoints_cam"].numbers(count, 3) / 1000, said["keypoints_img"].numbers(count, 2)
+        hidden = None if seen is None else 1.0 - (seen.numbers(count) > 0)
+        box = said["bbox"].box(corners=False)
+        person = person_3d(identity, MUCO21, size, pixels, points, hidden=hidden, box=box)
+        fit = None if self._fits is None else self._fits.get(str(identity))
         if fit is None:
             return person
-        vectors, betas, moved = (np.ravel(fit[key]).astype(np.float64) for key in ("pose", "shape", "trans"))
+        vectors, betas, moved = fit["pose"].numbers(72), fit["shape"].first(10), fit["trans"].numbers(3)
         label = smpl_label(vectors, betas, moved, None, self.bodies.get("smpl-neutral"))
         return with_smpl(person, label, "smpl-neutral")

@@ -14,8 +14,10 @@ import numpy as np
 from humesh.body.joints import MPI_INF_3DHP17
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, matlab, part, runs
+from humesh.data.datasets.entries import Entry
+from humesh.data.datasets.labels import loaded, part, runs
 from humesh.data.datasets.labels3d import calibrated_photo, fitted_camera, person_3d
+from humesh.data.datasets.matlab import cells, read_matlab, struct
 from humesh.data.sample import Sample
 
 DOWNLOAD = Download(
@@ -26,8 +28,6 @@ DOWNLOAD = Download(
         Files("TS*/img_*.jpg|MultiPersonTestSet/TS*/img_*.jpg", 1, "MultiPersonTestSet"),
     ),
 )
-
-_FIELDS = ("annot2", "annot3", "univ_annot3", "isValidFrame")
 
 
 class MuPoTS3D:
@@ -46,15 +46,17 @@ class MuPoTS3D:
         self._sequences = {}
         for number in sequences:
             folder = self.root / f"TS{number}"
-            said = loaded(part(folder, ["annot.mat"], DOWNLOAD)[0], _annotations, "MuPoTS-3D's annot.mat")
-            hidden = loaded(part(folder, ["occlusion.mat"], DOWNLOAD)[0], _occlusions, "its occlusion.mat")
+            path = part(folder, ["annot.mat"], DOWNLOAD)[0]
+            said = _annotations(loaded(path, read_matlab, "MuPoTS-3D's annot.mat")["annotations"])
+            occlusions = loaded(part(folder, ["occlusion.mat"], DOWNLOAD)[0], read_matlab, "its occlusion.mat")
+            hidden = _occlusions(occlusions["occlusion_labels"])
             if hidden.shape[:2] != said["annot2"].shape[:2]:
                 raise DatasetError(
                     f"{folder}: expected occlusion.mat for the {said['annot2'].shape[:2]} frames and people of "
                     f"annot.mat, got {hidden.shape[:2]}; fetch both anew."
                 )
             valid = said["isValidFrame"]
-            camera = fitted_camera(said["annot3"][valid].reshape(-1, 3), said["annot2"][valid].reshape(-1, 2))
+            camera = fitted_camera(said["annot3"][valid].reshape(-1, 3), said["annot2"][valid].reshape(-1, 2), path)
             self._sequences[number] = said | {"hidden": hidden, "camera": camera}
         self._frames = [
             (number, int(frame))
@@ -79,21 +81,31 @@ class MuPoTS3D:
         return Sample(photo, people, f"TS{number}/{frame:06d}", f"TS{number}", frame)
 
 
-def _annotations(path: Path) -> dict[str, Any]:
+def _annotations(entry: Entry) -> dict[str, Any]:
     """A video's labels, frames x people x 17: pixels, metres (in the file millimetres) and which are valid."""
-    cells = matlab(path).loadmat(path)["annotations"]
-    said: dict[str, Any] = {
-        name: np.stack([np.stack([np.asarray(cell[name][0, 0], dtype=np.float64) for cell in row]) for row in cells])
-        for name in _FIELDS
-    }
-    said = {name: np.swapaxes(values, -1, -2) for name, values in said.items()}  # stored as 2 x 17 and 3 x 17
-    for name in ("annot3", "univ_annot3"):
-        said[name] = said[name] / 1000
-    said["isValidFrame"] = said["isValidFrame"].reshape(cells.shape) > 0
-    return said
+    people = [[struct(cell) for cell in row] for row in _rows(entry)]
+
+    def numbers(name: str, *shape: int) -> np.ndarray:
+        found = [[person[name].numbers(*shape, nan=True) for person in row] for row in people]
+        return np.swapaxes(np.array(found), -1, -2)  # stored as 2 x 17 and 3 x 17
+
+    valid = numbers("isValidFrame", 1, 1)[..., 0, 0] > 0
+    said = {"annot2": numbers("annot2", 2, 17)}
+    said |= {name: numbers(name, 3, 17) / 1000 for name in ("annot3", "univ_annot3")}
+    if not all(np.isfinite(values[valid]).all() for values in said.values()):
+        raise entry.wrong("finite points of the people who are valid")
+    return said | {"isValidFrame": valid}
 
 
-def _occlusions(path: Path) -> np.ndarray:
+def _occlusions(entry: Entry) -> np.ndarray:
     """Frames x people x 17, 1 where a joint is hidden."""
-    cells = matlab(path).loadmat(path)["occlusion_labels"]
-    return np.stack([np.stack([np.asarray(cell, dtype=np.float64).ravel() > 0 for cell in row]) for row in cells]) * 1.0
+    return np.array([[cell.numbers(17) > 0 for cell in row] for row in _rows(entry)]) * 1.0
+
+
+def _rows(entry: Entry) -> list[list[Entry]]:
+    """The cells of a cell array of frames x people, row by row."""
+    listed = cells(entry)
+    if not listed or entry.value.ndim != 2:
+        raise entry.wrong("cells of frames x people")
+    frames = len(entry.value)
+    return [listed[frame::frames] for frame in range(frames)]

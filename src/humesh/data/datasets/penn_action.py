@@ -10,7 +10,8 @@ from rich.progress import track
 from humesh.body.joints import PENN13
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, matlab, part, person_2d, runs, stored_photo
+from humesh.data.datasets.labels import box_of, loaded, part, person_2d, runs, stored_photo
+from humesh.data.datasets.matlab import read_matlab
 from humesh.data.sample import Sample
 
 DOWNLOAD = Download(
@@ -38,7 +39,7 @@ class PennAction:
             raise DatasetError(f"Penn Action: expected the split {', '.join(splits)}, got {split!r}.")
         points, boxes, self._frames = [], [], list[tuple[str, int]]()
         for path in track(part(self.root, ["labels/*.mat"], DOWNLOAD), "Penn Action", transient=True):
-            training, here, around = loaded(path, _video, "Penn Action's labels of a video")
+            training, here, around = _video(path)
             if training in splits[split]:
                 known = np.flatnonzero(here[..., 2].any(-1))
                 points.append(here[known])
@@ -55,24 +56,22 @@ class PennAction:
     def __getitem__(self, index: int) -> Sample:
         video, frame = self._frames[index]
         name = f"frames/{video}/{frame:06d}.jpg"
-        person = person_2d(self._boxes[index], self._points[index], PENN13, int(video))
+        person = person_2d(self._boxes[index], self._points[index], PENN13, int(video) if video.isdecimal() else 0)
         return Sample(stored_photo(self.root / name), (person,), name, video, frame)
 
 
 def _video(path: Path) -> tuple[int, np.ndarray, np.ndarray]:
     """Whether it is for training (1 or -1), points F 13 3 and boxes F 4 of a video."""
-    labels = matlab(path).loadmat(path)
-    x, y, seen = (np.asarray(labels[name], dtype=np.float64) for name in ("x", "y", "visibility"))
-    if x.ndim != 2 or x.shape[1] != len(PENN13) or not x.shape == y.shape == seen.shape:
-        raise DatasetError(f"{path}: expected x, y, visibility of F x 13, got {x.shape}, {y.shape}, {seen.shape}.")
+    labels = loaded(path, read_matlab, "Penn Action's labels of a video")
+    shapes = [np.shape(labels[name].value) for name in ("x", "y", "visibility")]
+    if len(set(shapes)) > 1 or shapes[0][1:] != (len(PENN13),):
+        raise DatasetError(f"{path}: expected x, y, visibility of F x 13, got {', '.join(map(str, shapes))}.")
+    x, y, seen = (labels[name].numbers(-1, len(PENN13)) for name in ("x", "y", "visibility"))
     points = np.stack([x - 0.5, y - 0.5, (seen > 0).astype(np.float64)], axis=-1)
-    given = np.asarray(labels.get("bbox", np.zeros((0, 4))), dtype=np.float64).reshape(-1, 4) - 0.5
+    told = labels.get("bbox")
+    given = np.zeros((0, 4)) if told is None else told.numbers(-1, 4, most=1e5, nan=True) - 0.5
     boxes = [
-        given[i]
-        if i < len(given) and (given[i, 2:] > given[i, :2]).all()
-        else box_of(frame)
-        if frame[:, 2].any()
-        else np.zeros(4)
+        given[i] if i < len(given) and (given[i, 2:] > given[i, :2]).all() else box_of(frame)
         for i, frame in enumerate(points)
     ]
-    return int(np.asarray(labels["train"]).item()), points, np.array(boxes).reshape(-1, 4)
+    return labels["train"].integer(-1, 1), points, np.array(boxes).reshape(-1, 4)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from humesh.body.joints import POSETRACK17
+from humesh.data.datasets import DatasetError
 from humesh.data.datasets.coco import CocoFormat
 from humesh.data.datasets.download import Download, Files
+from humesh.data.datasets.entries import Entry
 from humesh.data.datasets.labels import part, runs
 
 DOWNLOAD = Download(
@@ -36,15 +37,18 @@ class PoseTrack(CocoFormat):
         super().__init__(files, root, POSETRACK17, corner=0.0, shown=1.0)
         self.tracks = runs([self.place(name) for name in self.names])
 
-    def wanted(self, image: dict[str, Any]) -> bool:
+    def wanted(self, image: Entry) -> bool:
         """Only labelled frames."""
-        return bool(image.get("is_labeled", True))
+        labelled = image.get("is_labeled")
+        return labelled is None or bool(labelled.value)
 
-    def identity(self, label: dict[str, Any], number: int) -> int:
+    def identity(self, label: Entry, number: int) -> int:
         """One number for a track of a video."""
-        return (number << 20) + int(label["track_id"])
+        return (number << 20) + label["track_id"].integer(most=(1 << 20) - 1)
 
     def place(self, name: str) -> tuple[str, int]:
         """`.../VIDEO/000012.jpg` is frame 12 of VIDEO."""
         path = Path(name)
+        if not path.stem.isdecimal():
+            raise DatasetError(f"PoseTrack: expected frames called .../VIDEO/000012.jpg, got {name}; fetch it anew.")
         return path.parent.name, int(path.stem)

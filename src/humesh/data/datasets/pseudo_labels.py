@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +19,10 @@ from torch import Tensor
 
 from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.labels import loaded, read_json
+from humesh.data.datasets.entries import Entry, json_entry
 from humesh.data.datasets.labels3d import with_smpl
 from humesh.data.sample import Dataset, LabelledPerson, Sample
+from humesh.files import Array, read_arrays
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import nearest_rotation, rotation_about, rotation_from_axis_angle
 
@@ -41,37 +41,48 @@ class Fit:
     photo: str = ""  # its `photo_key`, where the file tells it
 
 
+_WHAT = "fits of EFT, NeuralAnnot (.json) or CLIFF (.npz)"
+_CLIFF = {
+    "imgname": Array(("N",), "text"), "pose": Array(("N", 72), "float"), "shape": Array(("N", 10), "float"),
+    "center": Array(("N", 2), "float"), "global_t": Array(("...", 3), "float"), "focal_l": Array(("N",), "float"),
+}  # fmt: skip
+
 Fits = tuple[dict[int, Fit], dict[str, list[Fit]]]
 """Fits by annotation id, and fits by photo."""
 
 
 def _json(path: Path) -> Fits:
-    content = read_json(path)
-    if "data" not in content:  # NeuralAnnot
-        fits = {int(key): fit["smpl_param"] for key, fit in content.items()}
-        return {key: Fit(_numbers(fit["pose"], 24, 3), _numbers(fit["shape"], 10)) for key, fit in fits.items()}, {}
+    content = json_entry(path, _WHAT)
+    data = content.get("data")
+    if data is None:  # NeuralAnnot
+        return dict(_neural_annot(said) for said in content), {}
     by_id, by_photo = dict[int, Fit](), dict[str, list[Fit]]()
-    for row in content["data"]:
-        rotations, shape = _numbers(row["parm_pose"], 24, 9), _numbers(row["parm_shape"], 10)
-        fit = Fit(rotations, shape, _numbers(row["bbox_center"], 2), photo=photo_key(row["imageName"]))
+    for row in data:
+        rotations, shape = row["parm_pose"].numbers(24, 9), row["parm_shape"].numbers(10)
+        fit = Fit(rotations, shape, row["bbox_center"].numbers(2), photo=photo_key(row["imageName"].text()))
         by_photo.setdefault(fit.photo, []).append(fit)
-        if str(row.get("annotId", "")).isdigit():
-            by_id[int(row["annotId"])] = fit
+        number = row.get("annotId")
+        if number is not None and str(number.value).isdecimal():
+            by_id[int(number.value)] = fit
     return by_id, by_photo
+
+
+def _neural_annot(said: Entry) -> tuple[int, Fit]:
+    fit = said["smpl_param"]
+    if not said.key.isdecimal():
+        raise said.wrong("fits under the numbers of annotations")
+    return int(said.key), Fit(fit["pose"].numbers(24, 3), fit["shape"].numbers(10))
 
 
 def _cliff(path: Path) -> Fits:
     by_photo = dict[str, list[Fit]]()
-    with np.load(path, allow_pickle=False) as archive:
-        rows = [archive[key] for key in ("imgname", "pose", "shape", "center", "global_t", "focal_l")]
-    for name, pose, shape, middle, moved, focal in zip(*rows, strict=True):
-        fit = Fit(_numbers(pose, 24, 3), shape, middle, moved.reshape(3), float(focal), photo_key(str(name)))
+    rows = Entry(read_arrays(path, _CLIFF, what=_WHAT, error=DatasetError, only=_CLIFF), path)
+    for i, name in enumerate(rows["imgname"]):
+        pose, shape, middle, moved = (rows[key][i].numbers(-1) for key in ("pose", "shape", "center", "global_t"))
+        focal = rows["focal_l"][i].number(1.0)
+        fit = Fit(pose.reshape(24, 3), shape, middle, moved, focal, photo_key(name.text()))
         by_photo.setdefault(fit.photo, []).append(fit)
     return {}, by_photo
-
-
-def _numbers(values: Any, *shape: int) -> np.ndarray:
-    return np.asarray(values, dtype=np.float32).reshape(shape)
 
 
 def photo_key(name: str) -> str:
@@ -91,7 +102,7 @@ class WithFits:
         self._by_id, self._by_photo = dict[int, Fit](), dict[str, list[Fit]]()
         for path in map(Path, [files] if isinstance(files, str | Path) else files):
             read = _cliff if path.suffix == ".npz" else _json
-            by_id, by_photo = loaded(path, read, "fits of EFT, NeuralAnnot (.json) or CLIFF (.npz)")
+            by_id, by_photo = read(path)
             if not by_photo and not getattr(dataset, "annotation_ids", False):
                 raise DatasetError(
                     f"{path}: expected fits for a dataset whose people have annotation ids (COCO's, CrowdPose's), as "

@@ -22,9 +22,10 @@ from humesh.body.joints import SMPL24
 from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, matlab, part
+from humesh.data.datasets.labels import loaded, part
 from humesh.data.datasets.labels import runs as tracks_of
 from humesh.data.datasets.labels3d import person_3d, with_smpl
+from humesh.data.datasets.matlab import matlab_shape, read_matlab
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
@@ -42,6 +43,7 @@ DOWNLOAD = Download(
 
 _CAMERA_FROM_WORLD = torch.tensor([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # a mirror
 _MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
+_MOST_FRAMES = 10_000  # the owner's clips have about a hundred
 _Y_DOWN_FROM_Z_UP = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # 90 degrees about x
 
 
@@ -76,13 +78,16 @@ class Surreal:
         if frame >= len(pixels):
             raise DatasetError(f"{sequence}.mp4: expected frame {frame} of its labels, it has {len(pixels)} frames.")
         camera = Camera.virtual(600.0, (320, 240))  # 60 mm before a sensor of 32 mm
-        person = loaded(path, lambda file: _person(file, frame, clip, camera), "SURREAL's labels of a clip")
+        person = _person(path, frame, clip, camera)
         return Sample(Photo.of(pixels[frame], camera), (person,), f"{sequence}/{frame}", sequence, frame)
 
 
 def _frame_count(path: Path) -> int:
-    """Frames of a clip, from the names and sizes of the file's variables alone."""
-    return next(shape[1] for name, shape, _ in matlab(path).whosmat(path) if name == "pose")
+    """Frames of a clip, from the sizes of the file's variables alone."""
+    shape = matlab_shape(path, "pose")
+    if shape[0] != 72 or not 0 < shape[1] <= _MOST_FRAMES:
+        raise DatasetError(f"{path}: expected poses of 72 x F, got {' x '.join(map(str, shape))}; fetch it anew.")
+    return shape[1]
 
 
 @lru_cache(maxsize=2)
@@ -91,24 +96,27 @@ def _pixels(path: Path) -> list[np.ndarray]:
     try:
         with av.open(str(path)) as video:
             return [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
-    except (av.FFmpegError, IndexError) as error:
+    except (av.FFmpegError, IndexError, ValueError) as error:
         raise DatasetError(f"{path}: expected the clip's video, could not read it ({error}); fetch it anew.") from error
 
 
 def _person(path: Path, frame: int, clip: int, camera: Camera) -> LabelledPerson:
-    labels = matlab(path).loadmat(path)
+    labels = loaded(path, read_matlab, "SURREAL's labels of a clip")
 
     def of_frame(name: str, *shape: int) -> Tensor:  # Matlab drops the last axis of clips of one frame
-        return torch.from_numpy(np.asarray(labels[name], dtype=np.float32).reshape(*shape, -1)[..., frame])
+        numbers = labels[name].numbers(*shape, -1)
+        if frame >= numbers.shape[-1]:
+            raise labels[name].wrong(f"the numbers of more than {frame} frames")
+        return torch.from_numpy(numbers[..., frame]).float()
 
-    location = torch.from_numpy(np.asarray(labels["camLoc"], dtype=np.float32).reshape(3))
+    location = torch.from_numpy(labels["camLoc"].numbers(3)).float()
     joints = (of_frame("joints3D", 3, 24).T - location) @ _CAMERA_FROM_WORLD.T
     joints = joints[list(SMPL24.mirror)]
     rotations = rotation_from_axis_angle(of_frame("pose", 72).reshape(24, 3))
-    turn = rotation_from_axis_angle(torch.tensor([0.0, 0.0, float(np.ravel(labels["zrot"])[0])]))
+    turn = rotation_from_axis_angle(torch.tensor([0.0, 0.0, float(labels["zrot"].first(1)[0])]))
     rotations[0] = _Y_DOWN_FROM_Z_UP @ turn @ rotations[0]
     pose = BodyPose(rotations, of_frame("shape", 10), torch.zeros(3)).mirrored()
     pose.rotations[0] = _CAMERA_FROM_WORLD @ _MIRROR @ pose.rotations[0]
     person = person_3d(clip, SMPL24, (320, 240), camera.project(joints).numpy(), joints.numpy())
     pose = replace(pose, translation=joints[SMPL24.index("pelvis")])
-    return with_smpl(person, (pose, 0.0), "smpl-male" if np.ravel(labels["gender"])[0] else "smpl-female")
+    return with_smpl(person, (pose, 0.0), "smpl-male" if labels["gender"].first(1)[0] else "smpl-female")

@@ -74,6 +74,8 @@ def _fields(data: bytes | mmap.mmap, at: int, end: int) -> Iterator[tuple[int, i
 def _varint(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
+        if shift > 63:
+            raise ValueError(f"a number at byte {at} has no end")
         byte = data[at]
         value |= (byte & 127) << shift
         at, shift = at + 1, shift + 7

@@ -10,14 +10,12 @@ others: check with `humesh data check`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from humesh.body.joints import LSP14, SMPL24, JointSet
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part, read_json
+from humesh.data.datasets.entries import Entry, json_entry
+from humesh.data.datasets.labels import part
 from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, smpl_label, with_smpl
 from humesh.data.sample import Sample
 
@@ -53,27 +51,27 @@ class ThreeDOH:
                 raise DatasetError(f"3DOH50K: expected one of {', '.join(known)}, got {word!r}.")
         self.root, self.points, self.bodies = Path(root) / SPLITS[split], points, dict(bodies or {})
         (path,) = part(Path(root), [f"{SPLITS[split]}/annots.json"], DOWNLOAD)
-        annotated: dict[str, dict[str, Any]] = loaded(path, read_json, "3DOH50K's annots.json")
-        missing = [key for key in _KEYS if any(key not in person for person in annotated.values())]
-        if missing:
-            raise DatasetError(f"{path}: expected 3DOH50K's annotations, some have no {', '.join(missing)}.")
-        self._photos = sorted(annotated.items())
+        self._photos = sorted(json_entry(path, "3DOH50K's annots.json"), key=lambda person: person.key)
+        for person in self._photos:
+            person.has(*_KEYS, what="3DOH50K's annotations")
 
     def __len__(self) -> int:
         return len(self._photos)
 
     def __getitem__(self, index: int) -> Sample:
-        name, said = self._photos[index]
-        photo = calibrated_photo(self.root / "images" / f"{name}.jpg", np.array(said["intri"], dtype=np.float64))
-        scale = float(np.ravel(said["scale"])[0])
+        said = self._photos[index]
+        name = Entry(said.key, said, "its name").path()
+        photo = calibrated_photo(self.root / "images" / f"{name}.jpg", said["intri"].intrinsics())
+        scale = said["scale"].number(1e-3, 1e3)
         joint_set: JointSet = _SETS[self.points]
-        in2d = np.array(said[f"{self.points}_joints_2d"], dtype=np.float64).reshape(len(joint_set), -1)
-        in3d = np.array(said[f"{self.points}_joints_3d"], dtype=np.float64).reshape(len(joint_set), 3) / scale
+        in2d = said[f"{self.points}_joints_2d"].numbers(len(joint_set), -1)
+        in3d = said[f"{self.points}_joints_3d"].numbers(len(joint_set), 3) / scale
+        if in2d.shape[1] < 2:
+            raise said[f"{self.points}_joints_2d"].wrong("x and y of every joint")
         hidden = 1.0 - (in2d[:, 2] > 0) if in2d.shape[1] > 2 else None
-        box = np.array(said["bbox"], dtype=np.float64).ravel()  # two corners
-        person = person_3d(index, joint_set, photo.size, in2d[:, :2], in3d, hidden=hidden, box=box)
-        extrinsics = np.array(said["extri"], dtype=np.float64)
-        extrinsics[:3, 3] /= scale
-        vectors, betas, moved = (np.ravel(said[key]).astype(np.float64) for key in ("pose", "betas", "trans"))
+        person = person_3d(index, joint_set, photo.size, in2d[:, :2], in3d, hidden=hidden, box=said["bbox"].box())
+        extrinsics = said["extri"].extrinsics()
+        extrinsics[:, 3] /= scale
+        vectors, betas, moved = said["pose"].numbers(72), said["betas"].first(10), said["trans"].numbers(3)
         label = smpl_label(vectors, betas, moved / scale, extrinsics, self.bodies.get("smpl-neutral"))
         return Sample(photo, (with_smpl(person, label, "smpl-neutral"),), name, "", index)

@@ -6,7 +6,6 @@ Reads `sequenceFiles/<split>/*.pkl` and `imageFiles/<sequence>/image_00000.jpg` 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,8 @@ from humesh.body.joints import OPENPOSE18, SMPL24
 from humesh.body.pickles import read_pickle
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import checked, loaded, part, runs
+from humesh.data.datasets.entries import Entry
+from humesh.data.datasets.labels import loaded, part, runs
 from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, projected, smpl_label, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.images.photo import Photo
@@ -58,9 +58,10 @@ class ThreeDPW:
             if missing:
                 raise DatasetError(f"{self.root}: expected the sequences {', '.join(missing)} in {split!r}, not there.")
             paths = [path for path in paths if path.stem in sequences]
+        self._names = [path.stem for path in paths]
         self._sequences = [loaded(path, _read, "a sequence of 3DPW") for path in paths]
-        valid = [np.stack(sequence["campose_valid"]).astype(bool).any(0) for sequence in self._sequences]
-        self._frames = [(s, int(f)) for s, flags in enumerate(valid) for f in np.flatnonzero(flags)]
+        self._valid = [_valid(sequence) for sequence in self._sequences]
+        self._frames = [(s, int(f)) for s, flags in enumerate(self._valid) for f in np.flatnonzero(flags.any(0))]
         self.tracks = runs(self._frames)
 
     def __len__(self) -> int:
@@ -69,26 +70,35 @@ class ThreeDPW:
     def __getitem__(self, index: int) -> Sample:
         number, frame = self._frames[index]
         sequence = self._sequences[number]
-        path = self.root / "imageFiles" / sequence["name"] / f"image_{frame:05d}.jpg"
-        photo = calibrated_photo(path, sequence["cam_intrinsics"])
-        valid = [i for i, flags in enumerate(sequence["campose_valid"]) if flags[frame]]
+        name = self._names[number]
+        path = self.root / "imageFiles" / name / f"image_{frame:05d}.jpg"
+        photo = calibrated_photo(path, sequence["cam_intrinsics"].intrinsics())
+        valid = np.flatnonzero(self._valid[number][:, frame]).tolist()
         # The people of a sequence keep their places in it; that the same actors are in several is not said.
         people = tuple(self._person(sequence, i, frame, 100 * number + i, photo) for i in valid)
-        return Sample(photo, people, f"{sequence['name']}/{frame:05d}", sequence["name"], frame)
+        return Sample(photo, people, f"{name}/{frame:05d}", name, frame)
 
-    def _person(self, sequence: dict[str, Any], i: int, frame: int, identity: int, photo: Photo) -> LabelledPerson:
-        extrinsics = np.asarray(sequence["cam_poses"][frame], dtype=np.float64)
-        world = np.asarray(sequence["jointPositions"][i][frame], dtype=np.float64).reshape(len(SMPL24), 3)
-        points = world @ extrinsics[:3, :3].T + extrinsics[:3, 3]
+    def _person(self, sequence: Entry, i: int, frame: int, identity: int, photo: Photo) -> LabelledPerson:
+        extrinsics = sequence["cam_poses"][frame].extrinsics()
+        world = sequence["jointPositions"][i][frame].numbers(len(SMPL24), 3)
+        points = world @ extrinsics[:, :3].T + extrinsics[:, 3]
         pixels = projected(photo.camera, points)
-        detected = np.asarray(sequence["poses2d"][i][frame], dtype=np.float64).T  # stored as 3 x 18
+        detected = sequence["poses2d"][i][frame].numbers(3, len(OPENPOSE18)).T
         person = person_3d(identity, SMPL24, photo.size, pixels, points, seen=(detected, OPENPOSE18))
-        body = _GENDERS[str(sequence["genders"][i])]
-        pose, betas, translation = (np.asarray(sequence[k][i], np.float64) for k in ("poses", "betas", "trans"))
-        label = smpl_label(pose[frame], betas.ravel(), translation[frame], extrinsics, self.bodies.get(body))
+        body = _GENDERS.get(sequence["genders"][i].text(), "")
+        if not body:
+            raise sequence["genders"][i].wrong("the gender m or f")
+        pose, translation = sequence["poses"][i][frame].numbers(72), sequence["trans"][i][frame].numbers(3)
+        label = smpl_label(pose, sequence["betas"][i].first(10), translation, extrinsics, self.bodies.get(body))
         return with_smpl(person, label, body)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What is used of a sequence's file (the clothed templates and textures are not), with its name."""
-    return checked(path, read_pickle(path), (*_KEYS, "campose_valid"), "a sequence of 3DPW") | {"name": path.stem}
+def _valid(sequence: Entry) -> np.ndarray:
+    """People x frames: where the camera is known."""
+    flags = sequence["campose_valid"]
+    return flags.numbers(len(flags), -1) > 0
+
+
+def _read(path: Path) -> Entry:
+    """A sequence's file."""
+    return Entry(read_pickle(path), path).has(*_KEYS, "campose_valid", what="a sequence of 3DPW")

@@ -1,0 +1,176 @@
+"""What readers take out of their owners' label files, each number, text and list with a check."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from humesh.data.datasets import DatasetError
+from humesh.files import read_json
+
+_MOST = 1e7
+"""No coordinate in pixels or millimetres is larger, and float32 still tells it from its neighbours."""
+_MOST_BOX = 1e5  # px
+
+
+class Entry:
+    """A value of a label file, which knows where it stands there; whatever is wrong with it is one DatasetError."""
+
+    __slots__ = ("_above", "_key", "value")
+
+    def __init__(self, value: Any, above: Entry | Path, key: str | int = "") -> None:
+        self.value, self._above, self._key = value, above, key
+
+    def __getitem__(self, key: str | int) -> Entry:
+        """What stands under a name, or at a place of a list."""
+        value = self.value
+        if isinstance(key, str):
+            if isinstance(value, Mapping) and key in value:
+                return Entry(value[key], self, key)
+        elif isinstance(value, list | tuple | np.ndarray) and np.ndim(value) > 0 and 0 <= key < len(value):
+            return Entry(value[key], self, key)
+        raise self.wrong(f"an entry {key!r}")
+
+    def get(self, key: str) -> Entry | None:
+        """What stands under a name, None where there is nothing (JSON's null is nothing)."""
+        found = self[key] if isinstance(self.value, Mapping) and key in self.value else None
+        return None if found is None or found.value is None else found
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The entries of a list, or of a table under its names, in order."""
+        if isinstance(self.value, Mapping):
+            return (self[key] for key in self.value)
+        if not isinstance(self.value, list | tuple | np.ndarray) or np.ndim(self.value) == 0:
+            raise self.wrong("a list")
+        return (Entry(value, self, i) for i, value in enumerate(self.value))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @property
+    def key(self) -> str:
+        """The name or place under which it stands."""
+        return str(self._key)
+
+    def has(self, *keys: str, what: str) -> Entry:
+        """Itself, a table that holds these names; `what`: what is expected, for the sentence."""
+        if missing := [key for key in keys if not isinstance(self.value, Mapping) or key not in self.value]:
+            raise DatasetError(f"{self._place()}: expected {what}, it has no {', '.join(missing)}; fetch it anew.")
+        return self
+
+    def numbers(self, *shape: int, most: float = _MOST, nan: bool = False) -> np.ndarray:
+        """The numbers as float64 of that shape (one length may be -1: any); `nan`: NaN may stand for missing ones."""
+        expected = f"{' x '.join('N' if n < 0 else str(n) for n in shape) or 'one'} finite numbers up to {most:.0e}"
+        value = self.value
+        try:
+            if isinstance(value, str | bytes | Mapping) or (
+                isinstance(value, np.ndarray) and value.dtype.kind not in "biufO"
+            ):
+                raise TypeError
+            array = np.array(value, dtype=np.float64).reshape(shape)
+        except (TypeError, ValueError, OverflowError):
+            raise self.wrong(expected) from None
+        if not ((np.abs(array) <= most) | (nan & np.isnan(array))).all():
+            raise self.wrong(expected)
+        return array
+
+    def number(self, least: float = -_MOST, most: float = _MOST) -> float:
+        """A number between two."""
+        found = float(self.numbers(most=max(abs(least), abs(most)))) if np.size(self.value) == 1 else math.nan
+        if not least <= found <= most:
+            raise self.wrong(f"a number from {least:g} to {most:g}")
+        return found
+
+    def integer(self, least: int = 0, most: int = 2**53) -> int:
+        """A whole number between two."""
+        value = self.value
+        if isinstance(value, np.ndarray | np.generic) and value.size == 1:
+            value = value.item()
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not isinstance(value, int) or not least <= value <= most:
+            raise self.wrong(f"a whole number from {least} to {most}")
+        return int(value)
+
+    def text(self) -> str:
+        """A text that can be printed."""
+        if not isinstance(self.value, str) or not self.value.isprintable():
+            raise self.wrong("a text")
+        return str(self.value)
+
+    def path(self) -> str:
+        """The name of a file below the dataset's folder: not absolute, and nowhere upwards."""
+        name = self.text()
+        if not name or len(name.encode()) > 1000 or max(map(len, PurePosixPath(name).parts), default=0) > 200:
+            raise self.wrong("the name of a file")
+        for path in (PurePosixPath(name), PureWindowsPath(name)):
+            if path.anchor or ".." in path.parts:
+                raise self.wrong("the name of a file inside the dataset's folder")
+        return name
+
+    def first(self, count: int) -> np.ndarray:
+        """The first of a row of at least so many numbers."""
+        numbers = self.numbers(-1)
+        if len(numbers) < count:
+            raise self.wrong(f"at least {count} numbers")
+        return numbers[:count]
+
+    def box(self, corners: bool = True) -> np.ndarray:
+        """A box x0 y0 x1 y1 in pixels; not `corners`: it stands as x y width height."""
+        box = self.numbers(4, most=_MOST_BOX)
+        if not corners:
+            box[2:] += box[:2]
+        return box
+
+    def intrinsics(self) -> np.ndarray:
+        """A camera's 3 x 3 matrix in pixels."""
+        matrix = self.numbers(3, 3)
+        below = matrix[[1, 2, 2, 2], [0, 0, 1, 2]]
+        if min(matrix[0, 0], matrix[1, 1]) < 1 or not np.allclose(below, [0, 0, 0, 1]):
+            raise self.wrong("the 3 x 3 matrix of a camera")
+        return matrix
+
+    def extrinsics(self) -> np.ndarray:
+        """A turn and a shift, of the 3 or 4 rows that stand there the first 3, with 4 columns."""
+        matrix = self.numbers(-1, 4)
+        if not 3 <= len(matrix) <= 4:
+            raise self.wrong("a matrix of 3 or 4 rows and 4 columns")
+        return matrix[:3]
+
+    def wrong(self, expected: str) -> DatasetError:
+        """The error that something else was expected here."""
+        return DatasetError(f"{self._place()}: expected {expected}, got {_shown(self.value)}; fetch it anew.")
+
+    def _place(self) -> str:
+        """The file, and the way to the entry in it."""
+        above: Entry | Path = self
+        place = ""
+        while isinstance(above, Entry):
+            name = f"[{above._key}]" if isinstance(above._key, int) else f".{above._key}" if above._key else ""
+            place, above = name + place, above._above
+        return f"{above}, {place.lstrip('.')}" if place else str(above)
+
+
+def _shown(value: Any) -> str:
+    """A foreign value in a few words."""
+    if isinstance(value, Mapping):
+        return f"a table of {', '.join(str(key)[:20] for key in list(value)[:6]) or 'nothing'}"
+    if isinstance(value, np.ndarray | np.generic):
+        if value.size != 1:
+            return f"{value.dtype} of shape {value.shape}"
+        value = value.item()
+    if isinstance(value, list | tuple) and len(value) > 4:
+        return f"a list of {len(value)}"
+    try:
+        return f"{value!r:.80}"
+    except Exception as problem:  # whatever a foreign number of thousands of digits brings about
+        return type(problem).__name__
+
+
+def json_entry(path: Path, what: str) -> Entry:
+    """What a JSON file holds."""
+    return Entry(read_json(path, what=what, error=DatasetError), path)
