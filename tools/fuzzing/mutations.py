@@ -166,7 +166,9 @@ def _zip(random: Random, data: bytes) -> bytes:
             members.append((name, random.choice([b"", b"raw bytes", content])))
         case _:
             members[at] = (name, _inside(random, content))
-    out, how = io.BytesIO(), random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA))
+    small = len(data) < 100_000  # LZMA takes a second for a megabyte
+    how = random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA if small else zipfile.ZIP_STORED))
+    out = io.BytesIO()
     with zipfile.ZipFile(out, "w", how) as archive:
         for name, content in members:
             archive.writestr(zipfile.ZipInfo(name), content, compress_type=how)

@@ -50,23 +50,21 @@ _TRAININGS: dict[Path, Any] = {}
 def _make_training(folder: Path) -> None:
     from dataclasses import replace
 
-    from humesh.data import DATASETS  # noqa: F401
     from humesh.training.loop import Place
     from humesh.training.prepare import prepare
     from humesh.training.recipe import Source
     from humesh.training.recipes import RECIPES
 
-    config = {**RECIPES["debug"].config, "decoder_layers": 1, "encoder_layers": 0, "width": 16, "hidden": 16}
-    data = (Source("drawn", options={"count": 8}),)
-    often = {"log_every": 1, "save_every": 1, "validate_every": 1}
-    recipe = replace(RECIPES["debug"], steps=1, batch=2, data=data, config=config, held_out=2, **often)
-    prepare("debug", recipe, Place(folder)).run()
+    small = {"method": "lifter", "config": {"width": 4, "blocks": 1}, "data": (Source("drawn", options={"count": 8}),)}
+    often = {"held_out": 2, "log_every": 1, "save_every": 1, "validate_every": 1, "precision": "float32"}
+    recipe = replace(RECIPES["lite-lifter"], steps=1, batch=2, **small, **often)  # type: ignore[arg-type]
+    prepare("lite-lifter", recipe, Place(folder)).run()
     kept = {path: path.read_bytes() for path in folder.glob("checkpoint-*.pt")}
     for path in sorted(folder.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     for path, content in kept.items():
         path.write_bytes(content)
-    _TRAININGS[folder] = prepare("debug", recipe, Place(folder))
+    _TRAININGS[folder] = prepare("lite-lifter", recipe, Place(folder))
 
 
 def _read_training(folder: Path, _: Path) -> None:
