@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-import os
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from humesh.body.joints import JOINT_SETS, JointSet
-from humesh.images.masks import Mask
+from humesh.errors import HumeshError
+from humesh.files import Array, read_arrays, write_arrays
+from humesh.images.masks import SIDE, Mask
 from humesh.images.photo import Person
 
 _NOWHERE = np.zeros((2, 3))
 _POINTS = max(map(len, JOINT_SETS.values()))
+_LAYOUT = {
+    "of": Array((), "text"),
+    "times_s": Array(("frames",)),
+    "frame": Array(("people",), "integer"),
+    "track": Array(("people",), "integer"),
+    "score": Array(("people",)),
+    "box": Array(("people", 4)),
+    "set": Array(("people",), "text"),
+    "keypoints": Array(("people", _POINTS, 3), "float"),  # NaN: none
+    "landmarks": Array(("people", _POINTS, 3), "float"),
+    "mask": Array(("bytes",), "integer"),
+    "mask_end": Array(("people",), "integer"),
+    "mask_place": Array(("people", 2, 3)),
+}
 
 
 @dataclass
@@ -41,20 +56,18 @@ class Sightings:
         arrays["mask"] = np.concatenate([*packed, np.zeros(0, np.uint8)])
         arrays["mask_end"] = np.cumsum([len(each) for each in packed], dtype=np.int64)
         arrays["mask_place"] = np.array([m.photo_from_unit if m else _NOWHERE for m in masks]).reshape(-1, 2, 3)
-        part = path.with_name(f".{path.name}.part")
-        with part.open("wb") as stream:
-            np.savez(stream, **arrays)
-        os.replace(part, path)
+        write_arrays(path, arrays, compressed=False)
 
     @classmethod
     def load(cls, path: Path, of: str) -> Sightings:
-        """Those of a file, or none where it is not there, is damaged or is of something else."""
+        """Those of a file, or none where it is not there, is damaged, contradicts itself or is of something else."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                data = {name: file[name] for name in file.files}
+            data = read_arrays(path, _LAYOUT, what="the people of a video", error=HumeshError)
             if str(data["of"]) != of:
                 return cls()
             times = data["times_s"].tolist()
+            if not _agrees(data, len(times)):
+                return cls()
             people: list[list[Person]] = [[] for _ in times]
             packed = [part.tobytes() for part in np.split(data["mask"], data["mask_end"])]
             columns = ("frame", "track", "score", "box", "set", "keypoints", "landmarks", "mask_place")
@@ -62,12 +75,19 @@ class Sightings:
             for number, track, score, box, name, points, deep, place, bits in rows:
                 joint_set = JOINT_SETS.get(str(name))
                 keypoints, landmarks = _read(points, joint_set), _read(deep, joint_set)
-                mask = Mask(bits, place) if bits else None
+                mask = _mask(bits, place) if bits else None
                 person = Person(box, float(score), keypoints, joint_set, landmarks, int(track), mask)
                 people[int(number)].append(person)
             return cls(times, people)
-        except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile):
+        except HumeshError:
             return cls()
+
+
+def _agrees(data: dict[str, np.ndarray], frames: int) -> bool:
+    """Whether everybody's frame and mask is there."""
+    ends = data["mask_end"]
+    in_order = (np.diff(ends, prepend=0, append=len(data["mask"])) >= 0).all()
+    return bool(in_order) and bool(((data["frame"] >= 0) & (data["frame"] < frames)).all())
 
 
 def _padded(points: np.ndarray | None) -> np.ndarray:
@@ -81,4 +101,17 @@ def _padded(points: np.ndarray | None) -> np.ndarray:
 def _read(points: np.ndarray, joint_set: JointSet | None) -> np.ndarray | None:
     if joint_set is None or np.isnan(points[0]).any():
         return None
+    if not np.isfinite(points[: len(joint_set)]).all():
+        raise HumeshError("points: expected finite numbers")
     return points[: len(joint_set)].copy()
+
+
+def _mask(bits: bytes, place: np.ndarray) -> Mask:
+    inside = zlib.decompressobj()
+    try:
+        size = len(inside.decompress(bits, SIDE * SIDE // 8 + 1))
+    except zlib.error:
+        size = 0
+    if size != SIDE * SIDE // 8 or not inside.eof or not np.linalg.det(place[:, :2]):
+        raise HumeshError(f"mask: expected {SIDE} x {SIDE} pixels in a region")
+    return Mask(bits, place)
