@@ -14,33 +14,44 @@ from humesh.files import writing
 from humesh.scene.bvh import write_bvh
 from humesh.scene.gltf import write_glb
 from humesh.scene.meshes import write_obj, write_ply
+from humesh.scene.options import PLAIN, FileOptions, Units
 from humesh.scene.overlay import contact_sheet, overlay, turntable
 from humesh.scene.record import write_json, write_npz
 from humesh.scene.recovery import Recovery, VideoRecovery
 
 Answer = TypeVar("Answer", Recovery, VideoRecovery)
-Writer = Callable[[Answer, Path, str | Path], list[Path]]
-"""(recovery, path to write, path of the image or video for the record) -> the paths written."""
+Writer = Callable[[Answer, Path, str | Path, FileOptions], list[Path]]
+"""(recovery, path to write, path of the image or video for the record, options) -> the paths written."""
 
 
-def one_file(write: Callable[[Answer, str | Path, Path], None]) -> Writer[Answer]:
-    """A writer of one file that appears whole or not at all, from `write(recovery, source_path, path)`."""
+def one_file(write: Callable[[Answer, Path, FileOptions], None]) -> Writer[Answer]:
+    """A writer of one file that appears whole or not at all, from `write(recovery, path, options)`."""
 
-    def whole(recovery: Answer, path: Path, source_path: str | Path) -> list[Path]:
+    def whole(recovery: Answer, path: Path, _: str | Path, options: FileOptions = PLAIN) -> list[Path]:
         with writing(path) as draft:
-            write(recovery, source_path, draft)
+            write(recovery, draft, options)
         return [path]
 
     return whole
 
 
-def _bvh_files(recovery: Recovery, path: Path, _: str | Path) -> list[Path]:
+def a_record(write: Callable[[Answer, str | Path, Path], None]) -> Writer[Answer]:
+    """A writer of a record, which no options change, from `write(recovery, source_path, path)`."""
+
+    def whole(recovery: Answer, path: Path, source_path: str | Path, _: FileOptions = PLAIN) -> list[Path]:
+        write(recovery, source_path, path)
+        return [path]
+
+    return whole
+
+
+def _bvh_files(recovery: Recovery, path: Path, _: str | Path, options: FileOptions = PLAIN) -> list[Path]:
     """A BVH file holds one skeleton: several people get `name_person0.bvh` and so on, nobody gets no file."""
     count = len(recovery.people)
     paths = [path] if count == 1 else [path.with_name(f"{path.stem}_person{k}{path.suffix}") for k in range(count)]
     for person, target in enumerate(paths):
         with writing(target) as draft:
-            write_bvh(recovery, person, draft)
+            write_bvh(recovery, person, draft, options)
     return paths
 
 
@@ -50,15 +61,15 @@ def _save_jpg(picture: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
 
 
 WRITERS: dict[str, Writer[Recovery]] = {
-    "jpg": one_file(lambda recovery, _, path: _save_jpg(overlay(recovery), path)),
-    "views": one_file(lambda recovery, _, path: _save_jpg(contact_sheet(recovery), path)),
-    "mp4": one_file(lambda recovery, _, path: turntable(recovery, path)),
-    "glb": one_file(lambda recovery, _, path: write_glb(recovery, path)),
-    "obj": one_file(lambda recovery, _, path: write_obj(recovery, path)),
-    "ply": one_file(lambda recovery, _, path: write_ply(recovery, path)),
-    "npz": one_file(write_npz),
+    "jpg": one_file(lambda recovery, path, _: _save_jpg(overlay(recovery), path)),
+    "views": one_file(lambda recovery, path, _: _save_jpg(contact_sheet(recovery), path)),
+    "mp4": one_file(lambda recovery, path, _: turntable(recovery, path)),
+    "glb": one_file(write_glb),
+    "obj": one_file(write_obj),
+    "ply": one_file(write_ply),
+    "npz": a_record(write_npz),
     "bvh": _bvh_files,
-    "json": one_file(write_json),
+    "json": a_record(write_json),
 }
 """Every format that a recovery can be written in; JSON last, so that it tells that the others are there."""
 
@@ -67,10 +78,18 @@ ENDINGS = {name: f".{name}" for name in WRITERS} | {"jpg": "_overlay.jpg", "view
 
 
 def save(
-    recovery: Recovery, path: str | Path, formats: Iterable[str] = ("jpg", "glb", "json"), image_path: str | Path = ""
+    recovery: Recovery,
+    path: str | Path,
+    formats: Iterable[str] = ("jpg", "glb", "json"),
+    image_path: str | Path = "",
+    units: Units = "m",
+    floor: bool = False,
 ) -> list[Path]:
-    """Writes path + ending for each format and answers the files; `image_path` is what the record says of the photo."""
-    return write_formats(WRITERS, ENDINGS, recovery, path, formats, image_path)
+    """Writes path + ending for each format and returns the files; `image_path` is what the record says of the photo.
+
+    `units`, `floor`: see `FileOptions`.
+    """
+    return write_formats(WRITERS, ENDINGS, recovery, path, formats, image_path, FileOptions(units, floor))
 
 
 def write_formats(
@@ -80,12 +99,13 @@ def write_formats(
     path: str | Path,
     formats: Iterable[str],
     source_path: str | Path,
+    options: FileOptions = PLAIN,
 ) -> list[Path]:
-    """Writes path + ending for each wanted format, in the order of the writers, and answers the files."""
+    """Writes path + ending for each wanted format, in the order of the writers, and returns the files."""
     wanted = set(formats)
     if unknown := sorted(wanted - writers.keys()):
         raise ValueError(f"formats: expected some of {', '.join(writers)}, got {', '.join(unknown)}.")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     # The ending is added to the name, not put in place of one: a photo may be called "holiday.2024".
     named = [(write, Path(f"{path}{endings[name]}")) for name, write in writers.items() if name in wanted]
-    return [written for write, target in named for written in write(recovery, target, source_path)]
+    return [written for write, target in named for written in write(recovery, target, source_path, options)]

@@ -7,35 +7,36 @@ from pathlib import Path
 
 from humesh.files import writing
 from humesh.scene.bvh import write_motion_bvh
-from humesh.scene.export import Writer, one_file, write_formats
+from humesh.scene.export import Writer, a_record, one_file, write_formats
 from humesh.scene.gltf_motion import write_moving_glb
 from humesh.scene.motion_record import write_amass, write_motion_npz
+from humesh.scene.options import PLAIN, FileOptions, Units
 from humesh.scene.recovery import PersonMotion, VideoRecovery
 from humesh.scene.rerun_file import write_rrd
 from humesh.scene.usd import write_usd
 
 
-def _each(write: Callable[[VideoRecovery, PersonMotion, Path], None]) -> Writer[VideoRecovery]:
+def _each(write: Callable[[VideoRecovery, PersonMotion, Path, FileOptions], None]) -> Writer[VideoRecovery]:
     """A writer of a file for each person, `name_person<track>.ending`; nobody gets no file."""
 
-    def whole(recovery: VideoRecovery, path: Path, _: str | Path) -> list[Path]:
+    def whole(recovery: VideoRecovery, path: Path, _: str | Path, options: FileOptions = PLAIN) -> list[Path]:
         paths: list[Path] = []
         for motion in recovery.motions:
             paths.append(path.with_name(f"{path.stem}_person{motion.track}{path.suffix}"))
             with writing(paths[-1]) as draft:
-                write(recovery, motion, draft)
+                write(recovery, motion, draft, options)
         return paths
 
     return whole
 
 
 VIDEO_WRITERS: dict[str, Writer[VideoRecovery]] = {
-    "glb": one_file(lambda recovery, _, path: write_moving_glb(recovery, path)),
+    "glb": one_file(write_moving_glb),
     "bvh": _each(write_motion_bvh),
     "amass": _each(write_amass),
-    "usd": one_file(lambda recovery, _, path: write_usd(recovery, path)),
-    "rrd": one_file(lambda recovery, _, path: write_rrd(recovery, path)),
-    "npz": one_file(write_motion_npz),
+    "usd": one_file(write_usd),
+    "rrd": one_file(lambda recovery, path, _: write_rrd(recovery, path)),
+    "npz": a_record(write_motion_npz),
 }
 """Every format that a video's people can be written in; NPZ last, so that it tells that the others are there."""
 
@@ -51,7 +52,17 @@ EXTRAS = {"usd": ("pxr", "usd"), "rrd": ("rerun", "view")}
 
 
 def save_video(
-    recovery: VideoRecovery, path: str | Path, formats: Iterable[str] = ("glb", "npz"), video_path: str | Path = ""
+    recovery: VideoRecovery,
+    path: str | Path,
+    formats: Iterable[str] = ("glb", "npz"),
+    video_path: str | Path = "",
+    units: Units = "m",
+    floor: bool = False,
+    pad: bool = False,
 ) -> list[Path]:
-    """Writes path + ending for each format and answers the files; `video_path` is what the NPZ says of the video."""
-    return write_formats(VIDEO_WRITERS, VIDEO_ENDINGS, recovery, path, formats, video_path)
+    """Writes path + ending for each format and returns the files; `video_path` is what the NPZ says of the video.
+
+    `units`, `floor`, `pad`: see `FileOptions`.
+    """
+    options = FileOptions(units, floor, pad)
+    return write_formats(VIDEO_WRITERS, VIDEO_ENDINGS, recovery, path, formats, video_path, options)
