@@ -23,6 +23,7 @@ _MARKS = (
     (b"\xff\xd8\xff", "photo"),  # JPEG, JFIF, MPO
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"GIF8", "GIF"),
+    (b"II*\0\x10\0\0\0CR", "other"),  # Canon's raw files, a TIFF with a preview in front
     (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"),
     (b"\xff\x4f\xff\x51", "photo"),  # JPEG 2000 without a container
     (b"\xff\x0a", "JXL"), (b"\0\0\0\x0cJXL \r\n\x87\n", "JXL"),
@@ -40,7 +41,8 @@ _BRANDS = {  # the major brands of ISO/IEC 14496-12 that are no films
     b"M4A ": "other", b"M4B ": "other", b"M4P ": "other", b"F4A ": "other", b"aax ": "other",
 }  # fmt: skip
 _QUICKTIME = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}  # the first box of films older than brands
-_RAW_TAGS = 254, 50706  # of TIFF: what kind of picture the first one is; the version of DNG
+_IS_THUMBNAIL, _DNG_VERSION = 254, 50706  # tags of TIFF
+_URL = re.compile(r"(https?|rtsps?|rtmps?|srt|udp|rtp)://", re.IGNORECASE)
 
 
 def kind_of(path: Path) -> Kind:
@@ -68,11 +70,16 @@ def kind_of(path: Path) -> Kind:
     if mark == "JXL":
         return "photo" if "JXL" in Image.OPEN else "other"  # only where the user has loaded a plug-in
     if mark == "TIFF":
-        return "other" if _is_raw(path) else "photo"
+        return "other" if _is_raw_file(path) else "photo"
     still = (mark == "PNG" and b"IDAT" in head and b"acTL" not in head) or (
         mark == "WEBP" and not (head[12:16] == b"VP8X" and head[20:21] and head[20] & 2)
     )
     return "video" if not still and _is_animated(path, mark) else "photo"
+
+
+def is_url(text: str) -> bool:
+    """Whether an input is an address on the net; pathlib would take one of its slashes away."""
+    return _URL.match(text) is not None
 
 
 def is_heif(head: bytes) -> bool:
@@ -80,14 +87,21 @@ def is_heif(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in {b"heic", b"heix", b"heim", b"heis", b"mif1", b"miaf"}
 
 
-_QUIET = threading.Lock()  # Python's filter of warnings is one for all threads
+_LOCK = threading.Lock()  # Python's filter of warnings is one for all threads
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing is warned of meanwhile: Pillow warns of sizes, whose limit is ours, and of what is odd in EXIF."""
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager
 def opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
-    """A picture opened by Pillow, its pixels not read, without Pillow's warnings; raises whatever Pillow raises."""
-    with _QUIET, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    """A picture opened by Pillow, its pixels not read yet; raises whatever Pillow raises."""
+    with quiet():
         image = Image.open(path, formats=formats)
     with image:
         yield image
@@ -124,13 +138,16 @@ def _mark(head: bytes) -> str:
     return "other"
 
 
-def _is_raw(path: Path) -> bool:
-    """Whether a TIFF file is a camera's raw file: its first picture is a thumbnail (DNG, NEF, ARW, CR2)."""
+def is_raw(image: Image.Image) -> bool:
+    """Whether an opened picture is the thumbnail of a camera's raw file (DNG, NEF, ARW), which is a TIFF as well."""
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    return tags.get(_IS_THUMBNAIL) == 1 or _DNG_VERSION in tags
+
+
+def _is_raw_file(path: Path) -> bool:
     try:
         with opened(path, ("TIFF",)) as image:
-            kind, dng = (image.tag_v2.get(tag) for tag in _RAW_TAGS)  # type: ignore[attr-defined]
-        with path.open("rb") as stream:
-            return bool(dng) or kind == 1 or stream.read(10)[8:] == b"CR"
+            return is_raw(image)
     except Exception:  # a damaged photo, as far as one can see
         return False
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import warnings
+import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from humesh.body.joints import JointSet
 from humesh.errors import HumeshError
 from humesh.geometry.camera import Camera
+from humesh.images.kinds import PHOTO_FORMATS, is_heif, is_raw, is_url, opened, quiet
 from humesh.images.masks import Mask
 
 MAX_MEGAPIXELS = 120
 """Larger images are refused before their pixels are read; today's largest phone photos have 108 (200 for a few)."""
 
+_COUNTED_BYTES = 2**21  # larger GIF and TIFF files take long to count
+_BAND_PIXELS = 2**20  # of a photo that are converted at a time
 _FILM_DIAGONAL_MM = 43.27  # of the 36 x 24 mm frame that EXIF's FocalLengthIn35mmFilm refers to
 
 
@@ -52,103 +56,213 @@ class Photo:
 
     @classmethod
     def read(cls, path: str | Path) -> Photo:
-        """Reads any still image that Pillow reads: grey, 16-bit, palette, CMYK and transparent ones become 8-bit RGB.
+        """Reads a still image file: grey, 16-bit, float, palette, CMYK and transparent ones become 8-bit RGB.
 
-        The focal length comes from EXIF where it is there, else from the diagonal. Raises PhotoError.
+        JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000 and PNM; HEIC and HEIF where pillow-heif is installed. The
+        focal length comes from EXIF where it is there, else from the diagonal. Raises PhotoError.
         """
+        if is_url(str(path)):
+            raise PhotoError(f"photo {path}: expected a file, photos are not read from the web; download it first.")
         path = Path(path)
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise PhotoError(
-                f"photo {path}: expected an image file, found {'a folder' if path.is_dir() else 'nothing'}."
+                f"photo {path}: expected an image file, found {'a folder' if os.path.isdir(path) else 'nothing'}."
             )
-        if path.stat().st_size == 0:
-            raise PhotoError(f"photo {path}: expected an image, the file is empty; fetch it anew.")
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow's size warning: the limit is ours; and oddities of EXIF
-                with Image.open(path) as image:
+            with path.open("rb") as stream:
+                head = stream.read(32)
+            if not head:
+                raise PhotoError(f"photo {path}: expected an image, the file is empty; fetch it anew.")
+            try:
+                with opened(path, PHOTO_FORMATS + tuple({"JXL"} & set(Image.OPEN))) as image:
                     return cls._of_image(image, path)
+            except UnidentifiedImageError:
+                if not is_heif(head):
+                    raise
+                return cls._of_image(_heif(path), path)
+        except PhotoError:
+            raise
         except UnidentifiedImageError:
             raise PhotoError(
-                f"photo {path}: expected an image (JPEG, PNG, WebP, TIFF, GIF, BMP), it is none."
+                f"photo {path}: expected an image (JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JP2), it is none."
             ) from None
         except Image.DecompressionBombError:
             raise PhotoError(_too_large(path, "more than 178")) from None
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
-            if isinstance(error, PhotoError):
-                raise
-            raise PhotoError(f"photo {path}: the image is damaged or cut short ({error}); fetch it anew.") from error
+        except Exception as error:  # of a foreign file's every byte: Pillow's readers have no common base of errors
+            why = " ".join(str(error).split())[:200] or type(error).__name__
+            raise PhotoError(f"photo {path}: the image is damaged or cut short ({why}); fetch it anew.") from error
 
     @classmethod
     def _of_image(cls, image: Image.Image, path: Path) -> Photo:
         megapixels = image.width * image.height / 1e6
         if megapixels > MAX_MEGAPIXELS:
             raise PhotoError(_too_large(path, f"{megapixels:.0f}"))
+        if is_raw(image):
+            raise PhotoError(f"photo {path}: expected an image, it is a camera's raw file; export it as JPEG.")
         notes = []
-        if getattr(image, "n_frames", 1) > 1:
-            notes.append(f"{path.name} has {image.n_frames} frames; the first one was used.")  # type: ignore[attr-defined]
-        exif = _exif(image)
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        pixels = np.ascontiguousarray(_eight_bit_rgb(upright))
+        if getattr(image, "is_animated", False):
+            count = image.n_frames if os.path.getsize(path) < _COUNTED_BYTES else "several"  # type: ignore[attr-defined]
+            notes.append(f"{path.name} has {count} frames; the first one was used.")
+        exif = exif_of(image)
+        pixels = rgb_of(image, upright=True)
         size = (pixels.shape[1], pixels.shape[0])
-        focal = focal_from_exif(exif, size)
-        if focal is None:
-            notes.append(f"{path.name} does not say its focal length; it was guessed from the image's diagonal.")
-            return cls(pixels, Camera.guess(size), notes=tuple(notes))
-        return cls(pixels, Camera.virtual(focal, size), "EXIF focal length", tuple(notes))
+        camera, source, note = _camera(exif, size)
+        if note:
+            notes.append(f"{path.name} {note}")
+        return cls(pixels, camera, source, tuple(notes))
 
 
 def _too_large(path: Path, megapixels: str) -> str:
     return f"photo {path}: expected at most {MAX_MEGAPIXELS} megapixels, got {megapixels}; scale it down first."
 
 
-def _exif(image: Image.Image) -> dict[str, Any]:
-    """EXIF entries by name, those of the photo's own block included; damaged EXIF counts as none."""
+def _heif(path: Path) -> Image.Image:
     try:
-        entries = image.getexif()
-        every = {**entries, **entries.get_ifd(ExifTags.IFD.Exif)}
-        return {ExifTags.TAGS.get(tag, str(tag)): value for tag, value in every.items()}
-    except Exception:
+        import pillow_heif
+    except ImportError:
+        raise PhotoError(
+            f"photo {path}: HEIC photos need the package pillow-heif; "
+            'run: pip install "humesh[heic]", or export it as JPEG.'
+        ) from None
+    file = pillow_heif.open_heif(path)  # its pixels are not decoded yet
+    megapixels = file.size[0] * file.size[1] / 1e6
+    if megapixels > MAX_MEGAPIXELS:
+        raise PhotoError(_too_large(path, f"{megapixels:.0f}"))
+    image: Image.Image = file.to_pillow()
+    return image
+
+
+def exif_of(image: Image.Image) -> dict[str, Any]:
+    """EXIF entries by name, those of the photo's own block included; damaged EXIF counts as none."""
+    if image.format == "PNG":
+        image.load()  # EXIF may follow the pixels
+    try:
+        with quiet():
+            entries = image.getexif()
+            every = {**entries, **entries.get_ifd(ExifTags.IFD.Exif)}
+            return {ExifTags.TAGS.get(tag, str(tag)): value for tag, value in every.items()}
+    except Exception:  # struct's, Pillow's and Python's own errors, whatever the bytes bring about
         return {}
+
+
+def _camera(exif: Mapping[str, Any], size: tuple[int, int]) -> tuple[Camera, str, str]:
+    """The camera, where its focal length is from, and what to say of that about the photo."""
+    focal, whole, taken = focal_from_exif(exif, size), _whole(exif, size), "{} x {}".format(*_taken(exif))
+    if focal is not None:
+        cropped = (
+            f"was cropped along one side after it was taken ({taken} by its EXIF); the middle was assumed to be left."
+        )
+        return Camera.virtual(focal, size), "EXIF focal length", "" if whole == size else cropped
+    why = "does not say its focal length"
+    if whole is None and (exif.get("FocalLengthIn35mmFilm") or exif.get("FocalLength")):
+        why = f"was cropped after it was taken ({taken} by its EXIF), so that its EXIF's focal length holds no longer"
+    return Camera.guess(size), Photo.camera_source, f"{why}; it was guessed from the image's diagonal."
 
 
 def focal_from_exif(exif: Mapping[str, Any], size: tuple[int, int]) -> float | None:
     """Focal length in pixels of an image of (width, height) from its EXIF entries, None where they do not tell.
 
-    From the 35 mm equivalent (over the diagonal), else from the focal length and the sensor's pixels per unit.
+    From the 35 mm equivalent (over the diagonal), else from the focal length and the sensor's pixels per unit. Where
+    EXIF's own width and height have the image's aspect ratio, either way round, the photo was resized, and the focal
+    length with it. Where only one side is as long as it was, the photo was cropped along the other: the focal length is
+    the whole photo's. Any other size is a crop of unknown scale: None. A crop that keeps the aspect ratio cannot be
+    told from a resized photo, nor one whose program wrote its own size into EXIF from a whole one.
     """
     try:
+        whole, taken = _whole(exif, size), max(_taken(exif))
+        if whole is None:
+            return None
         film = float(exif.get("FocalLengthIn35mmFilm") or 0)
-        diagonal = float(np.hypot(*size))
+        diagonal = float(np.hypot(*whole))
         if 4 <= film <= 2000:  # mm: from fisheye to telescope; other numbers are fill-ins
             return film / _FILM_DIAGONAL_MM * diagonal
         focal_mm, density = float(exif.get("FocalLength") or 0), float(exif.get("FocalPlaneXResolution") or 0)
         unit_mm = {2: 25.4, 3: 10.0, 4: 1.0}.get(int(exif.get("FocalPlaneResolutionUnit") or 2))
-        taken = max(float(exif.get("ExifImageWidth") or 0), float(exif.get("ExifImageHeight") or 0))
         if focal_mm > 0 and density > 0 and unit_mm and taken > 0:
-            focal = focal_mm / unit_mm * density * max(size) / taken
+            focal = focal_mm / unit_mm * density * max(whole) / taken
             return focal if 0.1 < focal / diagonal < 50 else None
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (TypeError, ValueError, ArithmeticError):
         pass
     return None
 
 
-def _eight_bit_rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
-    """8-bit RGB pixels of an image of any mode; transparency is laid over white, 16-bit grey scaled by its range."""
-    if image.mode.startswith(("I", "F")):
-        grey = np.asarray(image, dtype=np.float64)
-        top = (
-            65535.0
-            if image.mode.startswith("I") and grey.max(initial=0) > 255
-            else max(float(grey.max(initial=1)), 1.0)
-        )
-        scaled = np.clip(np.nan_to_num(grey) / top * 255, 0, 255).astype(np.uint8)
-        return np.repeat(scaled[..., None], 3, axis=-1)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return np.asarray(Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB"))
-    return np.asarray(image.convert("RGB"))
+def _taken(exif: Mapping[str, Any]) -> tuple[int, int]:
+    """The (width, height) in pixels with which the photo was taken, by EXIF; 0 for what it does not say."""
+    sides = [exif.get("ExifImageWidth"), exif.get("ExifImageHeight")]
+    known = [side if isinstance(side, int) and 0 < side < 1e6 else 0 for side in sides]
+    return known[0], known[1]
+
+
+def _whole(exif: Mapping[str, Any], size: tuple[int, int]) -> tuple[int, int] | None:
+    """The (width, height) that the photo would have uncropped at the scale of the image; None: a crop hides it."""
+    taken = _taken(exif)
+    if min(taken) <= 0:
+        return size
+    turns = taken, taken[::-1]  # cameras say the sensor's sides, programs that turn photos say the upright ones, or not
+    for width, height in turns:
+        # One percent, or a pixel by rounding: such a crop would change the focal length no more than that.
+        if abs(size[0] * height - size[1] * width) <= max(0.01 * size[1] * width, width, height):
+            return size
+    for width, height in turns:
+        if (size[0] == width and size[1] < height) or (size[1] == height and size[0] < width):
+            return width, height
+    return None
+
+
+_STORED = {  # EXIF's orientation: how the stored pixels lie in the upright ones: transposed, rows and columns reversed
+    1: (False, 1, 1), 2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
+    5: (True, 1, 1), 6: (True, -1, 1), 7: (True, -1, -1), 8: (True, 1, -1),
+}  # fmt: skip
+
+
+def rgb_of(image: Image.Image, upright: bool = False) -> UInt8[np.ndarray, "H W 3"]:
+    """8-bit RGB pixels of an image of any mode; `upright`: turned as its EXIF says; raises whatever Pillow raises.
+
+    Transparency is laid over white, whole numbers of 16 bits and floats are scaled by their range. Works through bands
+    of rows, so that a photo of 108 megapixels is in memory twice and no more often.
+    """
+    with quiet() if image.format == "TIFF" else nullcontext():  # Pillow looks at a TIFF's sizes only now
+        image.load()
+    transposed, down, right = _STORED[_orientation(image) if upright else 1]
+    pixels = np.empty((image.width, image.height, 3) if transposed else (image.height, image.width, 3), np.uint8)
+    stored = (pixels.swapaxes(0, 1) if transposed else pixels)[::down, ::right]
+    rows = max(1, _BAND_PIXELS // image.width)
+    bands = [(y, min(y + rows, image.height)) for y in range(0, image.height, rows)]
+    deep = image.mode.startswith(("I", "F"))
+    white = max(_highest(image.crop((0, band[0], image.width, band[1]))) for band in bands) if deep else 0.0
+    for first, end in bands:
+        band = image.crop((0, first, image.width, end))
+        stored[first:end] = _scaled(band, white) if deep else _eight_bit(band)
+    return pixels
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's, 1 where it is none of the eight. Asked for after loading: Pillow turns TIFF upright by itself."""
+    try:
+        with quiet():
+            found = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # as for all of EXIF
+        return 1
+    return found if isinstance(found, int) and found in _STORED else 1
+
+
+def _highest(band: Image.Image) -> float:
+    """The number that becomes white: all 16 bits where more than eight are in use."""
+    grey = np.asarray(band)
+    highest = float(np.max(grey, initial=1, where=np.isfinite(grey)))
+    return max(highest, 65535.0) if band.mode.startswith("I") and highest > 255 else highest
+
+
+def _scaled(band: Image.Image, white: float) -> UInt8[np.ndarray, "h w 1"]:
+    grey = np.nan_to_num(np.asarray(band, dtype=np.float32), posinf=white, neginf=0)
+    return np.clip(grey / white * 255, 0, 255).astype(np.uint8)[..., None]
+
+
+def _eight_bit(band: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    if band.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in band.info:
+        layer = band.convert("RGBA")
+        band = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
 
 
 @dataclass(frozen=True)
