@@ -14,7 +14,7 @@ from humesh.files import writing
 from humesh.scene.bvh import write_bvh
 from humesh.scene.gltf import write_glb
 from humesh.scene.meshes import write_obj, write_ply
-from humesh.scene.options import PLAIN, FileOptions, Units
+from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.overlay import contact_sheet, overlay, turntable
 from humesh.scene.record import write_json, write_npz
 from humesh.scene.recovery import Recovery, VideoRecovery
@@ -82,7 +82,7 @@ def save(
     path: str | Path,
     formats: Iterable[str] = ("jpg", "glb", "json"),
     image_path: str | Path = "",
-    units: Units = "m",
+    units: str = "m",
     floor: bool = False,
 ) -> list[Path]:
     """Writes path + ending for each format and returns the files; `image_path` is what the record says of the photo.

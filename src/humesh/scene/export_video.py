@@ -10,7 +10,7 @@ from humesh.scene.bvh import write_motion_bvh
 from humesh.scene.export import Writer, a_record, one_file, write_formats
 from humesh.scene.gltf_motion import write_moving_glb
 from humesh.scene.motion_record import write_amass, write_motion_npz
-from humesh.scene.options import PLAIN, FileOptions, Units
+from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.recovery import PersonMotion, VideoRecovery
 from humesh.scene.rerun_file import write_rrd
 from humesh.scene.usd import write_usd
@@ -56,7 +56,7 @@ def save_video(
     path: str | Path,
     formats: Iterable[str] = ("glb", "npz"),
     video_path: str | Path = "",
-    units: Units = "m",
+    units: str = "m",
     floor: bool = False,
     pad: bool = False,
 ) -> list[Path]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Literal, get_args
 
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.errors import HumeshError
 
-Units = Literal["m", "cm"]
+UNITS = {"m": 1.0, "cm": 100.0}
+"""How many of them are a metre."""
 
 _AT_ONCE = 64  # bodies posed together
 
@@ -26,7 +26,7 @@ class FileOptions:
     Records (JSON, NPZ) are always in metres in the camera's frame.
     """
 
-    units: Units = "m"
+    units: str = "m"
     """Of BVH, OBJ and PLY; GLB, USD and AMASS files are in metres by their definition."""
     floor: bool = False
     """The lowest point of a file's bodies, over all its frames, is at height 0; else the camera is at the origin."""
@@ -34,13 +34,13 @@ class FileOptions:
     """BVH and AMASS files of a video hold the first and last pose, so that all are as long as the video."""
 
     def __post_init__(self) -> None:
-        if self.units not in get_args(Units):
-            raise OptionsError(f"units: expected {' or '.join(get_args(Units))}, got {str(self.units)!r}.")
+        if self.units not in UNITS:
+            raise OptionsError(f"units: expected {' or '.join(UNITS)}, got {self.units!r}.")
 
     @property
     def scale(self) -> float:
         """Units in a metre."""
-        return 100.0 if self.units == "cm" else 1.0
+        return UNITS[self.units]
 
     def lift(self, body: BodyModel, *poses: BodyPose) -> float:
         """How far up, in metres, bodies [F] of the camera's frame are moved so that they stand on the floor."""
