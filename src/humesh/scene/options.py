@@ -48,7 +48,7 @@ class FileOptions:
             return 0.0
         lowest = [
             float(body(pose.map(itemgetter(slice(start, start + _AT_ONCE)))).vertices[..., 1].max())
-            for pose in poses
+            for pose in (pose.map(lambda tensor: tensor.detach().cpu()) for pose in poses)
             for start in range(0, len(pose.translation), _AT_ONCE)
         ]
         return max(lowest, default=0.0)  # y is down
