@@ -25,8 +25,9 @@ from humesh.data.synthetic.paint import Look
 from humesh.data.synthetic.poses import PoseSource, joints_of, mirrored, turn
 from humesh.data.synthetic.raycast import Caster
 from humesh.data.synthetic.scenes import Stage, SyntheticPeople
-from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, in_workers, write_shards
+from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, filling, write_shards
 from humesh.data.synthetic.variations import vary
+from humesh.data.synthetic.workers import in_workers
 from humesh.scene.bvh import bvh_text
 
 NAMES = SMPL24.names
@@ -330,8 +331,11 @@ def test_many_workers_write_the_same(folder: Path, motion: Path, tmp_path: Path)
 
 
 def test_a_worker_that_dies_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ShardError, match=r"a worker died .* goes on where it stopped, 1 of 1 shards are left"):
-        list(in_workers(tmp_path, os._exit, [3], 1))
+    with (
+        pytest.raises(ShardError, match=r"a worker died .* goes on where it stopped, 1 shards are left"),
+        filling(tmp_path),
+    ):
+        list(in_workers(os._exit, [3], 1))
 
 
 def test_a_full_disk_is_told_and_nothing_half_written(

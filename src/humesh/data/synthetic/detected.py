@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -20,8 +19,10 @@ from humesh.data.augment import Augment
 from humesh.data.batch import Batch
 from humesh.data.sample import Sample
 from humesh.data.synthetic.points import Points, batch_of, sample_of
-from humesh.data.synthetic.shards import ShardedPeople, in_workers, seen_arrays, seen_name
-from humesh.data.whole import write_whole
+from humesh.data.synthetic.shards import ShardedPeople, filling
+from humesh.data.synthetic.stored import seen_arrays, seen_name
+from humesh.data.synthetic.workers import in_workers
+from humesh.files import write_arrays
 from humesh.geometry.camera import Camera
 from humesh.images.crops import CropSpec
 
@@ -31,16 +32,20 @@ def detect(folder: str | Path, workers: int = 1) -> Iterator[tuple[int, int]]:
 
     Yields (shards done, of how many). What is there already is not done again. Raises ShardError where a worker dies.
     """
+    folder = Path(folder)
     shards = [shard.number for shard in ShardedPeople(folder).shards]
-    missing = [number for number in shards if not seen_name(Path(folder), number).exists()]
-    done = len(shards) - len(missing)
-    yield done, len(shards)
-    for _ in in_workers(Path(folder), partial(_detect, str(folder)), missing, workers):
-        done += 1
+    with filling(folder):
+        missing = [number for number in shards if not seen_name(folder, number).exists()]
+        done = len(shards) - len(missing)
         yield done, len(shards)
+        for number, arrays in in_workers(partial(_detect, str(folder)), missing, workers):
+            write_arrays(seen_name(folder, number), arrays, compressed=False)
+            done += 1
+            yield done, len(shards)
 
 
-def _detect(folder: str, number: int) -> None:
+def _detect(folder: str, number: int) -> dict[str, np.ndarray]:
+    """What the finder sees of one shard, a row a person."""
     from humesh.people.finder import PeopleFinder
 
     torch.set_num_threads(1)
@@ -61,10 +66,7 @@ def _detect(folder: str, number: int) -> None:
                         "camera": sample.photo.camera.matrix.numpy(), "size": np.array(sample.photo.size),
                     })  # fmt: skip
     arrays = {key: np.array([each[key] for each in found]) for key in found[0]} if found else {}
-    kept: dict[str, Any] = {key: a.astype(np.float32) if a.dtype == np.float64 else a for key, a in arrays.items()}
-    data = io.BytesIO()
-    np.savez(data, **kept)
-    write_whole(seen_name(Path(folder), number), data.getvalue())
+    return {key: a.astype(np.float32) if a.dtype == np.float64 else a for key, a in arrays.items()}
 
 
 @lru_cache(maxsize=1)

@@ -1,20 +1,12 @@
-"""Folders of rendered layers: written once by many processes, read by number in less than a millisecond.
-
-A shard is two files: `people-00000.bin` with the compressed pixels one after the other (JPEG colours, then a PNG of
-code and alpha), and `people-00000.npz` with their places in it and the labels, written last: a shard without it does
-not count. `synthetic.json` says how all were made.
-"""
+"""Folders of rendered layers: written once by many processes, read by number in a millisecond (`stored.py`: how)."""
 
 from __future__ import annotations
 
 import errno
 import io
 import json
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -22,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.random import default_rng
-from PIL import Image
 
 from humesh.body.joints import MEDIAPIPE33
 from humesh.data.sample import Sample
@@ -30,27 +21,15 @@ from humesh.data.synthetic.backgrounds import Backgrounds
 from humesh.data.synthetic.layer import Layer
 from humesh.data.synthetic.motion import Motion
 from humesh.data.synthetic.scenes import Stage
+from humesh.data.synthetic.stored import LABELS, Shard, about_name, about_shards, pack, seen_arrays, shard_names
+from humesh.data.synthetic.stored import ShardError as ShardError
 from humesh.data.synthetic.variations import vary
-from humesh.data.whole import write_whole
-from humesh.errors import HumeshError
+from humesh.data.synthetic.workers import WorkerDiedError, in_workers
+from humesh.files import locked, write_bytes, write_text
 from humesh.images.photo import Person
 from humesh.people.same_body import box_around_points
 
 PER_SHARD = 256
-_LABELS = (
-    "rotations",
-    "shape",
-    "translation",
-    "points3d",
-    "visible",
-    "landmarks3d",
-    "landmarks_visible",
-    "identity",
-)  # of a layer, a row a person
-
-
-class ShardError(HumeshError, ValueError):
-    """A folder of shards that cannot be written or read; the sentence says why."""
 
 
 @dataclass(frozen=True)
@@ -78,50 +57,46 @@ class Plan:
 def write_shards(folder: str | Path, plan: Plan, workers: int = 1) -> Iterator[int]:
     """Renders what the folder does not hold yet; yields the number of layers that are ready, time and again.
 
-    Raises ShardError where the folder holds something else, the disk is full or a worker dies; what is there stays.
+    Raises ShardError where the folder holds something else, somebody else writes into it, the disk is full or a worker
+    dies; what is there stays.
     """
     folder = Path(folder)
     Motion.read(plan.motion)  # wrong files are told before anything is written
-    about = json.dumps({**asdict(plan), "motion": [Path(m).name for m in plan.motion]}, sort_keys=True)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        head = folder / "synthetic.json"
-        if head.exists() and json.loads(head.read_text()) != json.loads(about):
-            raise ShardError(f"{folder}: holds shards made in another way ({head.read_text()}); give another folder.")
-        write_whole(head, about.encode())
-    except OSError as error:
-        raise _full(folder, error) from None
-    missing = [s for s in range(len(plan.shards)) if not _names(folder, s)[1].exists()]
-    ready = plan.count - sum(len(plan.shards[s]) for s in missing)
-    yield ready
-    if workers <= 1:
-        for shard in missing:
-            _write_shard(folder, plan, shard)
+    about = {**asdict(plan), "motion": [Path(m).name for m in plan.motion]}
+    with filling(folder):
+        head = about_name(folder)
+        if head.exists() and (found := about_shards(folder)) != json.loads(json.dumps(about)):
+            raise ShardError(f"{folder}: holds shards made in another way ({found}); give another folder.")
+        write_text(head, json.dumps(about, sort_keys=True))
+        missing = [s for s in range(len(plan.shards)) if not shard_names(folder, s)[1].exists()]
+        ready = plan.count - sum(len(plan.shards[s]) for s in missing)
+        yield ready
+        work = partial(_rendered, plan)
+        rendered = ((s, work(s)) for s in missing) if workers <= 1 else in_workers(work, missing, workers)
+        for shard, (pixels, labels) in rendered:
+            for path, data in zip(shard_names(folder, shard), (pixels, labels), strict=True):
+                write_bytes(path, data)
             ready += len(plan.shards[shard])
             yield ready
-        return
-    for shard in in_workers(folder, partial(_write_shard, folder, plan), missing, workers):
-        ready += len(plan.shards[shard])
-        yield ready
 
 
-def in_workers(folder: Path, work: Callable[[int], object], shards: Sequence[int], workers: int) -> Iterator[int]:
-    """Does work for shards of a folder in processes; yields each shard that is done. ShardError where one dies."""
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs = {pool.submit(work, shard): shard for shard in shards}
-        left = len(jobs)
-        try:
-            for job in as_completed(jobs):
-                job.result()
-                left -= 1
-                yield jobs[job]
-        except BrokenProcessPool:
+@contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """Holds a folder of shards while it is written; whatever stops the writing becomes a ShardError."""
+    try:
+        with locked(folder, "writing shards", ShardError):
+            yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ShardError(
-                f"{folder}: a worker died (out of memory?); the same command goes on where it stopped, {left} of "
-                f"{len(jobs)} shards are left."
+                f"{folder}: the disk is full; make room, then the same command goes on where it stopped."
             ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+        raise ShardError(f"{folder}: cannot be written ({error.strerror}); give another folder.") from None
+    except WorkerDiedError as error:
+        raise ShardError(
+            f"{folder}: a worker died (out of memory?); the same command goes on where it stopped, {error.left} shards "
+            "are left."
+        ) from None
 
 
 @lru_cache(maxsize=1)
@@ -129,7 +104,8 @@ def _stage(plan: Plan) -> Stage:
     return Stage(Motion.read(plan.motion), people=plan.people, size=plan.size, seed=plan.seed)
 
 
-def _write_shard(folder: Path, plan: Plan, shard: int) -> None:
+def _rendered(plan: Plan, shard: int) -> tuple[bytes, bytes]:
+    """A shard's pixels and labels, as the bytes of its two files."""
     stage, numbers = _stage(plan), plan.shards[shard]
     layers = [
         stage.photo(n) if plan.frames == 1 else stage.video(n // plan.frames, n % plan.frames, plan.frames)
@@ -139,7 +115,7 @@ def _write_shard(folder: Path, plan: Plan, shard: int) -> None:
     arrays: dict[str, Any] = {
         "ends": np.cumsum([len(part) for part in packed]).reshape(-1, 2),
         "people": np.array([len(layer.identity) for layer in layers]),
-        **{name: np.concatenate([getattr(layer, name) for layer in layers]) for name in _LABELS},
+        **{name: np.concatenate([getattr(layer, name) for layer in layers]) for name in LABELS},
         "camera": np.stack([layer.camera for layer in layers]),
     }
     labels = io.BytesIO()
@@ -147,87 +123,7 @@ def _write_shard(folder: Path, plan: Plan, shard: int) -> None:
         if name != "camera" and array.dtype == np.float64:
             arrays[name] = array.astype(np.float32)
     np.savez(labels, **arrays)
-    pixels, index = _names(folder, shard)
-    try:
-        write_whole(pixels, b"".join(packed))
-        write_whole(index, labels.getvalue())
-    except OSError as error:
-        raise _full(folder, error) from None
-
-
-def _names(folder: Path, shard: int) -> tuple[Path, Path]:
-    return folder / f"people-{shard:05d}.bin", folder / f"people-{shard:05d}.npz"
-
-
-def seen_name(folder: Path, shard: int) -> Path:
-    """Where the detector's answers about a shard are."""
-    return folder / f"seen-{shard:05d}.npz"
-
-
-def seen_arrays(folder: Path) -> list[dict[str, np.ndarray]]:
-    """What the detector said of a folder's shards, of each in which it found somebody: names to rows of people."""
-    told = []
-    for path in sorted(folder.glob("seen-*.npz")):
-        with np.load(path, allow_pickle=False) as file:
-            told += [{name: file[name] for name in file.files}] if file.files else []
-    if not told:
-        raise ShardError(
-            f"{folder}: expected shards that the finder looked at, found none; run `humesh synth --detect`."
-        )
-    return told
-
-
-def _full(folder: Path, error: OSError) -> ShardError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ShardError(f"{folder}: the disk is full; make room, then the same command goes on where it stopped.")
-    return ShardError(f"{folder}: cannot be written ({error.strerror}); give another folder.")
-
-
-def pack(layer: Layer) -> tuple[bytes, bytes]:
-    """The layer's pixels, compressed: colours as JPEG, code and alpha as PNG."""
-    colours, masks = io.BytesIO(), io.BytesIO()
-    rgb = layer.rgb
-    if (layer.alpha > 0).any():  # a calm surrounding makes the JPEG small and its outlines clean
-        rgb = np.where(layer.alpha[..., None] > 0, rgb, rgb[layer.alpha > 0].mean(0).astype(np.uint8))
-    Image.fromarray(rgb).save(colours, format="JPEG", quality=93, subsampling=0)
-    Image.fromarray(np.dstack([layer.code, layer.alpha])).save(masks, format="PNG", compress_level=6)
-    return colours.getvalue(), masks.getvalue()
-
-
-class Shard:
-    """One shard, its pixels read when asked for."""
-
-    def __init__(self, folder: Path, shard: int) -> None:
-        self.number, (self.pixels, index) = shard, _names(folder, shard)
-        try:
-            with np.load(index, allow_pickle=False) as file:
-                self.arrays = {name: file[name] for name in file.files}
-            if self.pixels.stat().st_size != self.arrays["ends"][-1, -1]:
-                raise ValueError("its pixels are cut short")
-        except (OSError, ValueError, KeyError) as error:
-            raise ShardError(f"{index}: damaged ({error}); delete it and run `humesh synth` again.") from None
-        self.first_person = np.cumsum([0, *self.arrays["people"]])
-        self._file: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.arrays["people"])
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_file": None}
-
-    def layer(self, number: int) -> Layer:
-        """The layer of that number in the shard."""
-        if self._file is None:
-            self._file = os.open(self.pixels, os.O_RDONLY)
-        ends = self.arrays["ends"]
-        start, middle, end = int(ends[number - 1, 1]) if number else 0, *map(int, ends[number])
-        data = os.pread(self._file, end - start, start)
-        rgb = np.asarray(Image.open(io.BytesIO(data[: middle - start])))
-        masks = np.asarray(Image.open(io.BytesIO(data[middle - start :])))
-        rows = slice(self.first_person[number], self.first_person[number + 1])
-        people = {name: self.arrays[name][rows] for name in _LABELS}
-        people = {k: a.astype(np.float64) if a.dtype == np.float32 else a for k, a in people.items()}
-        return Layer(rgb, masks[..., 1], masks[..., 0], self.arrays["camera"][number], **people)
+    return b"".join(packed), labels.getvalue()
 
 
 class ShardedPeople:
@@ -253,16 +149,19 @@ class ShardedPeople:
         lengths, frames, of_folders = [], [], []
         for path in map(Path, paths):
             of_folders.append(len(self.shards))
-            found = sorted(int(p.stem.split("-")[1]) for p in path.glob("people-*.npz"))
+            numbers = (p.stem.removeprefix("people-") for p in path.glob("people-*.npz"))
+            found = sorted(int(number) for number in numbers if number.isdecimal())
             if not found:
                 raise ShardError(
                     f"{path}: expected shards of synthetic people, found none; run `humesh synth -o {path}`."
                 )
-            about = json.loads((path / "synthetic.json").read_text())
+            of_each = about_shards(path)["frames"]
             for shard in found:
                 self.shards.append(Shard(path, shard))
                 lengths.append(len(self.shards[-1]))
-                frames.append(int(about["frames"]))
+                frames.append(of_each)
+                if lengths[-1] % of_each:
+                    raise ShardError(f"{path}: expected videos of {of_each} frames, got {lengths[-1]} in all.")
         self.starts = np.cumsum([0, *lengths])
         self._frames = np.repeat(frames, lengths)
         self.stored = int(self.starts[-1])
