@@ -12,15 +12,16 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from importlib.resources import as_file, files
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from humesh.body.joints import SMPL24
+from humesh.errors import HumeshError
+from humesh.files import read_arrays
 from humesh.geometry.rotations import axis_angle_rate, rotation_to_axis_angle
 
 PRIOR_JOINTS = tuple(name for name in SMPL24.names if name not in ("pelvis", "left_hand", "right_hand"))
@@ -47,8 +48,8 @@ class PosePrior:
     @cache
     def load(cls) -> PosePrior:
         """The shipped prior, float64 on the CPU."""
-        with (files("humesh.body") / "assets" / "pose_prior.npz").open("rb") as stream:
-            arrays = dict(np.load(stream, allow_pickle=False))
+        with as_file(files("humesh.body") / "assets" / "pose_prior.npz") as path:
+            arrays = read_arrays(path, what="a pose prior", error=HumeshError)
         about = json.loads(str(arrays.pop("about")))
         numbers = {name: torch.as_tensor(array, dtype=torch.float64) for name, array in arrays.items()}
         return cls(tail=float(about["tail"]), about=about, **numbers)
