@@ -21,11 +21,20 @@ def demo(out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_demo
         from skimage.data import camera
     except ImportError:
         raise UserError('the demo needs scikit-image for its photo; run: pip install "humesh[demo]"') from None
+    import numpy as np
     from PIL import Image
 
+    from humesh.files import writing
+
+    photo, pixels = out / "camera.png", camera()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(camera()).save(out / "camera.png")
+        if not photo.exists():
+            with writing(photo) as draft:
+                Image.fromarray(pixels).save(draft)
+        elif not np.array_equal(np.asarray(Image.open(photo)), pixels):
+            raise UserError(f"{photo}: another picture is there; give another folder with -o.")
     except OSError as error:
-        raise UserError(f"cannot write into {out}: {error.strerror}; give another folder with -o.") from None
-    return predict([out / "camera.png"], out=out, formats=("jpg", "views", "glb", "json"), overwrite=True)
+        why = error.strerror or "what is there is no picture"
+        raise UserError(f"cannot write {photo}: {why}; give another folder with -o.") from None
+    return predict([str(photo)], out=out, formats=("jpg", "views", "glb", "json"), overwrite=True)

@@ -1,16 +1,53 @@
-"""The one way in which the command line tells a user what is wrong."""
+"""What the command line prints: lines that any console can show, and the one sentence that names what is wrong."""
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
+from typing import Any
 
-from humesh.errors import HumeshError
+from humesh.errors import HumeshError, printable
 
 
 class UserError(HumeshError):
-    """Something only the user can mend, told in one sentence; the command ends with exit code 2."""
+    """Something only the user can mend, in one sentence; the command ends with exit code 2."""
+
+
+def say(text: str) -> None:
+    """Lines on standard output."""
+    _print(text, sys.stdout)
 
 
 def say_error(sentence: str) -> None:
-    """One line on standard error."""
-    print(f"humesh: {sentence}", file=sys.stderr, flush=True)
+    """A line on standard error."""
+    _print(f"humesh: {sentence}", sys.stderr)
+
+
+def named(error: Exception) -> str:
+    """An error that nobody expected, by its type; with HUMESH_TRACEBACK=1 its traceback is printed first."""
+    if os.environ.get("HUMESH_TRACEBACK"):
+        _print("".join(traceback.format_exception(error)), sys.stderr)
+        return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error} (HUMESH_TRACEBACK=1 shows where)"
+
+
+def shown(text: str, encoding: str | None) -> str:
+    """The text with escapes for what would steer a terminal or has no place in the console's encoding."""
+    lines = "\n".join(map(printable, text.split("\n")))
+    return lines.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
+
+
+def _print(text: str, stream: Any) -> None:
+    if stream is not None:  # as in a program without a console
+        print(shown(text, stream.encoding), file=stream, flush=True)
+
+
+def within(option: str, value: float | None, least: float, most: float) -> None:
+    """UserError for a number that is not from `least` to `most`, NaN too; None: the option was not given."""
+    if value is not None and not least <= value <= most:
+        raise UserError(f"{option}: expected a number from {_number(least)} to {_number(most)}, got {_number(value)}.")
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from importlib import import_module
 
 import tyro
 
-from humesh.commands.errors import UserError, say_error
+from humesh.commands.errors import named, say_error
+from humesh.errors import HumeshError
 
 VERBS = {
     "predict": "Recover the bodies of everyone in photos and videos.",
@@ -46,13 +48,17 @@ def _named(name: str, sentence: str) -> Callable[..., int]:
 
 def main() -> None:
     """The entry point of the command `humesh`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the console lacks must not end a run
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else ONNX Runtime keeps an identifier of the machine in $HOME
     try:
         code = tyro.extras.subcommand_cli_from_dict(
             {name: verb(name) if name in sys.argv[1:2] else _named(name, about) for name, about in VERBS.items()},
             prog="humesh",
             description="Photos and videos of people into posed body meshes.",
         )
-    except UserError as error:
+    except HumeshError as error:
         say_error(str(error))
         code = 2
     except KeyboardInterrupt:
@@ -61,4 +67,7 @@ def main() -> None:
     except BrokenPipeError:  # `humesh ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:  # a fault of ours: its type in a line, all of it with HUMESH_TRACEBACK=1
+        say_error(named(error))
+        code = 1
     sys.exit(code)

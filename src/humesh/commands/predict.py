@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-import glob
+import os
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from humesh.commands.errors import UserError, say_error
-from humesh.commands.predict_video import FILM, VIDEO_ENDINGS, VideoOptions, is_video, is_webcam, predict_video, told
+from humesh.commands.errors import UserError, named, say, say_error, shown
+from humesh.commands.predict_video import FILM, VideoOptions, predict_live, predict_video, report, video_job
 from humesh.commands.progress import progress_bar
+from humesh.errors import HumeshError
 from humesh.threads import ahead
 
 if TYPE_CHECKING:
+    from humesh.commands.inputs import Input
+    from humesh.commands.results import Job, Results
     from humesh.people.given import GivenPeople
     from humesh.recover import Recoverer
-
-IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
 _VIDEO = VideoOptions()
 _PHOTOS_AT_ONCE = 4  # more of them only take memory
 
 Finder = Literal["accurate", "fast", "rtmlib"]
 Format = Literal["jpg", "views", "mp4", "glb", "obj", "ply", "npz", "json", "bvh"]
+_FORMATS: tuple[Format, ...] = ("jpg", "glb", "json")
 
 
 def predict(
-    inputs: tyro.conf.Positional[list[Path]],
+    inputs: tyro.conf.Positional[list[str]],
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_out"),
     weights: str = "",
     refine: bool = True,
@@ -39,7 +42,7 @@ def predict(
     detections: Path | None = None,
     finder: Finder = "accurate",
     focal_px: float | None = None,
-    formats: tuple[Format, ...] = ("jpg", "glb", "json"),
+    formats: tuple[Format, ...] = _FORMATS,
     device: str = "cpu",
     overwrite: bool = False,
     video: VideoOptions = _VIDEO,
@@ -47,10 +50,13 @@ def predict(
     """Recover the bodies of everyone in photos and videos.
 
     Each photo gets files named after it: an overlay picture, a GLB for Blender or three.js, a JSON with all numbers;
-    each video a film, a GLB that moves and an NPZ. What is finished is skipped, so a stopped run goes on where it was.
+    each video a film, a GLB that moves, an NPZ and a JSON. What is finished is skipped, so a stopped run goes on where
+    it was; what was made from another file or with other options is done again. Files that humesh did not make are
+    never replaced.
 
     Args:
-        inputs: Photos, videos, folders of them, patterns such as "shots/*.jpg", or the number of a webcam.
+        inputs: Photos, videos, folders of them, patterns such as "shots/*.jpg", addresses of videos (https, rtsp), or
+            the number of a webcam.
         out: Folder for the results.
         weights: A method whose weights are shipped (default: lifter for photos and webcams, int for videos), or a file
             of a trained one (.safetensors, see `humesh convert`); "landmarks": the finder's landmarks are posed by the
@@ -61,124 +67,150 @@ def predict(
         detections: People you already have: a COCO results JSON, a folder of OpenPose JSON, or a JSON of boxes.
         finder: What finds people when no detections are given: accurate looks three times at everyone with the larger
             landmark model, fast looks once with the smaller one.
-        focal_px: The photos' focal length in pixels, where you know it better than EXIF does.
+        focal_px: The focal length in pixels, where you know it better than EXIF does.
         formats: What to write of photos; views is a picture from the side and from above, mp4 a turntable film.
         device: Where bodies are computed: cpu, cuda, cuda:1.
         overwrite: Do again what is finished.
         video: Of videos only.
     """
-    from humesh.images.decoding import VideoError
-    from humesh.images.photo import PhotoError
-    from humesh.people.mot import TracksError
+    from humesh.commands.inputs import gathered
+    from humesh.commands.results import Results
     from humesh.recover import DEFAULT, IN_VIDEOS
 
-    if focal_px is not None and not 0 < focal_px < float("inf"):
-        raise UserError(f"--focal-px: expected a positive number of pixels, got {focal_px:g}.")
-    named = _named(_expand(inputs, video))
-    photos = {name: path for name, path in named.items() if not is_video(path, video)}
-    videos = {name: path for name, path in named.items() if name not in photos}
-    _check_out(out, inputs, photos, videos)
-    wanted = (*formats, "json")  # the record is always written, and last: it marks a photo as finished
-    todo = {name: path for name, path in photos.items() if overwrite or not _finished(out, name, wanted)}
-    if len(todo) < len(photos):
-        done = len(photos) - len(todo)
-        print(f"{done} of {len(photos)} photos are finished and skipped (--overwrite does them again).")
-    if not todo and not videos:
+    found, notes = gathered(map(str, inputs), out, video.folders, overwrite)
+    of_photos = {"formats": formats != _FORMATS, "detections": detections is not None}
+    notes += _check_options(found, of_photos, formats, finder, focal_px, video)
+    names = dict(zip(_named([each.name for each in found]), found, strict=True))
+    _check_out(out, inputs, names)
+    for note in notes:
+        say(note)
+
+    def job(name: str, each: Input) -> Job:
+        people = f"finder {finder}"
+        if each.kind == "photo" and detections is not None:
+            people = f"detections {_file_named(detections)}"
+        elif each.kind == "video" and video.tracks is not None:
+            people += f", tracks {_file_named(video.tracks)}"
+        options = {"weights": _file_named(weights_for(each)), "people": people, **made_with}
+        if each.kind == "photo":
+            return _photo_job(each, name, options, formats)
+        return video_job(each, name, options, video)
+
+    def weights_for(each: Input) -> str:
+        return weights or (IN_VIDEOS if each.kind == "video" else DEFAULT)
+
+    results, made_with = Results(out), {"refine": refine, "body": _file_named(body), "focal_px": focal_px}
+    jobs = {name: job(name, each) for name, each in names.items()}
+    photos, videos = ({n: jobs[n] for n, each in names.items() if each.kind == kind} for kind in ("photo", "video"))
+    if not overwrite:
+        photos, videos = _unfinished(results, photos, "photos"), _unfinished(results, videos, "videos")
+    others = [name for name, each in names.items() if each.kind == "live" or name in videos]
+    if not photos and not others:
         return 0
-    given = _given(detections, photos.values())
-    made = cache(lambda weights: _recoverer(body, finder, device, weights, refine, given is not None and not videos))
+    given = _given(detections, [Path(each.where) for each in names.values() if each.kind == "photo"])
+    made = cache(lambda weights: _recoverer(body, finder, device, weights, refine, given is not None and not others))
     failed: list[str] = []
 
-    def one(path: Path, answer: Callable[[], str], say: Callable[[str], None]) -> None:
+    def one(each: Input, answer: Callable[[], str], say: Callable[[str], None]) -> None:
         try:
             say(answer())
         except Exception as error:  # whatever it is, the others are done all the same
-            expected = isinstance(error, (PhotoError, VideoError, TracksError, UserError))
-            kind = "video" if is_video(path, video) else "photo"
-            failed.append(str(error) if expected else f"{kind} {path}: {type(error).__name__}: {error}")
+            failed.append(
+                str(error) if isinstance(error, HumeshError) else f"{each.kind} {each.public}: {named(error)}"
+            )
             say_error(failed[-1])
 
-    with progress_bar(disable=len(todo) < 2) as progress:
-        task = progress.add_task("photos", total=len(todo))
+    with progress_bar(disable=len(photos) < 2) as progress:
+        task = progress.add_task("photos", total=len(photos))
 
-        def say(report: str) -> None:
-            progress.console.print(report, highlight=False, markup=False, soft_wrap=True)
+        def say_above(text: str) -> None:
+            text = shown(text, progress.console.encoding)
+            progress.console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
-        recoverer = made(weights or DEFAULT) if todo else None
-        work = partial(_one, out, wanted, recoverer, given, focal_px)
-        for path, answer in zip(
-            todo.values(), ahead(work, todo.items(), min(_PHOTOS_AT_ONCE, len(todo) or 1)), strict=True
-        ):
-            one(path, answer.result, say)
+        recoverer = made(weights or DEFAULT) if photos else None
+        todo = [(names[name], job) for name, job in photos.items()]
+        work = partial(_one, results, recoverer, given, focal_px)
+        for (each, _), answer in zip(todo, ahead(work, todo, min(_PHOTOS_AT_ONCE, len(todo) or 1)), strict=True):
+            one(each, answer.result, say_above)
             progress.advance(task)
-    for name, path in videos.items():
-        recoverer = made(weights or (DEFAULT if is_webcam(path) else IN_VIDEOS))
-        one(path, partial(predict_video, path, name, out, video, recoverer, focal_px, overwrite), print)
-    if failed and len(named) == 1:
+    for name in others:
+        each, recoverer = names[name], made(weights_for(names[name]))
+        if each.kind == "live":
+            one(each, partial(predict_live, each, jobs[name], results, recoverer, focal_px), say)
+        else:
+            one(each, partial(predict_video, each, jobs[name], results, video, recoverer, focal_px), say)
+    if failed and len(names) == 1:
         return 2
     if failed:
-        kind = "photos" if not videos else "videos" if not photos else "photos and videos"
-        say_error(f"{len(failed)} of {len(named)} {kind} failed:\n  " + "\n  ".join(failed))
+        kinds = {each.kind for each in names.values()}
+        kind = "photos" if kinds == {"photo"} else "videos" if "photo" not in kinds else "photos and videos"
+        say_error(f"{len(failed)} of {len(names)} {kind} failed:\n  " + "\n  ".join(failed))
         return 1
     return 0
 
 
 def _one(
-    out: Path,
-    formats: tuple[str, ...],
+    results: Results,
     recoverer: Recoverer | None,
     given: GivenPeople | None,
     focal_px: float | None,
-    photo_file: tuple[str, Path],
+    what: tuple[Input, Job],
 ) -> str:
-    """One photo's files; returns what to tell the user."""
+    """One photo's files; returns what to print."""
     from humesh.geometry.camera import Camera
     from humesh.images.photo import Photo
-    from humesh.scene.export import save
+    from humesh.scene.export import ENDINGS, WRITERS, write_formats
+    from humesh.scene.record import record
 
     assert recoverer is not None  # made where there are photos
-    name, path = photo_file
-    photo = Photo.read(path)
+    each, job = what
+    photo = Photo.read(each.where)
     if focal_px is not None:
         photo = replace(photo, camera=Camera.virtual(focal_px, photo.size), camera_source="given")
     people = None
     if given is not None:
-        people, photo = given.on(photo, path)
+        people, photo = given.on(photo, Path(each.where))
     recovery = recoverer(photo, people)
-    written = save(recovery, out / name, formats, image_path=path)
-    return told(path, len(recovery.people), "found", recovery.notes, written)
+    with results.claimed(job) as claim:
+        formats = [format for format in job.endings if format != "json"]
+        files = {f: write_formats(WRITERS, ENDINGS, recovery, claim.target, [f], each.where) for f in formats}
+        written = claim.finish(record(recovery, each.where), files)
+    return report(each.public, len(recovery.people), "found", recovery.notes, written)
 
 
-def _expand(inputs: list[Path], video: VideoOptions) -> list[Path]:
-    """The photos and videos that files, folders and patterns name, in order, each once."""
-    photos: list[Path] = []
-    for given in inputs:
-        if is_video(given, video):
-            photos.append(given)
-        elif given.is_dir():
-            endings = IMAGE_ENDINGS | VIDEO_ENDINGS
-            inside = sorted(p for p in given.iterdir() if p.suffix.lower() in endings and p.is_file())
-            if not inside:
-                raise UserError(f"folder {given}: expected photos ({', '.join(sorted(IMAGE_ENDINGS))}), found none.")
-            photos += inside
-        elif given.exists() or not glob.has_magic(str(given)):
-            photos.append(given)  # a missing file is told of when its turn comes: the others are done all the same
-        else:
-            inside = sorted(Path(match) for match in glob.glob(str(given), recursive=True) if Path(match).is_file())
-            if not inside:
-                raise UserError(f"pattern {given}: expected photos, matches none.")
-            photos += inside
-    if not photos:
-        raise UserError("expected at least one photo, video, folder or pattern, got none; see: humesh predict --help")
-    return list(dict.fromkeys(photos))
+def _photo_job(each: Input, name: str, options: dict[str, Any], formats: Sequence[str]) -> Job:
+    from humesh.commands.results import Job
+    from humesh.scene.export import ENDINGS
+
+    wanted = {*formats, "json"}  # the record is always written, and last: it marks a photo as finished
+    endings = {format: ending for format, ending in ENDINGS.items() if format in wanted}
+    return Job.of(each.whole, each.name, name, options, endings, frozenset({"bvh"}))
 
 
-def _named(photos: list[Path]) -> dict[str, Path]:
-    """Result names by photo: its stem, or with its ending and folder where several photos share one."""
-    stems = Counter(path.stem for path in photos)
-    full = Counter(path.name for path in photos)
+def _unfinished(results: Results, jobs: dict[str, Job], kind: str) -> dict[str, Job]:
+    """The jobs that are not finished; says how many are, and what is done again and why."""
+    todo: dict[str, Job] = {}
+    changes: list[list[str]] = []
+    for name, job in jobs.items():
+        finished, changed = results.state(job)
+        if not finished:
+            todo[name] = job
+        changes += [changed] if changed else []
+    if len(todo) < len(jobs):
+        done = len(jobs) - len(todo)
+        say(f"{done} of {len(jobs)} {kind} are finished and skipped (--overwrite does them again).")
+    if changes:
+        what = ", ".join(dict.fromkeys(word for changed in changes for word in changed))
+        say(f"{len(changes)} of {len(jobs)} {kind} are done again; changed since: {what}.")
+    return todo
+
+
+def _named(paths: Sequence[Path]) -> dict[str, Path]:
+    """Result names by input: its stem, or with its ending and folder where several inputs share one."""
+    stems = Counter(path.stem for path in paths)
+    full = Counter(path.name for path in paths)
     named: dict[str, Path] = {}
-    for path in photos:
+    for path in paths:
         name = path.stem if stems[path.stem] == 1 else f"{path.stem}_{path.suffix.removeprefix('.')}"
         if full[path.name] > 1:
             name = f"{path.resolve().parent.name}_{name}"
@@ -188,32 +220,64 @@ def _named(photos: list[Path]) -> dict[str, Path]:
     return named
 
 
-def _finished(out: Path, name: str, formats: tuple[str, ...]) -> bool:
+def _check_options(
+    found: Sequence[Input],
+    of_photos: dict[str, bool],
+    formats: Sequence[str],
+    finder: str,
+    focal_px: float | None,
+    video: VideoOptions,
+) -> list[str]:
+    """Sentences on options that apply to a part of the inputs only; raises UserError for those that apply to none."""
+    kinds = Counter(each.kind for each in found)
+    if focal_px is not None and not 0 < focal_px < float("inf"):
+        raise UserError(f"--focal-px: expected a positive number of pixels, got {focal_px:g}.")
+    if not formats:
+        raise UserError(f"--formats: expected at least one of {', '.join(Format.__args__)}.")  # type: ignore[attr-defined]
+    if of_photos["detections"] and finder != "accurate" and kinds.total() == kinds["photo"]:
+        raise UserError(f"--finder {finder}: nobody is looked for where --detections gives the people; give only one.")
+    notes = []
+    for name in (name for name, is_set in of_photos.items() if is_set):
+        if not kinds["photo"]:
+            instead = "; for videos there is --video.formats" if name == "formats" else "; for videos: --video.tracks"
+            raise UserError(f"--{name} is for photos, and none is among the inputs{instead}.")
+        if kinds.total() > kinds["photo"]:
+            notes.append(f"--{name} is for the photos; on the videos it has no effect.")
+    video.check(kinds["video"], any(os.path.isdir(each.where) for each in found), finder, kinds["photo"] > 0)
+    return notes
+
+
+def _check_out(out: Path, inputs: Sequence[str], names: dict[str, Input]) -> None:
+    """Raises UserError where results cannot be written, or would get in the inputs' way."""
     from humesh.scene.export import ENDINGS
 
-    # BVH files are one a person, perhaps none: the JSON, written after them, stands for them.
-    return all((out / f"{name}{ENDINGS[f]}").is_file() for f in formats if f != "bvh")
-
-
-def _check_out(out: Path, inputs: list[Path], photos: dict[str, Path], videos: dict[str, Path]) -> None:
-    """Tells before any work is done that results cannot be written, or that they would get in the inputs' way."""
-    from humesh.scene.export import ENDINGS
-
-    if any(given.is_dir() and given.resolve() == out.resolve() for given in inputs):
+    folder = os.path.realpath(out)
+    if any(os.path.isdir(given) and os.path.realpath(given) == folder for given in inputs):
         raise UserError(f"{out}: the results would lie among the photos; give another folder with -o.")
-    originals = {path.resolve(): kind for kind, of in (("photo", photos), ("video", videos)) for path in of.values()}
-    results = [out / f"{name}{ending}" for name in photos for ending in ENDINGS.values()]
-    for result in (*results, *(out / f"{name}{FILM}" for name in videos)):
-        kind = originals.get(result.resolve())
-        if kind is not None:
-            raise UserError(f"the {kind} {result} would be overwritten by a result; give another folder with -o.")
+    originals = {os.path.realpath(each.where): each.kind for each in names.values() if each.kind != "live"}
+    for name, each in names.items():
+        for ending in ENDINGS.values() if each.kind == "photo" else (FILM,):
+            kind = originals.get(os.path.join(folder, f"{name}{ending}"))
+            if kind is not None:
+                result = out / f"{name}{ending}"
+                raise UserError(f"the {kind} {result} would be overwritten by a result; give another folder with -o.")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".humesh_can_write"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=out).close()  # of a name of its own: several runs may begin at once
     except OSError as error:
         raise UserError(f"cannot write into {out}: {error.strerror}; give another folder with -o.") from None
+
+
+def _file_named(what: str | Path) -> str:
+    """A name, or a file's name with what changes with its content."""
+    from humesh.body.files import SHIPPED
+    from humesh.commands.results import digest
+    from humesh.methods.weights import shipped
+
+    if what in SHIPPED:
+        return str(what)
+    path = shipped().get(str(what), what)
+    return " ".join([Path(what).name, *filter(None, [digest(path)])])
 
 
 def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool, given: bool) -> Recoverer:
@@ -235,15 +299,12 @@ def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool, 
     return recoverer
 
 
-def _given(detections: Path | None, photos: Iterable[Path]) -> GivenPeople | None:
-    from humesh.people.given import DetectionsError, GivenPeople
+def _given(detections: Path | None, photos: Sequence[Path]) -> GivenPeople | None:
+    from humesh.people.given import GivenPeople
 
     if detections is None:
         return None
-    try:
-        given = GivenPeople(detections)
-    except DetectionsError as error:
-        raise UserError(str(error)) from None
+    given = GivenPeople(detections)
     for note in given.match(photos):
         say_error(note)
     return given

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rich.progress import TextColumn
 
-from humesh.commands.errors import UserError, say_error
+from humesh.commands.errors import UserError, say_error, shown
 from humesh.commands.progress import progress_bar
 from humesh.threads import ahead
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from humesh.commands.inputs import Input
+    from humesh.commands.results import Job, Results
     from humesh.geometry.camera import Camera
     from humesh.images.video import Video
     from humesh.people.sightings import Sightings
@@ -24,12 +28,10 @@ if TYPE_CHECKING:
     from humesh.recover_video import Finder, Progress
     from humesh.scene.recovery import VideoRecovery
 
-VIDEO_ENDINGS = {
-    ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".3gp",
-}  # fmt: skip
-
 FILM = "_overlay.mp4"
 """What a film is called after the video's own name."""
+
+_PEOPLE = ".people.npz"  # who was seen, so that a run that was stopped goes on
 
 VideoFormat = Literal["mp4", "glb", "bvh", "amass", "usd", "rrd", "npz"]
 
@@ -64,62 +66,125 @@ class VideoOptions:
     folders: bool = False
     """Folders are videos: their pictures in order are the frames."""
 
+    def check(self, videos: int, folder: bool, finder: str, photos: bool) -> None:
+        """Raises UserError for options that are wrong, or that apply to none of the inputs.
 
-def is_video(given: Path, options: VideoOptions) -> bool:
-    """Whether an input is a video: by its ending, a folder of frames, or a webcam's number."""
-    return given.suffix.lower() in VIDEO_ENDINGS or (given.is_dir() and options.folders) or is_webcam(given)
+        `videos`: how many there are; `folder`, `photos`: whether there is one among the inputs.
+        """
+        from humesh.scene.export_video import EXTRAS
+
+        default = VideoOptions()
+        used = [field.name for field in fields(self) if getattr(self, field.name) != getattr(default, field.name)]
+        if used and not videos:
+            option = used[0].replace("_", "-")
+            raise UserError(f"--video.{option} is for videos in files, and none is among the inputs.")
+        for name, least in (("smooth_s", 0.0), ("bridge_s", 0.0), ("interval", 1)):
+            value = getattr(self, name)
+            if not least <= value < float("inf"):
+                raise UserError(f"--video.{name.replace('_', '-')}: expected {least:g} or more, got {value:g}.")
+        if videos and not self.formats:
+            raise UserError(f"--video.formats: expected at least one of {', '.join(get_args(VideoFormat))}.")
+        if self.folders and not folder:
+            raise UserError("--video.folders: expected a folder of frames among the inputs, got none.")
+        if not self.beside and "mp4" not in self.formats:
+            raise UserError("--video.no-beside is for the film, but mp4 is not among --video.formats.")
+        if self.tracks is not None and videos > 1:
+            raise UserError(f"--video.tracks: one file holds the people of one video, got {videos} videos.")
+        if self.tracks is not None and finder == "rtmlib" and not photos:
+            raise UserError("--finder rtmlib: nobody is looked for where --video.tracks tells who is where.")
+        for name in self.formats:
+            module, extra = EXTRAS.get(name, ("sys", ""))
+            if find_spec(module) is None:
+                raise UserError(f'--video.formats {name} needs a package more; run: pip install "humesh[{extra}]"')
 
 
-def is_webcam(given: Path) -> bool:
-    """Whether an input is the number of a webcam."""
-    return str(given).isdigit() and not given.exists()
+def video_job(each: Input, name: str, options: dict[str, Any], video: VideoOptions) -> Job:
+    """What a video's result depends on, and its files."""
+    from humesh.commands.results import Job
+    from humesh.scene.export_video import PER_PERSON, VIDEO_ENDINGS
+
+    if each.kind == "live":  # every recording is another one
+        where = f"{each.whole} at {datetime.now().isoformat(timespec='microseconds')}"
+        return Job.of(where, each.name, name, options, {"mp4": FILM})
+    wanted: tuple[str, ...] = video.formats
+    ours = {name: value for name, value in asdict(video).items() if name not in ("formats", "folders", "tracks")}
+    endings = {name: ending for name, ending in {**VIDEO_ENDINGS, "mp4": FILM}.items() if name in wanted}
+    return Job.of(each.whole, each.name, name, options | ours, endings, frozenset(PER_PERSON), {"people": _PEOPLE})
 
 
 def predict_video(
-    path: Path,
-    name: str,
-    out: Path,
-    options: VideoOptions,
-    recoverer: Recoverer,
-    focal_px: float | None = None,
-    overwrite: bool = False,
+    each: Input, job: Job, results: Results, options: VideoOptions, recoverer: Recoverer, focal_px: float | None = None
 ) -> str:
-    """One video's files; what to tell the user. Raises VideoError, TracksError."""
+    """One video's files; what to print. Raises VideoError, TracksError, UserError."""
     from humesh.geometry.camera import Camera
     from humesh.images.video import Video
+    from humesh.scene.record import video_record
 
-    if is_webcam(path):
-        return _live(int(str(path)), out / f"{name}{FILM}", recoverer)
-    if not overwrite and _finished(out, name, options):
-        return f"{path}: finished and skipped (--overwrite does it again)"
-    video = Video(path, options.start_s, options.end_s, options.stride)
+    if options.interval > 1 and (recoverer.network is None or recoverer.network.spec.group != "frames"):
+        raise UserError(f"--video.interval is for methods through time (int), {recoverer.method!r} is none.")
+    video = Video(each.where, options.start_s, options.end_s, options.stride)
     camera = None if focal_px is None else Camera.virtual(focal_px, video.size)
-    with progress_bar(TextColumn("{task.fields[pace]}"), transient=True) as bar:
-        shown: dict[str, Any] = {}
+    with (
+        progress_bar(TextColumn("{task.fields[pace]}", markup=False), transient=True) as bar,
+        results.claimed(job) as claim,
+    ):
+        started: dict[str, Any] = {}
 
         def progress(what: str, done: int, total: int | None) -> None:
-            if what not in shown:
-                shown[what] = bar.add_task(f"{path.name}: {what}", total=total, pace=""), time.perf_counter(), done - 1
-            task, began, first = shown[what]
+            if what not in started:
+                label = shown(f"{each.name.name}: {what}", bar.console.encoding)
+                started[what] = bar.add_task(label, total=total, pace=""), time.perf_counter(), done - 1
+            task, began, first = started[what]
             speed = (done - first) / max(time.perf_counter() - began, 1e-3)
             bar.update(task, completed=done, total=total, pace=f"{speed:.1f} frames/s")
 
-        recovery = _recovered(video, path, out / f"{name}.people.npz", options, recoverer, camera, progress)
-        written = _written(video, recovery, path, out / name, options, progress)
+        people = Path(f"{claim.target}{_PEOPLE}")
+        recovery = _recovered(video, job, people, options, recoverer, camera, progress)
+        files = _written(video, recovery, each.public, claim.target, options, progress)
+        written = claim.finish(video_record(recovery, each.public), files, {"people": [people]})
     seconds = float(recovery.times[-1]) if len(recovery.times) else 0.0
     where = f"in {len(recovery.times)} frames, {seconds:.1f} s"
-    return told(path, len(recovery.motions), where, recovery.notes, written)
+    return report(each.public, len(recovery.motions), where, recovery.notes, written)
 
 
-def told(path: Path, count: int, where: str, notes: Iterable[str], written: list[Path]) -> str:
-    """What to tell the user of a finished photo or video: how many people, what is odd, and the files."""
+def predict_live(each: Input, job: Job, results: Results, recoverer: Recoverer, focal_px: float | None = None) -> str:
+    """A film of what a webcam or an endless stream sees until Ctrl-C, each frame posed at once; what to print."""
+    from humesh.geometry.camera import Camera
+    from humesh.images.film import Film
+    from humesh.images.video import Video, VideoError
+    from humesh.recover_video import recover_video
+    from humesh.scene.overlay import overlay
+
+    video, frames = Video(int(each.where) if each.where.isdecimal() else each.where), 0
+    camera = None if focal_px is None else Camera.virtual(focal_px, video.size)
+    name = each.whole
+    with results.claimed(job) as claim:
+        path = Path(f"{claim.target}{FILM}")
+        say_error(f"{name}: filming into {path}; Ctrl-C ends the film.")
+        with Film(path, video.size, video.fps) as film:
+            began = time.monotonic()
+            try:
+                for moment in recover_video(video, recoverer, camera=camera):
+                    film.write(overlay(moment), time.monotonic() - began)
+                    frames += 1
+            except (KeyboardInterrupt, VideoError) as end:  # a connection that breaks ends the film as well
+                if not frames and isinstance(end, VideoError):
+                    raise
+                if not frames:
+                    raise UserError(f"{name}: stopped before the first frame; nothing was written.") from None
+        written = claim.finish({"video": {"path": each.public, "frames": frames}}, {"mp4": [path]})
+    return "\n  ".join([f"{name}: {frames} frames", *map(str, written)])
+
+
+def report(where: str, count: int, found: str, notes: Iterable[str], written: list[Path]) -> str:
+    """What to print of a finished photo or video: how many people, what is odd, and the files."""
     who = "nobody" if count == 0 else "1 person" if count == 1 else f"{count} people"
-    return "\n".join([f"{path}: {who} {where}", *(f"  {line}" for line in (*notes, *written))])
+    return "\n".join([f"{where}: {who} {found}", *(f"  {line}" for line in (*notes, *written))])
 
 
 def _recovered(
     video: Video,
-    path: Path,
+    job: Job,
     kept: Path,
     options: VideoOptions,
     recoverer: Recoverer,
@@ -130,10 +195,8 @@ def _recovered(
     from humesh.people.sightings import Sightings
     from humesh.recover_video import VideoSettings, pose_video, sight
 
-    finds = f"{type(recoverer.finder).__name__} {getattr(recoverer.finder, 'model', '')}"
-    if options.tracks is not None:
-        finds = f"{options.tracks.parent} {_state(options.tracks)}"
-    of = f"{_state(path)} {options.start_s} {options.end_s} {options.stride} {finds}"
+    depends = [job.version, job.input, job.options["people"], options.start_s, options.end_s, options.stride]
+    of = " ".join(map(str, depends))
     sightings = Sightings.load(kept, of)
     finder = _finder(options, recoverer, sightings)
     saved = time.monotonic()
@@ -146,12 +209,6 @@ def _recovered(
         sightings.save(kept, of)
     settings = VideoSettings(options.smooth_s, options.bridge_s, interval=options.interval, ground=options.ground)
     return pose_video(video, sightings, recoverer, settings, camera, progress)
-
-
-def _state(path: Path) -> str:
-    """What changes with a file; one that is missing is told of by its reader."""
-    about = path.stat() if path.exists() else None
-    return path.name if about is None else f"{path.name} {about.st_size} {about.st_mtime_ns}"
 
 
 def _finder(options: VideoOptions, recoverer: Recoverer, sightings: Sightings) -> Finder:
@@ -170,26 +227,27 @@ def _finder(options: VideoOptions, recoverer: Recoverer, sightings: Sightings) -
 
 
 def _written(
-    video: Video, recovery: VideoRecovery, path: Path, target: Path, options: VideoOptions, progress: Progress
-) -> list[Path]:
-    """The film and the files; those that tell that all is done come last."""
+    video: Video, recovery: VideoRecovery, where: str, target: Path, options: VideoOptions, progress: Progress
+) -> dict[str, list[Path]]:
+    """The film and the other files by format."""
     from humesh.images.film import Film
     from humesh.recover_video import moments
-    from humesh.scene.export_video import save_video
+    from humesh.scene.export import write_formats
+    from humesh.scene.export_video import VIDEO_ENDINGS, VIDEO_WRITERS
     from humesh.scene.overlay import MotionPictures
 
-    written: list[Path] = []
+    written: dict[str, list[Path]] = {}
     if "mp4" in options.formats:
-        film_path = Path(f"{target}{FILM}")
-        shown = drawable(recovery)
-        pictures = MotionPictures(shown, options.beside)
-        with Film(film_path, pictures.size, recovery.fps, source=video) as film:
-            drawn = _drawn(pictures, moments(video, shown, progress))
+        written["mp4"] = [Path(f"{target}{FILM}")]
+        drawn_of = drawable(recovery)
+        pictures = MotionPictures(drawn_of, options.beside)
+        with Film(written["mp4"][0], pictures.size, recovery.fps, source=video) as film:
+            drawn = _drawn(pictures, moments(video, drawn_of, progress))
             for picture, when in zip(drawn, recovery.times.tolist(), strict=True):
                 film.write(picture, when)
-        written.append(film_path)
-    files = [name for name in options.formats if name != "mp4"]
-    return written + save_video(recovery, target, files, video_path=path)
+    for name in (name for name in options.formats if name != "mp4"):
+        written[name] = write_formats(VIDEO_WRITERS, VIDEO_ENDINGS, recovery, target, [name], where)
+    return written
 
 
 def drawable(recovery: VideoRecovery) -> VideoRecovery:
@@ -209,32 +267,3 @@ def _drawn(draw: Callable[[Any], np.ndarray], moments: Iterator[Any]) -> Iterato
     with threadpool_limits(1, "blas"):
         for picture in ahead(draw, moments):
             yield picture.result()
-
-
-def _finished(out: Path, name: str, options: VideoOptions) -> bool:
-    from humesh.scene.export_video import PER_PERSON, VIDEO_ENDINGS
-
-    endings = VIDEO_ENDINGS | {"mp4": FILM}
-    single = [format for format in options.formats if format not in PER_PERSON]
-    return bool(single) and all((out / f"{name}{endings[format]}").is_file() for format in single)
-
-
-def _live(webcam: int, path: Path, recoverer: Recoverer) -> str:
-    """Films what a webcam sees until Ctrl-C; each frame is posed at once, nothing is smoothed."""
-    from humesh.images.film import Film
-    from humesh.images.video import Video
-    from humesh.recover_video import recover_video
-    from humesh.scene.overlay import overlay
-
-    video, frames = Video(webcam), 0
-    say_error(f"webcam {webcam}: filming into {path}; Ctrl-C ends the film.")
-    with Film(path, video.size, video.fps) as film:
-        began = time.monotonic()
-        try:
-            for moment in recover_video(video, recoverer):
-                film.write(overlay(moment), time.monotonic() - began)
-                frames += 1
-        except KeyboardInterrupt:
-            if not frames:
-                raise UserError(f"webcam {webcam}: stopped before the first frame; nothing was written.") from None
-    return f"webcam {webcam}: {frames} frames\n  {path}"

@@ -9,5 +9,5 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 
 def progress_bar(*more: ProgressColumn, **options: Any) -> Progress:
     """Rich's `Progress` with its options, and with more columns before the time left."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn())
-    return Progress(*columns, **options)
+    what = TextColumn("{task.description}", markup=False)  # names of files hold brackets
+    return Progress(what, BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn(), **options)
