@@ -23,10 +23,13 @@ import torch
 from humesh.body.model import BodyModel
 from humesh.data.batch import Groups
 from humesh.data.drawn import DrawnPeople
+from humesh.errors import HumeshError
+from humesh.files import locked
 from humesh.methods.weights import load_method
+from humesh.training.checkpoints import checkpoints
 from humesh.training.estimate import estimate
 from humesh.training.log import Table
-from humesh.training.loop import Place, Training, checkpoints
+from humesh.training.loop import Place, Training
 from humesh.training.prepare import prepare, start_from
 from humesh.training.recipe import Recipe, Source, TrainingError
 from humesh.training.recipes import RECIPES
@@ -111,6 +114,56 @@ def test_a_damaged_checkpoint_is_passed_over(uninterrupted: Path, tmp_path: Path
     assert losses(tmp_path) == losses(uninterrupted)
 
 
+def _flipped(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x40
+    path.write_bytes(data)
+
+
+def _without(*keys: str) -> Callable[[Path], None]:
+    def harm(path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        torch.save({key: value for key, value in state.items() if key not in keys}, path)
+
+    return harm
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"\x80\x02}q\x00."),  # an old pickle
+        lambda path: _flipped(path, path.stat().st_size // 2),  # one number is another
+        lambda path: torch.save([1, 2], path),
+        lambda path: torch.save({"recipe": "debug"}, path),
+        lambda path: torch.save({"recipe": "debug", "settings": "{"}, path),
+        _without("optimiser"),
+        _without("mean"),
+    ],
+)
+def test_a_checkpoint_is_passed_over_whatever_is_wrong_with_it(
+    uninterrupted: Path, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    older, newest = (Path(shutil.copy(path, tmp_path)) for path in checkpoints(uninterrupted))
+    harm(newest)
+    said: list[str] = []
+    training = prepare("debug", SMALL, Place(tmp_path, say=said.append))
+    training.resume()
+    assert said == [f"{newest} is damaged and left out.", f"going on from step 8 of 9 ({older})."]
+    harm(older)
+    with pytest.raises(TrainingError, match="all 2 are damaged; give another folder"):
+        training.resume()
+
+
+def test_two_trainings_do_not_share_a_folder(uninterrupted: Path) -> None:
+    training = prepare("debug", SMALL, Place(uninterrupted))
+    with (
+        locked(uninterrupted, "training", HumeshError),
+        pytest.raises(TrainingError, match=f"process {os.getpid()} is training in it"),
+    ):
+        training.run()
+
+
 def test_a_finished_run_has_everything(uninterrupted: Path) -> None:
     header, _ = load_method(uninterrupted / "weights.safetensors", BodyModel.load("open-low"))
     assert header.notes["recipe"] == "debug"
@@ -129,9 +182,12 @@ def test_another_training_is_not_gone_on_with(uninterrupted: Path) -> None:
         trained(uninterrupted, name="other")
     with pytest.raises(TrainingError, match=r"with other settings \(batch, rate\)"):
         trained(uninterrupted, replace(SMALL, batch=2, rate=1.0))
-    before = losses(uninterrupted)
+    before, weights = losses(uninterrupted), (uninterrupted / "weights.safetensors").read_bytes()
+    (uninterrupted / ".humesh-checkpoint-0000007.0123456789ab.pt").write_bytes(b"half")  # a killed run's
     trained(uninterrupted)  # there is nothing left to do
     assert losses(uninterrupted) == before
+    assert (uninterrupted / "weights.safetensors").read_bytes() == weights  # with its scores
+    assert not list(uninterrupted.glob(".humesh*"))
 
 
 def _plain_vit() -> Recipe:
@@ -313,6 +369,29 @@ def test_tables_forget_what_came_after_a_step(tmp_path: Path) -> None:
         file.write("4")  # a row that a kill cut short
     Table(tmp_path / "log.csv", 2).write(3, {"loss": 9.0})
     assert (tmp_path / "log.csv").read_text().splitlines() == ["step,loss", "1,0.5", "2,1", "3,9"]
+
+
+def test_tables_take_columns_that_come_later(tmp_path: Path) -> None:
+    table = Table(tmp_path / "log.csv", 0)
+    table.write(1, {"loss": 0.5})
+    table.write(2, {"loss": 0.25, "judges": 3.0})
+    table.write(3, {"judges": 4.0})
+    assert (tmp_path / "log.csv").read_text().splitlines() == ["step,loss,judges", "1,0.5,", "2,0.25,3", "3,,4"]
+    with open(tmp_path / "log.csv", "a") as file:
+        file.write("4,0.1,1")  # of 12: a kill cut it short
+    Table(tmp_path / "log.csv", 4).write(5, {"loss": 1.0, "judges": 1.0})
+    assert (tmp_path / "log.csv").read_text().splitlines()[-2:] == ["3,,4", "5,1,1"]
+
+
+@pytest.mark.parametrize("other", [b"name;value\r\na;1\r\n", b"\x89PNG\xff\xfe", b'step,"loss\n', b'step,loss\n"a"b\n'])
+def test_a_table_of_something_else_is_told(tmp_path: Path, other: bytes) -> None:
+    (tmp_path / "log.csv").write_bytes(other)
+    with pytest.raises(TrainingError, match=r"log\.csv: expected the table of a training"):
+        Table(tmp_path / "log.csv", 2)
+    assert (tmp_path / "log.csv").read_bytes() == other
+    (tmp_path / "log.csv").write_bytes(b"")
+    Table(tmp_path / "log.csv", 2).write(3, {"loss": 1.0})
+    assert (tmp_path / "log.csv").read_text().splitlines() == ["step,loss", "3,1"]
 
 
 def test_rates_follow_their_schedules() -> None:

@@ -55,5 +55,6 @@ def _start_worker(_: int) -> None:
 
 def _sentence(error: DataError) -> str:
     """The error's own sentence, without the worker's traceback that torch puts before it."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    whole = error.args[0] if error.args else ""  # an error's own text is cut off where it is long
+    lines = [line for line in str(whole).splitlines() if line.strip()]
     return lines[-1].split("DataError: ", 1)[-1] if lines else "reading the data failed."

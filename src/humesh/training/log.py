@@ -3,55 +3,60 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+from humesh.files import read_text, write_text
+from humesh.training.recipe import TrainingError
 
 
 class Table:
-    """A CSV that grows by rows; rows after a step are taken out first, so that a resumed run repeats none."""
+    """A CSV that grows by rows; rows after a step are taken out first, so that a resumed run repeats none.
+
+    A row that a kill cut short is left out, new columns are empty in older rows. TrainingError for a file that is no
+    such table.
+    """
 
     def __init__(self, path: Path, step: int) -> None:
         self.path, self.columns = path, list[str]()
         if path.exists():
-            with open(path, newline="") as file:
-                reader = csv.DictReader(file)
-                self.columns = list(reader.fieldnames or [])
-                rows = [r for r in reader if None not in r.values() and r["step"].isdigit() and int(r["step"]) <= step]
-            self._rewrite(rows)
-
-    def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        part = self.path.with_suffix(".part")
-        with open(part, "w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        part.replace(self.path)
+            rows = [row for row in self._rows() if int(row["step"]) <= step]
+            if self.columns:
+                self._rewrite(rows)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a row; to TensorBoard's files too, where it is installed."""
+        """Adds a row."""
         row = {"step": str(step), **{key: f"{value:.9g}" for key, value in values.items()}}
-        if not self.columns:
-            self.columns = list(row)
-            self._rewrite([])
-        with open(self.path, "a", newline="") as file:
-            csv.DictWriter(file, self.columns, extrasaction="ignore").writerow(row)
-        writer = _tensorboard(self.path.parent)
-        for key, value in values.items():
-            if writer is not None:
-                writer.add_scalar(f"{self.path.stem}/{key}", value, step)
+        new = [key for key in row if key not in self.columns]
+        if new:
+            rows = self._rows() if self.columns else []
+            self.columns += new
+            self._rewrite(rows)
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns).writerow(row)
 
-
-_WRITERS: dict[Path, Any] = {}
-
-
-def _tensorboard(folder: Path) -> Any:
-    """TensorBoard's writer for a run, None where the package is missing."""
-    if folder not in _WRITERS:
+    def _rows(self) -> list[dict[str, str]]:
+        """The whole rows of the file, whose columns become the table's."""
+        what = "the table of a training"
+        text = read_text(self.path, what=what, error=TrainingError)
         try:
-            from torch.utils.tensorboard import SummaryWriter
+            reader = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""), strict=True)
+            self.columns, *rows = [line for line in reader if line] or [[]]
+        except csv.Error as error:
+            raise TrainingError(f"{self.path}: expected {what}, cannot read it ({error}); move it away.") from None
+        if text.strip() and self.columns[:1] != ["step"]:
+            raise TrainingError(
+                f"{self.path}: expected {what}, whose first column is 'step', found something else; move it away, or "
+                "give another folder with -o."
+            )
+        whole = (row for row in rows if len(row) == len(self.columns) and re.fullmatch("[0-9]{1,12}", row[0]))
+        return [dict(zip(self.columns, row, strict=True)) for row in whole]
 
-            _WRITERS[folder] = SummaryWriter(str(folder / "tensorboard"))
-        except ImportError:
-            _WRITERS[folder] = None
-    return _WRITERS[folder]
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path, text.getvalue())

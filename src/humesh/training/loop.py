@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import pickle
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,15 +19,16 @@ from torch.nn.parallel import DistributedDataParallel
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.batch import Batch, Groups
+from humesh.files import locked, write_text
 from humesh.methods.base import Method
 from humesh.methods.weights import save_weights
+from humesh.training.checkpoints import check_same, checkpoints, read_checkpoint, remove_drafts, write_checkpoint
 from humesh.training.learner import PRECISIONS, Learner, PoseJudges, in_half_precision, optimiser_of
 from humesh.training.loading import loaded
 from humesh.training.log import Table
 from humesh.training.recipe import Recipe, TrainingError
 from humesh.training.validation import held_out_errors
 
-_KEPT = 2  # checkpoints
 _BAD_STEPS = 3  # steps in a row without finite gradients after which training stops
 
 
@@ -87,19 +86,27 @@ class Training:
         self.mean = {key: value.detach().clone() for key, value in self.learner.method.state_dict().items()}
         self.step, self.bad, self.stopped = 0, 0, False
         self.sums: dict[str, Tensor] = {}
+        self.scores: dict[str, float] = {}  # of the last validation
         self.parallel: nn.Module = self.learner
         if place.world > 1:
             self.parallel = DistributedDataParallel(self.learner, find_unused_parameters=True)
 
     def run(self) -> dict[str, float]:
-        """Trains from where the folder's checkpoints are to the end; returns the last validation's errors."""
-        place, recipe, first = self.place, self.recipe, self.place.rank == 0
-        place.out.mkdir(parents=True, exist_ok=True)
+        """Trains from where the folder's checkpoints are to the end; returns the last validation's errors.
+
+        TrainingError where another training holds the folder, or where it holds another training.
+        """
+        first = self.place.rank == 0  # the others work in its folder
+        with locked(self.place.out, "training", TrainingError) if first else nullcontext():
+            return self._run(first)
+
+    def _run(self, first: bool) -> dict[str, float]:
+        place, recipe = self.place, self.recipe
         self.resume()
         if first:
-            told = {"recipe": self.name, **json.loads(recipe.as_json())}
-            (place.out / "recipe.json").write_text(json.dumps(told, indent=1))
-        scores: dict[str, float] = {}
+            remove_drafts(place.out)
+            settings = {"recipe": self.name, **json.loads(recipe.as_json())}
+            write_text(place.out / "recipe.json", json.dumps(settings, indent=1))
         log = Table(place.out / "log.csv", self.step) if first else None
         began = time.perf_counter()
         with _stopping(self):
@@ -113,22 +120,22 @@ class Training:
                     if log is not None:
                         log.write(self.step, row)
                 if first and (self.step % recipe.validate_every == 0 or self.step == recipe.steps):
-                    scores = self.validate()
-                    Table(place.out / "validation.csv", self.step - 1).write(self.step, scores)
-                    place.say(f"step {self.step}: " + ", ".join(f"{k} {v:.1f} mm" for k, v in scores.items()))
+                    self.scores = self.validate()
+                    Table(place.out / "validation.csv", self.step - 1).write(self.step, self.scores)
+                    place.say(f"step {self.step}: " + ", ".join(f"{k} {v:.1f} mm" for k, v in self.scores.items()))
                 stop = not self._everyone(torch.tensor(not self.stopped))
                 if first and (self.step % recipe.save_every == 0 or self.step == recipe.steps or stop):
                     self.save()
                 if stop:
                     break
         if first:
-            self.save_weights(scores)
-        return scores
+            self.save_weights()
+        return self.scores
 
     def one_step(self, batch: Batch) -> dict[str, Tensor]:
         """One step on a batch; its losses' means."""
         # All that is random in a step follows from its number, so nothing need be remembered.
-        torch.manual_seed((self.recipe.seed << 40) + (self.step << 8) + self.place.rank)
+        torch.manual_seed(((self.recipe.seed << 40) + (self.step << 8) + self.place.rank) % 2**64)
         self.learner.train()
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate_at(self.step) * group["factor"]
@@ -234,47 +241,51 @@ class Training:
             "judges_optimiser": None if self.judges_optimiser is None else self.judges_optimiser.state_dict(),
             "bad": self.bad,
             "sums": self.sums,
+            "scores": self.scores,
         }
-        path = self.place.out / f"checkpoint-{self.step:07d}.pt"
-        part = path.with_suffix(".part")
-        try:
-            with open(part, "wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as the latter
-            part.unlink(missing_ok=True)
-            raise TrainingError(f"cannot write {path} ({error}); make room, then the same command goes on.") from None
-        for old in checkpoints(self.place.out)[:-_KEPT]:
-            old.unlink()
+        write_checkpoint(self.place.out, self.step, state)
 
     def resume(self) -> None:
-        """Goes on from the folder's newest whole checkpoint, if there is any."""
-        for path in reversed(checkpoints(self.place.out)):
+        """Goes on from the folder's newest whole checkpoint; TrainingError where none of several is whole."""
+        found = checkpoints(self.place.out)
+        for path in reversed(found):
             try:
-                state = torch.load(path, map_location=self.place.device, weights_only=True)
-            except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
+                state = read_checkpoint(path)
+                check_same(self.name, self.recipe, state, self.place.out)
+                self._take(state)
+            except TrainingError:
+                raise
+            except Exception:  # of damaged bytes: zipfile, pickle and torch have no common base
                 self.place.say(f"{path} is damaged and left out.")
                 continue
-            check_same(self.name, self.recipe, state, self.place.out)
-            self.learner.load_state_dict(state["learner"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.scaler.load_state_dict(state["scaler"])
-            if self.judges is not None and self.judges_optimiser is not None:
-                self.judges.load_state_dict(state["judges"])
-                self.judges_optimiser.load_state_dict(state["judges_optimiser"])
-            self.mean, self.step, self.bad, self.sums = state["mean"], state["step"], state["bad"], state["sums"]
             self.place.say(f"going on from step {self.step} of {self.recipe.steps} ({path}).")
             return
+        if found:
+            raise TrainingError(
+                f"{self.place.out}: expected a whole checkpoint to go on from, all {len(found)} are damaged; give "
+                "another folder with -o, or remove them to start anew."
+            )
 
-    def save_weights(self, scores: Mapping[str, float]) -> None:
+    def _take(self, state: Mapping[str, Any]) -> None:
+        """Becomes what a checkpoint holds; whatever is wrong with that may be raised."""
+        self.learner.load_state_dict(state["learner"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.judges is not None and self.judges_optimiser is not None:
+            self.judges.load_state_dict(state["judges"])
+            self.judges_optimiser.load_state_dict(state["judges_optimiser"])
+        for key, value in self.mean.items():
+            value.copy_(state["mean"][key])
+        self.sums = {key: value.to(self.place.device) for key, value in state["sums"].items()}
+        self.step, self.bad, self.scores = int(state["step"]), int(state["bad"]), dict(state.get("scores", {}))
+
+    def save_weights(self) -> None:
         """Writes the running mean as the method's weights."""
         notes = {
             "recipe": self.name,
             "settings": self.recipe.as_json(),
             "steps": str(self.step),
-            "scores": ", ".join(f"{key} {value:.1f} mm on held-out samples" for key, value in scores.items()),
+            "scores": ", ".join(f"{key} {value:.1f} mm on held-out samples" for key, value in self.scores.items()),
         }
         with self.averaged() as method:
             save_weights(self.place.out / "weights.safetensors", self.recipe.method, method, notes=notes)
@@ -301,28 +312,6 @@ class Training:
             so = so.to(self.place.device, torch.float32)
             distributed.all_reduce(so, distributed.ReduceOp.MIN)
         return bool(so)
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """A run's checkpoints, oldest first."""
-    return sorted(folder.glob("checkpoint-*.pt"))
-
-
-def check_same(name: str, recipe: Recipe, state: Mapping[str, Any], folder: Path) -> None:
-    """TrainingError where a checkpoint is of another recipe, or of other settings than how long to train."""
-    if state["recipe"] != name:
-        raise TrainingError(
-            f"{folder} holds a training of the recipe {state['recipe']!r}, not of {name!r}; give another folder with "
-            "-o, or start from its weights with --init."
-        )
-    old, new = json.loads(state["settings"]), json.loads(recipe.as_json())
-    free = {"steps", "about", "log_every", "validate_every", "save_every", "held_out"}
-    other = sorted(key for key in old.keys() | new.keys() if key not in free and old.get(key) != new.get(key))
-    if other:
-        raise TrainingError(
-            f"{folder} holds a training of {name!r} with other settings ({', '.join(other)}); repeat those it was "
-            "started with, or give another folder with -o."
-        )
 
 
 @contextmanager

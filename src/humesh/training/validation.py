@@ -12,6 +12,7 @@ from humesh.body.joints import LIMBS12
 from humesh.body.model import BodyModel
 from humesh.data.batch import Batch
 from humesh.evaluation.metrics import acceleration_error, mpjpe, pa_mpjpe
+from humesh.files import writing
 from humesh.methods.base import Method
 from humesh.training.pictures import contact_sheet
 
@@ -36,7 +37,8 @@ def held_out_errors(
         if not plain:
             sheet.parent.mkdir(exist_ok=True)
             few = batch.map(lambda tensor: tensor[:_PICTURED])
-            contact_sheet(few, made[:_PICTURED]).save(sheet, quality=90)
+            with writing(sheet) as draft:
+                contact_sheet(few, made[:_PICTURED]).save(draft, quality=90)
         limbs = batch.targets.joint_set.indices(*LIMBS12.names)
         wanted = batch.crops.wanted & (batch.targets.points3d_weight[..., limbs].amin(-1) > 0)
         made, true = (p[..., limbs, :] - p[..., limbs, :][..., _HIPS, :].mean(-2, keepdim=True) for p in (made, true))
