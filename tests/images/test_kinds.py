@@ -70,7 +70,7 @@ def test_pictures_are_photos_under_any_name(tmp_path: Path, ending: str) -> None
 def test_containers_are_videos_under_any_name(tmp_path: Path, ending: str) -> None:
     path = _video(tmp_path / f"a.{ending}", *VIDEOS[ending])
     assert kind_of(path) == "video"
-    assert kind_of(path.rename(tmp_path / "_a.jpg")) == "video"
+    assert kind_of(path.rename(tmp_path / "_a.dat")) == "video"
 
 
 def test_transport_streams_of_cameras_are_videos(tmp_path: Path) -> None:

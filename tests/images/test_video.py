@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from humesh.images import decoding
+from humesh.images import containers
 from humesh.images.decoding import turned
 from humesh.images.film import Film
 from humesh.images.video import Frame, Video, VideoError, _Clock, letterboxed
@@ -282,7 +282,7 @@ def test_a_webcam_that_is_not_there() -> None:
 
 
 def test_a_webcam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(decoding._WEBCAMS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=25", {}))
+    monkeypatch.setitem(containers._WEBCAMS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=25", {}))
     video = Video(0, end_s=0.4, stride=2)
     frames = list(video)
     assert _times(frames) == pytest.approx([0, 0.08, 0.16, 0.24, 0.32])

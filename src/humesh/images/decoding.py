@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 import re
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,19 @@ import numpy as np
 from jaxtyping import UInt8
 
 from humesh.errors import HumeshError
+from humesh.images.containers import (
+    MAX_MEGAPIXELS,
+    VideoError,
+    check_file,
+    declared_seconds,
+    media,
+    pictured,
+    reason,
+    webcam,
+)
+from humesh.images.kinds import is_url
+
+__all__ = ["ASSUMED_FPS", "Decoder", "Draw", "Pictures", "Pixels", "VideoError", "is_url", "turned"]
 
 Pixels = UInt8[np.ndarray, "H W 3"]
 Draw = Callable[[], Pixels | None]
@@ -23,68 +37,101 @@ Draw = Callable[[], Pixels | None]
 Pictures = Iterator[tuple[float | None, Draw | None]]
 """(seconds since the first, picture) in the order shown: None for a time that is not told and for a broken picture."""
 
+_LENGTH_IN_HEADER = {"mov", "matroska", "avi"}  # in other containers FFmpeg estimates it from what is there
+_HDR = {16: "PQ", 18: "HLG"}  # transfer functions by their numbers in ISO/IEC 23091-2
 ASSUMED_FPS = 25.0
 """Pictures a second where nothing tells it: the default of FFmpeg for pictures, and the rate of PAL."""
 
-_LENGTH_IN_HEADER = {"mov", "matroska", "avi"}  # in other containers FFmpeg estimates it from what is there
-_HDR = {16: "PQ", 18: "HLG"}  # transfer functions by their numbers in ISO/IEC 23091-2
-_WEBCAMS: dict[str, tuple[str, str, dict[str, str]]] = {
-    "linux": ("v4l2", "/dev/video{}", {}),
-    # Most of Apple's cameras refuse FFmpeg's default of 29.97 frames a second.
-    "darwin": ("avfoundation", "{}:none", {"framerate": "30"}),
-    "win32": ("dshow", "video={}", {}),
-}
-
-
-class VideoError(HumeshError, ValueError):
-    """A video that cannot be read or written; the sentence says which, why and what to do."""
-
 
 class Decoder:
-    """A file or webcam through FFmpeg."""
+    """A file, an address on the net or a webcam through FFmpeg; raises VideoError."""
 
     def __init__(self, source: str | Path | int) -> None:
-        self.live = isinstance(source, int)
-        self.name = f"webcam {source}" if isinstance(source, int) else f"video {source}"
-        self.format: str | None
-        self.where, self.format, self.options = _webcam(source) if isinstance(source, int) else _file(Path(source))
+        self.url = isinstance(source, str) and is_url(source)
+        self.live = isinstance(source, int)  # it has no end, and shows other pictures each time
+        self.webcam = self.live
+        shown = re.sub(r"//[^/@]*@", "//", str(source)) if self.url else source  # without a password
+        self.name = f"webcam {source}" if self.webcam else f"video {shown}"
+        self.format: str | None = None
+        self.where, self.options = str(source), dict[str, str]()
+        if isinstance(source, int):
+            self.where, self.format, self.options = webcam(source)
+        elif not self.url:
+            check_file(Path(source))
         self.notes: list[str] = []
         self.findings: list[str] = []
         self.broke: str | None = None  # why the file ended before its end, in the pass that has just ended
+        with self._in_a_sentence():
+            self._begin()
+
+    def _begin(self) -> None:
+        """Looks at the header and at the first picture."""
         with self._open() as container:
             stream = self._stream(container)
             self.base = stream.time_base
             aspect = stream.sample_aspect_ratio
-            rate = stream.average_rate or stream.guessed_rate or 0
-            self.fps = float(rate)
-            if not 0.01 < self.fps <= 480:  # 1000, a clock of milliseconds, is what recordings of browsers tell
-                self.fps = ASSUMED_FPS
-                self.notes.append(f"The video tells no frame rate; {self.fps:g} frames a second were assumed.")
-            seconds = None if self.live else _declared_seconds(container, stream)
+            seconds = None if self.live else declared_seconds(container, stream)
+            self.live = self.live or (self.url and seconds is None)
             self.duration_s = seconds
             self.avi = container.format.name == "avi"  # its `frames` counts empty ones, which have no picture
+            self.fps = self._frame_rate(container, stream)
             self.count = (len(stream.index_entries) if self.avi else stream.frames) or round((seconds or 0) * self.fps)
         # The first picture tells how it is turned and coloured, better than headers do.
         self.first: int | None = None
         for stamp, frame in self._decoded(0.0):
             self.first = stamp if self.first is None else self.first
-            if frame is not None:
+            pixels = None if frame is None else _upright(frame)
+            if pixels is not None:
                 break
         else:
             raise VideoError(f"{self.name}: expected pictures, none can be decoded{self._why()}; export it anew.")
-        pixels = _upright(frame)
         self.size = (pixels.shape[1], pixels.shape[0])
         self.zero_s = 0.0 if self.avi else float((self.first or 0) * self.base)
         self.notes += _oddities(frame, aspect)
+
+    def _frame_rate(self, container: Any, stream: Any) -> float:
+        """Frames a second; what is out of the ordinary is held against the times of the first frames.
+
+        Cameras for slow motion do film 1000 frames a second; recordings of browsers only tell their clock so.
+        """
+        told = float(stream.average_rate or stream.guessed_rate or 0)
+        if 0.01 < told <= 480:
+            return told
+        times = []
+        if not self.live:
+            with suppress(av.FFmpegError):  # the pass through all pictures tells it
+                times = sorted(t for t in map(self._stamp, islice(container.demux(stream), 100)) if t is not None)
+        lasted = float((times[-1] - times[0]) * self.base) if times else 0.0
+        measured = (len(times) - 1) / lasted if lasted > 0 else 0.0
+        if not 0.01 < measured < 100_000:
+            self.notes.append(f"The video tells no frame rate; {ASSUMED_FPS:g} frames a second were assumed.")
+            return ASSUMED_FPS
+        if abs(told / measured - 1) < 0.02:
+            return told
+        self.notes.append(f"The video tells no frame rate; its first frames came at {measured:.4g} a second.")
+        return measured
+
+    @contextmanager
+    def _in_a_sentence(self) -> Iterator[None]:
+        """Whatever a damaged file makes FFmpeg's Python side raise becomes a VideoError."""
+        try:
+            yield
+        except HumeshError:
+            raise
+        except Exception as error:  # of a foreign file's every byte: FFmpeg's, Python's and NumPy's errors
+            raise VideoError(
+                f"{self.name}: the video is damaged ({reason(error)}); fetch it anew or export it as MP4."
+            ) from error
 
     def pictures(self, start_s: float) -> Pictures:
         """The pictures from the last key frame before start_s on, or from the beginning where seeking fails."""
         first = None if self.live else self.first
         self.findings.clear()
-        for stamp, frame in self._from(start_s):
-            first = stamp if first is None else first
-            seconds = None if stamp is None or first is None else float((stamp - first) * self.base)
-            yield seconds, None if frame is None else partial(_upright, frame)
+        with self._in_a_sentence():
+            for stamp, frame in self._from(start_s):
+                first = stamp if first is None else first
+                seconds = None if stamp is None or first is None else float((stamp - first) * self.base)
+                yield seconds, None if frame is None else partial(_upright, frame)
         if self.broke:
             self.findings.append(f"The video is cut short{self._why()}; it was read up to there.")
 
@@ -113,7 +160,7 @@ class Decoder:
             if start_s > 0:
                 try:
                     container.seek((self.first or 0) + int(start_s / self.base), stream=stream)
-                except av.FFmpegError:
+                except (av.FFmpegError, OverflowError):  # OverflowError: later than any clock of FFmpeg's
                     return
             for packet in self._packets(container, stream):
                 if packet is not None and packet.size:
@@ -149,7 +196,7 @@ class Decoder:
                     lost.clear()
                     yield shown, frame
             if not self.broke and end is not None and container.format.name.split(",")[0] in _LENGTH_IN_HEADER:
-                declared = _declared_seconds(container, stream, pictures_only=True)
+                declared = declared_seconds(container, stream, pictures_only=True)
                 ends = float(end * self.base) - float((stream.start_time or 0) * self.base)
                 if declared is not None and ends < declared - 1.5 / self.fps:
                     self.broke = f"it should last {declared:.3f} s and ends at {ends:.3f} s"
@@ -169,77 +216,55 @@ class Decoder:
             except av.BlockingIOError:  # a webcam that has no new picture yet
                 time.sleep(0.002)
             except av.FFmpegError as error:
-                self.broke = error.strerror or str(error)
+                self.broke = reason(error)
                 yield None  # what is inside the decoder still comes out
                 return
 
     def _open(self) -> Any:
         try:
-            return av.open(self.where, format=self.format, options=self.options)
+            return media(self.where, self.format, self.options)
         except (av.FFmpegError, OSError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            if self.live:
+            why = reason(error)
+            if self.webcam:
                 raise VideoError(f"{self.name}: cannot be opened ({why}); is one plugged in, and free?") from error
+            if self.url:
+                raise VideoError(
+                    f"{self.name}: expected a video that FFmpeg reads at this address, it cannot be opened ({why}); "
+                    "is the address right, and the network up?"
+                ) from error
             raise VideoError(
                 f"{self.name}: expected a video that FFmpeg reads, it is none, damaged or cut short ({why}); "
                 "fetch it anew or export it as MP4."
             ) from error
 
     def _stream(self, container: Any) -> Any:
-        cover = av.stream.Disposition.attached_pic
-        streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+        streams = pictured(container)
         if not streams:
             others = " and ".join(sorted({stream.type for stream in container.streams})) or "nothing"
             raise VideoError(f"{self.name}: expected pictures, the file holds {others}; give a video.")
         if streams[0].codec_context is None:
             raise VideoError(f"{self.name}: FFmpeg has no decoder for its format; export it as H.264 MP4.")
+        context = streams[0].codec_context
+        if context.width * context.height > MAX_MEGAPIXELS * 1e6:
+            raise VideoError(
+                f"{self.name}: expected frames of at most {MAX_MEGAPIXELS} megapixels, got {context.width} x "
+                f"{context.height}; scale it down first."
+            )
+        context.options = {"max_pixels": f"{MAX_MEGAPIXELS}000000"}  # frames may be larger than the header says
         return streams[0]
 
     def _why(self) -> str:
         return f" ({self.broke})" if self.broke else ""
 
 
-def _file(path: Path) -> tuple[str, None, dict[str, str]]:
-    if not path.is_file():
-        raise VideoError(f"video {path}: expected a video file or a folder of pictures, found nothing there.")
-    if path.stat().st_size == 0:
-        raise VideoError(f"video {path}: expected a video, the file is empty; fetch it anew.")
-    return str(path), None, {}
-
-
-def _webcam(number: int) -> tuple[str, str, dict[str, str]]:
-    """Where FFmpeg finds the webcam of this number, and the format and options to open it with."""
-    name, where, options = _WEBCAMS.get(sys.platform, _WEBCAMS["linux"])
-    if name != "dshow":
-        return where.format(number), name, options
-    from av.device import enumerate_input_devices  # DirectShow knows cameras by their names only
-
-    cameras = [device.name for device in enumerate_input_devices(name) if "video" in device.media_types]
-    if not 0 <= number < len(cameras):
-        raise VideoError(f"webcam {number}: expected a camera, found {len(cameras)}; plug it in or choose another.")
-    return where.format(cameras[number]), name, options
-
-
-def _declared_seconds(container: Any, stream: Any, pictures_only: bool = False) -> float | None:
-    """How long the pictures last by the header; `pictures_only`: None where that could be the length of the sound."""
-    if container.format.name == "avi" and stream.frames:
-        return float(stream.frames * stream.time_base)  # its `duration` shrinks with the file
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    written = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))  # Matroska
-    if written:
-        hours, minutes, seconds = map(float, written.groups())
-        return 3600 * hours + 60 * minutes + seconds
-    if container.duration and (not pictures_only or len(container.streams) == 1):
-        return container.duration / av.time_base
-    return None
-
-
-def _upright(frame: Any) -> Pixels:
-    """8-bit RGB pixels of a decoded frame, turned by its display matrix."""
-    pixels = frame.to_ndarray(format="rgb24", threads=1)  # more are started anew for each frame: seven times as slow
-    sides = frame.side_data
-    matrix = np.frombuffer(bytes(sides["DISPLAYMATRIX"]), np.int32) if "DISPLAYMATRIX" in sides else None
+def _upright(frame: Any) -> Pixels | None:
+    """8-bit RGB pixels of a decoded frame, turned by its display matrix; None where its colours are unknown."""
+    try:
+        pixels = frame.to_ndarray(format="rgb24", threads=1)  # more are started anew for each frame: 7 times as slow
+        sides = frame.side_data
+        matrix = np.frombuffer(bytes(sides["DISPLAYMATRIX"]), np.int32) if "DISPLAYMATRIX" in sides else None
+    except (av.FFmpegError, ValueError):
+        return None
     return pixels if matrix is None else turned(pixels, matrix.reshape(3, 3)[:2, :2])
 
 

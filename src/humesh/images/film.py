@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +13,9 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
-from humesh.images.video import Video, VideoError
+from humesh.files import writing
+from humesh.images.containers import VideoError, media, reason
+from humesh.images.video import Video
 
 TICKS = 90_000
 """Time stamps a second, the clock of MPEG: 24, 25, 30, 30000/1001, 60 and 120 frames a second are whole ticks."""
@@ -50,28 +51,50 @@ class Film:
         if self.path.is_dir() or not self.path.parent.is_dir():
             there = "a folder is there" if self.path.is_dir() else "its folder does not exist"
             raise VideoError(f"film {self.path}: expected the name of a file to write, {there}; choose another name.")
-        self._temporary = self.path.with_name(f".{self.path.stem[:80]}.{secrets.token_hex(4)}.mp4")
+        self._writing = self._begun_and_ended()
+        return self._writing.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._writing.__exit__(kind, error, trace)
+
+    @contextmanager
+    def _begun_and_ended(self) -> Iterator[Film]:
+        theirs: BaseException | None = None  # what went wrong where the pictures come from
         try:
-            self._container = av.open(str(self._temporary), "w", format="mp4", options={"movflags": "+faststart"})
-            stream: Any = self._container.add_stream("libx264", options=_X264)
-            stream.width, stream.height = (side + side % 2 for side in self.size)
-            stream.pix_fmt = "yuv420p"  # what every player plays; it halves both sides, so they are even
-            context = stream.codec_context
-            context.framerate = Fraction(self.fps).limit_denominator(1001)
-            context.time_base = Fraction(1, TICKS)
-            # BT.709, limited range: what players assume, said so that none guesses.
-            context.color_primaries = context.color_trc = context.colorspace = context.color_range = 1
-            self._stream = stream
-            if self.source is not None and self.source.path is not None and self.source.path.is_file():
-                self._sound = _Sound.of(self.source, self._container, self.notes)
-            self._container.start_encoding()
+            with writing(self.path) as draft, ExitStack() as opened:
+                self._container = av.open(str(draft), "w", format="mp4", options={"movflags": "+faststart"})
+                opened.callback(self._close)
+                self._add_streams()
+                try:
+                    yield self
+                except BaseException as error:
+                    theirs = error
+                    raise
+                if self._held is None:
+                    raise VideoError(f"film {self.path}: expected pictures, none was written.")
+                self._encode(self._end(self._held[1]))
+                self._mux(self._stream.encode())
+                self._container.close()
         except (av.FFmpegError, OSError) as error:
-            self._give_up()
+            if error is theirs:
+                raise
             raise self._cannot(error) from error
-        except BaseException:
-            self._give_up()
-            raise
-        return self
+
+    def _add_streams(self) -> None:
+        stream: Any = self._container.add_stream("libx264", options=_X264)
+        stream.width, stream.height = (side + side % 2 for side in self.size)
+        stream.pix_fmt = "yuv420p"  # what every player plays; it halves both sides, so they are even
+        context = stream.codec_context
+        context.framerate = Fraction(self.fps).limit_denominator(1001)
+        context.time_base = Fraction(1, TICKS)
+        # BT.709, limited range: what players assume, said so that none guesses.
+        context.color_primaries = context.color_trc = context.colorspace = context.color_range = 1
+        self._stream = stream
+        if self.source is not None and self.source.sound is not None:
+            self._sound = _Sound.of(self.source, self.source.sound, self._container, self.notes)
+        self._container.start_encoding()
 
     def write(self, pixels: UInt8[np.ndarray, "H W 3"], time_s: float | int) -> None:
         """Adds an RGB picture that is shown from time_s on, in seconds of the source; times increase."""
@@ -111,23 +134,6 @@ class Film:
             packet.duration = self._lasting.pop(packet.pts)  # the last one's would otherwise be guessed
             self._container.mux(packet)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                if self._held is None:
-                    raise VideoError(f"film {self.path}: expected pictures, none was written.")
-                self._encode(self._end(self._held[1]))
-                self._mux(self._stream.encode())
-                whole, self._container = self._container, None
-                whole.close()
-                os.replace(self._temporary, self.path)
-        except (av.FFmpegError, OSError) as problem:
-            raise self._cannot(problem) from problem
-        finally:
-            self._give_up()
-
     def _end(self, last: int) -> int:
         """When the last picture ends: after 1 / fps, and not after the part of the source that was asked for."""
         end = last + round(TICKS / self.fps)
@@ -135,20 +141,15 @@ class Film:
             end = min(end, round((self.source.start_s + self.source.duration_s - self._zero) * TICKS))
         return max(end, last + 1)
 
-    def _give_up(self) -> None:
-        """Closes what is open and removes the unfinished file, if there is one."""
+    def _close(self) -> None:
+        """Closes what is open; where that fails, the reason is already on its way to the user."""
         if self._sound is not None:
             self._sound.close()
-        try:
-            if self._container is not None:
-                self._container.close()
-        except (av.FFmpegError, OSError):
-            pass  # the reason is already on its way to the user
-        self._temporary.unlink(missing_ok=True)
+        with suppress(av.FFmpegError, OSError):
+            self._container.close()
 
     def _cannot(self, error: Exception) -> VideoError:
-        why = getattr(error, "strerror", None) or str(error)
-        return VideoError(f"film {self.path}: cannot be written ({why}); choose another folder or make room.")
+        return VideoError(f"film {self.path}: cannot be written ({reason(error)}); choose another folder or make room.")
 
 
 class _Sound:
@@ -168,9 +169,9 @@ class _Sound:
         self.packets: Iterator[Any] | None = None
 
     @classmethod
-    def of(cls, source: Video, film: Any, notes: list[str]) -> _Sound | None:
+    def of(cls, source: Video, where: str | Path, film: Any, notes: list[str]) -> _Sound | None:
         """The sound of a video for this film, None where there is none or none that can be read."""
-        container = av.open(str(source.path))
+        container = media(where)
         streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
         if not streams:
             container.close()

@@ -74,7 +74,7 @@ def kind_of(path: Path) -> Kind:
     still = (mark == "PNG" and b"IDAT" in head and b"acTL" not in head) or (
         mark == "WEBP" and not (head[12:16] == b"VP8X" and head[20:21] and head[20] & 2)
     )
-    return "video" if not still and _is_animated(path, mark) else "photo"
+    return "video" if not still and is_animated(path, (mark,)) else "photo"
 
 
 def is_url(text: str) -> bool:
@@ -107,9 +107,10 @@ def opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
         yield image
 
 
-def _is_animated(path: Path, format: str) -> bool:
+def is_animated(path: Path, formats: tuple[str, ...]) -> bool:
+    """Whether a file is a picture of several frames in one of Pillow's formats; damaged ones are not."""
     try:
-        with opened(path, (format,)) as image:
+        with opened(path, formats) as image:
             return bool(getattr(image, "is_animated", False))
     except Exception:  # of a foreign file's every byte; Pillow's readers have no common base of errors
         return False
@@ -154,11 +155,10 @@ def _is_raw_file(path: Path) -> bool:
 
 def _of_media(path: Path, damaged: Kind) -> Kind:
     """Whether a file for FFmpeg holds moving pictures, or only sound."""
-    import av  # slow to load, and photos do not need it
+    from humesh.images.containers import media, pictured  # slow to load, and photos do not need it
 
     try:
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
-            cover = av.stream.Disposition.attached_pic
-            return "video" if any(not s.disposition & cover for s in container.streams.video) else "other"
+        with media(path) as container:
+            return "video" if pictured(container) else "other"
     except Exception:  # whatever it is, the reader of videos tells it in a sentence
         return damaged

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
 from humesh.images.decoding import ASSUMED_FPS, Decoder, Draw, Pictures, Pixels, VideoError
-from humesh.images.photo import Photo, PhotoError
+from humesh.images.kinds import is_animated, is_url, kind_of, opened
+from humesh.images.photo import MAX_MEGAPIXELS, Photo, PhotoError, rgb_of
 
 __all__ = ["PICTURE_ENDINGS", "Frame", "Video", "VideoError", "letterboxed"]
 
 PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-"""Files of a folder with other endings are passed over."""
+"""Files of a folder that are pictures by their names; others are if they hold one."""
 
+_ANIMATIONS = ("WEBP", "AVIF")  # pictures of several frames that FFmpeg does not read, or only the first of
 _TICK = 1e-6  # seconds, for comparing times that were rounded differently
+_LONGEST_GAP_S = 600.0  # between two frames; a longer one is a clock that jumped
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,11 @@ class Frame:
 class Video:
     """The frames of a video with start_s <= time < end_s, every `stride`-th; streams, again and again for files.
 
-    `source`: a file that FFmpeg reads, a folder of pictures (by name, 2 before 10) or the number of a webcam.
+    `source`: a file that FFmpeg reads, an animated picture, a folder of pictures (by name, 2 before 10), an address
+    (https://, rtsp://, ...) or the number of a webcam; `live`: one without an end, which cannot be looked at again.
     `size` (width, height) px; `fps` (nominal), `duration_s` and `count` (expected, None if not known) are those of the
-    frames asked for. `notes`: what was guessed, broken or bridged, complete after iterating. Raises VideoError.
+    frames asked for. `notes`: what was guessed, broken or bridged, complete after iterating. `sound`: where the sound
+    that belongs to the pictures may be read, if anywhere. Raises VideoError.
     """
 
     def __init__(
@@ -55,9 +62,22 @@ class Video:
                 f"got start {start_s}, end {end_s}, stride {stride}."
             )
         self.start_s, self.end_s, self.stride = float(start_s), end, stride
-        self.path = None if isinstance(source, int) else Path(source)
-        self.name = f"webcam{source}" if self.path is None else self.path.name or str(self.path)
-        self._source = _Folder(self.path) if self.path is not None and self.path.is_dir() else Decoder(source)
+        self.sound: str | Path | None = None
+        self._source: Decoder | _Folder | _Animation
+        if isinstance(source, int) or is_url(str(source)):
+            self.path, self.name = None, f"webcam{source}" if isinstance(source, int) else _name(str(source))
+            self._source = Decoder(source)
+            self.sound = None if self._source.live else str(source)
+        else:
+            self.path = Path(source)
+            self.name = self.path.name or str(self.path)
+            if os.path.isdir(self.path):
+                self._source = _Folder(self.path)
+            elif is_animated(self.path, _ANIMATIONS):
+                self._source = _Animation(self.path)
+            else:
+                self._source, self.sound = Decoder(self.path), self.path
+        self.live = isinstance(self._source, Decoder) and self._source.live
         self.size: tuple[int, int] = self._source.size
         self.fps: float = self._source.fps / stride
         self.duration_s: float | None = None
@@ -143,6 +163,10 @@ class _Clock:
             self.made += 1
         else:
             now = stamp + self.shift
+            if self.last + _LONGEST_GAP_S < now and self.last >= 0:
+                self.shift += self.last + self.period - now
+                now = self.last + self.period
+                self.made += 1
             if now <= self.last:
                 # A stamp shown twice moves half a frame on; one that jumps back begins a piece joined to the last one.
                 jumped = now <= self.last - self.period
@@ -157,7 +181,11 @@ class _Folder:
     """Pictures of a folder in natural order, the later ones fitted into the size of the first."""
 
     def __init__(self, path: Path) -> None:
-        found = [file for file in path.iterdir() if file.suffix.lower() in PICTURE_ENDINGS and file.name[0] != "."]
+        try:
+            inside = [file for file in path.iterdir() if file.name[0] != "."]
+        except OSError as error:
+            raise VideoError(f"video {path}: expected pictures in this folder, {error.strerror}.") from None
+        found = [file for file in inside if file.suffix.lower() in PICTURE_ENDINGS or kind_of(file) == "photo"]
         self.files = sorted(found, key=lambda file: _natural(file.name))
         if not self.files:
             raise VideoError(f"video {path}: expected pictures (JPEG, PNG, ...) in this folder, found none.")
@@ -175,6 +203,40 @@ class _Folder:
         yield from ((k / self.fps, partial(_read, file)) for k, file in enumerate(self.files))
 
 
+class _Animation:
+    """A picture of several frames with their own times, read by Pillow."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.zero_s, self.duration_s, self.notes = path, 0.0, None, list[str]()
+        self.findings: list[str] = []
+        try:
+            with opened(path, _ANIMATIONS) as image:
+                if image.width * image.height > MAX_MEGAPIXELS * 1e6:
+                    raise VideoError(
+                        f"video {path}: expected frames of at most {MAX_MEGAPIXELS} megapixels, got {image.width} x "
+                        f"{image.height}; scale it down first."
+                    )
+                self.size, self.count = image.size, int(getattr(image, "n_frames", 1))
+                image.load()
+                self.fps = 1000 / (image.info.get("duration") or 1000 / ASSUMED_FPS)
+        except VideoError:
+            raise
+        except Exception as error:  # Pillow's readers have no common base of errors
+            raise VideoError(f"video {path}: its pictures cannot be read ({error}); fetch it anew.") from error
+
+    def pictures(self, start_s: float) -> Pictures:
+        """All frames; start_s is left to the caller, because each is drawn upon the one before."""
+        self.findings.clear()
+        try:
+            with opened(self.path, _ANIMATIONS) as image:
+                for k in range(self.count):
+                    image.seek(k)
+                    pixels = rgb_of(image)
+                    yield image.info.get("timestamp", 0) / 1000, partial(np.copy, pixels)
+        except Exception as error:  # as above
+            self.findings.append(f"The video is damaged ({error}); it was read up to there.")
+
+
 def letterboxed(pixels: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
     """Pixels scaled to fit into (width, height), in the middle, with black around."""
     height, width = pixels.shape[:2]
@@ -190,6 +252,12 @@ def _read(file: Path) -> Pixels | None:
         return Photo.read(file).pixels
     except PhotoError:
         return None
+
+
+def _name(address: str) -> str:
+    """What to call a video on the net: the last part of its path, or who sends it."""
+    parts = urlsplit(address)
+    return Path(parts.path).name or parts.hostname or "stream"
 
 
 def _natural(name: str) -> tuple[tuple[int, str], ...]:
