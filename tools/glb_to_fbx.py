@@ -23,10 +23,13 @@ def main(source: Path, folder: Path) -> None:
     bpy.ops.import_scene.gltf(filepath=str(source), disable_bone_shape=True)
     scene.frame_start, scene.frame_end = 0, max(int(extras.get("frames", 1)) - 1, 0)
     folder.mkdir(parents=True, exist_ok=True)
-    for person in [thing for thing in scene.objects if thing.type == "ARMATURE"]:
+    for mesh in [thing for thing in scene.objects if thing.find_armature()]:
+        person = mesh.find_armature()
         bpy.ops.object.select_all(action="DESELECT")
-        for part in (person, *(thing for thing in scene.objects if thing.find_armature() == person)):
-            part.select_set(True)
+        mesh.select_set(True)
+        person.select_set(True)
+        # What other programs show of a skeleton without its animation: not somebody who has yet to come, and is tiny.
+        scene.frame_set(int(mesh.get("start_frame", 0)))
         bpy.ops.export_scene.fbx(
             filepath=str(folder / f"{source.stem}_{person.name}.fbx"),
             use_selection=True,

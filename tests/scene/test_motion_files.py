@@ -174,6 +174,7 @@ def test_glb_has_the_joints_of_the_npz_at_their_times(recovery: VideoRecovery, t
             np.testing.assert_allclose(player.joints(track, time), wanted * Y_UP, atol=1e-4)
         extras = player.file.nodes[player.names[f"person{track}_mesh"]].extras
         assert extras["track"] == track
+        assert extras["start_frame"] == data[f"person{track}/frames"][0]
         np.testing.assert_allclose(extras["betas"], data[f"person{track}/betas"], atol=1e-6)
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from humesh.body.joints import SMPL24
 from humesh.scene.gltf import GltfScene, quaternions
-from humesh.scene.motion_record import clock
+from humesh.scene.motion_record import clock, start_frame
 from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
@@ -49,8 +49,8 @@ def write_moving_glb(recovery: VideoRecovery, path: str | Path, options: FileOpt
         first = pose.map(itemgetter(0))
         # A body's pose correctives, of which a skinned mesh knows nothing, are left out: its surface is the T-pose's.
         surface = body.rest_vertices(first.shape)
-        extras = {"track": int(motion.track), "score": round(float(motion.score), 6)}
-        joints = scene.add(f"person{motion.track}", first, surface, colour, extras)
+        about = {"score": round(float(motion.score), 6), "start_frame": start_frame(recovery, motion)}
+        joints = scene.add(f"person{motion.track}", first, surface, colour, {"track": int(motion.track), **about})
         at = scene.store(times[motion.frames], limits=True)
         turns = np.swapaxes(continuous(quaternions(pose.rotations).numpy()), 0, 1)
         for joint, values in zip(joints, turns, strict=True):
