@@ -245,6 +245,8 @@ def read_json(path: str | Path, *, what: str, error: type[HumeshError], most_byt
     """What a JSON file holds; raises `error` for one that is missing, too large, nested too deep or no JSON."""
     try:
         return parse_json(_bytes(Path(path), most_bytes))
+    except FileNotFoundError:
+        raise error(f"{path}: expected {what}, found nothing (no such file).") from None
     except Exception as problem:  # RecursionError, UnicodeDecodeError and others: whatever the bytes bring about
         raise error(f"{path}: expected {what}, it cannot be read as JSON ({_reason(problem)}).") from None
 
@@ -253,6 +255,8 @@ def read_text(path: str | Path, *, what: str, error: type[HumeshError], most_byt
     """The text of a file in UTF-8; raises `error` for one that is missing, too large or no text."""
     try:
         return _bytes(Path(path), most_bytes).decode("utf-8-sig")
+    except FileNotFoundError:
+        raise error(f"{path}: expected {what}, found nothing (no such file).") from None
     except (OSError, ValueError) as problem:
         raise error(f"{path}: expected {what}, it cannot be read as text ({_reason(problem)}).") from None
 
