@@ -85,7 +85,7 @@ def test_what_is_missing_is_told_with_its_place(
     assert "expected joints.mat, found" in captured.err
     monkeypatch.setattr(lsp, "Lsp", lambda **_: Chained([]))
     assert run(monkeypatch, "lsp", "--root", root) == 2
-    assert "expected samples to draw, the reader finds none" in capsys.readouterr().err
+    assert "expected samples, the reader finds none; fetch what is missing" in capsys.readouterr().err
 
 
 def test_wrong_words_are_told(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

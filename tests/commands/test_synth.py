@@ -36,7 +36,10 @@ def test_shards_and_a_preview(
     [
         ((), "expected -o FOLDER for shards or --preview"),
         (("-o", "out", "--people", 3, 2), "1 to 8 people (least first)"),
-        (("-o", "out", "--count", 0), "a count, frames (2 or more) and workers above 0"),
+        (("-o", "out", "--count", 0), "--count: expected a number from 1 to 100,000,000, got 0"),
+        (("-o", "out", "--clips", "--frames", 1), "--frames: expected a number from 2 to 10,000, got 1"),
+        (("-o", "out", "--workers", 10**9), "--workers: expected a number from 1 to 256, got 1,000,000,000"),
+        (("-o", "out", "--seed", -1), "--seed: expected a number from 0 to 9,223,372,036,854,775,807, got -1"),
         (("-o", "out", "--clips", "--frames", 99), "clips of at least 99 frames"),
         (("--preview", "p.png", "--backgrounds", "empty"), "found none; give another folder"),
         (("--preview", "no/such/p.png", "--size", 32), "cannot write"),

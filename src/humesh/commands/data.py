@@ -11,12 +11,10 @@ from PIL import Image, ImageDraw
 from rich.progress import track
 
 from humesh.body.joints import mirrored_name
-from humesh.commands.errors import UserError
+from humesh.commands.errors import UserError, say
 from humesh.data import DATASETS, Reader
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Count, counts, fingerprint, packed
 from humesh.data.sample import Dataset, LabelledPerson, Sample
-from humesh.images.photo import PhotoError
 
 _TILE = 320  # px, side of a picture on the sheet
 _LIMBS = (
@@ -51,31 +49,27 @@ def data(
         raise UserError(f"-o {out}: expected a name that ends in .jpg or .png.")
     download = readers[name].download
     found = list(track(counts(download, root), "counting", total=len(download.files), transient=True))
-    print("| files | at least | found | |\n| --- | --- | --- | --- |")
+    say("| files | at least | found | |\n| --- | --- | --- | --- |")
     for count in found:
         pattern = count.files.pattern.replace("|", " or ")
-        print(f"| {pattern} | {count.files.least:,} | {count.number:,} | {_told(count)} |")
-    print(f"fingerprint of a few files: {fingerprint(root, [path for count in found for path in count.some])}")
+        say(f"| {pattern} | {count.files.least:,} | {count.number:,} | {_told(count)} |")
+    say(f"fingerprint of a few files: {fingerprint(root, [path for count in found for path in count.some])}")
     lacking = [count for count in found if not count.whole and count.files.needed]
     for count in lacking:
-        print(f"missing: {count.files.called or count.files.pattern}; its owner offers it at {download.page}")
+        say(f"missing: {count.files.called or count.files.pattern}; its owner offers it at {download.page}")
     if lacking and (archives := packed(root)):
-        print(f"unpack first: {', '.join(path.name for path in archives)}")
+        say(f"unpack first: {', '.join(path.name for path in archives)}")
     try:
         options: dict[str, Any] = {"root": root} if split is None else {"root": root, "split": split}
         dataset = readers[name](**options)
-        if not len(dataset):
-            raise UserError(f"--root {root}: expected samples to draw, the reader finds none; fetch what is missing.")
-        print(_summary(dataset))
+        say(_summary(dataset))
         if out is not None:
             save_picture(contact_sheet(dataset), out)
-            print(f"16 samples with labels in {out}")
+            say(f"16 samples with labels in {out}")
     except TypeError as error:
         if split is None or "split" not in str(error):
             raise
         raise UserError(f"data check: {name} has no splits; leave --split out.") from None
-    except (DatasetError, PhotoError) as error:
-        raise UserError(str(error)) from None
     except OSError as error:
         raise UserError(f"cannot read or write {error.filename or root}: {error.strerror}.") from None
     return 1 if lacking else 0
@@ -111,14 +105,19 @@ def _tile(sample: Sample) -> Image.Image:
     image = Image.fromarray(np.ascontiguousarray(sample.photo.pixels)).resize((size[0], size[1]))
     brush = ImageDraw.Draw(image)
     for person in sample.people:
-        brush.rectangle((person.seen.box * scale).tolist(), outline=(255, 220, 0))
-        _draw_points(brush, person, person.points2d.numpy() * scale)
+        brush.rectangle(_near(person.seen.box * scale).tolist(), outline=(255, 220, 0))
+        _draw_points(brush, person, _near(person.points2d.numpy() * scale))
         known = person.points3d_weight.numpy() > 0
-        projected = sample.photo.camera.project(person.points3d.double()).numpy() * scale
+        projected = _near(sample.photo.camera.project(person.points3d.double()).numpy() * scale)
         for x, y in projected[known & (person.points3d[:, 2].numpy() > 0)]:
             brush.line((x - 3, y, x + 3, y), fill=(60, 140, 255))
             brush.line((x, y - 3, x, y + 3), fill=(60, 140, 255))
     return image
+
+
+def _near(values: np.ndarray) -> np.ndarray:
+    """Pixels of a tile; far outside they are drawn nearer, as Pillow walks along lines pixel by pixel."""
+    return np.clip(np.nan_to_num(values, posinf=9 * _TILE, neginf=-9 * _TILE), -9 * _TILE, 9 * _TILE)
 
 
 def _draw_points(brush: ImageDraw.ImageDraw, person: LabelledPerson, points: np.ndarray) -> None:

@@ -43,11 +43,11 @@ def _print(text: str, stream: Any) -> None:
         print(shown(text, stream.encoding), file=stream, flush=True)
 
 
-def within(option: str, value: float | None, least: float, most: float) -> None:
+def within(option: str, value: float | int | None, least: float | int, most: float | int) -> None:
     """UserError for a number that is not from `least` to `most`, NaN too; None: the option was not given."""
     if value is not None and not least <= value <= most:
         raise UserError(f"{option}: expected a number from {_number(least)} to {_number(most)}, got {_number(value)}.")
 
 
-def _number(value: float) -> str:
+def _number(value: float | int) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"

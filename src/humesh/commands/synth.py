@@ -9,14 +9,12 @@ import tyro
 from PIL import Image
 
 from humesh.commands.data import contact_sheet, save_picture
-from humesh.commands.errors import UserError
+from humesh.commands.errors import UserError, say, within
 from humesh.commands.progress import progress_bar
 from humesh.data.sample import Dataset
 from humesh.data.synthetic import detected
-from humesh.data.synthetic.backgrounds import BackgroundError
-from humesh.data.synthetic.motion import MotionError
 from humesh.data.synthetic.scenes import SyntheticPeople
-from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, write_shards
+from humesh.data.synthetic.shards import Plan, ShardedPeople, write_shards
 
 
 def synth(
@@ -53,12 +51,13 @@ def synth(
         raise UserError("synth: expected -o FOLDER for shards or --preview PICTURE.png, got neither.")
     if preview is not None and preview.suffix and preview.suffix.lower() not in Image.registered_extensions():
         raise UserError(f"--preview {preview}: expected a name that ends in .jpg or .png.")
-    if not (1 <= people[0] <= people[1] <= 8 and 32 <= size <= 2048 and count > 0 and frames > 1 and workers > 0):
-        raise UserError(
-            "synth: expected 1 to 8 people (least first), a size of 32 to 2048 px, and a count, frames (2 or more) and "
-            f"workers above 0; got --people {people[0]} {people[1]} --size {size} --count {count} --frames {frames} "
-            f"--workers {workers}."
-        )
+    if not 1 <= people[0] <= people[1] <= 8:
+        raise UserError(f"--people: expected 1 to 8 people (least first), got {people[0]} {people[1]}.")
+    for option, value, least, most in (
+        ("--size", size, 32, 2048), ("--count", count, 1, 10**8), ("--frames", frames, 2, 10_000),
+        ("--workers", workers, 1, 256), ("--seed", seed, 0, 2**63 - 1),
+    ):  # fmt: skip
+        within(option, value, least, most)
     length = frames if clips else 1
     count = -(-count // length) * length
     try:
@@ -68,13 +67,13 @@ def synth(
                 task = bar.add_task("synthetic people", total=count)
                 for ready in write_shards(out, plan, workers):
                     bar.update(task, completed=ready)
-            print(f"{count} {'frames' if clips else 'photos'} in {out}")
+            say(f"{count} {'frames' if clips else 'photos'} in {out}")
         if detect and out is not None:
             with progress_bar(transient=True) as bar:
                 task = bar.add_task("the finder looks")
                 for done, shards in detected.detect(out, workers):
                     bar.update(task, completed=done, total=shards)
-            print(f"{len(detected.DetectedPeople(out))} people found")
+            say(f"{len(detected.DetectedPeople(out))} people found")
         if preview is not None:
             dataset: Dataset = (
                 ShardedPeople(out, backgrounds=backgrounds)
@@ -84,9 +83,7 @@ def synth(
                 )
             )
             save_picture(contact_sheet(dataset), preview)
-            print(f"16 samples with labels in {preview}")
-    except (MotionError, BackgroundError, ShardError) as error:
-        raise UserError(str(error)) from None
+            say(f"16 samples with labels in {preview}")
     except OSError as error:
         raise UserError(f"cannot write {error.filename or out}: {error.strerror}.") from None
     return 0

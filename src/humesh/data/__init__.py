@@ -56,7 +56,13 @@ class Reader:
     download_name: str = "DOWNLOAD"
 
     def __call__(self, pseudo: str | list[str] | None = None, pseudo_weight: float = 1.0, **options: Any) -> Dataset:
-        dataset = getattr(self._module(), self.class_name)(**options)
+        dataset: Dataset = getattr(self._module(), self.class_name)(**options)
+        if not len(dataset):
+            from humesh.data.datasets import DatasetError
+
+            raise DatasetError(
+                f"{options.get('root')}: expected samples, the reader finds none; fetch what is missing."
+            )
         if pseudo is None:
             return dataset
         from humesh.data.datasets.pseudo_labels import WithFits
