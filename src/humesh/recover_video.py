@@ -75,14 +75,14 @@ def recover_video(
 ) -> Iterator[Recovery]:
     """The bodies in every frame of a video, one after the other; all of it is looked at before the first is given.
 
-    A webcam (`source` its number) gives each frame at once, unsmoothed. `recoverer`: default with the weights of INT,
-    which looks at 16 frames together, for a webcam those of the lifter. `finder` finds and follows people (default:
-    `VideoPeople`); `camera`: of all frames, if it is known. Raises VideoError.
+    What is live (a webcam, `source` its number; rtsp://) gives each frame at once, unsmoothed. `recoverer`: default
+    with the weights of INT, which looks at 16 frames together, for what is live those of the lifter. `finder` finds and
+    follows people (default: `VideoPeople`); `camera`: of all frames, if it is known. Raises VideoError.
     """
     video = source if isinstance(source, Video) else Video(source)
-    recoverer = recoverer or Recoverer(weights=DEFAULT if video.path is None else IN_VIDEOS)
+    recoverer = recoverer or Recoverer(weights=DEFAULT if video.live else IN_VIDEOS)
     finder = finder or VideoPeople(recoverer.finder)
-    if video.path is None:  # a webcam cannot be looked at again
+    if video.live:  # it cannot be looked at again
         for frame in video:
             photo = Photo.of(frame.pixels, camera)
             yield recoverer(photo, finder(photo, frame.time_s))

@@ -16,6 +16,7 @@ from humesh.images.kinds import is_url
 MAX_MEGAPIXELS = 70
 """Videos of larger frames are refused: 8K has 33 megapixels, the largest cameras for virtual reality 56."""
 
+LIMITS = {"max_pixels": f"{MAX_MEGAPIXELS}000000"}  # FFmpeg's own: frames may be larger than the header says
 # What FFmpeg may take a file for. Its others read further files that a playlist names, or take text for pictures.
 _CONTAINERS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,m4v,vc1,obu,ivf,flv,asf,ogg,rm,mxf,gxf,dv,nut,yuv4mpegpipe,"
@@ -43,7 +44,7 @@ def media(
 
     `format`: that of a webcam. A file is never taken for a playlist, which could make FFmpeg open any other.
     """
-    options = {"max_pixels": f"{MAX_MEGAPIXELS}000000"} | (options or {})
+    options = LIMITS | (options or {})
     if format is None and is_url(str(where)):
         options |= {"protocol_whitelist": _NET, "rtsp_transport": "tcp"}
         return av.open(str(where), options=options, timeout=_PATIENCE_S, metadata_errors="replace")

@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 
 from humesh.errors import HumeshError
 from humesh.images.containers import (
+    LIMITS,
     MAX_MEGAPIXELS,
     VideoError,
     check_file,
@@ -108,7 +109,7 @@ class Decoder:
             return ASSUMED_FPS
         if abs(told / measured - 1) < 0.02:
             return told
-        self.notes.append(f"The video tells no frame rate; its first frames came at {measured:.4g} a second.")
+        self.notes.append(f"The video tells no frame rate; its first frames came at {measured:.3g} a second.")
         return measured
 
     @contextmanager
@@ -250,7 +251,7 @@ class Decoder:
                 f"{self.name}: expected frames of at most {MAX_MEGAPIXELS} megapixels, got {context.width} x "
                 f"{context.height}; scale it down first."
             )
-        context.options = {"max_pixels": f"{MAX_MEGAPIXELS}000000"}  # frames may be larger than the header says
+        context.options = LIMITS
         return streams[0]
 
     def _why(self) -> str:

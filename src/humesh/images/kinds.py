@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from PIL import Image
 
@@ -99,10 +99,10 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+def opened(file: Path | IO[bytes], formats: tuple[str, ...]) -> Iterator[Image.Image]:
     """A picture opened by Pillow, its pixels not read yet; raises whatever Pillow raises."""
     with quiet():
-        image = Image.open(path, formats=formats)
+        image = Image.open(file, formats=formats)
     with image:
         yield image
 

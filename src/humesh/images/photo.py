@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import ExifTags, Image, UnidentifiedImageError
+from torch import Tensor
 
 from humesh.body.joints import JointSet
 from humesh.errors import HumeshError
@@ -31,6 +32,10 @@ class PhotoError(HumeshError, ValueError):
     """A photo that cannot be read; the sentence says which, why and what to do."""
 
 
+class PhotoTypeError(PhotoError, TypeError):
+    """Something that is no photo at all: a list, None, pixels of another type."""
+
+
 @dataclass(frozen=True)
 class Photo:
     """RGB pixels, upright (EXIF orientation applied), with the camera that took them."""
@@ -39,6 +44,7 @@ class Photo:
     camera: Camera
     camera_source: str = "guessed: focal length = image diagonal"
     notes: tuple[str, ...] = ()  # what reading it changed or left out, in sentences
+    path: str = ""  # of its file, as far as there is one
 
     @property
     def size(self) -> tuple[int, int]:
@@ -46,13 +52,32 @@ class Photo:
         return self.pixels.shape[1], self.pixels.shape[0]
 
     @classmethod
-    def of(cls, pixels: UInt8[np.ndarray, "H W 3"], camera: Camera | None = None) -> Photo:
-        """A photo of pixels in memory, RGB; without a camera the focal length is guessed from the diagonal."""
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-            raise PhotoError(f"photo: expected uint8 RGB pixels of H x W x 3, got {pixels.dtype} {pixels.shape}.")
-        if camera is not None:
-            return cls(pixels, camera, "given")
-        return cls(pixels, Camera.guess((pixels.shape[1], pixels.shape[0])))
+    def of(cls, source: object, camera: Camera | None = None) -> Photo:
+        """A photo of what holds one: a path, an open binary file, a PIL image, an array, a tensor, a Photo.
+
+        Arrays and tensors are uint8: H x W x 3 (RGB), H x W or H x W x 1 (grey), H x W x 4 (RGBA, laid over white);
+        tensors also C x H x W, as torchvision has them. `camera`: if it is known; else EXIF gives the focal length, or
+        it is guessed from the diagonal. Raises PhotoError; for anything else PhotoTypeError, which is a TypeError too.
+        """
+        if isinstance(source, Photo):
+            photo = source
+        elif isinstance(source, str | Path):
+            photo = cls.read(source)
+        elif isinstance(source, Image.Image):
+            name = str(getattr(source, "filename", ""))
+            with _in_one_sentence(name or "in memory"):
+                photo = cls._of_image(source, name)
+        elif isinstance(source, np.ndarray | Tensor):
+            pixels = rgb_pixels(source)
+            photo = cls(pixels, Camera.guess((pixels.shape[1], pixels.shape[0])))
+        elif hasattr(source, "read") and hasattr(source, "seek"):
+            found = getattr(source, "name", "")
+            name = found if isinstance(found, str) else ""  # a temporary file's is a number
+            with _in_one_sentence(name or "in memory"):
+                photo = cls._of_stream(source, name)
+        else:
+            raise PhotoTypeError(f"photo: expected {_EXPECTED}, got {_described(source)}.")
+        return photo if camera is None else replace(photo, camera=camera, camera_source="given")
 
     @classmethod
     def read(cls, path: str | Path) -> Photo:
@@ -63,71 +88,123 @@ class Photo:
         """
         if is_url(str(path)):
             raise PhotoError(f"photo {path}: expected a file, photos are not read from the web; download it first.")
-        path = Path(path)
         if not os.path.isfile(path):
             raise PhotoError(
                 f"photo {path}: expected an image file, found {'a folder' if os.path.isdir(path) else 'nothing'}."
             )
-        try:
-            with path.open("rb") as stream:
-                head = stream.read(32)
-            if not head:
-                raise PhotoError(f"photo {path}: expected an image, the file is empty; fetch it anew.")
-            try:
-                with opened(path, PHOTO_FORMATS + tuple({"JXL"} & set(Image.OPEN))) as image:
-                    return cls._of_image(image, path)
-            except UnidentifiedImageError:
-                if not is_heif(head):
-                    raise
-                return cls._of_image(_heif(path), path)
-        except PhotoError:
-            raise
-        except UnidentifiedImageError:
-            raise PhotoError(
-                f"photo {path}: expected an image (JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JP2), it is none."
-            ) from None
-        except Image.DecompressionBombError:
-            raise PhotoError(_too_large(path, "more than 178")) from None
-        except Exception as error:  # of a foreign file's every byte: Pillow's readers have no common base of errors
-            why = " ".join(str(error).split())[:200] or type(error).__name__
-            raise PhotoError(f"photo {path}: the image is damaged or cut short ({why}); fetch it anew.") from error
+        with _in_one_sentence(str(path)), open(path, "rb") as stream:
+            return cls._of_stream(stream, str(path))
 
     @classmethod
-    def _of_image(cls, image: Image.Image, path: Path) -> Photo:
+    def _of_stream(cls, stream: Any, name: str) -> Photo:
+        """The photo of an open file; it is read from its beginning, whatever was read of it or written before."""
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        head = stream.read(32)
+        stream.seek(0)
+        if not isinstance(head, bytes):
+            raise PhotoTypeError(f"photo {name}: expected a file opened for bytes ('rb'), got one opened for text.")
+        if not head:
+            raise PhotoError(f"photo {name or 'in memory'}: expected an image, the file is empty; fetch it anew.")
+        try:
+            with opened(stream, PHOTO_FORMATS + tuple({"JXL"} & set(Image.OPEN))) as image:
+                return cls._of_image(image, name, counted=size < _COUNTED_BYTES)
+        except UnidentifiedImageError:
+            if not is_heif(head):
+                raise
+            return cls._of_image(_heif(stream, name), name)
+
+    @classmethod
+    def _of_image(cls, image: Image.Image, name: str, counted: bool = True) -> Photo:
         megapixels = image.width * image.height / 1e6
         if megapixels > MAX_MEGAPIXELS:
-            raise PhotoError(_too_large(path, f"{megapixels:.0f}"))
+            raise PhotoError(_too_large(name, f"{megapixels:.0f}"))
         if is_raw(image):
-            raise PhotoError(f"photo {path}: expected an image, it is a camera's raw file; export it as JPEG.")
-        notes = []
+            raise PhotoError(f"photo {name}: expected an image, it is a camera's raw file; export it as JPEG.")
+        notes, called = [], Path(name).name or "The photo"
         if getattr(image, "is_animated", False):
-            count = image.n_frames if os.path.getsize(path) < _COUNTED_BYTES else "several"  # type: ignore[attr-defined]
-            notes.append(f"{path.name} has {count} frames; the first one was used.")
+            count = image.n_frames if counted else "several"  # type: ignore[attr-defined]
+            notes.append(f"{called} has {count} frames; the first one was used.")
         exif = exif_of(image)
         pixels = rgb_of(image, upright=True)
         size = (pixels.shape[1], pixels.shape[0])
         camera, source, note = _camera(exif, size)
         if note:
-            notes.append(f"{path.name} {note}")
-        return cls(pixels, camera, source, tuple(notes))
+            notes.append(f"{called} {note}")
+        return cls(pixels, camera, source, tuple(notes), name)
 
 
-def _too_large(path: Path, megapixels: str) -> str:
-    return f"photo {path}: expected at most {MAX_MEGAPIXELS} megapixels, got {megapixels}; scale it down first."
+_EXPECTED = (
+    "a path, a PIL image, a uint8 array or tensor of H x W x 3 pixels, or an open binary file (for several photos make "
+    "one Recoverer and call it in a loop)"
+)
 
 
-def _heif(path: Path) -> Image.Image:
+def _described(source: object) -> str:
+    kind = type(source)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def rgb_pixels(source: np.ndarray | Tensor) -> UInt8[np.ndarray, "H W 3"]:
+    """RGB pixels of an array or tensor in one of the layouts that `Photo.of` takes; raises PhotoError."""
+    dtype, shape = str(source.dtype).removeprefix("torch."), tuple(source.shape)
+    if dtype != "uint8":
+        raise PhotoTypeError(
+            f"photo: expected uint8 pixels from 0 to 255, got {dtype} of {_times(shape)}; bring them to 0 to 255 and "
+            "convert them, (255 * pixels).round().astype('uint8') where they are from 0 to 1."
+        )
+    if isinstance(source, Tensor):
+        if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
+            source = source.permute(1, 2, 0)
+        source = source.detach().cpu().numpy()
+    if source.ndim == 3 and source.shape[2] == 1:
+        source = source[..., 0]
+    if not source.size or not (source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (3, 4))):
+        raise PhotoError(f"photo: expected H x W x 3 pixels (or H x W grey, H x W x 4 RGBA), got {_times(shape)}.")
+    if source.ndim == 3 and source.shape[2] == 3:
+        return source
+    return rgb_of(Image.fromarray(np.ascontiguousarray(source)))
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "one number"
+
+
+@contextmanager
+def _in_one_sentence(name: str) -> Iterator[None]:
+    """Raises whatever reading a photo brings about as a PhotoError."""
+    try:
+        yield
+    except PhotoError:
+        raise
+    except UnidentifiedImageError:
+        raise PhotoError(
+            f"photo {name}: expected an image (JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JP2), it is none."
+        ) from None
+    except Image.DecompressionBombError:
+        raise PhotoError(_too_large(name, "more than 178")) from None
+    except Exception as error:  # of a foreign file's every byte: Pillow's readers have no common base of errors
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PhotoError(f"photo {name}: the image is damaged or cut short ({why}); fetch it anew.") from error
+
+
+def _too_large(name: str, megapixels: str) -> str:
+    return f"photo {name}: expected at most {MAX_MEGAPIXELS} megapixels, got {megapixels}; scale it down first."
+
+
+def _heif(stream: Any, name: str) -> Image.Image:
     try:
         import pillow_heif
     except ImportError:
         raise PhotoError(
-            f"photo {path}: HEIC photos need the package pillow-heif; "
+            f"photo {name}: HEIC photos need the package pillow-heif; "
             'run: pip install "humesh[heic]", or export it as JPEG.'
         ) from None
-    file = pillow_heif.open_heif(path)  # its pixels are not decoded yet
+    stream.seek(0)
+    file = pillow_heif.open_heif(stream)  # its pixels are not decoded yet
     megapixels = file.size[0] * file.size[1] / 1e6
     if megapixels > MAX_MEGAPIXELS:
-        raise PhotoError(_too_large(path, f"{megapixels:.0f}"))
+        raise PhotoError(_too_large(name, f"{megapixels:.0f}"))
     image: Image.Image = file.to_pillow()
     return image
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from jaxtyping import UInt8
@@ -257,7 +257,7 @@ def _read(file: Path) -> Pixels | None:
 def _name(address: str) -> str:
     """What to call a video on the net: the last part of its path, or who sends it."""
     parts = urlsplit(address)
-    return Path(parts.path).name or parts.hostname or "stream"
+    return Path(unquote(parts.path)).name or parts.hostname or "stream"
 
 
 def _natural(name: str) -> tuple[tuple[int, str], ...]:
