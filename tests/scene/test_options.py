@@ -72,7 +72,7 @@ def test_motions_in_centimetres_on_the_floor(clip: VideoRecovery, tmp_path: Path
 
 
 def test_amass_files_on_the_floor(clip: VideoRecovery, tmp_path: Path) -> None:
-    plain = save_video(clip, tmp_path / "plain", ["amass"], units="cm")
+    plain = save_video(clip, tmp_path / "plain", ["amass"])
     for motion, one, other in zip(
         clip.motions, plain, save_video(clip, tmp_path / "floor", ["amass"], floor=True), strict=True
     ):
@@ -87,10 +87,10 @@ def test_scenes_on_the_floor_take_their_camera_along(
 ) -> None:
     """All people of a GLB go up together, and the camera: what it sees is as before."""
     if video:
-        [path] = save_video(clip, tmp_path / "a", ["glb"], units="cm", floor=True)
+        path = save_video(clip, tmp_path / "a", ["glb", "bvh"], units="cm", floor=True)[0]
         lowest = min((clip.body(m.pose).vertices[..., 1] * -1).min().item() for m in clip.motions)
     else:
-        [path] = save(recovery, tmp_path / "a", ["glb"], units="cm", floor=True)
+        path = save(recovery, tmp_path / "a", ["glb", "bvh"], units="cm", floor=True)[0]
         lowest = (recovery.bodies.vertices[..., 1] * -1).min().item()
     nodes = {node.name: node for node in pygltflib.GLTF2().load_binary(str(path)).nodes}
     for name in ("camera_frame", "video_camera" if video else "photo_camera"):
@@ -112,10 +112,10 @@ def test_usd_on_the_floor_takes_its_camera_along(clip: VideoRecovery, tmp_path: 
 
 
 def test_records_stay_as_they_are(recovery: Recovery, clip: VideoRecovery, tmp_path: Path) -> None:
-    save(recovery, tmp_path / "a", ["json"], units="cm", floor=True)
+    save(recovery, tmp_path / "a", ["json", "obj"], units="cm", floor=True)
     save(recovery, tmp_path / "b", ["json"])
     assert json.loads((tmp_path / "a.json").read_text()) == json.loads((tmp_path / "b.json").read_text())
-    [one] = save_video(clip, tmp_path / "a", ["npz"], units="cm", floor=True, pad=True)
+    one = save_video(clip, tmp_path / "a", ["bvh", "npz"], units="cm", floor=True, pad=True)[-1]
     [other] = save_video(clip, tmp_path / "b", ["npz"])
     np.testing.assert_array_equal(np.load(one)["person1/translation_m"], np.load(other)["person1/translation_m"])
 
@@ -123,6 +123,31 @@ def test_records_stay_as_they_are(recovery: Recovery, clip: VideoRecovery, tmp_p
 def test_nobody_stands_on_any_floor(nobody: Recovery, tmp_path: Path) -> None:
     paths = save(nobody, tmp_path / "photo", ["glb", "obj", "ply", "bvh"], units="cm", floor=True)
     assert [path.suffix for path in paths] == [".glb", ".obj", ".ply"]
+
+
+@pytest.mark.parametrize(
+    ("options", "formats", "sentence"),
+    [
+        (
+            {"units": "cm"},
+            ["glb", "amass"],
+            "units: expected one of the formats it is for, bvh, obj, ply, got glb, amass.",
+        ),
+        ({"floor": True}, ["npz"], "floor: expected one of the formats .*, got npz."),
+        ({"pad": True}, ["glb"], "pad: expected one of the formats it is for, bvh, amass, got glb."),
+    ],
+)
+def test_options_without_effect_are_refused(
+    clip: VideoRecovery, tmp_path: Path, options: dict, formats: list[str], sentence: str
+) -> None:
+    with pytest.raises(OptionsError, match=sentence):
+        save_video(clip, tmp_path / "new" / "a", formats, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_options_of_photos_without_effect_are_refused(recovery: Recovery, tmp_path: Path) -> None:
+    with pytest.raises(OptionsError, match="units: expected one of the formats it is for, bvh, obj, ply, got glb"):
+        save(recovery, tmp_path / "a", ["glb"], units="cm")
 
 
 def test_other_units_are_refused() -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from humesh.commands.results import Job, Results
     from humesh.people.given import GivenPeople
     from humesh.recover import Recoverer
+    from humesh.scene.options import FileOptions
 
 _VIDEO = VideoOptions()
 _PHOTOS_AT_ONCE = 4  # more of them only take memory
@@ -43,6 +44,8 @@ def predict(
     finder: Finder = "accurate",
     focal_px: float | None = None,
     formats: tuple[Format, ...] = _FORMATS,
+    units: Literal["m", "cm"] = "m",
+    floor: bool = False,
     device: str = "cpu",
     overwrite: bool = False,
     video: VideoOptions = _VIDEO,
@@ -69,6 +72,8 @@ def predict(
             landmark model, fast looks once with the smaller one.
         focal_px: The focal length in pixels, where you know it better than EXIF does.
         formats: What to write of photos; views is a picture from the side and from above, mp4 a turntable film.
+        units: Of BVH, OBJ and PLY files: metres or centimetres; GLB, USD and AMASS files are in metres by definition.
+        floor: Files for other programs have their lowest point at height 0 instead of the camera at the origin.
         device: Where bodies are computed: cpu, cuda, cuda:1.
         overwrite: Do again what is finished.
         video: Of videos only.
@@ -76,10 +81,14 @@ def predict(
     from humesh.commands.inputs import gathered
     from humesh.commands.results import Results
     from humesh.recover import DEFAULT, IN_VIDEOS
+    from humesh.scene.options import FileOptions
 
     found, notes = gathered(map(str, inputs), out, video.folders, overwrite)
     of_photos = {"formats": formats != _FORMATS, "detections": detections is not None}
     notes += _check_options(found, of_photos, formats, finder, focal_px, video)
+    layout = FileOptions(units, floor, video.pad)
+    kinds = {each.kind for each in found}
+    layout.check([*(formats if "photo" in kinds else ()), *(video.formats if "video" in kinds else ())])
     names = dict(zip(_named([each.name for each in found]), found, strict=True))
     _check_out(out, inputs, names)
     for note in notes:
@@ -100,6 +109,7 @@ def predict(
         return weights or (IN_VIDEOS if each.kind == "video" else DEFAULT)
 
     results, made_with = Results(out), {"refine": refine, "body": _file_named(body), "focal_px": focal_px}
+    made_with |= {"units": units, "floor": floor}
     jobs = {name: job(name, each) for name, each in names.items()}
     photos, videos = ({n: jobs[n] for n, each in names.items() if each.kind == kind} for kind in ("photo", "video"))
     if not overwrite:
@@ -129,7 +139,7 @@ def predict(
 
         recoverer = made(weights or DEFAULT) if photos else None
         todo = [(names[name], job) for name, job in photos.items()]
-        work = partial(_one, results, recoverer, given, focal_px)
+        work = partial(_one, results, recoverer, given, layout, focal_px)
         for (each, _), answer in zip(todo, ahead(work, todo, min(_PHOTOS_AT_ONCE, len(todo) or 1)), strict=True):
             one(each, answer.result, say_above)
             progress.advance(task)
@@ -138,7 +148,7 @@ def predict(
         if each.kind == "live":
             one(each, partial(predict_live, each, jobs[name], results, recoverer, focal_px), say)
         else:
-            one(each, partial(predict_video, each, jobs[name], results, video, recoverer, focal_px), say)
+            one(each, partial(predict_video, each, jobs[name], results, video, layout, recoverer, focal_px), say)
     if failed and len(names) == 1:
         return 2
     if failed:
@@ -153,6 +163,7 @@ def _one(
     results: Results,
     recoverer: Recoverer | None,
     given: GivenPeople | None,
+    layout: FileOptions,
     focal_px: float | None,
     what: tuple[Input, Job],
 ) -> str:
@@ -173,7 +184,7 @@ def _one(
     recovery = recoverer(photo, people)
     with results.claimed(job) as claim:
         formats = [format for format in job.endings if format != "json"]
-        files = {f: write_formats(WRITERS, ENDINGS, recovery, claim.target, [f], each.where) for f in formats}
+        files = {f: write_formats(WRITERS, ENDINGS, recovery, claim.target, [f], each.where, layout) for f in formats}
         written = claim.finish(record(recovery, each.where), files)
     return report(each.public, len(recovery.people), "found", recovery.notes, written)
 

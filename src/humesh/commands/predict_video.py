@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from humesh.people.sightings import Sightings
     from humesh.recover import Recoverer
     from humesh.recover_video import Finder, Progress
+    from humesh.scene.options import FileOptions
     from humesh.scene.recovery import VideoRecovery
 
 FILM = "_overlay.mp4"
@@ -65,6 +66,8 @@ class VideoOptions:
     """Who is where, in MOT's text format, instead of finding and following people."""
     folders: bool = False
     """Folders are videos: their pictures in order are the frames."""
+    pad: bool = False
+    """BVH and AMASS files of everybody are as long as the video: before and after a person its nearest pose is held."""
 
     def check(self, videos: int, folder: bool, finder: str, photos: bool) -> None:
         """Raises UserError for options that are wrong, or that apply to none of the inputs.
@@ -113,7 +116,13 @@ def video_job(each: Input, name: str, options: dict[str, Any], video: VideoOptio
 
 
 def predict_video(
-    each: Input, job: Job, results: Results, options: VideoOptions, recoverer: Recoverer, focal_px: float | None = None
+    each: Input,
+    job: Job,
+    results: Results,
+    options: VideoOptions,
+    layout: FileOptions,
+    recoverer: Recoverer,
+    focal_px: float | None = None,
 ) -> str:
     """One video's files; what to print. Raises VideoError, TracksError, UserError."""
     from humesh.geometry.camera import Camera
@@ -123,6 +132,11 @@ def predict_video(
     if options.interval > 1 and (recoverer.network is None or recoverer.network.spec.group != "frames"):
         raise UserError(f"--video.interval is for methods through time (int), {recoverer.method!r} is none.")
     video = Video(each.where, options.start_s, options.end_s, options.stride)
+    if video.live:  # an address tells it only now
+        endless = replace(each, kind="live")
+        return predict_live(
+            endless, video_job(endless, job.called[0], job.options, options), results, recoverer, focal_px
+        )
     camera = None if focal_px is None else Camera.virtual(focal_px, video.size)
     with (
         progress_bar(TextColumn("{task.fields[pace]}", markup=False), transient=True) as bar,
@@ -140,11 +154,11 @@ def predict_video(
 
         people = Path(f"{claim.target}{_PEOPLE}")
         recovery = _recovered(video, job, people, options, recoverer, camera, progress)
-        files = _written(video, recovery, each.public, claim.target, options, progress)
+        files = _written(video, recovery, each.public, claim.target, options, layout, progress)
         written = claim.finish(video_record(recovery, each.public), files, {"people": [people]})
     seconds = float(recovery.times[-1]) if len(recovery.times) else 0.0
     where = f"in {len(recovery.times)} frames, {seconds:.1f} s"
-    return report(each.public, len(recovery.motions), where, recovery.notes, written)
+    return report(each.public, len(recovery.motions), where, [*recovery.notes, *_late(recovery, options)], written)
 
 
 def predict_live(each: Input, job: Job, results: Results, recoverer: Recoverer, focal_px: float | None = None) -> str:
@@ -227,7 +241,13 @@ def _finder(options: VideoOptions, recoverer: Recoverer, sightings: Sightings) -
 
 
 def _written(
-    video: Video, recovery: VideoRecovery, where: str, target: Path, options: VideoOptions, progress: Progress
+    video: Video,
+    recovery: VideoRecovery,
+    where: str,
+    target: Path,
+    options: VideoOptions,
+    layout: FileOptions,
+    progress: Progress,
 ) -> dict[str, list[Path]]:
     """The film and the other files by format."""
     from humesh.images.film import Film
@@ -246,8 +266,20 @@ def _written(
             for picture, when in zip(drawn, recovery.times.tolist(), strict=True):
                 film.write(picture, when)
     for name in (name for name in options.formats if name != "mp4"):
-        written[name] = write_formats(VIDEO_WRITERS, VIDEO_ENDINGS, recovery, target, [name], where)
+        written[name] = write_formats(VIDEO_WRITERS, VIDEO_ENDINGS, recovery, target, [name], where, layout)
     return written
+
+
+def _late(recovery: VideoRecovery, options: VideoOptions) -> list[str]:
+    """A sentence on the people whose own files start after the video's first frame."""
+    from humesh.scene.export_video import PER_PERSON
+    from humesh.scene.motion_record import clock, start_frame
+
+    starts = [(motion.track, start_frame(recovery, motion)) for motion in recovery.motions]
+    late = [f"person {who} at frame {at} ({at / clock(recovery)[0]:.2f} s)" for who, at in starts if at]
+    if options.pad or not late or not set(PER_PERSON) & set(options.formats):
+        return []
+    return [f"Each BVH or AMASS file starts when its person comes: {', '.join(late)}; --video.pad starts all at once."]
 
 
 def drawable(recovery: VideoRecovery) -> VideoRecovery:

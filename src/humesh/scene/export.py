@@ -89,7 +89,9 @@ def save(
 
     `units`, `floor`: see `FileOptions`.
     """
-    return write_formats(WRITERS, ENDINGS, recovery, path, formats, image_path, FileOptions(units, floor))
+    options, formats = FileOptions(units, floor), tuple(formats)
+    options.check(formats)
+    return write_formats(WRITERS, ENDINGS, recovery, path, formats, image_path, options)
 
 
 def write_formats(

@@ -64,5 +64,6 @@ def save_video(
 
     `units`, `floor`, `pad`: see `FileOptions`.
     """
-    options = FileOptions(units, floor, pad)
+    options, formats = FileOptions(units, floor, pad), tuple(formats)
+    options.check(formats)
     return write_formats(VIDEO_WRITERS, VIDEO_ENDINGS, recovery, path, formats, video_path, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -12,11 +13,18 @@ from humesh.errors import HumeshError
 UNITS = {"m": 1.0, "cm": 100.0}
 """How many of them are a metre."""
 
+_OF = {
+    "units": ("bvh", "obj", "ply"),
+    "floor": ("glb", "bvh", "obj", "ply", "amass", "usd"),
+    "pad": ("bvh", "amass"),
+}
+"""The formats that an option is for."""
+
 _AT_ONCE = 64  # bodies posed together
 
 
 class OptionsError(HumeshError, ValueError):
-    """A choice that there is not."""
+    """A choice that there is not, or that changes none of the files."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,14 @@ class FileOptions:
         if self.units not in UNITS:
             raise OptionsError(f"units: expected {' or '.join(UNITS)}, got {self.units!r}.")
 
+    def check(self, formats: Collection[str]) -> None:
+        """Raises OptionsError for an option that is for none of the formats."""
+        for name, of in _OF.items():
+            if getattr(self, name) != getattr(PLAIN, name) and not set(of) & set(formats):
+                raise OptionsError(
+                    f"{name}: expected one of the formats it is for, {', '.join(of)}, got {_any(formats)}."
+                )
+
     @property
     def scale(self) -> float:
         """Units in a metre."""
@@ -52,6 +68,10 @@ class FileOptions:
             for start in range(0, len(pose.translation), _AT_ONCE)
         ]
         return max(lowest, default=0.0)  # y is down
+
+
+def _any(formats: Collection[str]) -> str:
+    return ", ".join(formats) or "none"
 
 
 PLAIN = FileOptions()
