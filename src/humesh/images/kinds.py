@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -99,8 +99,8 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def opened(file: Path | IO[bytes], formats: tuple[str, ...]) -> Iterator[Image.Image]:
-    """A picture opened by Pillow, its pixels not read yet; raises whatever Pillow raises."""
+def opened(file: Any, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """A picture of a path or open file, its pixels not read yet; raises whatever Pillow raises."""
     with quiet():
         image = Image.open(file, formats=formats)
     with image:

@@ -23,6 +23,7 @@ from humesh.images.masks import Mask
 MAX_MEGAPIXELS = 120
 """Larger images are refused before their pixels are read; today's largest phone photos have 108 (200 for a few)."""
 
+_IN_MEMORY = "in memory"  # the name of a photo without a file
 _COUNTED_BYTES = 2**21  # larger GIF and TIFF files take long to count
 _BAND_PIXELS = 2**20  # of a photo that are converted at a time
 _FILM_DIAGONAL_MM = 43.27  # of the 36 x 24 mm frame that EXIF's FocalLengthIn35mmFilm refers to
@@ -64,19 +65,22 @@ class Photo:
         elif isinstance(source, str | Path):
             photo = cls.read(source)
         elif isinstance(source, Image.Image):
-            name = str(getattr(source, "filename", ""))
-            with _in_one_sentence(name or "in memory"):
+            name = str(getattr(source, "filename", "") or _IN_MEMORY)
+            with _in_one_sentence(name):
                 photo = cls._of_image(source, name)
         elif isinstance(source, np.ndarray | Tensor):
             pixels = rgb_pixels(source)
             photo = cls(pixels, Camera.guess((pixels.shape[1], pixels.shape[0])))
         elif hasattr(source, "read") and hasattr(source, "seek"):
-            found = getattr(source, "name", "")
-            name = found if isinstance(found, str) else ""  # a temporary file's is a number
-            with _in_one_sentence(name or "in memory"):
+            found = getattr(source, "name", None)
+            name = found if isinstance(found, str) else _IN_MEMORY  # a temporary file's is a number
+            with _in_one_sentence(name):
                 photo = cls._of_stream(source, name)
         else:
-            raise PhotoTypeError(f"photo: expected {_EXPECTED}, got {_described(source)}.")
+            raise PhotoTypeError(
+                "photo: expected a path, a PIL image, a uint8 array or tensor of H x W x 3 pixels, or an open binary "
+                f"file, got {type(source).__name__}; for several photos make one Recoverer and call it in a loop."
+            )
         return photo if camera is None else replace(photo, camera=camera, camera_source="given")
 
     @classmethod
@@ -105,7 +109,7 @@ class Photo:
         if not isinstance(head, bytes):
             raise PhotoTypeError(f"photo {name}: expected a file opened for bytes ('rb'), got one opened for text.")
         if not head:
-            raise PhotoError(f"photo {name or 'in memory'}: expected an image, the file is empty; fetch it anew.")
+            raise PhotoError(f"photo {name}: expected an image, the file is empty; fetch it anew.")
         try:
             with opened(stream, PHOTO_FORMATS + tuple({"JXL"} & set(Image.OPEN))) as image:
                 return cls._of_image(image, name, counted=size < _COUNTED_BYTES)
@@ -121,7 +125,7 @@ class Photo:
             raise PhotoError(_too_large(name, f"{megapixels:.0f}"))
         if is_raw(image):
             raise PhotoError(f"photo {name}: expected an image, it is a camera's raw file; export it as JPEG.")
-        notes, called = [], Path(name).name or "The photo"
+        notes, called = [], "The photo" if name == _IN_MEMORY else Path(name).name
         if getattr(image, "is_animated", False):
             count = image.n_frames if counted else "several"  # type: ignore[attr-defined]
             notes.append(f"{called} has {count} frames; the first one was used.")
@@ -131,18 +135,7 @@ class Photo:
         camera, source, note = _camera(exif, size)
         if note:
             notes.append(f"{called} {note}")
-        return cls(pixels, camera, source, tuple(notes), name)
-
-
-_EXPECTED = (
-    "a path, a PIL image, a uint8 array or tensor of H x W x 3 pixels, or an open binary file (for several photos make "
-    "one Recoverer and call it in a loop)"
-)
-
-
-def _described(source: object) -> str:
-    kind = type(source)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        return cls(pixels, camera, source, tuple(notes), "" if name == _IN_MEMORY else name)
 
 
 def rgb_pixels(source: np.ndarray | Tensor) -> UInt8[np.ndarray, "H W 3"]:
