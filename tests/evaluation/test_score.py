@@ -195,6 +195,11 @@ def test_finished_parts_are_not_done_again_and_damaged_ones_are(files: tuple[Pat
     first.write_bytes(first.read_bytes()[:100])
     run(dataset, ruler, answer, tmp_path)
     assert len(asked) == 12
+    assert Records.load(first, 3) is None  # joints of another protocol
+    whole = dict(np.load(first))
+    for name, values in (("person", whole["person"][1:]), ("sample", whole["hidden"]), ("metric/mpjpe", np.zeros(1))):
+        np.savez(first, **whole | {name: values})
+        assert Records.load(first) is None
     halves = [run(dataset, ruler, answer, None, (rank, 2)) for rank in range(2)]
     both = Records.joined([records for half in halves for records in half])
     assert np.array_equal(both.sample, once.sample)
@@ -243,6 +248,22 @@ def test_a_subset_is_what_its_list_says(files: tuple[Path, Path], tmp_path: Path
         (tmp_path / "bad.txt").write_text(text)
         with pytest.raises(EvaluationError, match=sentence):
             read_stretches(tmp_path / "bad.txt", "it")
+    for text in (
+        "5",
+        '["a", 5]',
+        '[["a", 1.5]]',
+        '[["a", true]]',
+        '[["a", [1]]]',
+        '{"a": 1}',
+        "[[]]",
+        "[" * 99999,
+        "9" * 5000,
+    ):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(EvaluationError, match=r"bad.json: expected lines `PREFIX`.*or their JSON"):
+            read_stretches(tmp_path / "bad.json", "it")
+    (tmp_path / "good.json").write_text('{"a": [], "b": [5], "c": [5, "9"]}')
+    assert read_stretches(tmp_path / "good.json", "it") == (Stretch("a"), Stretch("b", 5), Stretch("c", 5, 9))
     with pytest.raises(EvaluationError, match=r"none.txt: expected the list .* what they publish"):
         read_stretches(tmp_path / "none.txt", "what they publish")
 

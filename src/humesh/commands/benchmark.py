@@ -23,7 +23,6 @@ from humesh.commands.errors import UserError
 from humesh.commands.evaluate import known_benchmark, processes
 from humesh.commands.progress import progress_bar
 from humesh.data import DATASETS
-from humesh.data.whole import write_whole
 from humesh.evaluation.agora_submission import write_submission
 from humesh.evaluation.answers import Answer, Detections, PredictionsFile, asking
 from humesh.evaluation.errors import Ruler
@@ -35,6 +34,7 @@ from humesh.evaluation.score import Chained, check_whole, run
 from humesh.evaluation.sources import BodyFiles
 from humesh.evaluation.subsets import EvaluationError, read_stretches
 from humesh.evaluation.summary import Summary, summary
+from humesh.files import write_bytes
 from humesh.images.photo import Photo
 from humesh.methods.weights import read_weights, shipped
 from humesh.recover import LANDMARKS, Recoverer
@@ -275,5 +275,5 @@ def _text(options: Run, protocol: Protocol, result: Summary, row: Published | No
 def write_text(path: Path, text: str) -> None:
     """A file that is there whole or not at all, and a word about it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.encode())
+    write_bytes(path, text.encode())
     print(f"wrote {path}")

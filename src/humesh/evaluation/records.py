@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from humesh.data.whole import write_whole
+from humesh.errors import HumeshError
+from humesh.files import Array, check_arrays, read_arrays, write_arrays
 
 _METRIC = "metric/"
 
@@ -55,21 +54,31 @@ class Records:
 
     def save(self, path: Path) -> None:
         """Writes a file that is there whole or not at all."""
-        content = io.BytesIO()
         arrays = {name: getattr(self, name) for name in _PLAIN}
         arrays |= {_METRIC + name: values for name, values in self.metrics.items()}
-        np.savez_compressed(content, **arrays)
-        write_whole(path, content.getvalue())
+        write_arrays(path, arrays)
 
     @classmethod
-    def load(cls, path: Path) -> Records | None:
-        """What was saved; None where there is nothing, or nothing that can be read: it is then made anew."""
+    def load(cls, path: Path, joints: int | None = None) -> Records | None:
+        """What was saved (of `joints` joints); None where there is nothing that can be read: it is then made anew."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                plain = {name: file[name] for name in _PLAIN}
-                return cls(**plain, metrics={n.removeprefix(_METRIC): file[n] for n in file.files if _METRIC in n})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            arrays = read_arrays(path, what="the records of a benchmark", error=HumeshError)
+            metrics = {name: Array(("people",), "float") for name in arrays if name.startswith(_METRIC)}
+            axes = None if joints is None else {"joints": joints}
+            check_arrays(arrays, _LAYOUT | metrics, where=str(path), what="records", error=HumeshError, axes=axes)
+        except HumeshError:
             return None
+        named = {name.removeprefix(_METRIC): arrays[name] for name in metrics}
+        return cls(**{name: arrays[name] for name in _PLAIN}, metrics=named)
 
 
 _PLAIN = tuple(field.name for field in fields(Records) if field.name != "metrics")
+_LAYOUT = {
+    "sequence": Array(("people",), "text"),
+    "missed": Array(("people",), "truth"),
+    "hidden": Array(("people",), "float"),
+    "joints_mm": Array(("people", "joints"), "float"),
+    "photo_sequence": Array(("photos",), "text"),
+    **{name: Array(("people",), "integer") for name in ("sample", "person", "frame", "identity")},
+    **{name: Array(("photos",), "integer") for name in ("photo", "extra")},
+}

@@ -74,7 +74,7 @@ def run(
     found = []
     for part in parts:
         path = None if keep is None else keep / f"{part.start:07d}-{part.stop:07d}.npz"
-        records = None if path is None else Records.load(path)
+        records = None if path is None else Records.load(path, len(ruler.protocol.joints))
         if records is None:
             records = scored(dataset, part, ruler, answer, advance)
             if path is not None:

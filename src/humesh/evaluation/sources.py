@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,6 +17,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import Bodies
 from humesh.evaluation.protocols import Source
 from humesh.evaluation.subsets import EvaluationError
+from humesh.files import Array, read_arrays
 
 REGRESSORS = ("J_regressor_h36m_correct.npy", "J_regressor_h36m.npy")
 """Human3.6M's 17 joints from SMPL's vertices, under the names that the papers' code has for the file."""
@@ -121,13 +121,6 @@ class Joints:
                 f"--regressors: expected a folder with {' or '.join(REGRESSORS)}, got {where}; the file comes with the "
                 "data of SPIN (nkolot/SPIN) and of 3DCrowdNet (hongsukchoi/3DCrowdNet_RELEASE)."
             )
-        try:
-            matrix = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise EvaluationError(f"{path}: expected a NumPy array, could not read it ({error}).") from None
-        if matrix.shape != (len(H36M17), vertices) or matrix.dtype.kind != "f" or not np.isfinite(matrix).all():
-            raise EvaluationError(
-                f"{path}: expected finite numbers of shape ({len(H36M17)}, {vertices}), got {matrix.dtype} "
-                f"{matrix.shape}; it must belong to the body of {vertices} vertices."
-            )
-        return torch.from_numpy(matrix.astype(np.float32))
+        layout = {"": Array((len(H36M17), vertices))}
+        matrix = read_arrays(path, layout, what="a regressor for this body", error=EvaluationError)[""]
+        return torch.from_numpy(matrix).float()

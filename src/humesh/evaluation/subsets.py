@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from humesh.errors import HumeshError
+from humesh.files import read_json, read_text
+
+_MOST_BYTES = 2**24  # of a list
 
 
 class EvaluationError(HumeshError, ValueError):
@@ -51,21 +53,32 @@ def read_stretches(path: Path, source: str) -> tuple[Stretch, ...]:
             f"{path}: expected the list of this subset's sequences, found nothing; make that file of {source}, "
             "a line `PREFIX` or `PREFIX FIRST_FRAME LAST_FRAME` for each sequence, or give another with --subset."
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-        entries: Any = json.loads(text) if path.suffix == ".json" else _lines(text)
+    what = "lines `PREFIX` or `PREFIX FIRST_FRAME LAST_FRAME` (from 0 on, the first not after the last), or their JSON"
+    if path.suffix == ".json":
+        entries = read_json(path, what=what, error=EvaluationError, most_bytes=_MOST_BYTES)
         if isinstance(entries, dict):
-            entries = [[prefix, *frames] for prefix, frames in entries.items()]
-        rows = [[entry] if isinstance(entry, str) else list(entry) for entry in entries]
-        found = tuple(Stretch(str(row[0]), *(int(frame) for frame in row[1:])) for row in rows)
-    except (OSError, ValueError, TypeError, IndexError) as error:
-        raise EvaluationError(
-            f"{path}: expected lines `PREFIX` or `PREFIX FIRST_FRAME LAST_FRAME` (from 0 on, the first not after the "
-            f"last), or their JSON; got: {error}."
-        ) from None
+            entries = [[prefix, *frames] if isinstance(frames, list) else None for prefix, frames in entries.items()]
+    else:
+        entries = _lines(read_text(path, what=what, error=EvaluationError, most_bytes=_MOST_BYTES))
+    if not isinstance(entries, list):
+        raise EvaluationError(f"{path}: expected {what}; got: {type(entries).__name__}.")
+    found = []
+    for entry in entries:
+        row = [entry] if isinstance(entry, str) else entry
+        try:
+            found.append(_stretch(*row))
+        except (TypeError, ValueError) as error:
+            raise EvaluationError(f"{path}: expected {what}; got: {reprlib.repr(entry)} ({error}).") from None
     if not found:
         raise EvaluationError(f"{path}: expected at least one sequence, the list is empty.")
-    return found
+    return tuple(found)
+
+
+def _stretch(prefix: str, *frames: str | int) -> Stretch:
+    """TypeError or ValueError where it is none."""
+    if not isinstance(prefix, str) or not all(str(frame).isdecimal() for frame in frames):
+        raise ValueError("not a name and whole numbers")
+    return Stretch(prefix, *map(int, frames))
 
 
 def _lines(text: str) -> list[list[str]]:
