@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.scene.export_video import save_video
 from humesh.scene.recovery import PersonMotion, VideoRecovery
+from humesh.scene.web_guard import Guard
 
 SIZE, COUNT, FPS = (64, 48), 12, 10
 
@@ -110,14 +112,145 @@ def test_playing_goes_by_the_clock_and_round(viewer) -> None:
     assert viewer.frame.value == 0
 
 
+PORT = 18090
+
+
+class Headers(list[tuple[str, str]]):
+    """Headers of a request, as websockets has them."""
+
+    def __contains__(self, name: object) -> bool:
+        return bool(self.get_all(str(name)))
+
+    def get_all(self, name: str) -> list[str]:
+        return [value for key, value in self if key.lower() == name.lower()]
+
+
+HERE, WITH_TOKEN = f"127.0.0.1:{PORT}", "/?a=b&token=TOKEN"
+COOKIE = ("Cookie", f"a=b; humesh-view-{PORT}=TOKEN")
+ASKS = {
+    "the printed address": (True, WITH_TOKEN, [("Host", HERE)]),
+    "localhost": (True, WITH_TOKEN, [("Host", f"localhost:{PORT}")]),
+    "the page's own files": (True, "/assets/index.js", [("host", HERE), COOKIE, ("Origin", f"http://{HERE}")]),
+    "the page's websocket": (
+        True,
+        "/",
+        [("Host", HERE), ("Upgrade", "websocket"), ("Origin", f"http://{HERE}"), COOKIE],
+    ),
+    "no token": (False, "/", [("Host", HERE)]),
+    "another token": (False, "/?token=TOKEM", [("Host", HERE)]),
+    "a token of another alphabet": (False, "/?token=%C3%A4", [("Host", HERE)]),
+    "another cookie": (False, "/", [("Host", HERE), ("Cookie", f"humesh-view-{PORT + 1}=TOKEN; humesh-view-{PORT}=")]),
+    "a foreign origin": (False, WITH_TOKEN, [("Host", HERE), ("Origin", "http://evil.example"), COOKIE]),
+    "no origin of its own": (False, WITH_TOKEN, [("Host", HERE), ("Origin", "null"), COOKIE]),
+    "another server here": (False, WITH_TOKEN, [("Host", HERE), ("Origin", "http://127.0.0.1:9"), COOKIE]),
+    "two origins": (False, WITH_TOKEN, [("Host", HERE), *[("Origin", f"http://{HERE}")] * 2, COOKIE]),
+    "DNS rebinding": (False, WITH_TOKEN, [("Host", f"evil.example:{PORT}"), COOKIE]),
+    "the same with its origin": (
+        False,
+        "/",
+        [("Host", f"e.com:{PORT}"), ("Origin", f"http://e.com:{PORT}"), COOKIE, ("Upgrade", "websocket")],
+    ),
+    "another port": (False, WITH_TOKEN, [("Host", "127.0.0.1:80"), COOKIE]),
+    "no port": (False, WITH_TOKEN, [("Host", "127.0.0.1"), COOKIE]),
+    "a port that is none": (False, WITH_TOKEN, [("Host", "127.0.0.1:99999999"), COOKIE]),
+    "a name within a name": (False, WITH_TOKEN, [("Host", f"evil.example/@{HERE}"), COOKIE]),
+    "a user of a host": (False, WITH_TOKEN, [("Host", f"me@{HERE}"), COOKIE]),
+    "no host": (False, WITH_TOKEN, [COOKIE]),
+    "two hosts": (False, WITH_TOKEN, [("Host", HERE), ("Host", HERE), COOKIE]),
+    "a websocket without origin": (False, "/", [("Host", HERE), ("Upgrade", "websocket"), COOKIE]),
+    "a websocket without cookie": (
+        False,
+        WITH_TOKEN,
+        [("Host", HERE), ("Upgrade", "websocket"), ("Origin", f"http://{HERE}")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ASKS)
+def test_only_the_printed_address_is_answered(name: str) -> None:
+    guard = Guard("127.0.0.1")
+    expected, path, headers = ASKS[name]
+    told = Headers((key, value.replace("TOKEN", guard.token)) for key, value in headers)
+    assert guard.lets_in(told, path.replace("TOKEN", guard.token), PORT) == expected
+
+
+def test_from_other_computers_numbers_and_its_own_name_are_answered() -> None:
+    for host, names in (("0.0.0.0", ("192.168.0.7", "[fe80::1]", socket.gethostname())), ("my.lan", ("my.lan",))):
+        guard = Guard(host)
+        for name, expected in (*((name, True) for name in names), ("evil.example", False), ("1.2.3.4.evil", False)):
+            asked = Headers([("Host", f"{name}:{PORT}")])
+            assert guard.lets_in(asked, f"/?token={guard.token}", PORT) == expected
+            assert not guard.lets_in(asked, "/", PORT)
+    assert not Guard("127.0.0.1").lets_in(Headers([("Host", f"192.168.0.7:{PORT}")]), f"/?token={guard.token}", PORT)
+
+
+def test_the_server_refuses_foreign_pages(viewer) -> None:
+    """Asked as a browser asks: for the page, and for the websocket that brings the scene."""
+    at, token = f"127.0.0.1:{viewer.port}", viewer.url.rpartition("=")[2]
+    opening = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+    opening += "AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+
+    def answer(path: str, host: str, *more: str) -> bytes:
+        with socket.create_connection(("127.0.0.1", viewer.port), timeout=30) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{''.join(more)}\r\n".encode())
+            head = b""
+            while b"\r\n\r\n" not in head and (got := connection.recv(4096)):
+                head += got
+            return head.split(b"\r\n\r\n")[0]
+
+    page = answer(f"/?token={token}", at)
+    assert page.startswith(b"HTTP/1.1 200")
+    cookie = f"Cookie: {page.split(b'Set-Cookie: ')[1].split(b';')[0].decode()}\r\n"
+    assert b"HttpOnly; SameSite=Strict" in page
+    own, foreign = f"Origin: http://{at}\r\n", "Origin: http://evil.example\r\n"
+    assert answer("/", at, own, cookie, opening).startswith(b"HTTP/1.1 101")
+    for refused in (
+        answer("/", at),
+        answer("/", at, own, opening),
+        answer("/", at, foreign, cookie, opening),
+        answer("/", f"evil.example:{viewer.port}", f"Origin: http://evil.example:{viewer.port}\r\n", cookie, opening),
+        answer(f"/?token={token}", f"evil.example:{viewer.port}"),
+    ):
+        assert refused.startswith(b"HTTP/1.1 403")
+        assert token.encode() not in refused
+
+
+def test_a_result_does_not_choose_which_file_is_opened(
+    tmp_path: Path, recovery: VideoRecovery, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+
+    class Shown:
+        url = ""
+
+        def __init__(self, recovery: VideoRecovery, video: Path | None, *_: object) -> None:
+            shown.append(video)
+
+        def run(self) -> None:
+            pass
+
+    monkeypatch.setattr("humesh.scene.viewer.Viewer", Shown)
+    [path] = save_video(recovery, tmp_path / "clip", ["npz"], video_path=film)
+    view(path)
+    beside = Path(shutil.copy(film, tmp_path))
+    view(path)
+    view(path, video=film)
+    assert shown == [None, beside, film]
+
+
 def test_view_tells_what_is_wrong(tmp_path: Path, recovery: VideoRecovery) -> None:
     with pytest.raises(UserError, match=r"none.npz: expected a video's .npz of humesh"):
         view(tmp_path / "none.npz")
     pytest.importorskip("viser")
     [path] = save_video(recovery, tmp_path / "clip", ["npz"])
     (tmp_path / "text.mp4").write_text("text")
-    with pytest.raises(UserError, match=r"text.mp4"):
-        view(path, video=tmp_path / "text.mp4")
+    for options, sentence in (
+        ({"video": tmp_path / "text.mp4"}, r"text.mp4"),
+        ({"host": "192.0.2.1"}, r"host '192.0.2.1': expected an address of this computer"),
+        ({"port": -1}, r"--port: expected a number from 1 to 65,000, got -1"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            view(path, **options)
 
 
 @pytest.mark.slow
@@ -140,7 +273,7 @@ def test_a_browser_shows_the_people(viewer) -> None:
     with playwright.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=flags)
         page = browser.new_page(viewport={"width": 1000, "height": 600})
-        page.goto(f"http://127.0.0.1:{viewer.port}")
+        page.goto(viewer.url)
         page.get_by_text("People: 1").wait_for(timeout=30000)
         at_first = blue()
         assert at_first > 0

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from humesh.commands.errors import UserError
+from humesh.commands.errors import UserError, within
+from humesh.errors import HumeshError
 
 
 def view(
@@ -21,27 +22,29 @@ def view(
 
     Args:
         result: The .npz that `humesh predict VIDEO` wrote.
-        video: The video, to see its frames beside the scene; without it that of the result, where it still lies there.
+        video: The video, to see its frames beside the scene; without it the one of the result's name, where it lies
+            beside the result.
         body: Your own SMPL .pkl or .npz file, where the result was made with it.
-        host: Address to be reached at; 127.0.0.1: from this computer only, 0.0.0.0: from all.
+        host: Address to be reached at; 127.0.0.1: from this computer only, 0.0.0.0: from all that know the token.
         port: Port, or the next one that is free.
     """
-    from humesh.body.files import BodyFileError
     from humesh.body.model import BodyModel
-    from humesh.images.video import VideoError
-    from humesh.scene.motion_record import ResultError, read_motion_npz
+    from humesh.scene.motion_record import read_motion_npz
     from humesh.scene.viewer import Viewer
 
+    within("--port", port, 1, 65_000)
     try:
         recovery, source = read_motion_npz(result, None if body is None else BodyModel.load(body))
-        if video is None and source and Path(source).exists():
-            video = Path(source)
+        # Whoever made the file must not choose which file of this computer is opened.
+        beside = result.parent / source.replace("\\", "/").rpartition("/")[2]
+        if video is None and source and beside.is_file():
+            video = beside
         viewer = Viewer(recovery, video, host, port)
-    except (ResultError, VideoError, BodyFileError, ImportError) as error:
+    except HumeshError as error:
         raise UserError(str(error)) from None
     if video is None:
         print("The video itself is not shown: give it with --video.")
-    print(f"http://{host}:{viewer.port} (Ctrl-C ends)", flush=True)
+    print(f"{viewer.url} (Ctrl-C ends)", flush=True)
     try:
         viewer.run()
     except KeyboardInterrupt:

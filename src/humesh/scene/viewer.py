@@ -5,6 +5,7 @@ The scene is the camera's frame in metres; the page is told that -y is up.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from operator import itemgetter
@@ -17,11 +18,13 @@ from PIL import Image
 from humesh.body.joints import SMPL24
 from humesh.body.kinematics import forward_kinematics
 from humesh.body.model import BodyModel
+from humesh.errors import HumeshError
 from humesh.images.video import Frame, Video
 from humesh.scene.gltf import quaternions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
 from humesh.scene.recovery import PersonMotion, VideoRecovery
+from humesh.scene.web_guard import Guard
 
 _WIDTH = 480  # px of the video's picture beside the scene
 _AHEAD = 2.0  # seconds that the video is read on to come to a later time; beyond it is opened anew there
@@ -29,20 +32,39 @@ _TICK = 1e-3  # seconds; times in files are rounded
 _NOBODY = "nobody"
 
 
+class ViewerError(HumeshError, ImportError):
+    """A viewer that cannot be shown with what is installed."""
+
+
 class Viewer:
-    """A running web server with the scene; `run` plays it. Raises ImportError where viser is missing."""
+    """A running web server with the scene, for the browser that opens `url`; `run` plays it.
+
+    Raises ViewerError where viser is missing or another than is known.
+    """
 
     def __init__(
         self, recovery: VideoRecovery, video: str | Path | None = None, host: str = "127.0.0.1", port: int = 8080
     ) -> None:
         try:
             import viser
+            import websockets.asyncio.server  # on which viser is built
         except ImportError:
-            raise ImportError('The viewer needs the package viser; run: pip install "humesh[view]"') from None
+            raise ViewerError('the viewer needs the package viser; run: pip install "humesh[view]"') from None
         self.recovery, self.shown, self.clock = recovery, -1, 0.0
         self.pictures = None if video is None else _Pictures(video)
-        self.server = viser.ViserServer(host=host, port=port, label="humesh", verbose=False)
+        try:
+            socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        except OSError as error:  # viser would try for ever
+            raise ViewerError(f"host {host!r}: expected an address of this computer ({error.strerror}).") from None
+        guard = Guard(host)
+        with guard.before(websockets.asyncio.server):
+            self.server = viser.ViserServer(host=host, port=port, label="humesh", verbose=False)
+        if not guard.placed:
+            self.server.stop()
+            raise ViewerError("this version of viser cannot be guarded from other pages; run: pip install viser==1.1.1")
         self.port: int = self.server.get_port()  # another one, where the wanted one is taken
+        name = "127.0.0.1" if guard.everywhere else f"[{host}]" if ":" in host else host
+        self.url = f"http://{name}:{self.port}/?token={guard.token}"
         self._build_scene()
         self._build_panel()
         self.show(0)
