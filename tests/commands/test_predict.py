@@ -2,7 +2,9 @@
 
 import json
 import pickle
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from skimage.data import camera as photo_of_cameraman
 
 from humesh.commands.main import main
 from humesh.commands.predict import _named
+from humesh.images.film import Film
 from humesh.people import runtime
 from humesh.recover import DEFAULT
 
@@ -208,6 +211,154 @@ def test_no_result_takes_the_place_of_a_photo(
     clash = tmp_path / "grey_overlay.jpg"  # somebody's photo that is called like another one's overlay
     assert run(monkeypatch, "predict", photo, clash, "-o", tmp_path, "--formats", "jpg", "--overwrite") == 2
     assert "grey_overlay.jpg would be overwritten" in capsys.readouterr().err
+
+
+def test_the_same_command_again_passes_over_its_own_results(
+    monkeypatch: pytest.MonkeyPatch, grey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`predict *.jpg -o .`, which the shell makes more of the second time."""
+    monkeypatch.chdir(tmp_path)
+    Image.open(grey).save("grey.jpg")
+    grey.unlink()
+    for again in (False, True):
+        names = sorted(map(str, Path().glob("*.jpg")))
+        assert names == ["grey.jpg", "grey_overlay.jpg"][: 1 + again]
+        assert run(monkeypatch, "predict", *names, "-o", ".", "--formats", "jpg") == 0
+        told = capsys.readouterr()
+        assert ("1 of the inputs is a result of humesh; passed over." in told.out) == again
+        assert ("1 of 1 photos are finished" in told.out) == again
+    assert sorted(map(str, Path().iterdir())) == ["grey.jpg", "grey.json", "grey_overlay.jpg"]
+
+
+def test_two_folders_with_one_name_and_one_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, sizes = tmp_path / "out", {"a": (64, 48), "b": (48, 64)}
+    for folder, size in sizes.items():
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", size, "grey").save(tmp_path / folder / "IMG_0001.jpg")
+        assert run(monkeypatch, "predict", tmp_path / folder, "-o", out, "--formats", "json") == 0
+    found = {record["image"]["path"]: record["image"]["width"] for record in map(_json, out.iterdir())}
+    assert found == {str(tmp_path / folder / "IMG_0001.jpg"): width for folder, (width, _) in sizes.items()}
+    capsys.readouterr()
+    assert run(monkeypatch, "predict", tmp_path / "a", tmp_path / "b", "-o", out, "--formats", "json") == 0
+    assert "2 of 2 photos are finished" in capsys.readouterr().out
+    assert len(list(out.iterdir())) == 2
+
+
+def test_what_changed_is_done_again_and_said(
+    monkeypatch: pytest.MonkeyPatch, grey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words, boxes = ["predict", grey, "-o", tmp_path / "out", "--formats", "json"], tmp_path / "boxes.json"
+    assert run(monkeypatch, *words) == 0
+    for more, what in (
+        (["--focal-px", "900"], "focal_px"),
+        (["--focal-px", "900", "--no-refine"], "refine"),
+        (["--detections", boxes], "people, refine, focal_px"),
+        (["--detections", boxes], "people"),
+        (["--weights", "landmarks", "--detections", boxes], "weights, people"),
+    ):
+        boxes.write_text(json.dumps({"grey.png": [], "about": [[0, 0, 1 + len(boxes.name) + len(what), 9]]}))
+        capsys.readouterr()
+        for again in (False, True):
+            assert run(monkeypatch, *words, *more) == 0
+            told = capsys.readouterr().out
+            assert (f"1 of 1 photos are done again; changed since: {what}." in told) != again
+            assert ("finished and skipped" in told) == again
+    Image.new("RGB", (32, 32), "grey").save(grey)
+    assert run(monkeypatch, *words, *more) == 0
+    assert "changed since: the file itself." in capsys.readouterr().out
+    assert _json(tmp_path / "out" / "grey.json")["image"]["width"] == 32
+
+
+def test_a_photo_and_a_video_of_one_name_keep_all_their_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A Live Photo, in two runs into one folder."""
+    out = tmp_path / "out"
+    Image.new("RGB", (64, 48), "grey").save(tmp_path / "IMG_7.png")
+    with Film(tmp_path / "IMG_7.mov", (64, 48), 25.0) as film:
+        for frame in range(3):
+            film.write(np.full((48, 64, 3), 90, np.uint8), frame / 25)
+    assert run(monkeypatch, "predict", tmp_path / "IMG_7.png", "-o", out, "--formats", "glb", "bvh") == 0
+    (out / "IMG_7_person0.bvh").write_text("somebody else's")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    words = ("predict", tmp_path / "IMG_7.mov", "-o", out, "--video.formats", "glb", "bvh")
+    assert run(monkeypatch, *words) == 0
+    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert before.items() <= after.items()
+    assert after.keys() - before.keys() == {"IMG_7_mov.glb", "IMG_7_mov.json", "IMG_7_mov.people.npz"}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["clip.mp4", "--formats", "bvh"], "--formats is for photos, and none is among the inputs"),
+        (["clip.mp4", "--detections", "b.json"], "--detections is for photos, and none is among the inputs"),
+        (["grey.png", "--video.stride", "2"], "--video.stride is for videos in files, and none is among the inputs"),
+        (["grey.png", "--video.formats", "bvh"], "--video.formats is for videos in files"),
+        (["grey.png", "--video.no-beside"], "--video.beside is for videos in files"),
+        (["0", "--video.end-s", "3"], "--video.end-s is for videos in files"),
+        (["grey.png", "--detections", "b.json", "--finder", "fast"], "--finder fast: nobody is looked for"),
+        (["clip.mp4", "--video.tracks", "t.txt", "--finder", "rtmlib"], "--finder rtmlib: nobody is looked for"),
+        (["clip.mp4", "clap.mp4", "--video.tracks", "t.txt"], "one file holds the people of one video, got 2"),
+        (["clip.mp4", "--video.formats", "npz", "--video.no-beside"], "--video.no-beside is for the film"),
+        (["clip.mp4", "--video.folders"], "--video.folders: expected a folder of frames"),
+        (["clip.mp4", "--video.interval", "2", "--weights", "lifter"], "is for methods through time"),
+        (["clip.mp4", "--video.smooth-s", "nan"], "--video.smooth-s: expected 0 or more, got nan"),
+        (["clip.mp4", "--video.bridge-s", "-1"], "--video.bridge-s: expected 0 or more, got -1"),
+        (["clip.mp4", "--video.interval", "0"], "--video.interval: expected 1 or more, got 0"),
+        (["clip.mp4", "--video.formats"], "--video.formats: expected at least one of mp4, glb"),
+        (["grey.png", "--formats"], "--formats: expected at least one of jpg, views"),
+        (["grey.png", "--focal-px", "nan"], "--focal-px: expected a positive number"),
+        (["https://example.org/photo.jpg"], "https://example.org/photo.jpg: "),
+        (["https://127.0.0.1:9/clip.mp4"], "https://127.0.0.1:9/clip.mp4: "),
+        (["rtsp://me:secret@127.0.0.1:9/live"], "rtsp://"),
+    ],
+)
+def test_options_and_addresses_that_come_to_nothing_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    grey: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b.json").write_text("{}")
+    (tmp_path / "t.txt").write_text("")
+    for name in ("clip.mp4", "clap.mp4"):
+        with Film(tmp_path / name, (64, 48), 25.0) as film:
+            film.write(np.zeros((48, 64, 3), np.uint8), 0.0)
+    assert run(monkeypatch, "predict", *words, "-o", "out") == 2
+    told = capsys.readouterr().err.strip()
+    assert sentence in told
+    assert len(told.splitlines()) == 1
+    assert "secret" not in told
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("format", ["usd", "rrd"])
+def test_a_missing_extra_is_named_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str
+) -> None:
+    for module in ("pxr", "rerun"):
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("humesh.images.video.Video.__init__", None)  # nothing is looked at
+    assert run(monkeypatch, "predict", tmp_path / "clip.mp4", "-o", tmp_path / "out", "--video.formats", format) == 2
+    assert f"--video.formats {format} needs a package" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_option_for_a_part_of_the_inputs_is_said(
+    monkeypatch: pytest.MonkeyPatch, grey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (grey, tmp_path / "none.mp4", "-o", tmp_path / "out", "--formats", "json")
+    assert run(monkeypatch, "predict", *words) == 1
+    assert "--formats is for the photos; on the videos it has no effect." in capsys.readouterr().out
 
 
 def test_results_of_photos_with_one_stem_do_not_overwrite_each_other() -> None:
