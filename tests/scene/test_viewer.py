@@ -181,7 +181,9 @@ def test_from_other_computers_numbers_and_its_own_name_are_answered() -> None:
             asked = Headers([("Host", f"{name}:{PORT}")])
             assert guard.lets_in(asked, f"/?token={guard.token}", PORT) == expected
             assert not guard.lets_in(asked, "/", PORT)
-    assert not Guard("127.0.0.1").lets_in(Headers([("Host", f"192.168.0.7:{PORT}")]), f"/?token={guard.token}", PORT)
+    here_alone = Guard("127.0.0.1")
+    asked = Headers([("Host", f"192.168.0.7:{PORT}")])
+    assert not here_alone.lets_in(asked, f"/?token={here_alone.token}", PORT)
 
 
 def test_the_server_refuses_foreign_pages(viewer) -> None:
