@@ -335,7 +335,7 @@ def test_formats_that_nobody_expects_are_not_opened(tmp_path: Path, content: byt
 @pytest.mark.parametrize(
     "error",
     [TypeError("a\nb"), NotImplementedError(), RuntimeError("x" * 9000), struct.error("s"), SyntaxError("s"),
-     OverflowError("o"), ZeroDivisionError("z"), KeyError("k"), MemoryError(), RecursionError("r")],
+     OverflowError("o"), ZeroDivisionError("z"), KeyError("k"), RecursionError("r")],
 )  # fmt: skip
 def test_whatever_a_reader_raises_is_told_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -350,6 +350,17 @@ def test_whatever_a_reader_raises_is_told_in_one_sentence(
         Photo.read(tmp_path / "a.bmp")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+def test_an_image_beyond_memory_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.bmp")
+
+    def load(image: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+    with pytest.raises(PhotoError, match="does not fit into memory; scale it down first"):
+        Photo.read(tmp_path / "a.bmp")
 
 
 def test_an_interrupt_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,12 @@ def test_a_clock_of_milliseconds_is_no_frame_rate(tmp_path: Path) -> None:
     assert video.notes == ["The video tells no frame rate; its first frames came at 30 a second."]
 
 
+def test_the_end_of_an_mpg_is_a_guess(tmp_path: Path) -> None:
+    """Its last time stamp is that of the first of several frames."""
+    path = make_video(tmp_path / "a.mpg", _pictures(8), codec="mpeg1video")
+    assert _numbers(list(Video(path, start_s=0.19))) == [5, 6, 7]
+
+
 def test_a_clock_that_jumps_far_ahead_is_joined() -> None:
     clock = _Clock(0.04)
     assert [clock(stamp) for stamp in (0.0, 0.04, 1e9, 1e9 + 0.04)] == pytest.approx([0, 0.04, 0.08, 0.12], abs=1e-6)

@@ -47,8 +47,8 @@ def make_video(
     times = [k / fps for k in range(len(pictures))] if times is None else times
     with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as container:
         rate = Fraction(fps).limit_denominator(1001)
-        # AVI counts frames: its clock is the frame rate.
-        base = 1 / rate if path.suffix == ".avi" else Fraction(1, TICKS)
+        # AVI counts frames: its clock is the frame rate; MPEG-1 has no other.
+        base = 1 / rate if path.suffix in (".avi", ".mpg") else Fraction(1, TICKS)
         stream: Any = container.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = pictures[0].shape[:2] if pictures else (48, 64)
         stream.pix_fmt = pix_fmt

@@ -99,4 +99,6 @@ def declared_seconds(container: Any, stream: Any, pictures_only: bool = False) -
         seconds = 3600 * float(written[1]) + 60 * float(written[2]) + float(written[3])
     elif container.duration and (not pictures_only or len(container.streams) == 1):
         seconds = container.duration / av.time_base
+    if container.format.name == "mpeg":
+        seconds += 0.5  # FFmpeg goes by the last time stamp, and MPG and VOB need one in 0.7 s only
     return seconds if 0 < seconds < _LONGEST_S else None

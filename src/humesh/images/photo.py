@@ -176,6 +176,8 @@ def _in_one_sentence(name: str) -> Iterator[None]:
         ) from None
     except Image.DecompressionBombError:
         raise PhotoError(_too_large(name, "more than 178")) from None
+    except MemoryError:
+        raise PhotoError(f"photo {name}: the image does not fit into memory; scale it down first.") from None
     except Exception as error:  # of a foreign file's every byte: Pillow's readers have no common base of errors
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise PhotoError(f"photo {name}: the image is damaged or cut short ({why}); fetch it anew.") from error
