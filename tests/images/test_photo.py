@@ -16,7 +16,8 @@ from PIL import Image
 
 from humesh.geometry.camera import Camera
 from humesh.images import photo as photo_module
-from humesh.images.photo import MAX_MEGAPIXELS, Photo, PhotoError, focal_from_exif, rgb_of
+from humesh.images.exif import focal_from_exif
+from humesh.images.photo import MAX_MEGAPIXELS, Photo, PhotoError, rgb_of
 
 
 def _gradient(width: int = 40, height: int = 30) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from humesh.body.joints import JointSet
 from humesh.errors import HumeshError
 from humesh.geometry.camera import Camera
+from humesh.images.exif import GUESSED, camera_from_exif, exif_of, orientation_of
 from humesh.images.kinds import PHOTO_FORMATS, is_heif, is_raw, is_url, opened, quiet
 from humesh.images.masks import Mask
 
@@ -26,7 +27,6 @@ MAX_MEGAPIXELS = 120
 _IN_MEMORY = "in memory"  # the name of a photo without a file
 _COUNTED_BYTES = 2**21  # larger GIF and TIFF files take long to count
 _BAND_PIXELS = 2**20  # of a photo that are converted at a time
-_FILM_DIAGONAL_MM = 43.27  # of the 36 x 24 mm frame that EXIF's FocalLengthIn35mmFilm refers to
 
 
 class PhotoError(HumeshError, ValueError):
@@ -43,7 +43,7 @@ class Photo:
 
     pixels: UInt8[np.ndarray, "H W 3"]
     camera: Camera
-    camera_source: str = "guessed: focal length = image diagonal"
+    camera_source: str = GUESSED
     notes: tuple[str, ...] = ()  # what reading it changed or left out, in sentences
     path: str = ""  # of its file, as far as there is one
 
@@ -132,7 +132,7 @@ class Photo:
         exif = exif_of(image)
         pixels = rgb_of(image, upright=True)
         size = (pixels.shape[1], pixels.shape[0])
-        camera, source, note = _camera(exif, size)
+        camera, source, note = camera_from_exif(exif, size)
         if note:
             notes.append(f"{called} {note}")
         return cls(pixels, camera, source, tuple(notes), "" if name == _IN_MEMORY else name)
@@ -204,83 +204,6 @@ def _heif(stream: Any, name: str) -> Image.Image:
     return image
 
 
-def exif_of(image: Image.Image) -> dict[str, Any]:
-    """EXIF entries by name, those of the photo's own block included; damaged EXIF counts as none."""
-    if image.format == "PNG":
-        image.load()  # EXIF may follow the pixels
-    try:
-        with quiet():
-            entries = image.getexif()
-            every = {**entries, **entries.get_ifd(ExifTags.IFD.Exif)}
-            return {ExifTags.TAGS.get(tag, str(tag)): value for tag, value in every.items()}
-    except Exception:  # struct's, Pillow's and Python's own errors, whatever the bytes bring about
-        return {}
-
-
-def _camera(exif: Mapping[str, Any], size: tuple[int, int]) -> tuple[Camera, str, str]:
-    """The camera, where its focal length is from, and what to say of that about the photo."""
-    focal, whole, taken = focal_from_exif(exif, size), _whole(exif, size), "{} x {}".format(*_taken(exif))
-    if focal is not None:
-        cropped = (
-            f"was cropped along one side after it was taken ({taken} by its EXIF); the middle was assumed to be left."
-        )
-        return Camera.virtual(focal, size), "EXIF focal length", "" if whole == size else cropped
-    why = "does not say its focal length"
-    if whole is None and (exif.get("FocalLengthIn35mmFilm") or exif.get("FocalLength")):
-        why = f"was cropped after it was taken ({taken} by its EXIF), so that its EXIF's focal length holds no longer"
-    return Camera.guess(size), Photo.camera_source, f"{why}; it was guessed from the image's diagonal."
-
-
-def focal_from_exif(exif: Mapping[str, Any], size: tuple[int, int]) -> float | None:
-    """Focal length in pixels of an image of (width, height) from its EXIF entries, None where they do not tell.
-
-    From the 35 mm equivalent (over the diagonal), else from the focal length and the sensor's pixels per unit. Where
-    EXIF's own width and height have the image's aspect ratio, either way round, the photo was resized, and the focal
-    length with it. Where only one side is as long as it was, the photo was cropped along the other: the focal length is
-    the whole photo's. Any other size is a crop of unknown scale: None. A crop that keeps the aspect ratio cannot be
-    told from a resized photo, nor one whose program wrote its own size into EXIF from a whole one.
-    """
-    try:
-        whole, taken = _whole(exif, size), max(_taken(exif))
-        if whole is None:
-            return None
-        film = float(exif.get("FocalLengthIn35mmFilm") or 0)
-        diagonal = float(np.hypot(*whole))
-        if 4 <= film <= 2000:  # mm: from fisheye to telescope; other numbers are fill-ins
-            return film / _FILM_DIAGONAL_MM * diagonal
-        focal_mm, density = float(exif.get("FocalLength") or 0), float(exif.get("FocalPlaneXResolution") or 0)
-        unit_mm = {2: 25.4, 3: 10.0, 4: 1.0}.get(int(exif.get("FocalPlaneResolutionUnit") or 2))
-        if focal_mm > 0 and density > 0 and unit_mm and taken > 0:
-            focal = focal_mm / unit_mm * density * max(whole) / taken
-            return focal if 0.1 < focal / diagonal < 50 else None
-    except (TypeError, ValueError, ArithmeticError):
-        pass
-    return None
-
-
-def _taken(exif: Mapping[str, Any]) -> tuple[int, int]:
-    """The (width, height) in pixels with which the photo was taken, by EXIF; 0 for what it does not say."""
-    sides = [exif.get("ExifImageWidth"), exif.get("ExifImageHeight")]
-    known = [side if isinstance(side, int) and 0 < side < 1e6 else 0 for side in sides]
-    return known[0], known[1]
-
-
-def _whole(exif: Mapping[str, Any], size: tuple[int, int]) -> tuple[int, int] | None:
-    """The (width, height) that the photo would have uncropped at the scale of the image; None: a crop hides it."""
-    taken = _taken(exif)
-    if min(taken) <= 0:
-        return size
-    turns = taken, taken[::-1]  # cameras say the sensor's sides, programs that turn photos say the upright ones, or not
-    for width, height in turns:
-        # One percent, or a pixel by rounding: such a crop would change the focal length no more than that.
-        if abs(size[0] * height - size[1] * width) <= max(0.01 * size[1] * width, width, height):
-            return size
-    for width, height in turns:
-        if (size[0] == width and size[1] < height) or (size[1] == height and size[0] < width):
-            return width, height
-    return None
-
-
 _STORED = {  # EXIF's orientation: how the stored pixels lie in the upright ones: transposed, rows and columns reversed
     1: (False, 1, 1), 2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
     5: (True, 1, 1), 6: (True, -1, 1), 7: (True, -1, -1), 8: (True, 1, -1),
@@ -295,7 +218,7 @@ def rgb_of(image: Image.Image, upright: bool = False) -> UInt8[np.ndarray, "H W 
     """
     with quiet() if image.format == "TIFF" else nullcontext():  # Pillow looks at a TIFF's sizes only now
         image.load()
-    transposed, down, right = _STORED[_orientation(image) if upright else 1]
+    transposed, down, right = _STORED[orientation_of(image) if upright else 1]
     pixels = np.empty((image.width, image.height, 3) if transposed else (image.height, image.width, 3), np.uint8)
     stored = (pixels.swapaxes(0, 1) if transposed else pixels)[::down, ::right]
     rows = max(1, _BAND_PIXELS // image.width)
@@ -306,16 +229,6 @@ def rgb_of(image: Image.Image, upright: bool = False) -> UInt8[np.ndarray, "H W 
         band = image.crop((0, first, image.width, end))
         stored[first:end] = _scaled(band, white) if deep else _eight_bit(band)
     return pixels
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF's, 1 where it is none of the eight. Asked for after loading: Pillow turns TIFF upright by itself."""
-    try:
-        with quiet():
-            found = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # as for all of EXIF
-        return 1
-    return found if isinstance(found, int) and found in _STORED else 1
 
 
 def _highest(band: Image.Image) -> float:
