@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import io
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from skimage.data import camera as photo_of_cameraman
 
-from humesh.commands.main import VERBS, verb
+from humesh.commands.errors import say, say_error, shown
+from humesh.commands.main import VERBS, main, verb
+from humesh.images.film import Film
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -35,3 +44,109 @@ def test_public_names_are_there_whatever_was_imported_before() -> None:
     code = "import humesh.recover_video, humesh; print(humesh.recover.__module__, humesh.recover_video.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["humesh.recover", "recover_video"]
+
+
+ODD = {
+    "cp1252": "日本 🎈 Zoë.png",
+    "ascii": "Zoë.png",
+    "utf-8": "x\udcff.png",  # a name on Linux that is not UTF-8
+}
+
+
+@pytest.mark.parametrize("encoding", ODD)
+def test_a_console_that_cannot_print_a_name_costs_nothing(encoding: str, tmp_path: Path) -> None:
+    """Success stays success, the record is whole, progress bars and failures are shown as well."""
+    photo, other = tmp_path / ODD[encoding], tmp_path / f"b {ODD[encoding]}"
+    for path in (photo, other):
+        Image.new("RGB", (32, 24), "grey").save(path, format="PNG")
+    (tmp_path / f"c {ODD[encoding]}").write_bytes(b"no photo")
+    code = "from humesh.commands.main import main; main()"
+    words = [sys.executable, "-c", code, "predict", *tmp_path.glob("*.png"), "-o", tmp_path / "out"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "TERM": "xterm", "COLUMNS": "300"}
+    done = subprocess.run([*words, "--formats", "npz", "jpg"], capture_output=True, env=environment)
+    told = (done.stdout + done.stderr).decode(encoding)
+    assert "Traceback" not in told
+    assert "1 of 3 photos failed" in told
+    assert done.returncode == 1
+    for path in (photo, other):
+        assert shown(f"{path}: nobody found", encoding) in told
+        record = (tmp_path / "out" / f"{path.stem}.json").read_bytes()
+        assert json.loads(record)["image"]["path"] == str(path)
+        with np.load(tmp_path / "out" / f"{path.stem}.npz") as arrays:
+            assert str(arrays["image/path"]) == str(path)
+
+
+def test_what_steers_a_terminal_is_escaped(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    say("a\x1b[2J\nb")
+    say_error("c\x07")
+    told = capsys.readouterr()
+    assert told.out == "a\\x1b[2J\nb\n"
+    assert told.err == "humesh: c\\x07\n"
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii", errors="strict"))
+    say("é")
+    monkeypatch.setattr(sys, "stdout", None)
+    say("there is no console")
+
+
+@pytest.mark.parametrize("traceback", ["", "1"])
+def test_a_fault_of_ours_is_named_and_shown_on_demand(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], traceback: str
+) -> None:
+    def broken() -> int:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr("humesh.commands.main.verb", lambda name: broken)
+    monkeypatch.setattr(sys, "argv", ["humesh", "info"])
+    monkeypatch.setenv("HUMESH_TRACEBACK", traceback)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    told = capsys.readouterr().err
+    assert "humesh: ZeroDivisionError: by nothing" in told
+    assert ("in broken" in told) == bool(traceback)
+    assert ("HUMESH_TRACEBACK=1" in told) != bool(traceback)
+
+
+READ_ONLY = """
+import os, sys, tempfile
+out = os.path.realpath(sys.argv[1])
+def writes(event, words):
+    paths = []
+    if event == "open":
+        path, mode, flags = words
+        changes = (flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) or set(mode or "") & set("wax+")
+        paths = [path] if changes and isinstance(path, (str, bytes)) else []
+    elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.utime", "os.chmod"):
+        paths = words[:1]
+    elif event in ("os.rename", "os.link", "os.symlink"):
+        paths = words[:2]
+    for path in paths:
+        path = os.path.realpath(os.fsdecode(path))
+        if path != out and not path.startswith(out + os.sep) and not path.startswith("/dev/"):
+            raise OSError(30, "Read-only file system", path)
+sys.dont_write_bytecode = True
+sys.addaudithook(writes)
+sys.argv = ["humesh", *sys.argv[2:]]
+from humesh.commands.main import main
+main()
+"""
+
+
+def test_nothing_is_written_but_results(tmp_path: Path) -> None:
+    """As in a container whose only writable place is the folder of results: no home, no /tmp."""
+    out, photo, clip = tmp_path / "out", tmp_path / "in" / "man.png", tmp_path / "in" / "clip.mp4"
+    photo.parent.mkdir()
+    Image.fromarray(photo_of_cameraman()).save(photo)
+    with Film(clip, (64, 48), 25.0) as film:
+        film.write(np.zeros((48, 64, 3), np.uint8), 0.0)
+    formats = ["jpg", "views", "glb", "obj", "ply", "npz", "json", "bvh"]
+    words = [sys.executable, "-c", READ_ONLY, out, "predict", photo, clip, "-o", out, "--formats", *formats]
+    environment = {"PATH": os.environ["PATH"], "HOME": "/proc/nowhere", "TMPDIR": "/proc/nowhere"}
+    out.mkdir()
+    done = subprocess.run([*words, "--video.formats", "mp4", "glb", "npz", "bvh"], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stderr == b""
+    assert len(list(out.glob("man*"))) == len(formats)
+    done = subprocess.run([*words[:5], photo, "-o", tmp_path / "other"], env=environment, capture_output=True)
+    assert done.returncode == 2
+    assert b"cannot write into" in done.stderr  # the file system is read-only, as far as this process can see

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -18,6 +24,8 @@ from humesh.images.video import Frame, Video
 from humesh.people.finder import PeopleFinder
 from humesh.people.sightings import Sightings
 from humesh.people.video_people import VideoPeople
+from humesh.recover import Recoverer
+from humesh.scene.recovery import Recovery
 
 FRAMES = 9
 
@@ -185,3 +193,77 @@ def test_a_folder_of_frames(clip: Path, tmp_path: Path, monkeypatch: pytest.Monk
     out = tmp_path / "out"
     assert run(monkeypatch, "predict", folder, "-o", out, "--video.folders") == 0
     assert frames_of(out / "frames_overlay.mp4") == 3
+
+
+def test_a_video_from_the_web(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Served(SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(clip.parent))
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing is printed."""
+
+    out = tmp_path / "out"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Served) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/clip.mp4"
+        try:
+            assert run(monkeypatch, "predict", address, "-o", out, "--video.formats", "mp4", "npz") == 0
+        finally:
+            server.shutdown()
+    assert f"{address}: nobody in 9 frames" in capsys.readouterr().out
+    assert frames_of(out / "clip_overlay.mp4") == FRAMES
+    assert json.loads((out / "clip.json").read_text())["video"]["path"] == address
+    assert run(monkeypatch, "predict", address, "-o", out, "--video.formats", "mp4", "npz") == 0
+    assert "finished and skipped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("frames", [0, 3])
+def test_recordings_of_a_webcam_end_with_ctrl_c_and_never_replace_each_other(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], frames: int
+) -> None:
+    out = tmp_path / "out"
+
+    def seen(video: Video, recoverer: Recoverer, **_: object) -> Iterator[Recovery]:
+        for frame in islice(Video(clip), frames):
+            yield recoverer(Photo.of(frame.pixels), [])
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(import_module("humesh.recover_video"), "recover_video", seen)
+    start = Video.__init__
+    monkeypatch.setattr(Video, "__init__", lambda self, source: start(self, clip))  # no webcam is here
+    for number in range(2):
+        code = run(monkeypatch, "predict", "0", "-o", out, "--no-refine")
+        told = capsys.readouterr()
+        if not frames:
+            assert code == 2
+            assert "webcam 0: stopped before the first frame; nothing was written" in told.err
+            assert list(out.iterdir()) == []
+        else:
+            assert code == 0
+            assert "webcam 0: 3 frames" in told.out
+            assert len(list(out.glob("*_overlay.mp4"))) == number + 1
+            assert all(frames_of(film) == 3 for film in out.glob("*_overlay.mp4"))
+
+
+def test_tracks_and_files_of_people_count_as_finished(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Formats of a file for each person, also where there is nobody; without them nothing could be skipped."""
+    out, tracks = tmp_path / "out", tmp_path / "tracks.txt"
+    tracks.write_text("")
+    words = ("predict", clip, "-o", out, "--video.formats", "bvh", "amass", "--video.tracks", tracks)
+    for text, changed in (("", False), ("", False), ("1,1,5,5,20,30,1\n", True), ("1,1,5,5,20,30,1\n", False)):
+        tracks.write_text(text)
+        capsys.readouterr()
+        assert run(monkeypatch, *words) == 0
+        told = capsys.readouterr().out
+        assert ("1 of 1 videos are done again; changed since: people." in told) == changed
+    assert "1 of 1 videos are finished and skipped" in told
+    assert sorted(path.name for path in out.iterdir()) == ["clip.json", "clip.people.npz"]
+    (out / "clip.people.npz").unlink()  # whoever wants its room
+    assert run(monkeypatch, *words) == 0
+    assert "finished and skipped" in capsys.readouterr().out
