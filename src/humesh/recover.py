@@ -16,6 +16,7 @@ from humesh.body.files import SHIPPED
 from humesh.body.joints import MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import Bodies, BodyPose
+from humesh.errors import HumeshError
 from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
 from humesh.images.groups import group_people
@@ -33,6 +34,10 @@ LANDMARKS, DEFAULT, IN_VIDEOS = "landmarks", "lifter", "int"
 _GROUPS_AT_ONCE = 8  # groups of crops that a network sees together; more would only take memory
 
 
+class DeviceError(HumeshError, ValueError):
+    """A device that is not there."""
+
+
 class Recoverer:
     """Photos to posed bodies; holds what is costly to load, so make one and call it often.
 
@@ -40,7 +45,7 @@ class Recoverer:
     networks run and bodies are skinned. `weights`: a trained method's file, or the name of a method whose weights are
     shipped; "landmarks": none, the detector's landmarks are posed by `ik_refine`'s inverse kinematics. `refine`: bodies
     are then fitted to the 2D keypoints, held by a pose prior. Raises BodyFileError and WeightsError (ValueErrors) for
-    files that cannot be read, ValueError for a missing device.
+    files that cannot be read, DeviceError for a missing device.
     """
 
     def __init__(
@@ -203,16 +208,12 @@ def recover(photo: Photo | str | Path, body: str | Path | BodyModel = "open") ->
 
 
 def device_named(name: str) -> torch.device:
-    """The device of that name, tried out.
-
-    Raises:
-        ValueError: one sentence, if there is none.
-    """
+    """The device of that name, tried out; DeviceError if there is none."""
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(
+        raise DeviceError(
             f"device {name!r}: expected cpu, or cuda with a GPU present ({str(error).splitlines()[0]})."
         ) from None
     return device
