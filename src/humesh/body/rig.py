@@ -10,7 +10,7 @@ from torch import Tensor
 
 from humesh.body.joints import JOINT_SETS, SMPL24, JointSet
 from humesh.body.kinematics import forward_kinematics
-from humesh.body.model import BodyModel
+from humesh.body.model import BodyModel, PointsError
 from humesh.body.pose import BodyPose
 
 _COUNT = len(SMPL24)
@@ -57,7 +57,7 @@ class Rig:
                 continue
             kept.append(position)
         if not kept:
-            raise ValueError(f"body {body.name!r}: expected some point of joint set {joint_set.name!r}, it has none.")
+            raise PointsError(f"body {body.name!r}: expected some point of joint set {joint_set.name!r}, it has none.")
         return cls(torch.stack(offset), torch.stack(slope, dim=1), torch.stack(share)), kept
 
     def points(self, body: BodyModel, pose: BodyPose) -> tuple[Float[Tensor, "P K 3"], Float[Tensor, "P 24 3"]]:

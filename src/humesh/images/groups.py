@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 
 from humesh.body.joints import MEDIAPIPE33, JointSet
+from humesh.errors import HumeshError
 from humesh.geometry.boxes import affine_apply, crop_around
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_about_z
@@ -16,16 +17,20 @@ from humesh.images.photo import Person, Photo
 _MADE_OF = {"pelvis": ("left_hip", "right_hip"), "neck": ("left_shoulder", "right_shoulder")}
 
 
+class GroupError(HumeshError, ValueError):
+    """People whom a method cannot be given: without its keypoints, or too many of them."""
+
+
 def group_people(spec: CropSpec, photo: Photo, people: list[Person], roll: float = 0.0) -> Crops:
     """The groups of a photo's people: one group a person, or for "people" one group of everyone.
 
     `roll` (radians) turns what the crops show clockwise, as if the camera had been rolled: bodies seen in them are in
     the axes of that camera, `Rz(roll)` times what they were.
 
-    Raises ValueError for people without the keypoints that the method needs, and for more than it allows.
+    Raises GroupError for people without the keypoints that the method needs, and for more than it allows.
     """
     if spec.group == "people" and spec.count is not None and len(people) > spec.count:
-        raise ValueError(f"expected at most {spec.count} people in a group, got {len(people)}; give fewer boxes.")
+        raise GroupError(f"expected at most {spec.count} people in a group, got {len(people)}; give fewer boxes.")
     boxes = torch.tensor(np.array([spec.box(person, photo.size) for person in people]).reshape(-1, 4)).double()
     centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     height = spec.margin * torch.maximum(extent[:, 1], extent[:, 0] * spec.size[0] / spec.size[1])
@@ -74,19 +79,19 @@ def keypoints_as(person: Person, joint_set: JointSet | None) -> Float[np.ndarray
     """A person's keypoints (x, y px, confidence) in another set, matched by name; confidence 0 where there is none.
 
     Pelvis and neck, if not given, are the middles of hips and shoulders, their confidence the product of the two
-    (3DCrowdNet's and JOTR's rule). ValueError where the person has no keypoints or shares no joint with the set.
+    (3DCrowdNet's and JOTR's rule). GroupError where the person has no keypoints or shares no joint with the set.
     """
     if joint_set is None:
         return np.zeros((0, 3))
     if person.keypoints is None or person.keypoint_set is None:
-        raise ValueError(f"this method needs 2D keypoints of {joint_set.name!r}, got a person with only a box.")
+        raise GroupError(f"this method needs 2D keypoints of {joint_set.name!r}, got a person with only a box.")
     return points_as(np.asarray(person.keypoints, dtype=np.float64), person.keypoint_set, joint_set)
 
 
 def points_as(points: Float[np.ndarray, "*g K 3"], given: JointSet, wanted: JointSet) -> Float[np.ndarray, "*g W 3"]:
     """Keypoints of any number of people in another set; see `keypoints_as`."""
     if not any(name in given.names for name in wanted.names):
-        raise ValueError(
+        raise GroupError(
             f"expected keypoints that share joints with {wanted.name!r}, got {given.name!r} "
             f"({', '.join(given.names[:4])}, ...)."
         )
