@@ -225,9 +225,9 @@ def check_arrays(
     for name, wanted in layout.items():
         if name not in arrays:
             continue
-        array, shape = arrays[name], wanted.shape
+        array, shape, called = arrays[name], wanted.shape, repr(name) if name else "the array"
         if array.dtype.kind not in _KINDS[wanted.kind]:
-            raise error(f"{where}: expected {name!r} to hold {wanted.kind}s, got {array.dtype}.")
+            raise error(f"{where}: expected {called} to hold {wanted.kind}s, got {array.dtype}.")
         tail = shape[1:] if shape[:1] == ("...",) else shape
         got = array.shape[len(array.shape) - len(tail) :] if tail is not shape else array.shape
         fits = len(got) == len(tail)
@@ -235,9 +235,9 @@ def check_arrays(
             fits = fits and length == (axes.setdefault(axis, length) if isinstance(axis, str) else axis)
         if not fits:
             said = " x ".join(f"{axis} = {axes[axis]}" if axis in axes else str(axis) for axis in shape) or "one value"
-            raise error(f"{where}: expected {name!r} of shape {said}, got {_times(array.shape)}.")
+            raise error(f"{where}: expected {called} of shape {said}, got {_times(array.shape)}.")
         if wanted.kind == "number" and array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise error(f"{where}: expected finite numbers in {name!r}, got NaN or infinity; the file is damaged.")
+            raise error(f"{where}: expected finite numbers in {called}, got NaN or infinity; the file is damaged.")
     return axes
 
 

@@ -191,7 +191,7 @@ def test_who_came_without_landmarks_is_still_who_was_asked_for(
 
 def _nobody(recoverer: Recoverer, photo: Photo, people: list[Person] | None = None) -> Recovery:
     nobody, pose = torch.zeros(0, 24), BodyPose.rest(0)
-    return Recovery(photo, [], pose, recoverer.body(pose), nobody, nobody.bool(), recoverer.body, "none")
+    return Recovery(photo, [], pose, nobody, nobody.bool(), recoverer.body, "none")
 
 
 def _with_keypoints(path: Path, name: str, boxes: list[list[float]]) -> list[Any]:
@@ -208,6 +208,8 @@ def test_what_is_wrong_is_told_in_one_sentence(
     other = dict(np.load(place / "truth.npz"))
     np.savez(place / "other.npz", **other | {"name": np.array([f"other/{i}" for i in range(16)])})
     np.savez(place / "far.npz", **other | {"translation": other["translation"] + [0, 0, 1000]})
+    np.savez(place / "nan.npz", **other | {"translation": other["translation"] * np.nan})
+    np.savez(place / "turned.npz", **other | {"rotations": other["rotations"][1:]})
     np.savez(place / "unnamed.npz", name=np.array(["a"]), points=np.zeros((1, 5, 3)))
     with (place / "array.npz").open("wb") as stream:
         np.save(stream, np.zeros(3))
@@ -229,14 +231,16 @@ def test_what_is_wrong_is_told_in_one_sentence(
             "--regressors: expected a folder with J_regressor_h36m_correct",
         ),
         (("truth.npz", "3dpw", *root, "--body", "smpl", "--regressors", "empty"), "got empty"),
-        (("truth.npz", "3dpw", *root, "--body", "smpl", "--regressors", "broken"), "of shape (17, 40), got float64"),
+        (("truth.npz", "3dpw", *root, "--body", "smpl", "--regressors", "broken"), "of shape 17 x 40, got 17 x 6890"),
         (("truth.npz", "3dpw", *root, "--body", "empty"), "expected SMPL's files (SMPL_NEUTRAL.pkl"),
-        (("damaged.npz", "3dpw", *root, *NEEDED), "damaged.npz: expected a .npz file, could not read it"),
-        (("short.npz", "3dpw", *root, *NEEDED), "expected rotations of shape (1, 24, 3, 3) for 1 people, got (2, 24"),
+        (("damaged.npz", "3dpw", *root, *NEEDED), "damaged.npz: expected a .npz file of predictions, it cannot be"),
+        (("short.npz", "3dpw", *root, *NEEDED), "expected arrays as in docs/benchmarks.md with shape, translation"),
         (("other.npz", "3dpw", *root, *NEEDED), "answers for photos such as 'courtyard_hug_00/00000', got those for"),
         (("far.npz", "3dpw", *root, *NEEDED), "nobody was matched; check that they are in metres in the camera's"),
-        (("unnamed.npz", "3dpw", *root, *NEEDED), "expected point_names of shape (5,) for 1 people, got none"),
-        (("array.npz", "3dpw", *root, *NEEDED), "array.npz: expected a .npz file, could not read it"),
+        (("unnamed.npz", "3dpw", *root, *NEEDED), "docs/benchmarks.md with point_names, found name, points"),
+        (("array.npz", "3dpw", *root, *NEEDED), "array.npz: expected arrays as in docs/benchmarks.md with name"),
+        (("turned.npz", "3dpw", *root, *NEEDED), "expected 'rotations' of shape people = 16 x 24 x 3 x 3, got 15 x"),
+        (("nan.npz", "3dpw", *root, *NEEDED), "expected finite numbers in 'translation', got NaN"),
         (("truth.npz", "3doh50k", *root, *NEEDED), "expected photos of 'threedoh', it has none"),
         (("landmarks", "agora", "--submission", "s.zip"), "--root (not given): expected a folder with AGORA's test"),
         (("no.safetensors", "3dpw", *root, *NEEDED), "found no such file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from parity.ik_evaluation import Frame, Image, agora_scores, mupots_scores
 from humesh.body.joints import MPI_INF_3DHP17, SMPL24
 from humesh.body.pose import Bodies
 from humesh.data.sample import Sample
-from humesh.evaluation.answers import Answers, PredictionsFile
+from humesh.evaluation.answers import Answers, Detections, PredictionsFile
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.protocols import PROTOCOLS, Protocol
 from humesh.evaluation.records import Records
@@ -294,6 +295,23 @@ def test_joints_that_labels_lack_are_left_out_or_told(files: tuple[Path, Path]) 
     assert not Ruler(PROTOCOLS["mpi-inf-3dhp"], bodies, bodies.predicted, files[1]).evaluates(some)  # PCK needs all
     with pytest.raises(EvaluationError, match=r"expected labels of .*head_top.*, the data set has .smpl24."):
         ruler.evaluates(replace(person, joint_set=SMPL24))
+
+
+def test_detections_of_one_file_are_told_apart_by_their_folders(files: tuple[Path, Path], tmp_path: Path) -> None:
+    dataset = FakePeople(*files)
+    samples = [dataset[i] for i in range(len(dataset))]
+    assert len({sample.sequence for sample in samples}) > 1
+    boxes = {f"{sample.name}.jpg": [[i, 0, i + 9, 9]] for i, sample in enumerate(samples)}
+    (tmp_path / "all.json").write_text(json.dumps(boxes))
+    detections = Detections(tmp_path / "all.json")
+    assert [detections.people(sample)[0].box[0] for sample in samples] == [*range(len(samples))]
+    (tmp_path / "bare.json").write_text(json.dumps({Path(name).name: people for name, people in boxes.items()}))
+    detections = Detections(tmp_path / "bare.json")
+    with pytest.raises(EvaluationError, match="photos of several sequences told apart by the folders"):
+        [detections.people(sample) for sample in samples]
+    (tmp_path / "two.json").write_text(json.dumps({f"{part}/{Path(samples[0].name).name}.jpg": [] for part in "ab"}))
+    with pytest.raises(EvaluationError, match="photos of several sequences told apart by the folders"):
+        Detections(tmp_path / "two.json").people(samples[0])
 
 
 def test_every_sample_is_in_one_part() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,11 +17,19 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import Bodies, BodyPose
 from humesh.data.sample import Sample
 from humesh.evaluation.subsets import EvaluationError
+from humesh.files import Array, check_arrays, read_arrays
 from humesh.geometry.boxes import box_around
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.images.photo import Person, Photo
 from humesh.people.given import GivenPeople
 from humesh.scene.recovery import Recovery
+
+_MOST_BYTES = 2**31  # of a file of predictions
+_ALWAYS = {
+    "name": Array(("people",), "text"),
+    "box": Array(("people", 4), optional=True),
+    "person": Array(("people",), "integer", optional=True),
+}
 
 
 @dataclass(frozen=True)
@@ -77,15 +84,11 @@ def asking(recover: Recover, detections: Detections | None = None, find: bool = 
 
 
 class Detections:
-    """People that a detector found, by photo: one file (see `GivenPeople`), or a folder with SEQUENCE.json for each.
-
-    In one file photos are told apart by the stems of their names alone, so a benchmark whose sequences number their
-    photos alike needs a folder.
-    """
+    """People that a detector found, by photo: one file (see `GivenPeople`), or a folder with SEQUENCE.json for each."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._by_sequence = path.is_dir() and not any(path.glob("*_keypoints.json"))
+        self._by_sequence = path.is_dir() and not any(path.rglob("*_keypoints.json"))
         self._of: dict[str, GivenPeople] = {}
         self._sequence_of: dict[str, str] = {}
         if not self._by_sequence:
@@ -97,11 +100,11 @@ class Detections:
             if sample.sequence not in self._of:
                 self._of[sample.sequence] = GivenPeople(self.path / f"{sample.sequence}.json")
             return self._of[sample.sequence].people(sample.name)
-        stem = Path(sample.name).stem
-        if self._sequence_of.setdefault(stem, sample.sequence) != sample.sequence:
+        names = self._of[""].names(sample.name)
+        if len(names) > 1 or any(self._sequence_of.setdefault(n, sample.sequence) != sample.sequence for n in names):
             raise EvaluationError(
-                f"--detections {self.path}: expected a folder with one SEQUENCE.json each, because several sequences "
-                f"have a photo called {stem!r}; got one file."
+                f"--detections {self.path}: expected photos of several sequences told apart by the folders in their "
+                f"names, got {names[0]!r}, which may be in more than one; or give a folder with one SEQUENCE.json each."
             )
         return self._of[""].people(sample.name)
 
@@ -117,30 +120,26 @@ class PredictionsFile:
 
     def __init__(self, path: Path, body: BodyModel) -> None:
         self.path, self.body = path, body
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:  # TypeError: a single array
-            raise EvaluationError(f"predictions {path}: expected a .npz file, could not read it ({error}).") from None
-        count = np.size(arrays.get("name", ()))
-        if "rotations" not in arrays and "pose" in arrays and arrays["pose"].shape == (count, 72):
-            vectors = torch.from_numpy(arrays["pose"].astype(np.float64)).reshape(count, len(SMPL24), 3)
-            arrays["rotations"] = rotation_from_axis_angle(vectors).numpy()
-        expected: dict[str, tuple[int, ...]] = {"name": (count,)}
+        arrays = read_arrays(path, what="a .npz file of predictions", error=EvaluationError, most_bytes=_MOST_BYTES)
+        posed = {"shape": Array(("people", body.shapes)), "translation": Array(("people", 3))}
         if "points" in arrays:
-            joints = arrays["points"].shape[1:2]
-            expected |= {"points": (count, *joints, 3), "point_names": joints}
+            layout = {"points": Array(("people", "points", 3)), "point_names": Array(("points",), "text")}
+        elif "pose" in arrays and "rotations" not in arrays:
+            layout = {"pose": Array(("people", 3 * len(SMPL24))), **posed}
         else:
-            expected |= {"rotations": (count, len(SMPL24), 3, 3), "shape": (count, body.shapes)}
-            expected |= {"translation": (count, 3)}
-        expected |= {name: shape for name, shape in {"box": (count, 4), "person": (count,)}.items() if name in arrays}
-        for name, shape in expected.items():
-            got = arrays[name].shape if name in arrays else "none"
-            if got != shape or not count:
-                raise EvaluationError(
-                    f"predictions {path}: expected {name} of shape {shape} for {count} people, got {got}; see "
-                    "docs/benchmarks.md."
-                )
+            layout = {"rotations": Array(("people", len(SMPL24), 3, 3)), **posed}
+        sizes = check_arrays(
+            arrays,
+            _ALWAYS | layout,
+            where=f"predictions {path}",
+            what="arrays as in docs/benchmarks.md",
+            error=EvaluationError,
+        )
+        if not sizes["people"]:
+            raise EvaluationError(f"predictions {path}: expected a row for each person, got none.")
+        if "pose" in layout:
+            vectors = torch.from_numpy(arrays["pose"].astype(np.float64)).reshape(-1, len(SMPL24), 3)
+            arrays["rotations"] = rotation_from_axis_angle(vectors).numpy()
         self.point_names = tuple(map(str, arrays["point_names"].tolist())) if "points" in arrays else ()
         self.arrays, self.rows = arrays, defaultdict[str, list[int]](list)
         for row, sample in enumerate(arrays["name"].tolist()):
