@@ -81,7 +81,7 @@ def test_nothing_to_look_at_is_one_sentence(tmp_path: Path, named: str, sentence
 
 def test_results_among_the_inputs_are_passed_over(folder: Path, tmp_path: Path) -> None:
     photo = folder / "b.jpg"
-    job = Job.of(str(photo), photo, "b", {}, {"jpg": "_overlay.jpg"})
+    job = Job(str(photo), "b", photo, {}, {"jpg": "_overlay.jpg"})
     with Results(folder).claimed(job) as claim:
         overlay = folder / "b_overlay.jpg"
         Image.new("RGB", (32, 24)).save(overlay)

@@ -37,7 +37,7 @@ def made_photo(path: Path, grey: int = 90) -> Path:
 
 
 def job(path: Path, name: str = "", options: dict[str, Any] = OPTIONS, endings: dict[str, str] = ENDINGS) -> Job:
-    return Job.of(str(path), path, name or path.stem, options, endings, frozenset({"bvh"}))
+    return Job(str(path), name or path.stem, path, options, endings, frozenset({"bvh"}))
 
 
 def write(claim: Claim, people: int = 0) -> list[Path]:
@@ -102,7 +102,7 @@ def test_other_options_and_another_version_are_done_again(
     assert Results(out).state(job(photo, options={"refine": True})) == (False, ["weights"])
     older = job(photo)
     object.__setattr__(older, "version", "0.0.1")
-    assert Results(out).state(older) == (False, ["humesh"])
+    assert Results(out).state(older) == (False, ["humesh's version"])
 
 
 def test_two_inputs_of_one_name_have_two_results_in_whatever_run_they_come(out: Path, photo: Path) -> None:
@@ -215,6 +215,24 @@ def test_a_job_that_fails_leaves_no_record_without_files(out: Path, photo: Path)
     assert names(out) == ["x.glb", "x.json"]
 
 
+def test_a_job_that_fails_again_leaves_the_old_record_but_unfinished(out: Path, photo: Path) -> None:
+    make(out, job(photo))
+    with pytest.raises(RuntimeError), Results(out).claimed(job(photo)):
+        raise RuntimeError
+    assert json.loads((out / "x.json").read_text())["people"] == []
+    assert Results(out).state(job(photo)) == (False, [])
+
+
+def test_a_full_disk_leaves_no_empty_record(out: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("humesh.commands.results.write_text", full)
+    with pytest.raises(OSError, match="No space"), Results(out).claimed(job(photo)):
+        pass
+    assert names(out) == []
+
+
 def test_of_two_runs_at_once_one_gets_the_name(out: Path, photo: Path) -> None:
     other = made_photo(photo.parents[1] / "b" / "x.png")
     with Results(out).claimed(job(photo)) as first, Results(out).claimed(job(other)) as second:
@@ -230,7 +248,7 @@ def test_of_two_runs_at_once_one_gets_the_name(out: Path, photo: Path) -> None:
 def test_a_foreign_json_is_nobodys_record(out: Path, photo: Path, record: bytes) -> None:
     out.mkdir()
     (out / "x.json").write_bytes(record)
-    assert Results(out).made("x") is None
+    assert Results(out).record("x") is None
     assert make(out, job(photo))[-1] == "x_png.json"
     assert (out / "x.json").read_bytes() == record
 
@@ -247,7 +265,7 @@ def test_a_record_that_names_foreign_files_is_not_believed(out: Path, photo: Pat
         forged = json.loads(json.dumps(content))
         forged["made"][place] = {"bvh": [planted]}
         (out / "x.json").write_text(json.dumps(forged))
-        assert Results(out).made("x") is None
+        assert Results(out).record("x") is None
         make(out, job(photo, endings={"bvh": ".bvh"}), people=0)
         assert victim.exists()
         assert (out / "victim").exists()

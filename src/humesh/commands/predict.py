@@ -195,7 +195,7 @@ def _photo_job(each: Input, name: str, options: dict[str, Any], formats: Sequenc
 
     wanted = {*formats, "json"}  # the record is always written, and last: it marks a photo as finished
     endings = {format: ending for format, ending in ENDINGS.items() if format in wanted}
-    return Job.of(each.whole, each.name, name, options, endings, frozenset({"bvh"}))
+    return Job(each.whole, name, each.name, options, endings, frozenset({"bvh"}))
 
 
 def _unfinished(results: Results, jobs: dict[str, Job], kind: str) -> dict[str, Job]:

@@ -108,11 +108,11 @@ def video_job(each: Input, name: str, options: dict[str, Any], video: VideoOptio
 
     if each.kind == "live":  # every recording is another one
         where = f"{each.whole} at {datetime.now().isoformat(timespec='microseconds')}"
-        return Job.of(where, each.name, name, options, {"mp4": FILM})
+        return Job(where, name, each.name, options, {"mp4": FILM})
     wanted: tuple[str, ...] = video.formats
     ours = {name: value for name, value in asdict(video).items() if name not in ("formats", "folders", "tracks")}
     endings = {name: ending for name, ending in {**VIDEO_ENDINGS, "mp4": FILM}.items() if name in wanted}
-    return Job.of(each.whole, each.name, name, options | ours, endings, frozenset(PER_PERSON), {"people": _PEOPLE})
+    return Job(each.whole, name, each.name, options | ours, endings, frozenset(PER_PERSON), {"people": _PEOPLE})
 
 
 def predict_video(
@@ -134,9 +134,7 @@ def predict_video(
     video = Video(each.where, options.start_s, options.end_s, options.stride)
     if video.live:  # an address tells it only now
         endless = replace(each, kind="live")
-        return predict_live(
-            endless, video_job(endless, job.called[0], job.options, options), results, recoverer, focal_px
-        )
+        return predict_live(endless, video_job(endless, job.name, job.options, options), results, recoverer, focal_px)
     camera = None if focal_px is None else Camera.virtual(focal_px, video.size)
     with (
         progress_bar(TextColumn("{task.fields[pace]}", markup=False), transient=True) as bar,

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -36,30 +36,14 @@ Files = dict[str, list[str]]
 class Job:
     """An input, what its result depends on besides, and the files wanted: format to ending."""
 
-    path: str  # absolute, or a URL
-    called: tuple[str, ...]  # what the result may be called, best first
+    path: str  # absolute, or an address
+    name: str  # what the result should be called; where that is taken, it is called after `file`
+    file: Path
     options: dict[str, Any]
     endings: dict[str, str]
     per_person: frozenset[str] = frozenset()  # formats of a file for each person
     besides: dict[str, str] = field(default_factory=dict)  # files that a finished result can do without
     version: str = field(default_factory=humesh_version)
-
-    @classmethod
-    def of(
-        cls,
-        path: str,
-        called: Path,
-        name: str,
-        options: dict[str, Any],
-        endings: dict[str, str],
-        per_person: frozenset[str] = frozenset(),
-        besides: dict[str, str] | None = None,
-    ) -> Job:
-        """The job of an input, whose result should be called `name`, or else after the file `called`."""
-        stem, ending = called.stem, called.suffix.removeprefix(".") or "file"
-        folder = os.path.basename(os.path.dirname(os.path.abspath(called))) or "root"
-        names = (name, stem, f"{stem}_{ending}", f"{folder}_{stem}", f"{folder}_{stem}_{ending}")
-        return cls(path, tuple(map(_fitting, names)), options, endings, per_person, besides or {})
 
     @cached_property
     def input(self) -> dict[str, Any]:
@@ -68,8 +52,16 @@ class Job:
 
     def names(self) -> Iterator[str]:
         """What the result may be called, best first, without end."""
-        yield from dict.fromkeys(self.called)
+        yield from self.called
         yield from (f"{self.called[-1]}_{number}" for number in count(2))
+
+    @cached_property
+    def called(self) -> tuple[str, ...]:
+        """The names that are tried before numbered ones."""
+        stem, ending = self.file.stem, self.file.suffix.removeprefix(".") or "file"
+        folder = os.path.basename(os.path.dirname(os.path.abspath(self.file))) or "root"
+        names = (self.name, stem, f"{stem}_{ending}", f"{folder}_{stem}", f"{folder}_{stem}_{ending}")
+        return tuple(dict.fromkeys(map(_fitting, names)))
 
     def changed(self, made: dict[str, Any]) -> list[str]:
         """What is no longer as it was when a result was made."""
@@ -77,7 +69,7 @@ class Job:
         differs = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if any(made["input"].get(key) != self.input.get(key) for key in ("bytes", "mtime_ns")):
             differs.insert(0, "the file itself")
-        return differs + ["humesh"] * (made["version"] != self.version)
+        return differs + ["humesh's version"] * (made["version"] != self.version)
 
     def files(self, name: str) -> Files:
         """The names of the files to be written; those of each person with a star for the number."""
@@ -94,22 +86,21 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def made(self, name: str) -> dict[str, Any] | None:
-        """How the result of a name was made; None where there is none or its record is not one of ours."""
+    def record(self, name: str) -> dict[str, Any] | None:
+        """The record of a name; None where there is none or it is not one of ours."""
         path = self.folder / f"{name}{RECORD}"
         try:
             content = read_json(path, what="a record", error=HumeshError, most_bytes=_MOST_BYTES)
         except HumeshError:
             return None
-        made = content.get("made") if isinstance(content, dict) else None
-        return made if _is_ours(made, name) else None
+        return content if isinstance(content, dict) and _is_ours(content.get("made"), name) else None
 
     def find(self, job: Job) -> tuple[str, dict[str, Any]] | None:
-        """The name of a job's input here, and how its result was made; None where it has no result."""
+        """The name and the record of a job's input here; None where it has no result."""
         for tried, name in enumerate(job.names()):
-            made = self.made(name)
-            if made is not None and _is_same(made["input"], job.input):
-                return name, made
+            record = self.record(name)
+            if record is not None and _is_same(record["made"]["input"], job.input):
+                return name, record
             if tried >= len(job.called) and not (self.folder / f"{name}{RECORD}").exists():
                 return None
         raise AssertionError("there are always more names")
@@ -119,15 +110,15 @@ class Results:
         found = self.find(job)
         if found is None:
             return False, []
-        files, changed = found[1]["files"], job.changed(found[1])
+        files, changed = found[1]["made"]["files"], job.changed(found[1]["made"])
         there = [f in files and all((self.folder / file).is_file() for file in files[f]) for f in job.endings]
         return all(there) and not changed, changed
 
     def owns(self, path: Path) -> bool:
         """Whether a file of this folder belongs to a result."""
         starts = (path.name[:length] for length in range(1, len(path.name)))
-        found = (self.made(name) for name in starts if name in self._names)
-        return any(made is not None and path.name in self._own(made) for made in found)
+        records = (self.record(name) for name in starts if name in self._names)
+        return any(record is not None and path.name in self._own(record["made"]) for record in records)
 
     @cached_property
     def _names(self) -> set[str]:
@@ -168,18 +159,14 @@ class Results:
         The record says from now on that they are coming, so that they are known as our own if the run is killed.
         """
         found = self.find(job)
-        if found is not None:
-            name, before = found
-            if foreign := self._foreign(job, name, self._own(before)):
-                raise UserError(
-                    f"{self.folder / foreign[0]}: humesh did not make it and will not overwrite it; move it away or "
-                    "give another folder with -o."
-                )
-            claim = Claim(self, job, name, before)
-            claim.save()
-        else:
-            claim = self._new(job)
+        claim = self._new(job) if found is None else Claim(self, job, *found)
+        if found is not None and (foreign := self._foreign(job, claim.name, self._own(found[1]["made"]))):
+            raise UserError(
+                f"{self.folder / foreign[0]}: humesh did not make it and will not overwrite it; move it away or give "
+                "another folder with -o."
+            )
         try:
+            claim.save()
             yield claim
         except BaseException:  # Ctrl-C too: a record without files would only be in the way
             if found is None and not any(os.path.lexists(self.folder / file) for file in claim.coming()):
@@ -189,27 +176,22 @@ class Results:
     def _new(self, job: Job) -> Claim:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in job.names():
-            claim = Claim(self, job, name, None)
-            if self._foreign(job, name, set()):
-                continue
-            try:
-                os.close(
-                    os.open(claim.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-                )  # of several runs one gets it
-            except FileExistsError:
-                continue
-            claim.save()
-            return claim
+            claim = Claim(self, job, name)
+            if not self._foreign(job, name, set()):
+                with suppress(FileExistsError):  # of several runs one gets the name
+                    os.close(os.open(claim.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+                    return claim
         raise AssertionError("there are always more names")
 
 
 class Claim:
     """A name that belongs to one job's result while its files are written."""
 
-    def __init__(self, results: Results, job: Job, name: str, before: dict[str, Any] | None) -> None:
-        self.results, self.job, self.name = results, job, name
+    def __init__(self, results: Results, job: Job, name: str, record: dict[str, Any] | None = None) -> None:
+        self.results, self.job, self.name, self._record = results, job, name, record or {}
         self.target = results.folder / name
         self.path = results.folder / f"{name}{RECORD}"
+        before = self._record.get("made")
         kept: Files = {} if before is None or job.changed(before) else before["files"]
         self.files: Files = {format: files for format, files in kept.items() if format not in job.endings}
         still = {file for files in self.files.values() for file in files}
@@ -223,10 +205,10 @@ class Claim:
         return [file for files in self.job.files(self.name).values() for file in files if file != self.path.name]
 
     def save(self) -> None:
-        """Writes down what is about to be made."""
+        """Writes down what is about to be made; what the record holds of an earlier make stays till the end."""
         coming = self.job.files(self.name)
         leftover = {k: list(dict.fromkeys([*self.old.get(k, []), *coming.get(k, [])])) for k in {**self.old, **coming}}
-        write_text(self.path, json_text({"made": self._made(leftover)}))
+        write_text(self.path, json_text(self._record | {"made": self._made(leftover)}))
 
     def finish(
         self, content: dict[str, Any], files: dict[str, list[Path]], besides: dict[str, list[Path]] | None = None
