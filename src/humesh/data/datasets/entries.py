@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -31,7 +30,7 @@ class Entry:
         if isinstance(key, str):
             if isinstance(value, Mapping) and key in value:
                 return Entry(value[key], self, key)
-        elif isinstance(value, list | tuple | np.ndarray) and np.ndim(value) > 0 and 0 <= key < len(value):
+        elif self._listed() and 0 <= key < len(value):
             return Entry(value[key], self, key)
         raise self.wrong(f"an entry {key!r}")
 
@@ -44,12 +43,15 @@ class Entry:
         """The entries of a list, or of a table under its names, in order."""
         if isinstance(self.value, Mapping):
             return (self[key] for key in self.value)
-        if not isinstance(self.value, list | tuple | np.ndarray) or np.ndim(self.value) == 0:
+        if not self._listed():
             raise self.wrong("a list")
         return (Entry(value, self, i) for i, value in enumerate(self.value))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def _listed(self) -> bool:
+        return isinstance(self.value, list | tuple) or (isinstance(self.value, np.ndarray) and self.value.ndim > 0)
 
     @property
     def key(self) -> str:
@@ -80,7 +82,7 @@ class Entry:
 
     def number(self, least: float = -_MOST, most: float = _MOST) -> float:
         """A number between two."""
-        found = float(self.numbers(most=max(abs(least), abs(most)))) if np.size(self.value) == 1 else math.nan
+        found = float(self.numbers(1, most=max(abs(least), abs(most)))[0])
         if not least <= found <= most:
             raise self.wrong(f"a number from {least:g} to {most:g}")
         return found
