@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from collections.abc import Callable
@@ -184,6 +185,90 @@ def test_settings_are_checked_by_name() -> None:
         build("int", {"depht": 3})
     with pytest.raises(WeightsError, match="expected one of jotr"):
         build("magic")
+
+
+def _with_header(path: Path, words: Any) -> Path:
+    """A weights file of one number that says this of itself."""
+    save_file({"x": torch.zeros(1)}, path, metadata={"humesh": words if isinstance(words, str) else json.dumps(words)})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("", "found none"),
+        ("[" * 5000, "nested too deep"),
+        ("9" * 5000, "found one with"),
+        ([], "found one with no config, method"),
+        ({"method": "lifter", "config": []}, r"expected config to be dict\S*, got \[\];"),
+        ({"method": [], "config": {}}, r"expected method to be str, got \[\];"),
+        ({"method": "lifter", "config": {}, "weights": 1}, "unknown settings weights"),
+        ({"method": "lifter", "config": {}, "notes": {"a": 1}}, "expected notes to be"),
+        ({"method": "lifter", "config": {}, "rest": ["lifter"]}, "expected rest to be"),
+        ({"method": "lifter", "config": {}, "without": [1]}, "expected without to be"),
+        ({"method": "lifter", "config": {}, "part": "\x1b[31m\nfake line\x07"}, "names that cannot be printed"),
+        ({"method": "lifter", "config": {}, "without": [""]}, "expected a whole network, it leaves out"),
+        ({"method": "lifter", "config": {}, "without": ["lifter"]}, "expected a whole network, it leaves out lifter"),
+        ({"method": "magic", "config": {}}, "expected one of jotr"),
+    ],
+)
+def test_wrong_headers_are_told(words: Any, sentence: str, tmp_path: Path) -> None:
+    path = _with_header(tmp_path / "w.safetensors", words)
+    with pytest.raises(WeightsError, match=sentence) as error:
+        load_method(path, BodyModel.load("open-low"))
+    assert len(str(error.value)) < 500 + len(str(path))
+    assert "\x1b" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "sentence"),
+    [
+        ("lifter", {"width": 40_000}, "expected width to be a whole number from 0 to 8192, got 40000"),
+        ("lifter", {"width": -1}, "whole number from 0 to 8192, got -1"),
+        ("lifter", {"width": True}, "got True"),
+        ("lifter", {"width": "64"}, "got '64'"),
+        ("lifter", {"width": 10**4000}, r"got 1000\d* \.\.\."),
+        ("lifter", {"dropped": "x"}, "expected dropped to be float"),
+        ("lifter", {"landmarks": 1}, "expected landmarks to be bool"),
+        ("lifter", {"width": 8192}, r"lacks \d+ \("),
+        ("lifter", {"width": 0, "blocks": 1}, r"lacks \d+ \("),
+        ("lifter", {"blocks": 8000}, "expected blocks of at most its 1 tensors, got 8000"),
+        ("int", {"crop": 3}, "expected crop to be"),
+        ("int", {"crop": [32]}, "expected crop to be"),
+        ("int", {"crop": [32, "x"]}, "expected crop to be"),
+        ("int", {"temporal": "x", "depth": 1, "temporal_depth": 1}, "temporal: expected none"),
+        ("int", {"heads": 0, "depth": 1, "temporal_depth": 1, "lifter": 16, "lifter_blocks": 1}, "w.safetensors: "),
+        ("jotr", {"contrast": [3]}, "expected contrast to be"),
+        ("jotr", {"encoder": "hf-hub:somebody/network", "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 1},
+         "timm has no such network"),
+        ("ik_refine", {"refiner": "x"}, "expected refiner to be"),
+        ("ik_refine", {"fallback_m": "x"}, "expected fallback_m to be float"),
+    ],
+)  # fmt: skip
+def test_wrong_configurations_cost_no_memory(
+    name: str, config: dict[str, Any], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+
+    def recording(*arguments: Any) -> Method:
+        built.append(torch.get_default_device().type)
+        return build(*arguments)
+
+    monkeypatch.setattr(weights_module, "build", recording)
+    with pytest.raises(WeightsError, match=sentence):
+        load_method(
+            _with_header(tmp_path / "w.safetensors", {"method": name, "config": config}), BodyModel.load("open-low")
+        )
+    assert set(built) <= {"meta"}  # drawn up, and refused before it was made
+
+
+def test_checkpoints_of_odd_tensors_are_refused(tmp_path: Path) -> None:
+    for state in ({"embed.weight": torch.tensor(1.0)}, {"embed.weight": torch.zeros(10**12, 0)}, {7: torch.zeros(1)}):
+        odd = {"block0.qkv.weight": torch.zeros(10**12, 0), "block0.mlp_in.weight": torch.zeros(10**12, 0), **state}
+        torch.save(odd, tmp_path / "r.pt")
+        with pytest.raises(WeightsError, match=r"r\.pt"):
+            convert(tmp_path / "r.pt", "ik_refine", tmp_path / "r.safetensors")
+    assert not (tmp_path / "r.safetensors").exists()
 
 
 LITE_INT = {"lifter": 16, "crop": (32, 32), "width": 16, "heads": 2, "depth": 1, "temporal_depth": 1}

@@ -11,7 +11,12 @@ from torch import Tensor, nn
 from humesh.body.files import BodyData, read_body
 from humesh.body.joints import JOINT_SETS, SMPL24, JointSet
 from humesh.body.kinematics import forward_kinematics
-from humesh.body.pose import Bodies, BodyPose
+from humesh.body.pose import Bodies, BodyPose, PoseError
+from humesh.errors import HumeshError
+
+
+class PointsError(HumeshError, ValueError):
+    """Points that a body file has no regressor for; the sentence says what it has."""
 
 
 class BodyModel(nn.Module):
@@ -96,9 +101,9 @@ class BodyModel(nn.Module):
         return Bodies(planes.mT, joints + pose.translation[..., None, :], self.faces)
 
     def keypoints(self, vertices: Float[Tensor, "*g V 3"], joint_set: JointSet) -> Float[Tensor, "*g K 3"]:
-        """Points of a joint set on posed vertices, metres; ValueError where the body file has no such regressor."""
+        """Points of a joint set on posed vertices, metres; PointsError where the body file has no such regressor."""
         if joint_set.name not in self.keypoint_names:
-            raise ValueError(
+            raise PointsError(
                 f"body {self.name!r} has no regressor for joint set {joint_set.name!r}; it has: "
                 f"{', '.join(self.keypoint_names) or 'none'} (of {', '.join(JOINT_SETS)})."
             )
@@ -108,7 +113,7 @@ class BodyModel(nn.Module):
         """Points of any joint set on posed bodies, metres, camera frame, put together by name.
 
         A set that the body file has a regressor for is regressed whole; of another one SMPL's 24 joints are the
-        skeleton's and the rest come from the first regressor that has the name. ValueError where none has.
+        skeleton's and the rest come from the first regressor that has the name. PointsError where none has.
         """
         if joint_set.name in self.keypoint_names:
             return self.keypoints(bodies.vertices, joint_set)
@@ -118,11 +123,11 @@ class BodyModel(nn.Module):
             source = next((s for s in sources if name in s.names), None)
             if source is None:
                 known = ", ".join(sorted({n for s in sources for n in s.names}))
-                raise ValueError(f"body {self.name!r} has no point {name!r} of {joint_set.name!r}; it has: {known}.")
+                raise PointsError(f"body {self.name!r} has no point {name!r} of {joint_set.name!r}; it has: {known}.")
             row = self.get_buffer(f"regressor_{source.name}")[source.index(name)]
             found[name] = row.to(bodies.vertices) @ bodies.vertices
         return torch.stack([found[name] for name in joint_set.names], dim=-2)
 
     def _check_shape(self, shape: Tensor) -> None:
         if shape.shape[-1] != self.shapes:
-            raise ValueError(f"body {self.name!r}: expected {self.shapes} shape coefficients, got {shape.shape[-1]}.")
+            raise PoseError(f"body {self.name!r}: expected {self.shapes} shape coefficients, got {shape.shape[-1]}.")

@@ -11,6 +11,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from humesh.body.joints import SMPL24
+from humesh.errors import HumeshError
+
+
+class PoseError(HumeshError, ValueError):
+    """A pose whose parts do not belong together, or to the body; the sentence says the shapes."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +23,26 @@ class BodyPose:
     """Parent-relative joint rotations (the root's in the camera frame), shape coefficients, translation in metres.
 
     As in SMPL the root turns about the rest pelvis, so the posed pelvis is the rest pelvis plus the translation.
+    Raises PoseError for anything but tensors of these shapes; J is 24, `humesh.body.joints.SMPL24`.
     """
 
     rotations: Float[Tensor, "*g J 3 3"]
     shape: Float[Tensor, "*g S"]
     translation: Float[Tensor, "*g 3"]
+
+    def __post_init__(self) -> None:
+        kinds = [type(part) for part in _tensors(self) if not isinstance(part, Tensor)]
+        if kinds:
+            raise PoseError(f"pose: expected tensors, got {kinds[0].__name__}; make one with torch.as_tensor.")
+        group = self.translation.shape[:-1]
+        if self.rotations.shape != (*group, len(SMPL24), 3, 3) or self.translation.shape[-1:] != (3,):
+            wrong = "rotations of 24 x 3 x 3 for each translation of 3", self.rotations, self.translation
+        elif self.shape.shape[:-1] != group or not self.shape.ndim:
+            wrong = "shape coefficients for each translation of 3", self.shape, self.translation
+        else:
+            return
+        shapes = " and ".join(" x ".join(map(str, part.shape)) or "one number" for part in wrong[1:])
+        raise PoseError(f"pose: expected {wrong[0]}, got {shapes}.")
 
     @classmethod
     def rest(cls, *group: int, shapes: int = 10, dtype: torch.dtype = torch.float32) -> BodyPose:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import pickle
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -13,28 +12,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from humesh.body.model import BodyModel
+from humesh.body.opcodes import PickleError, RefusedError
+from humesh.body.tensors import read_tensors
 from humesh.errors import HumeshError
+from humesh.files import parse_json, writing
 from humesh.methods import METHODS
+from humesh.methods.settings import from_values
 
 if TYPE_CHECKING:
     from humesh.methods.base import Method
 
 _SHIPPED = Path(__file__).parents[1] / "weights"
 _WRAPPERS = ("state_dict", "network", "model")  # under which training programs put the weights: INT, JOTR, Multi-RoI
-# What numpy's numbers in a checkpoint are made of; they carry no code.
-_SCALAR = np.float64(0).__reduce__()[0]
-_HARMLESS: list[Any] = [
-    np.dtype,
-    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")),
-]
+_MOST_BUFFERS = 2**26  # numbers that a network may compute for itself, position codes above all
 
 
 class WeightsError(HumeshError, ValueError):
@@ -131,14 +127,10 @@ def save_weights(
 def _write(path: str | Path, header: Header, state: Mapping[str, Tensor]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
     words = {key: value for key, value in dataclasses.asdict(header).items() if value or key not in ("rest", "without")}
-    try:
-        save_file(tensors, part, metadata={"humesh": json.dumps(words)})
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(path) as draft:
+        save_file(tensors, draft, metadata={"humesh": json.dumps(words)})
 
 
 def read_weights(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
@@ -153,16 +145,21 @@ def read_weights(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             words = (file.metadata() or {}).get("humesh")
             state = {key: _widened(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # of a foreign file's every byte: safetensors' and torch's errors have no common base
         raise WeightsError(
             f"weights {path}: expected a whole .safetensors file, got a damaged one or another kind ({error}); "
             "convert authors' checkpoints with `humesh convert` first."
         ) from None
     try:
-        header = Header(**json.loads(words or ""))
-    except (TypeError, ValueError):
+        said = parse_json(words or "")
+        header = from_values(Header, said if isinstance(said, dict) else {})
+        names = (header.method, header.body, header.part, *header.rest, *header.without)
+        if not all(name.isprintable() for name in names):
+            raise ValueError("names that cannot be printed")
+    except (TypeError, ValueError) as error:
+        reason = f"one with {error}" if words else "none"
         raise WeightsError(
-            f"weights {path}: expected humesh's header in the file, found none; make it with `humesh convert`."
+            f"weights {path}: expected humesh's header in the file, found {reason}; make it with `humesh convert`."
         ) from None
     for name, wanted in header.rest.items():
         others = read_weights(shipped()[name])[1] if name in shipped() else {}
@@ -185,14 +182,11 @@ def build(name: str, config: Mapping[str, Any] | None = None, body: BodyModel | 
     if name not in METHODS:
         raise WeightsError(f"method {name!r}: expected one of {', '.join(METHODS)}.")
     kind = METHODS[name].network()
-    known = {field.name for field in dataclasses.fields(kind.config_type)}
-    strange = sorted(set(config or {}) - known)
-    if strange:
-        raise WeightsError(
-            f"method {name!r}: unknown settings {', '.join(strange)}; it has {', '.join(sorted(known))}."
-        )
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in (config or {}).items()}
-    return kind(kind.config_type(**values), body or BodyModel.load("open"))
+    try:
+        settings = from_values(kind.config_type, config or {})
+    except ValueError as error:
+        raise WeightsError(f"method {name!r}: {error}.") from None
+    return kind(settings, body or BodyModel.load("open"))
 
 
 def _digest(state: Mapping[str, Tensor]) -> str:
@@ -221,14 +215,40 @@ def load_method(path: str | Path, body: BodyModel | None = None) -> tuple[Header
             f"weights {path}: expected a whole method, this file holds only the {header.part} of {header.method!r}; "
             "start a training from it."
         )
-    try:
-        config = {key: False if key == "pretrained" else value for key, value in header.config.items()}
-        method = build(header.method, config, body)
-        untrained = _of_parts(method, header.without)
-    except (WeightsError, AttributeError) as error:
-        raise WeightsError(f"weights {path}: {error}") from None
-    _load_strictly(method, {**untrained, **state}, f"weights {path}")
+    config = {key: False if key == "pretrained" else value for key, value in header.config.items()}
+    body = body or BodyModel.load("open")
+    what = f"weights {path}"
+    for key, value in config.items():  # each block has tensors of its own: before thousands of them are drawn up
+        if re.search("depth|blocks|layers", key) and isinstance(value, int) and value > len(state):
+            raise WeightsError(f"{what}: expected {key} of at most its {len(state)} tensors, got {value}.")
+    method = _loaded(lambda: build(header.method, config, body), state, what, without=header.without)
     return header, method.eval()
+
+
+def _loaded(
+    make: Callable[[], Method], state: Mapping[str, Tensor], what: str, part: str = "", without: Sequence[str] = ()
+) -> Method:
+    """A method with these tensors in its place `part`; raises WeightsError where they do not fit.
+
+    It is drawn up without memory first: what a file says of itself costs nothing until its tensors bear it out.
+    """
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about layers without a number in them: what is wrong is told below
+            plan = make()
+    except Exception as error:  # whatever a network's parts make of foreign numbers
+        reason = str(error).removeprefix(what).strip() or type(error).__name__
+        raise WeightsError(f"{what}: {reason}") from None
+    if strange := sorted(set(without) - set(plan.loss_parts)):
+        raise WeightsError(f"{what}: expected a whole network, it leaves out {', '.join(strange)}.")
+    if sum(buffer.numel() for buffer in plan.buffers()) > _MOST_BUFFERS:
+        raise WeightsError(f"{what}: expected a network that fits into memory; its configuration is damaged.")
+    left_out = _of_parts(plan, without)
+    wanted = {key: value for key, value in plan.get_submodule(part).state_dict().items() if key not in left_out}
+    _check(wanted, state, what)
+    method = make()
+    method.get_submodule(part).load_state_dict({**_of_parts(method, without), **state}, strict=True)
+    return method
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -240,30 +260,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"checkpoint {path}: expected a PyTorch checkpoint, found no such file.")
     try:
-        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about old pickle protocols; what cannot be read is told below
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if named:
-            raise WeightsError(
-                f"checkpoint {path}: expected tensors only, found code ({named[1]}); it is not run: save "
-                "its state dict alone with torch.save and convert that."
-            ) from None
+        content = read_tensors(path)
+    except RefusedError as error:
         raise WeightsError(
-            f"checkpoint {path}: expected a PyTorch checkpoint, it is damaged or another kind."
+            f"checkpoint {path}: expected tensors only, found code ({error.name}); it is not run: save its state dict "
+            "alone with torch.save and convert that."
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"checkpoint {path}: expected a whole PyTorch checkpoint, it is damaged ({first})."
-        ) from None
+    except (PickleError, OSError) as error:
+        raise WeightsError(f"checkpoint {path}: {error}") from None
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    tensors = (
-        {key: value for key, value in content.items() if isinstance(value, Tensor)} if isinstance(content, dict) else {}
-    )
+    pairs = content.items() if isinstance(content, dict) else ()
+    tensors = {key: value for key, value in pairs if isinstance(key, str) and isinstance(value, Tensor)}
     if not tensors or len(tensors) < len(content):
         raise WeightsError(
             f"checkpoint {path}: expected tensors by name, at the top or under {', '.join(_WRAPPERS)}, found "
@@ -293,17 +302,14 @@ def convert(
         ours.update(keys.from_companion(read_checkpoint(companion)))
     try:
         config = keys.config(state)
-    except (KeyError, IndexError, ValueError) as error:
+    except (LookupError, ValueError, TypeError, ArithmeticError) as error:  # tensors that lack, or have no length
         raise WeightsError(
             f"checkpoint {path}: expected one of {name!r}, but {error} is not in it; name its own method."
         ) from None
-    method = METHODS[name].network()(config, BodyModel.load("open"))
-    target = method.get_submodule(keys.part)
-    _load_strictly(target, ours, f"checkpoint {path} as {name!r}")
-    header = Header(
-        name, dataclasses.asdict(config), "smpl", keys.part, {"source": f"converted from {Path(path).name}"}
-    )
-    _write(out, header, target.state_dict())
+    values, body = dataclasses.asdict(config), BodyModel.load("open")
+    method = _loaded(lambda: build(name, values, body), ours, f"checkpoint {path} as {name!r}", keys.part)
+    header = Header(name, values, "smpl", keys.part, {"source": f"converted from {Path(path).name}"})
+    _write(out, header, method.get_submodule(keys.part).state_dict())
     return header, left
 
 
@@ -315,9 +321,8 @@ def load_fitting(network: torch.nn.Module, state: Mapping[str, Tensor]) -> int:
     return len(fitting)
 
 
-def _load_strictly(network: torch.nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Loads every tensor into its place; raises WeightsError where one is missing, left over or of another shape."""
-    wanted = network.state_dict()
+def _check(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], what: str) -> None:
+    """Whether every tensor has a place; raises WeightsError where one is missing, left over or of another shape."""
     missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     wrong = [key for key in sorted(wanted.keys() & state.keys()) if wanted[key].shape != state[key].shape]
     for problem, found in (("lacks", missing), ("has unknown", extra), ("has other shapes of", wrong)):
@@ -327,4 +332,3 @@ def _load_strictly(network: torch.nn.Module, state: Mapping[str, Tensor], what: 
                 f"{what}: expected {len(wanted)} tensors of this method, it {problem} {len(found)} ({names}); it is of "
                 "another method or another configuration."
             )
-    network.load_state_dict(dict(state), strict=True)

