@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pygltflib
@@ -19,6 +20,7 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.synthetic.motion import Motion
+from humesh.errors import MissingPackageError
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.scene.bvh import write_motion_bvh
@@ -280,7 +282,7 @@ def test_limbs_keep_their_lengths(two: VideoRecovery, tmp_path: Path) -> None:
 
 def test_other_npz_files_are_refused(tmp_path: Path, two: VideoRecovery) -> None:
     np.savez(tmp_path / "other.npz", poses=np.zeros(3))
-    with pytest.raises(ResultError, match=r"expected a video's .npz of humesh, found poses"):
+    with pytest.raises(ResultError, match=r"expected a video's .npz of humesh with tracks, times_s, .*, found poses"):
         read_motion_npz(tmp_path / "other.npz")
     (tmp_path / "text.npz").write_text("text")
     with pytest.raises(ResultError, match="cannot be read as one"):
@@ -290,6 +292,42 @@ def test_other_npz_files_are_refused(tmp_path: Path, two: VideoRecovery) -> None
     with pytest.raises(ResultError, match=r"its body 'smpl' is not shipped.*--body"):
         read_motion_npz(tmp_path / "clip.npz")
     assert read_motion_npz(tmp_path / "clip.npz", two.body)[0].body is two.body
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("body", None, "expected a video's .npz of humesh with body"),
+        ("body", np.array(["open-low"]), "'body' of shape one value, got 1"),
+        ("tracks", np.array([1, 1]), "its tracks, its size or its times cannot be"),
+        ("tracks", np.array([1, 77]), r"person77/: expected a video's .npz of humesh with frames"),
+        ("times_s", lambda times: times[::-1], "its tracks, its size or its times cannot be"),
+        ("times_s", lambda times: times * np.nan, "finite numbers in 'times_s'"),
+        ("times_s", lambda times: times[:2], r"person\d/: expected frames, increasing, of the video's 2"),
+        ("video/width", np.array(0), "its tracks, its size or its times cannot be"),
+        ("video/width", np.array(9.5), "'video/width' to hold integers"),
+        ("camera/matrix", np.eye(2), "'camera/matrix' of shape 3 x 3"),
+        ("frames", lambda frames: frames[::-1], r"person\d/: expected frames, increasing"),
+        ("frames", lambda frames: frames[:0], "'pose_axis_angle' of shape frames = 0 x 24 x 3"),
+        ("frames", lambda frames: frames - 50, r"person\d/: expected frames, increasing"),
+        ("frames", lambda frames: frames * 1.0, "'frames' to hold integers"),
+        ("betas", np.zeros(3), "'betas' of shape betas = 10, got 3"),
+        ("pose_axis_angle", lambda pose: pose[:, :23], "'pose_axis_angle' of shape"),
+        ("translation_m", np.array("here"), "'translation_m' to hold numbers"),
+        ("found", None, "with found"),
+        ("score", np.array(np.inf), "finite numbers in 'score'"),
+        ("joints/confidence", np.zeros((1, 24)), "'joints/confidence' of shape"),
+    ],
+)
+def test_what_a_motion_file_lacks_or_contradicts_is_one_sentence(
+    tmp_path: Path, two: VideoRecovery, name: str, value: Any, sentence: str
+) -> None:
+    data = npz(two, tmp_path)
+    name = name if name in data else f"person{data['tracks'][0]}/{name}"
+    data[name] = value(data[name]) if callable(value) else value
+    np.savez(tmp_path / "clip.npz", **{key: array for key, array in data.items() if array is not None})
+    with pytest.raises(ResultError, match=sentence):
+        read_motion_npz(tmp_path / "clip.npz", two.body)
 
 
 def amass_joints(body: BodyModel, path: Path, count: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -473,8 +511,9 @@ def test_missing_packages_are_named(two: VideoRecovery, tmp_path: Path, monkeypa
     for module in NEEDS.values():
         monkeypatch.setitem(__import__("sys").modules, module, None)
     for name, package in (("usd", "usd-core"), ("rrd", "rerun-sdk")):
-        with pytest.raises(ImportError, match=rf"{package}; run: pip install"):
+        with pytest.raises(MissingPackageError, match=rf"{package}; run: pip install") as caught:
             save_video(two, tmp_path / "clip", [name])
+        assert isinstance(caught.value, ImportError), "as callers of other libraries expect"
     assert not list(tmp_path.iterdir())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.errors import HumeshError
-from humesh.files import write_arrays
+from humesh.files import Array, check_arrays, read_arrays, write_arrays
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
 from humesh.scene.options import PLAIN, FileOptions
@@ -27,6 +27,26 @@ Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """Turns the camera's frame (x right, y down, z forward) into AMASS's world, z up: x right, y forward."""
 
 _BODY, _SMPL_H, _BETAS = 22, 52, 16  # joints of SMPL that SMPL-H shares, its joints with the fingers', its shapes
+
+_MOST_BYTES = 2**30  # of a file: an hour of several people
+_VIDEO = {
+    "tracks": Array(("people",), "integer"),
+    "times_s": Array(("frames",)),
+    "camera/matrix": Array((3, 3)),
+    "video/width": Array((), "integer"),
+    "video/height": Array((), "integer"),
+    "notes": Array(("notes",), "text"),
+    **{name: Array((), "text") for name in ("video/path", "camera/source", "method", "body")},
+}
+_PERSON = {
+    "frames": Array(("frames",), "integer"),
+    "pose_axis_angle": Array(("frames", len(SMPL24), 3)),
+    "betas": Array(("betas",)),
+    "translation_m": Array(("frames", 3)),
+    "found": Array(("frames",), "truth"),
+    "score": Array(()),
+    "joints/confidence": Array(("frames", len(SMPL24)), optional=True),
+}
 
 
 class ResultError(HumeshError, ValueError):
@@ -79,33 +99,35 @@ def read_motion_npz(path: str | Path, body: BodyModel | None = None) -> tuple[Vi
 
     `body`: needed where the file's is none of those that are shipped.
     """
-    expected = f"{path}: expected a video's .npz of humesh"
-    try:
-        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            data = {name: file[name] for name in file.files}
-    except (OSError, ValueError, BadZipFile, EOFError, AttributeError) as error:
-        raise ResultError(f"{expected}, it cannot be read as one ({error}).") from None
-    if not {"tracks", "times_s", "camera/matrix"} <= data.keys():
-        raise ResultError(f"{expected}, found {', '.join(sorted(data)[:6]) or 'nothing'}.")
+    what = "a video's .npz of humesh"
+    data = read_arrays(path, what=what, error=ResultError, most_bytes=_MOST_BYTES)
+    about: dict[str, Any] = {"where": str(path), "what": what, "error": ResultError}
+    count = check_arrays(data, _VIDEO, **about)["frames"]
+    size, tracks = (int(data["video/width"]), int(data["video/height"])), data["tracks"].tolist()
+    if len(set(tracks)) < len(tracks) or min(size) < 1 or not (np.diff(data["times_s"]) > 0).all():
+        raise ResultError(f"{path}: expected {what}, its tracks, its size or its times cannot be those of a video.")
     name = str(data["body"])
     if body is None:
         if name not in SHIPPED:
             raise ResultError(f"{path}: its body {name!r} is not shipped; give the body's file with --body.")
         body = BodyModel.load(name)
     motions = []
-    for track in data["tracks"].tolist():
-        person = {k.removeprefix(f"person{track}/"): v for k, v in data.items() if k.startswith(f"person{track}/")}
-        frames = person["frames"]
+    for track in tracks:
+        start = f"person{track}/"
+        person = {name.removeprefix(start): array for name, array in data.items() if name.startswith(start)}
+        check_arrays(person, _PERSON, **about | {"where": f"{path}, {start}"}, axes={"betas": body.shapes})
+        frames = person["frames"].astype(np.int64)
+        if not len(frames) or frames[0] < 0 or frames[-1] >= count or not (np.diff(frames) > 0).all():
+            raise ResultError(f"{path}, {start}: expected frames, increasing, of the video's {count}.")
         pose = BodyPose(
-            rotation_from_axis_angle(torch.from_numpy(person["pose_axis_angle"])),
-            torch.from_numpy(person["betas"]).expand(len(frames), -1),
-            torch.from_numpy(person["translation_m"]),
+            rotation_from_axis_angle(torch.from_numpy(person["pose_axis_angle"]).float()),
+            torch.from_numpy(person["betas"]).float().expand(len(frames), -1),
+            torch.from_numpy(person["translation_m"]).float(),
         )
-        motion = PersonMotion(track, frames, pose, person["found"], float(person["score"]))
+        motion = PersonMotion(track, frames, pose, person["found"].astype(bool), float(person["score"]))
         if "joints/confidence" in person:
-            motion = replace(motion, confidence=torch.from_numpy(person["joints/confidence"]))
+            motion = replace(motion, confidence=torch.from_numpy(person["joints/confidence"]).float())
         motions.append(motion)
-    size = int(data["video/width"]), int(data["video/height"])
     camera = Camera(torch.from_numpy(data["camera/matrix"]))
     facts = str(data["camera/source"]), motions, body, str(data["method"]), tuple(data["notes"].tolist())
     return VideoRecovery(data["times_s"], size, camera, *facts), str(data["video/path"])
