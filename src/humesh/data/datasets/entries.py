@@ -66,7 +66,7 @@ class Entry:
 
     def numbers(self, *shape: int, most: float = _MOST, nan: bool = False) -> np.ndarray:
         """The numbers as float64 of that shape (one length may be -1: any); `nan`: NaN may stand for missing ones."""
-        expected = f"{' x '.join('N' if n < 0 else str(n) for n in shape) or 'one'} finite numbers up to {most:.0e}"
+        expected = f"{' x '.join('N' if n < 0 else str(n) for n in shape)} finite numbers up to {most:.0e}"
         value = self.value
         try:
             if isinstance(value, str | bytes | Mapping) or (
@@ -82,7 +82,7 @@ class Entry:
 
     def number(self, least: float = -_MOST, most: float = _MOST) -> float:
         """A number between two."""
-        found = float(self.numbers(1, most=max(abs(least), abs(most)))[0])
+        found = float(self.numbers(1)[0])
         if not least <= found <= most:
             raise self.wrong(f"a number from {least:g} to {most:g}")
         return found
