@@ -12,6 +12,10 @@ class HumeshError(Exception):
         return printable(super().__str__())
 
 
+class MissingPackageError(HumeshError, ImportError):
+    """A package that an extra of humesh installs is not there; the sentence says which extra."""
+
+
 def printable(text: str) -> str:
     """The text without characters that would steer a terminal (escape sequences, bells, lone surrogates)."""
     cut = text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."

@@ -114,7 +114,7 @@ class GltfScene:
         return joints
 
     def store(self, array: np.ndarray, target: int | None = None, limits: bool = False) -> int:
-        """Appends an array [count, *element] (floats as float32) to the bytes and answers its accessor's number."""
+        """Appends an array [count, *element] (floats as float32) to the bytes and returns its accessor's number."""
         array = np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else array.dtype)
         self.data += b"\0" * (-len(self.data) % 4)
         view: dict[str, Any] = {"buffer": 0, "byteOffset": len(self.data), "byteLength": array.nbytes}

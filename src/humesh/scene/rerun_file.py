@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from humesh.body.joints import SMPL24
+from humesh.errors import MissingPackageError
 from humesh.scene.gltf_motion import visible
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
@@ -22,14 +23,14 @@ _MOST = 400e6  # bytes of meshes in a file: above it they come at every second, 
 
 
 def write_rrd(recovery: VideoRecovery, path: str | Path) -> None:
-    """Writes the camera and everybody's mesh and bones through time; ImportError where rerun-sdk is missing.
+    """Writes the camera and everybody's mesh and bones through time; MissingPackageError where rerun-sdk is missing.
 
     Rerun knows no skinning, so meshes are stored frame by frame: 165 kB for each of the open body's with normals.
     """
     try:
         import rerun as rr
     except ImportError:
-        raise ImportError('Rerun recordings need the package rerun-sdk; run: pip install "humesh[view]"') from None
+        raise MissingPackageError('Rerun files need the package rerun-sdk; run: pip install "humesh[view]"') from None
     body, stream = recovery.body, rr.RecordingStream("humesh")
     stream.save(str(path))
     width, height = recovery.size

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from humesh.body.joints import SMPL24
+from humesh.errors import MissingPackageError
 from humesh.scene.gltf import quaternions, skin_weights
 from humesh.scene.gltf_motion import continuous, visible
 from humesh.scene.options import PLAIN, FileOptions
@@ -25,11 +26,11 @@ _APERTURE = 36.0  # the film's width in USD's tenths of units; only its ratio to
 
 
 def write_usd(recovery: VideoRecovery, path: str | Path, options: FileOptions = PLAIN) -> None:
-    """Writes everybody's motion and the video's camera as a binary USD file; ImportError where usd-core is missing."""
+    """Writes everybody's motion and the video's camera as a binary USD file; raises MissingPackageError without usd-core."""
     try:
         from pxr import Gf, Usd, UsdGeom
     except ImportError:
-        raise ImportError('USD needs the package usd-core; run: pip install "humesh[usd]"') from None
+        raise MissingPackageError('USD needs the package usd-core; run: pip install "humesh[usd]"') from None
     stage = Usd.Stage.CreateNew(str(path))
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
