@@ -26,7 +26,7 @@ _APERTURE = 36.0  # the film's width in USD's tenths of units; only its ratio to
 
 
 def write_usd(recovery: VideoRecovery, path: str | Path, options: FileOptions = PLAIN) -> None:
-    """Writes everybody's motion and the video's camera as a binary USD file; raises MissingPackageError without usd-core."""
+    """Writes everybody's motion and the video's camera as a binary USD file; MissingPackageError without usd-core."""
     try:
         from pxr import Gf, Usd, UsdGeom
     except ImportError:
