@@ -164,3 +164,30 @@ def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path) -> None:
     file.write_text("[]")
     with pytest.raises(DatasetError, match="expected a COCO-format file, it has no images, annotations"):
         Coco(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "value", "sentence"),
+    [
+        ("annotations", "bbox", [0, 0, 1e308, 1e308], r"annotations\[0\].bbox: expected 4 finite numbers"),
+        ("annotations", "bbox", [0, 0, float("nan"), 1], r"annotations\[0\].bbox: expected 4 finite numbers"),
+        ("annotations", "keypoints", [1e30] * 51, r"annotations\[0\].keypoints: expected N x 3 finite numbers"),
+        ("annotations", "keypoints", "all", r"annotations\[0\].keypoints: expected N x 3 finite numbers"),
+        ("annotations", "id", [1], r"annotations\[0\].id: expected a whole number"),
+        ("annotations", "image_id", {}, r"annotations\[0\].image_id: expected a whole number"),
+        ("images", "file_name", "../../../secret.jpg", r"images\[0\].file_name: .* inside the dataset's folder"),
+        ("images", "file_name", "/etc/secret.jpg", r"images\[0\].file_name: .* inside the dataset's folder"),
+        ("images", "file_name", 5, r"images\[0\].file_name: expected a text, got 5"),
+        ("images", "id", None, r"images\[0\].id: expected a whole number"),
+    ],
+)
+def test_damaged_entries_are_told_with_their_place(
+    tmp_path: Path, where: str, key: str, value: Any, sentence: str
+) -> None:
+    write_coco(tmp_path)
+    file = tmp_path / "annotations/person_keypoints_train2017.json"
+    content = json.loads(file.read_text())
+    content[where][0][key] = value
+    file.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=f"person_keypoints_train2017.json, {sentence}"):
+        Coco(tmp_path)

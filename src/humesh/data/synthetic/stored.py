@@ -78,7 +78,7 @@ def seen_arrays(folder: Path) -> list[dict[str, np.ndarray]]:
         if arrays:
             axes = {"S": found[0]["shape"].shape[1]} if found else None
             check_arrays(arrays, _SEEN, where=str(path), what=what, error=ShardError, axes=axes)
-            _check_ranges(path, arrays)
+            _check_ranges(path, arrays, _SEEN)
             found.append(arrays)
     if not found:
         raise ShardError(
@@ -105,7 +105,7 @@ class Shard:
         self.number, (self.pixels, self._index) = shard, shard_names(folder, shard)
         what = f"the labels of a shard ({_AGAIN})"
         self.arrays = read_arrays(self._index, _SHARD, what=what, error=ShardError, only=_SHARD)
-        _check_ranges(self._index, self.arrays)
+        _check_ranges(self._index, self.arrays, _SHARD)
         ends, people = self.arrays["ends"].astype(np.int64).ravel(), self.arrays["people"].astype(np.int64)
         if not len(people) or not ((people >= 0) & (people <= _MOST_PEOPLE)).all():
             raise _damaged(self._index, "its layers have no people, or too many")
@@ -144,10 +144,14 @@ def _decoded(data: bytes, kind: str, mode: str) -> np.ndarray:
         return np.asarray(image)
 
 
-def _check_ranges(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    cameras, sizes = arrays["camera"], [np.abs(array.astype(np.float64)).max(initial=0) for array in arrays.values()]
-    if ("ends" not in arrays and max(sizes) > _MOST) or np.abs(arrays["rotations"]).max(initial=0) > 1.01:
+def _check_ranges(path: Path, arrays: dict[str, np.ndarray], layout: dict[str, Array]) -> None:
+    numbers = (array.astype(np.float64) for name, array in arrays.items() if layout[name].kind == "number")
+    if (
+        max(np.abs(array).max(initial=0) for array in numbers) > _MOST
+        or np.abs(arrays["rotations"]).max(initial=0) > 1.01
+    ):
         raise _damaged(path, "its numbers are too large")
+    cameras = arrays["camera"]
     if (cameras[:, [0, 1], [0, 1]] < 1).any() or not np.allclose(cameras[:, 2], [0, 0, 1]):
         raise _damaged(path, "its cameras are none")
 
