@@ -15,7 +15,7 @@ import numpy as np
 from humesh.body.opcodes import Call, Name, PickleError
 from humesh.body.pickles import OBJECTS, Values, read_pickle
 
-_MOST_OPCODES = 20_000_000  # a camera frame of AGORA names each number of each person
+_MOST_OPCODES = 8_000_000  # a camera frame of AGORA has 1.6 million and more
 _MOST_ROWS = 10**7
 
 
