@@ -6,8 +6,12 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from skimage.data import camera
 
+from humesh.images.film import Film
 from humesh.methods import METHODS
 from humesh.training.prepare import overridden
 from humesh.training.recipes import RECIPES
@@ -38,3 +42,23 @@ def test_every_row_of_the_papers_tables_is_a_command(title: str, text: str) -> N
                     assert str(got) == value, (row, key)
                 for key, value in (pair.split("=") for pair in given.get("--weights", ())):
                     assert plan.weights[key] == float(value)
+
+
+def test_the_python_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture = Image.fromarray(camera()).convert("RGB").resize((256, 256))
+    picture.save("photo.jpg")
+    with Film("clip.mp4", (256, 256), 25.0) as film:
+        for frame in range(3):
+            film.write(np.asarray(picture), frame / 25)
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), re.DOTALL):
+        exec(compile(block, "python.md", "exec"), names)
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"person.glb", "person.json"} <= written
+    assert not [name for name in written if name.endswith(".glb.glb")]
+    printed = capsys.readouterr().out
+    assert "photo.jpg" in printed.splitlines()
+    assert printed.splitlines()[-1].startswith("photo: expected a path")

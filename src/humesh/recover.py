@@ -15,7 +15,7 @@ from torch import Tensor
 from humesh.body.files import SHIPPED
 from humesh.body.joints import MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
-from humesh.body.pose import Bodies, BodyPose
+from humesh.body.pose import BodyPose
 from humesh.errors import HumeshError
 from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
@@ -42,7 +42,7 @@ class Recoverer:
     """Photos to posed bodies; holds what is costly to load, so make one and call it often.
 
     `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; default `PeopleFinder`. `device`: where
-    networks run and bodies are skinned. `weights`: a trained method's file, or the name of a method whose weights are
+    networks run. `weights`: a trained method's file, or the name of a method whose weights are
     shipped; "landmarks": none, the detector's landmarks are posed by `ik_refine`'s inverse kinematics. `refine`: bodies
     are then fitted to the 2D keypoints, held by a pose prior. Raises BodyFileError and WeightsError (ValueErrors) for
     files that cannot be read, DeviceError for a missing device.
@@ -63,7 +63,6 @@ class Recoverer:
         self.method, self.notes = "ik_refine", tuple[str, ...]()
         self.network: Method | None = None
         self._landmark_ik = LandmarkIK(self.body)
-        self._skin = self.body if self.device.type == "cpu" else BodyModel(self.body.data).to(self.device)
         if str(weights) != LANDMARKS:
             self._load(weights)
 
@@ -92,9 +91,12 @@ class Recoverer:
     def _own_finder(self) -> PeopleFinder:
         return PeopleFinder()
 
-    def __call__(self, photo: Photo | str | Path, people: list[Person] | None = None) -> Recovery:
-        """The bodies of everyone in a photo, or of the people given; raises PhotoError for a file that is no photo."""
-        photo = photo if isinstance(photo, Photo) else Photo.read(photo)
+    def __call__(self, photo: object, people: list[Person] | None = None) -> Recovery:
+        """The bodies of everyone in a photo, or of the people given; `photo`: whatever `Photo.of` takes.
+
+        Raises PhotoError for what is no photo.
+        """
+        photo = Photo.of(photo)
         people = self.finder(photo) if people is None else people
         if any(self._incomplete(person) for person in people):
             people = complete(people, photo, self._own_finder.landmarks)
@@ -103,7 +105,6 @@ class Recoverer:
         if len(usable) < len(people):
             notes.append(f"{len(people) - len(usable)} of {len(people)} people left out: no body seen in their boxes.")
         prediction = self.pose(self.cut(photo, usable), usable, photo.camera, photo.size)
-        bodies = self.skinned(prediction.pose)
         guess = "put into a rest-like pose" if self.network is None else "guessed by the network"
         for number, seen in enumerate(prediction.seen.tolist()):
             hidden = [name for name, is_seen in zip(SMPL24.names, seen, strict=True) if not is_seen]
@@ -113,7 +114,6 @@ class Recoverer:
             photo=photo,
             people=usable,
             pose=prediction.pose,
-            bodies=bodies,
             confidence=prediction.confidence.float(),
             seen=prediction.seen,
             body=self.body,
@@ -192,18 +192,17 @@ class Recoverer:
             pose = fit(self.body, PosePrior.load(), pose, keypoints, joint_set, camera, settings)
         return pose.map(lambda tensor: tensor.float())
 
-    @torch.no_grad()
-    def skinned(self, pose: BodyPose) -> Bodies:
-        """The surfaces of posed bodies, on the CPU."""
-        return self._skin(pose.map(lambda tensor: tensor.to(self.device))).cpu()
-
 
 def _keypoints(people: list[Person]) -> Float[Tensor, "P K 3"]:
     return torch.stack([torch.as_tensor(person.keypoints) for person in people])
 
 
-def recover(photo: Photo | str | Path, body: str | Path | BodyModel = "open") -> Recovery:
-    """The bodies of everyone in one photo; for many photos make one Recoverer and call that."""
+def recover(photo: object, body: str | Path | BodyModel = "open") -> Recovery:
+    """The bodies of everyone in one photo, whatever `Photo.of` takes: a path, an array, a PIL image, an open file.
+
+    For many photos make one Recoverer and call that. Raises PhotoError (PhotoTypeError for a list, None, floats).
+    """
+    photo = Photo.of(photo)  # before anything is loaded
     return Recoverer(body)(photo)
 
 

@@ -85,7 +85,7 @@ def recover_video(
     if video.live:  # it cannot be looked at again
         for frame in video:
             photo = Photo.of(frame.pixels, camera)
-            yield recoverer(photo, finder(photo, frame.time_s))
+            yield replace(recoverer(photo, finder(photo, frame.time_s)), time_s=frame.time_s)
         return
     sightings = Sightings()
     for _ in sight(video, finder, sightings, camera, progress):
@@ -296,22 +296,21 @@ def moments(video: Video, recovery: VideoRecovery, progress: Progress = _unfollo
             if frame.number in row
         ]
         photo = replace(Photo.of(frame.pixels, recovery.camera), camera_source=recovery.camera_source)
-        yield _moment(recovery, photo, here)
+        yield _moment(recovery, photo, here, frame.time_s)
         progress("pictures", frame.number + 1, len(recovery.times))
 
 
-def _moment(recovery: VideoRecovery, photo: Photo, here: list[tuple[PersonMotion, int]]) -> Recovery:
+def _moment(recovery: VideoRecovery, photo: Photo, here: list[tuple[PersonMotion, int]], time_s: float) -> Recovery:
     """One frame's people."""
-    body, joints = recovery.body, len(SMPL24)
-    pose = BodyPose.rest(0, shapes=body.shapes)
-    confidence = torch.zeros(0, joints)
+    pose = BodyPose.rest(0, shapes=recovery.body.shapes)
+    confidence = torch.zeros(0, len(SMPL24))
     if here:
         pose = BodyPose.stacked([motion.pose.map(itemgetter(row)) for motion, row in here])
         confidence = torch.stack([motion.confidence[row] for motion, row in here])
-    bodies = body(pose).cpu()
-    people = []
-    for person, (motion, _) in enumerate(here):
-        pixels = pixels_of(photo.camera, bodies.vertices[person].double())
-        box = torch.cat([pixels.amin(0), pixels.amax(0)]).numpy()
-        people.append(Person(box, motion.score, track=motion.track))
-    return Recovery(photo, people, pose, bodies, confidence, confidence >= SEEN_ABOVE, body, recovery.method)
+    people = [Person(np.zeros(4), motion.score, track=motion.track) for motion, _ in here]
+    facts = confidence, confidence >= SEEN_ABOVE, recovery.body, recovery.method
+    moment = Recovery(photo, people, pose, *facts, time_s=time_s)
+    for row, person in enumerate(people):  # their boxes are those of their surfaces
+        pixels = pixels_of(photo.camera, moment.bodies.vertices[row].double())
+        people[row] = replace(person, box=torch.cat([pixels.amin(0), pixels.amax(0)]).numpy())
+    return moment

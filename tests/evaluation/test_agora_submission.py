@@ -29,7 +29,7 @@ def _recovered(photo: Photo, bodies: BodyFiles, count: int) -> Recovery:
     pose = BodyPose(*(torch.stack([getattr(p, f) for p in poses]) for f in ("rotations", "shape", "translation")))
     body, seen = bodies.predicted, torch.ones(count, 24)
     people = [Person(np.array([0.0, 0.0, 9.0, 9.0]), 1.0) for _ in range(count)]
-    return Recovery(photo, people, pose, body(pose), seen, seen.bool(), body, "made up")
+    return Recovery(photo, people, pose, seen, seen.bool(), body, "made up")
 
 
 def test_a_zip_holds_everybody(tmp_path: Path) -> None:

@@ -64,7 +64,6 @@ def recover(body: BodyModel, people: int = 2, size: tuple[int, int] = (160, 120)
         photo=Photo(noise, Camera.guess(size), "guessed"),
         people=[Person(np.array([1.0, 2.0, 30.5, 40.0]), 0.9 - 0.1 * k) for k in range(people)],
         pose=pose,
-        bodies=body(pose),
         confidence=torch.full((people, 24), 0.75),
         seen=torch.ones(people, 24, dtype=torch.bool),
         body=body,

@@ -71,7 +71,7 @@ def _make_bvh(folder: Path) -> None:
     from humesh.scene.recovery import Recovery
 
     pose, photo = BodyPose.rest(1), Photo.of(np.zeros((8, 8, 3), np.uint8))
-    facts = pose, small_body()(pose), torch.ones(1, 24), torch.ones(1, 24, dtype=torch.bool), small_body(), "made up"
+    facts = pose, torch.ones(1, 24), torch.ones(1, 24, dtype=torch.bool), small_body(), "made up"
     write_bvh(Recovery(photo, _people()[:1], *facts), 0, folder / "own.bvh")
     joint = "JOINT Arm { OFFSET 0 1 0 CHANNELS 3 Zrotation Xrotation Yrotation End Site { OFFSET 0 1 0 } }"
     root = "ROOT Hips { OFFSET 0 0 0 CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"

@@ -31,7 +31,8 @@ class BodyPose:
     translation: Float[Tensor, "*g 3"]
 
     def __post_init__(self) -> None:
-        kinds = [type(part) for part in _tensors(self) if not isinstance(part, Tensor)]
+        parts = self.rotations, self.shape, self.translation
+        kinds = [type(part) for part in parts if not isinstance(part, Tensor)]
         if kinds:
             raise PoseError(f"pose: expected tensors, got {kinds[0].__name__}; make one with torch.as_tensor.")
         group = self.translation.shape[:-1]

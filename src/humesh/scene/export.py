@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,7 +15,7 @@ from humesh.files import writing
 from humesh.scene.bvh import write_bvh
 from humesh.scene.gltf import write_glb
 from humesh.scene.meshes import write_obj, write_ply
-from humesh.scene.options import PLAIN, FileOptions
+from humesh.scene.options import PLAIN, FileOptions, OptionsError
 from humesh.scene.overlay import contact_sheet, overlay, turntable
 from humesh.scene.record import write_json, write_npz
 from humesh.scene.recovery import Recovery, VideoRecovery
@@ -77,21 +78,58 @@ ENDINGS = {name: f".{name}" for name in WRITERS} | {"jpg": "_overlay.jpg", "view
 """What a file of each format is called after the photo's own name; no picture can take the place of its photo."""
 
 
+DEFAULT_FORMATS = ("jpg", "glb", "json")
+"""What is written of a photo where nothing else is asked for."""
+
+
 def save(
     recovery: Recovery,
     path: str | Path,
-    formats: Iterable[str] = ("jpg", "glb", "json"),
+    formats: str | Iterable[str] | None = None,
     image_path: str | Path = "",
     units: str = "m",
     floor: bool = False,
 ) -> list[Path]:
-    """Writes path + ending for each format and returns the files; `image_path` is what the record says of the photo.
+    """Writes path + ending for each format (default jpg, glb and json) and returns the files.
 
-    `units`, `floor`: see `FileOptions`.
+    `formats`: one name or several. A path whose ending names one of them is that file itself; without `formats` it is
+    written alone. `image_path`: what the record says of the photo, default where it was read from. `units`, `floor`:
+    see `FileOptions`. Raises OptionsError, and OSError where nothing can be written.
     """
-    options, formats = FileOptions(units, floor), tuple(formats)
-    options.check(formats)
-    return write_formats(WRITERS, ENDINGS, recovery, path, formats, image_path, options)
+    stem, wanted, endings = asked_for(path, formats, WRITERS, ENDINGS, DEFAULT_FORMATS)
+    photo = recovery.photo.path
+    if photo and any(_same(f"{stem}{endings[name]}", photo) for name in wanted):
+        raise OptionsError(f"path {path}: expected another file than the photo itself; give another name.")
+    options = FileOptions(units, floor)
+    options.check(wanted)
+    return write_formats(WRITERS, endings, recovery, stem, wanted, image_path or photo, options)
+
+
+def asked_for(
+    path: str | Path,
+    formats: str | Iterable[str] | None,
+    writers: Mapping[str, Any],
+    endings: Mapping[str, str],
+    default: tuple[str, ...],
+) -> tuple[str, tuple[str, ...], dict[str, str]]:
+    """The path to which endings are added, the wanted formats, and their endings; raises OptionsError."""
+    named = Path(path).suffix[1:].lower()
+    if formats is None:
+        formats = (named,) if named in writers else default
+    wanted = (formats,) if isinstance(formats, str) else tuple(formats)
+    if unknown := sorted({str(name) for name in wanted} - writers.keys()):
+        raise OptionsError(f"formats: expected some of {', '.join(writers)}, got {', '.join(unknown)}.")
+    if named not in wanted:
+        return str(path), wanted, dict(endings)
+    suffix = Path(path).suffix
+    return str(path).removesuffix(suffix), wanted, {**endings, named: suffix}
+
+
+def _same(one: str | Path, other: str | Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def write_formats(
@@ -105,8 +143,6 @@ def write_formats(
 ) -> list[Path]:
     """Writes path + ending for each wanted format, in the order of the writers, and returns the files."""
     wanted = set(formats)
-    if unknown := sorted(wanted - writers.keys()):
-        raise ValueError(f"formats: expected some of {', '.join(writers)}, got {', '.join(unknown)}.")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     # The ending is added to the name, not put in place of one: a photo may be called "holiday.2024".
     named = [(write, Path(f"{path}{endings[name]}")) for name, write in writers.items() if name in wanted]

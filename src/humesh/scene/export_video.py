@@ -7,7 +7,7 @@ from pathlib import Path
 
 from humesh.files import writing
 from humesh.scene.bvh import write_motion_bvh
-from humesh.scene.export import Writer, a_record, one_file, write_formats
+from humesh.scene.export import Writer, a_record, asked_for, one_file, write_formats
 from humesh.scene.gltf_motion import write_moving_glb
 from humesh.scene.motion_record import write_amass, write_motion_npz
 from humesh.scene.options import PLAIN, FileOptions
@@ -54,16 +54,18 @@ EXTRAS = {"usd": ("pxr", "usd"), "rrd": ("rerun", "view")}
 def save_video(
     recovery: VideoRecovery,
     path: str | Path,
-    formats: Iterable[str] = ("glb", "npz"),
+    formats: str | Iterable[str] | None = None,
     video_path: str | Path = "",
     units: str = "m",
     floor: bool = False,
     pad: bool = False,
 ) -> list[Path]:
-    """Writes path + ending for each format and returns the files; `video_path` is what the NPZ says of the video.
+    """Writes path + ending for each format (default glb and npz) and returns the files.
 
-    `units`, `floor`, `pad`: see `FileOptions`.
+    `formats` and an ending that names one: as in `save`. `video_path`: what the NPZ says of the video. `units`,
+    `floor`, `pad`: see `FileOptions`. Raises OptionsError, and OSError where nothing can be written.
     """
-    options, formats = FileOptions(units, floor, pad), tuple(formats)
-    options.check(formats)
-    return write_formats(VIDEO_WRITERS, VIDEO_ENDINGS, recovery, path, formats, video_path, options)
+    stem, wanted, endings = asked_for(path, formats, VIDEO_WRITERS, VIDEO_ENDINGS, ("glb", "npz"))
+    options = FileOptions(units, floor, pad)
+    options.check(wanted)
+    return write_formats(VIDEO_WRITERS, endings, recovery, stem, wanted, video_path, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,23 +13,44 @@ from torch import Tensor
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import Bodies, BodyPose
+from humesh.errors import HumeshError
 from humesh.geometry.camera import Camera
 from humesh.images.photo import Person, Photo
 
 
+class RecoveryError(HumeshError, ValueError):
+    """Parts of a recovery that are of other people than the rest; the sentence says how many there are of each."""
+
+
 @dataclass(frozen=True)
 class Recovery:
-    """P people of one photo, in the photo's camera frame (OpenCV axes, metres), best score first; P may be 0."""
+    """P people of one photo, in the photo's camera frame (OpenCV axes, metres), best score first; P may be 0.
+
+    Surfaces and joints follow from the pose, so that one with another pose, as `dataclasses.replace` makes it, has
+    those of that pose. Raises RecoveryError where the parts differ in P.
+    """
 
     photo: Photo
     people: list[Person]
     pose: BodyPose  # [P]
-    bodies: Bodies  # [P]
     confidence: Float[Tensor, "P J"]  # of the body's joints, in [0, 1]
     seen: Bool[Tensor, "P J"]  # False: the joint was hidden or outside and its rotation is a rest-like guess
     body: BodyModel
     method: str
     notes: tuple[str, ...] = ()  # what the program guessed, in sentences
+    time_s: float | None = None  # of a video's frame: seconds since its first picture
+
+    def __post_init__(self) -> None:
+        counts = len(self.people), len(self.pose.translation), len(self.confidence), len(self.seen)
+        if len(set(counts)) > 1:
+            told = "{} people, {} poses, {} rows of confidence and {} of seen".format(*counts)
+            raise RecoveryError(f"recovery: expected as many of each, got {told}; replace them together.")
+
+    @cached_property
+    def bodies(self) -> Bodies:
+        """The posed surfaces and joints [P], on the CPU."""
+        with torch.no_grad():
+            return self.body(self.pose).cpu()
 
 
 @dataclass(frozen=True)
