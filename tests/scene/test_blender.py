@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
+from humesh.scene.bvh import write_motion_bvh
 from humesh.scene.gltf_motion import write_moving_glb
 from humesh.scene.options import FileOptions
 from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
@@ -72,6 +74,15 @@ empty()
 for path in sorted(Path("people").iterdir()):
     bpy.ops.import_scene.fbx(filepath=str(path))
 look("recipe", 1)
+empty()
+for path in sorted(Path().glob("*.bvh")):
+    bpy.ops.import_anim.bvh(filepath=str(path), global_scale=0.01, frame_start=0, use_fps_scale=False)
+    person = bpy.context.object
+    for frame in map(int, sys.argv[2:]):
+        bpy.context.scene.frame_set(frame + 1)  # the first pose lies at frame_start + 1
+        heads = [person.matrix_world @ bone.head for bone in person.pose.bones]
+        found[f"bvh/{path.stem}/{frame}"] = np.array(heads)
+        found["names"] = [bone.name for bone in person.pose.bones]
 np.savez("found.npz", **found)
 os._exit(0)  # bpy crashes now and then while Python ends
 """
@@ -92,13 +103,16 @@ def video(body: BodyModel, recover_with: Callable[..., Recovery]) -> VideoRecove
 def test_blender_reads_writes_and_reads_again(
     floor: bool, body: BodyModel, recover_with: Callable[..., Recovery], tmp_path: Path
 ) -> None:
-    """Vertices are right to a tenth of a millimetre after GLB, GLB again, FBX, and the recipe's FBX of each person."""
+    """Vertices are right to a tenth of a millimetre after GLB, GLB again, FBX, the recipe's FBX; BVH's joints are."""
     python = os.environ.get("BPY_PYTHON") or (sys.executable if find_spec("bpy") else "")
     if not python:
         pytest.skip("needs the package bpy")
     recovery = video(body, recover_with)
     write_moving_glb(recovery, tmp_path / "clip.glb", FileOptions(floor=floor))
-    lowest = min(float((body(m.pose).vertices[..., 1] * -1).min()) for m in recovery.motions) if floor else 0
+    lowest_of_all = min(float((body(m.pose).vertices[..., 1] * -1).min()) for m in recovery.motions) if floor else 0
+    for motion in recovery.motions:
+        path = tmp_path / f"person{motion.track}.bvh"
+        write_motion_bvh(recovery, motion, path, FileOptions("cm", floor, pad=True))
     (tmp_path / "script.py").write_text(SCRIPT)
     run = subprocess.run(
         [python, "script.py", "clip.glb", *map(str, AT)],
@@ -110,14 +124,22 @@ def test_blender_reads_writes_and_reads_again(
     )
     assert run.returncode == 0, run.stdout + run.stderr
     found = dict(np.load(tmp_path / "found.npz"))
-    assert len(found) == 4 * 2 * len(AT)
+    order = SMPL24.indices(*found.pop("names"))
+    assert len(found) == 5 * 2 * len(AT)
     for name, points in found.items():
-        _, mesh, frame = name.split("/")
-        motion = next(m for m in recovery.motions if mesh == f"person{m.track}_mesh")
-        if int(frame) not in motion.frames:
+        kind, person, frame = name.split("/")
+        motion = next(m for m in recovery.motions if f"{person}_".startswith(f"person{m.track}_"))
+        row = np.abs(motion.frames - int(frame)).argmin()
+        bodies = body(motion.pose.map(itemgetter(slice(row, row + 1))))
+        surface = bodies.vertices[0].double().numpy()
+        if kind == "bvh":
+            surface = bodies.joints[0].double().numpy()[list(order)]
+            lowest = float((body(motion.pose).vertices[..., 1] * -1).min()) if floor else 0
+        elif int(frame) not in motion.frames:
             assert np.ptp(points, axis=0).max() < 1e-3, f"{name}: nobody is there"
             continue
-        row = motion.frames.tolist().index(int(frame))
-        x, y, z = body(motion.pose.map(itemgetter(slice(row, row + 1)))).vertices[0].double().numpy().T
+        else:
+            lowest = lowest_of_all
+        x, y, z = surface.T
         wanted = np.stack([x, z, -y - lowest], axis=1)  # Blender's z is up
         np.testing.assert_allclose(points, wanted, atol=1e-4, err_msg=name)
