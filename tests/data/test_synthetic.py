@@ -20,7 +20,7 @@ from humesh.body.pose import BodyPose
 from humesh.data.synthetic.backgrounds import BackgroundError, Backgrounds
 from humesh.data.synthetic.figure import SHOES, SKIN, TOP, Outfit, Wardrobe, hairline
 from humesh.data.synthetic.layer import REGIONS, Layer, inside
-from humesh.data.synthetic.motion import Motion, MotionError, axis_angles, rotations
+from humesh.data.synthetic.motion import REFERENCE_LEG, Motion, MotionError, axis_angles, rotations
 from humesh.data.synthetic.paint import Look
 from humesh.data.synthetic.poses import PoseSource, joints_of, mirrored, turn
 from humesh.data.synthetic.raycast import Caster
@@ -399,6 +399,22 @@ def write(path: Path, **arrays: np.ndarray) -> Path:
         ({"poses": np.zeros((5, 24, 3)), "trans": np.zeros((4, 3))}, "expected trans of 5 x 3"),
         ({"poses": np.zeros((5, 72)), "trans": np.full((5, 3), np.inf)}, "NaN or infinity"),
         ({"poses": np.zeros((5, 24, 3)), "seq_category": np.array(["sit"])}, "a sequence number for each of its 5"),
+        ({"poses": np.full((5, 72), 1e300)}, "NaN or infinity"),
+        ({"poses": np.full((5, 24, 3), 1e300)}, "are they degrees"),
+        ({"poses": np.array("sit")}, "'poses' to hold floats"),
+        ({"poses": np.zeros((5, 24, 3)), "trans": np.array("here")}, "'trans' to hold floats"),
+        ({"poses": np.zeros((5, 24, 3)), "mocap_framerate": np.array(np.nan)}, "finite numbers in 'mocap_framerate'"),
+        ({"poses": np.zeros((5, 24, 3)), "mocap_framerate": np.array(0.0)}, "frames a second above 0, got 5"),
+        ({"poses": np.zeros((5, 24, 3)), "mocap_framerate": np.zeros(0)}, "frames a second above 0"),
+        (made_up() | {"sequence_id": np.full(60, 2)}, "a sequence number for each of its 60"),
+        (made_up() | {"sequence_id": np.full(60, -1)}, "a sequence number for each of its 60"),
+        (made_up() | {"sequence_id": np.zeros(60)}, "'sequence_id' to hold integers"),
+        (made_up() | {"clip_length": np.array([30, 2**60])}, "expected clips among its 60 poses"),
+        (made_up() | {"clip_start": np.array([-1, 30])}, "expected clips among its 60 poses"),
+        (made_up() | {"clip_fps": np.array([30.0, -30])}, "frames a second above 0, got 30 frames from 30 on at -30"),
+        (made_up() | {"clip_sequence": np.array([0, 2])}, "expected clip_sequence to number its 2 sequences"),
+        (made_up() | {"clip_fps": np.zeros(3)}, "'clip_fps' of shape clips = 2, got 3"),
+        ({k: v for k, v in made_up().items() if k != "clip_fps"}, "expected an .npz .* with clip_fps"),
     ],
 )
 def test_unusable_motion_is_told_in_a_sentence(arrays: dict[str, np.ndarray], sentence: str, tmp_path: Path) -> None:
@@ -412,7 +428,7 @@ def test_files_that_are_no_motion_are_told(tmp_path: Path) -> None:
     with pytest.raises(MotionError, match="at least one file"):
         Motion.read([])
     (tmp_path / "bad.npz").write_bytes(b"PK\3\4 nothing")
-    with pytest.raises(MotionError, match="it is none or is cut short"):
+    with pytest.raises(MotionError, match=r"expected an .npz or .bvh file of motion, it cannot be read as one"):
         Motion.read([tmp_path / "bad.npz"])
     (tmp_path / "bad.bvh").write_text("HIERARCHY\nROOT a\n")
     with pytest.raises(MotionError, match=r"bad\.bvh"):
@@ -427,6 +443,15 @@ def test_amass_files_are_turned_upright(tmp_path: Path) -> None:
     np.testing.assert_allclose(motion.poses, 0, atol=1e-6)
     np.testing.assert_allclose(motion.places, np.tile([[1, 0.9, -2]], (3, 1)))
     assert motion.clips[0].fps == 60
+
+
+def test_a_bvh_file_travels_as_far_as_its_legs_are_long(tmp_path: Path, body: BodyModel) -> None:
+    rest, way = 100 * body.rest_joints(torch.zeros(10)).double().numpy(), np.zeros((2, 3))  # centimetres, say
+    leg = 2 * float(np.linalg.norm(rest[NAMES.index("right_knee")] - rest[NAMES.index("right_hip")]))
+    way[1, 0] = leg
+    (tmp_path / "walk.bvh").write_text(bvh_text(rest, np.tile(np.eye(3), (2, 24, 1, 1)), way))
+    places = Motion.read([tmp_path / "walk.bvh"]).places
+    assert np.linalg.norm(places[1] - places[0]) == pytest.approx(REFERENCE_LEG, abs=1e-3)
 
 
 def test_a_bvh_file_gives_back_its_rotations(tmp_path: Path, body: BodyModel) -> None:

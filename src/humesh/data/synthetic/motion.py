@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import roma
@@ -16,10 +15,30 @@ from jaxtyping import Float, Int
 from humesh.body.bvh import BvhError, read_bvh
 from humesh.body.joints import SMPL24
 from humesh.errors import HumeshError
+from humesh.files import Array, check_arrays, read_arrays
 
 REFERENCE_LEG = 0.83  # metres from hip to ankle of the skeleton that `places` belongs to
 _Z_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # turns a z-up world y-up
 _BODY_JOINTS = 22  # of SMPL-H's and SMPL-X's joints the first 22 are SMPL's; their hands are left out
+
+_FASTEST = 1e5  # frames a second
+_MOST_BYTES = 2**30  # of a file
+_LAYOUT = {
+    "poses": Array(("...",), "float"),
+    "trans": Array(("...",), "float", optional=True),
+    "mocap_framerate": Array(("...",), optional=True),
+    "mocap_frame_rate": Array(("...",), optional=True),
+    "sequence_id": Array(("poses",), "integer", optional=True),
+    "frame_index": Array(("poses",), "integer", optional=True),
+    "seq_category": Array(("sequences",), "text", optional=True),
+    "seq_fps": Array(("sequences",), optional=True),
+}
+_CLIPS = {
+    "clip_start": Array(("clips",), "integer"),
+    "clip_length": Array(("clips",), "integer"),
+    "clip_sequence": Array(("clips",), "integer"),
+    "clip_fps": Array(("clips",)),
+}
 
 
 class MotionError(HumeshError, ValueError):
@@ -80,20 +99,25 @@ def _read(path: Path) -> Motion:
         names: tuple[str, ...] = (path.stem,)
         clips: tuple[Clip, ...] = (Clip(0, len(poses), fps, 0),)
     else:
-        try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                data = {name: file[name] for name in file.files}
-        except (OSError, ValueError, BadZipFile, EOFError, AttributeError):
-            raise MotionError(f"motion {path}: expected an .npz or .bvh file, it is none or is cut short.") from None
+        data = _load(path)
         poses, places = _arrays(path, data)
         category, names, clips = _order(path, data, len(poses))
     _check(path, poses, places)
     return Motion(poses, places, category, names, clips)
 
 
-def _arrays(path: Path, data: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _load(path: Path) -> dict[str, np.ndarray]:
+    what = "an .npz or .bvh file of motion"
+    data = read_arrays(path, what=what, error=MotionError, only=_LAYOUT | _CLIPS, most_bytes=_MOST_BYTES)
     if "poses" not in data:
-        raise MotionError(f"motion {path}: expected an array 'poses', found {', '.join(sorted(data)) or 'nothing'}.")
+        found = read_arrays(path, what=what, error=MotionError, most_bytes=_MOST_BYTES)
+        raise MotionError(f"motion {path}: expected an array 'poses', found {', '.join(sorted(found)) or 'nothing'}.")
+    layout = _LAYOUT | (_CLIPS if "clip_start" in data else {})
+    check_arrays(data, layout, where=f"motion {path}", what=what, error=MotionError)
+    return data
+
+
+def _arrays(path: Path, data: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     poses = data["poses"]
     if poses.ndim == 3 and poses.shape[1:] == (len(SMPL24), 3):
         turned = None
@@ -106,11 +130,12 @@ def _arrays(path: Path, data: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nda
             f"motion {path}: expected poses of N x 24 x 3 (or AMASS's N x 72, 156 or 165), got "
             f"{' x '.join(map(str, poses.shape))}; bring it to SMPL's 24 joints."
         )
-    places = np.asarray(data.get("trans", np.zeros((len(poses), 3))), dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+        places = data.get("trans", np.zeros((len(poses), 3))).astype(np.float32)
+        poses = poses if turned is None else poses.astype(np.float32)
     if places.shape != (len(poses), 3):
         raise MotionError(f"motion {path}: expected trans of {len(poses)} x 3, got {places.shape}.")
     if turned is not None and np.isfinite(poses).all() and np.isfinite(places).all():
-        poses = np.array(poses, dtype=np.float32)
         poses[:, 0] = axis_angles(turned @ rotations(poses[:, 0]))
         places = places @ turned.T.astype(np.float32)
     return poses, places
@@ -120,28 +145,42 @@ def _order(path: Path, data: dict[str, np.ndarray], count: int) -> tuple[np.ndar
     """The category of each pose, the categories' names, the clips."""
     names, sequence = data.get("seq_category"), data.get("sequence_id")
     if names is None:
-        fps = float(data.get("mocap_framerate", data.get("mocap_frame_rate", 30.0)))
-        return np.zeros(count, int), (path.stem,), (Clip(0, count, fps, 0),)
+        rate = data.get("mocap_framerate", data.get("mocap_frame_rate", np.full(1, 30.0)))
+        fps = float(rate.flat[0]) if rate.size else 0.0
+        return np.zeros(count, int), (path.stem,), (_clip(path, 0, count, fps, 0, count),)
     known, of_sequence = np.unique(names, return_inverse=True)
     clips: tuple[Clip, ...] = ()
     if "clip_start" in data:
-        clips = tuple(
-            Clip(int(start), int(length), float(fps), int(of_sequence[number]))
-            for start, length, fps, number in zip(
-                data["clip_start"], data["clip_length"], data["clip_fps"], data["clip_sequence"], strict=True
-            )
-        )
-        sequence = np.repeat(data["clip_sequence"], data["clip_length"]) if sequence is None else sequence
-    if sequence is None or len(sequence) != count or (len(sequence) and sequence.max() >= len(names)):
+        numbers, lengths = data["clip_sequence"], data["clip_length"]
+        if ((numbers < 0) | (numbers >= len(names))).any():
+            raise MotionError(f"motion {path}: expected clip_sequence to number its {len(names)} sequences.")
+        columns = (data["clip_start"], lengths, data["clip_fps"].astype(float), of_sequence[numbers])
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        clips = tuple(_clip(path, start, length, fps, kind, count) for start, length, fps, kind in rows)
+        if sequence is None and sum(clip.length for clip in clips) == count:
+            sequence = np.repeat(numbers, lengths)
+    wrong = sequence is None or len(sequence) != count
+    if sequence is None or wrong or ((sequence < 0) | (sequence >= len(names))).any():
         raise MotionError(f"motion {path}: expected a sequence number for each of its {count} poses.")
     if not clips and {"frame_index", "seq_fps"} <= data.keys() and len(data["frame_index"]) == count:
         breaks = (np.diff(data["frame_index"]) != 1) | (np.diff(sequence) != 0)
         ends = [0, *(np.flatnonzero(breaks) + 1).tolist(), count]
+        rates, kinds = data["seq_fps"][sequence].astype(float).tolist(), of_sequence[sequence].tolist()
         clips = tuple(
-            Clip(start, end - start, float(data["seq_fps"][sequence[start]]), int(of_sequence[sequence[start]]))
+            _clip(path, start, end - start, rates[start], kinds[start], count)
             for start, end in pairwise(ends)
+            if end > start
         )
     return of_sequence[sequence], tuple(map(str, known)), clips
+
+
+def _clip(path: Path, start: int, length: int, fps: float, category: int, count: int) -> Clip:
+    if min(start, length) < 0 or start + length > count or not 0 < fps <= _FASTEST:
+        raise MotionError(
+            f"motion {path}: expected clips among its {count} poses and frames a second above 0, got {length} frames "
+            f"from {start} on at {fps:g} a second."
+        )
+    return Clip(start, length, fps, category)
 
 
 def _check(path: Path, poses: np.ndarray, places: np.ndarray) -> None:
@@ -153,7 +192,8 @@ def _check(path: Path, poses: np.ndarray, places: np.ndarray) -> None:
             f"motion {path}: expected finite numbers, {int(bad.sum())} of {len(poses)} poses have NaN or infinity "
             f"(the first is {int(bad.argmax())}); leave them out."
         )
-    largest = float(np.linalg.norm(poses.astype(np.float32), axis=-1).max())
+    with np.errstate(over="ignore"):
+        largest = float(np.linalg.norm(poses.astype(np.float32), axis=-1).max())
     if largest > 2 * np.pi + 0.05:  # 0.05: rounding of half precision
         raise MotionError(
             f"motion {path}: expected rotation vectors in radians (at most 2 pi), the largest is {largest:.1f}; "
@@ -196,7 +236,7 @@ def _bvh(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
         if match:
             here[name] = found[match[0]]
     missing = [
-        name for name in ("pelvis", "left_hip", "right_knee", "left_shoulder", "right_elbow") if name not in here
+        name for name in ("pelvis", "right_hip", "right_knee", "left_shoulder", "right_elbow") if name not in here
     ]
     if missing:
         raise MotionError(
@@ -216,7 +256,7 @@ def _bvh(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
         above = frames[:, parent] if parent >= 0 else np.eye(3)
         frames[:, j] = turns[:, here[name]] @ _rest_turn(name, here, rest) if name in here else above
         local[:, j] = np.swapaxes(above, -1, -2) @ frames[:, j]
-    leg = np.linalg.norm(rest[here["right_knee"]] - rest[here["left_hip"]]) * 2
+    leg = np.linalg.norm(rest[here["right_knee"]] - rest[here["right_hip"]]) * 2
     places = clip.positions[:, here["pelvis"]] * (REFERENCE_LEG / max(float(leg), 1e-6))
     return axis_angles(local).astype(np.float32), places.astype(np.float32), 1 / max(clip.frame_time, 1e-3)
 
