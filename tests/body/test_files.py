@@ -188,13 +188,41 @@ def _without(arrays: dict[str, Any], key: str) -> dict[str, Any]:
         (lambda a: {**a, "v_template": a["v_template"] * np.nan}, "expected finite numbers"),
         (lambda a: {**a, "v_template": np.array(["a", "b"])}, "expected 'v_template' to hold numbers, got <U1"),
         (lambda a: list(a.values()), "expected a pickled dictionary of arrays, got list"),
+        (lambda a: {**a, "f": a["f"] + 20}, "expected faces of vertices 0 to 39, got others"),
+        (lambda a: {**a, "f": a["f"].astype(int) - 20}, "expected faces of vertices 0 to 39, got others"),
+        (lambda a: {**a, "f": a["f"][:0]}, "expected faces of vertices 0 to 39, got others or none"),
+        (lambda a: {**a, "f": a["f"].tolist()}, "expected numbers in 'f', got list"),
+        (lambda a: {**a, "f": a["f"][:, :2]}, "expected 'f' of shape F = 30 x 3, got 30 x 2"),
+        (lambda a: {**a, "kintree_table": 3}, "expected numbers in 'kintree_table', got int"),
+        (lambda a: {**a, "kintree_table": a["kintree_table"][0]}, "expected 'kintree_table' of shape 2 x joints"),
+        (lambda a: {**a, "kintree_table": a["kintree_table"][:0]}, "expected 'kintree_table' of shape 2 x joints"),
+        (lambda a: {**a, "posedirs": a["posedirs"][..., :5]}, "expected 'posedirs' of shape V = 40 x 3 x 207, got"),
+        (lambda a: {**a, "J_regressor": a["J_regressor"][:, 1:]}, "expected 'J_regressor' of shape 24 x V = 40, got"),
+        (lambda a: {**a, "regressor_h36m17": np.ones((3, 3))}, "expected 'regressor_h36m17' of shape 17 x V = 40, got"),
+        (
+            lambda a: {**a, "regressor_h36m17": np.full((17, 40), np.inf)},
+            "expected finite numbers in 'regressor_h36m17'",
+        ),
     ],
 )
 def test_wrong_bodies_are_told(tmp_path: Path, change: Any, sentence: str) -> None:
-    path = tmp_path / "body.pkl"
-    path.write_bytes(pickle.dumps(change(smpl_arrays())))
+    path, changed = tmp_path / "body.pkl", change(smpl_arrays())
+    path.write_bytes(pickle.dumps(changed))
     with pytest.raises(BodyFileError, match=sentence):
         read_body(path)
+    if isinstance(changed, dict) and all(isinstance(part, np.ndarray) for part in changed.values()):
+        np.savez(tmp_path / "body.npz", **changed)
+        with pytest.raises(BodyFileError, match=sentence):
+            read_body(tmp_path / "body.npz")
+
+
+def test_a_body_takes_no_more_memory_than_it_has(tmp_path: Path) -> None:
+    """What the file has besides, and the shapes that nobody asks for, are not kept."""
+    arrays = smpl_arrays() | {"regressor_elsewhere": np.ones((2, 2)), "pose_training_info": [["x"]]}
+    (tmp_path / "body.pkl").write_bytes(pickle.dumps(arrays))
+    data = read_body(tmp_path / "body.pkl")
+    assert data.shape_directions.base is None
+    assert not data.keypoint_regressors
 
 
 def test_a_missing_file_is_told_with_what_there_is() -> None:
