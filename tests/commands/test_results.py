@@ -216,11 +216,12 @@ def test_a_job_that_fails_leaves_no_record_without_files(out: Path, photo: Path)
 
 
 def test_a_job_that_fails_again_leaves_the_old_record_but_unfinished(out: Path, photo: Path) -> None:
-    make(out, job(photo))
-    with pytest.raises(RuntimeError), Results(out).claimed(job(photo)):
-        raise RuntimeError
-    assert json.loads((out / "x.json").read_text())["people"] == []
-    assert Results(out).state(job(photo)) == (False, [])
+    for wanted in (job(photo, endings={"json": ".json"}), job(photo)):
+        make(out, wanted)
+        with pytest.raises(RuntimeError), Results(out).claimed(wanted):
+            raise RuntimeError
+        assert json.loads((out / "x.json").read_text())["people"] == []
+        assert Results(out).state(wanted) == (False, [])
 
 
 def test_a_full_disk_leaves_no_empty_record(out: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,8 +236,10 @@ def test_a_full_disk_leaves_no_empty_record(out: Path, photo: Path, monkeypatch:
 
 def test_of_two_runs_at_once_one_gets_the_name(out: Path, photo: Path) -> None:
     other = made_photo(photo.parents[1] / "b" / "x.png")
-    with Results(out).claimed(job(photo)) as first, Results(out).claimed(job(other)) as second:
-        assert (first.name, second.name) == ("x", "x_png")
+    for endings in ({"json": ".json"}, {"glb": ".glb"}):
+        jobs = job(photo, endings=endings), job(other, endings=endings)
+        with Results(out).claimed(jobs[0]) as first, Results(out).claimed(jobs[1]) as second:
+            assert (first.name, second.name) == ("x", "x_png")
 
 
 @pytest.mark.parametrize(
@@ -281,6 +284,12 @@ def test_long_and_odd_names(tmp_path: Path, out: Path, name: str) -> None:
     twin = tmp_path / f"{name[:-1]}{'y' if name[0] != 'é' else 'è'}"
     twin.write_bytes(b"photo")
     assert make(out, job(twin))[-1] != written[-1]
+
+
+def test_a_copied_record_is_nobodys(out: Path, photo: Path) -> None:
+    make(out, job(photo, endings={"bvh": ".bvh"}))
+    (out / "xx.json").write_bytes((out / "x.json").read_bytes())
+    assert Results(out).record("xx") is None
 
 
 def test_json_of_records_keeps_texts_as_they_are() -> None:

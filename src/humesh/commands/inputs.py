@@ -133,7 +133,7 @@ def _kind_inside(path: Path) -> Kind | None:
     kind = kind_of(path)
     if kind != "other":
         return kind
-    if path.name[0] == "." or path.suffix.lower() not in PHOTO_ENDINGS | VIDEO_ENDINGS:
+    if path.suffix.lower() not in PHOTO_ENDINGS | VIDEO_ENDINGS:
         return None
     return "video" if path.suffix.lower() in VIDEO_ENDINGS else "photo"
 

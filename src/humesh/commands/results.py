@@ -194,11 +194,10 @@ class Claim:
         before = self._record.get("made")
         kept: Files = {} if before is None or job.changed(before) else before["files"]
         self.files: Files = {format: files for format, files in kept.items() if format not in job.endings}
-        still = {file for files in self.files.values() for file in files}
         self.old: Files = {}  # files of earlier makes by format
         for format, names in [] if before is None else [*before["files"].items(), *before["leftover"].items()]:
             known = self.old.setdefault(format, [])
-            known += [f for name in names for f in results._resolved(name) if f not in known and f not in still]
+            known += [f for name in names for f in results._resolved(name) if f not in known]
 
     def coming(self) -> list[str]:
         """The names of the files to be written, as far as they are known."""
@@ -233,11 +232,9 @@ class Claim:
 
 
 def _fitting(name: str) -> str:
-    """A name that leaves room for endings within the 255 bytes of most file systems; a long one is cut and numbered."""
+    """The name, cut so that there is room for endings within the 255 bytes of most file systems."""
     whole = os.fsencode(name)
-    if len(whole) <= _LONGEST:
-        return name
-    return f"{whole[:_LONGEST].decode('utf-8', 'ignore')}_{hashlib.sha256(whole).hexdigest()[:6]}"
+    return name if len(whole) <= _LONGEST else whole[:_LONGEST].decode("utf-8", "ignore")
 
 
 def digest(path: str | Path | None) -> str | None:
