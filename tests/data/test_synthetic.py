@@ -395,6 +395,7 @@ def write(path: Path, **arrays: np.ndarray) -> Path:
         ({"poses": np.zeros((5, 23, 3))}, "expected poses of N x 24 x 3 .* got 5 x 23 x 3"),
         ({"poses": np.full((5, 24, 3), 45.0)}, "the largest is 77.9; are they degrees?"),
         ({"poses": np.zeros((0, 24, 3))}, "expected poses, the file has none"),
+        ({"poses": np.zeros((0, 156))}, "expected poses, the file has none"),
         ({"angles": np.zeros((5, 24, 3))}, "expected an array 'poses', found angles"),
         ({"poses": np.zeros((5, 24, 3)), "trans": np.zeros((4, 3))}, "expected trans of 5 x 3"),
         ({"poses": np.zeros((5, 72)), "trans": np.full((5, 3), np.inf)}, "NaN or infinity"),

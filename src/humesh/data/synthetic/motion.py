@@ -122,7 +122,7 @@ def _arrays(path: Path, data: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nda
     if poses.ndim == 3 and poses.shape[1:] == (len(SMPL24), 3):
         turned = None
     elif poses.ndim == 2 and poses.shape[1] in (72, 156, 165):  # SMPL, SMPL-H, SMPL-X as AMASS has them: z up
-        body = poses.reshape(len(poses), -1, 3)[:, :_BODY_JOINTS]
+        body = poses.reshape(len(poses), poses.shape[1] // 3, 3)[:, :_BODY_JOINTS]
         poses = np.concatenate([body, np.zeros_like(body[:, :2])], axis=1)
         turned = _Z_UP
     else:
