@@ -15,8 +15,10 @@ import pytest
 from PIL import Image
 
 from humesh.geometry.camera import Camera
+from humesh.images import kinds
 from humesh.images import photo as photo_module
 from humesh.images.exif import focal_from_exif
+from humesh.images.kinds import quiet
 from humesh.images.photo import MAX_MEGAPIXELS, Photo, PhotoError, rgb_of
 
 
@@ -221,6 +223,8 @@ _PLANE = {
         ((8000, 6000), 2),
         ((4000, 2250), 1),  # 16:9 of 4:3
         ((3000, 3000), 1),
+        ((4000, 2700), 1),
+        ((1000, 700), None),
         ((2250, 4000), 1),
         ((1500, 3000), 1),  # a portrait out of a landscape
         ((1000, 1000), None),
@@ -238,16 +242,24 @@ def test_a_crop_is_known_by_the_size_that_exif_says(size: tuple[int, int], scale
 
 
 @pytest.mark.parametrize(
-    ("size", "source", "note"),
+    ("size", "film_mm", "source", "note"),
     [
-        ((40, 30), "EXIF focal length", None),
-        ((40, 20), "EXIF focal length", "a.jpg was cropped along one side after it was taken (40 x 30 by its EXIF)"),
-        ((20, 20), "guessed: focal length = image diagonal", "a.jpg was cropped after it was taken (40 x 30 by its"),
+        ((40, 30), 28, "EXIF focal length", None),
+        ((40, 20), 28, "EXIF focal length", "a.jpg was cropped along one side after it was taken (40 x 30 by its"),
+        ((20, 20), 0, "guessed: focal length = image diagonal", "a.jpg does not say its focal length"),
+        (
+            (20, 20),
+            28,
+            "guessed: focal length = image diagonal",
+            "a.jpg was cropped after it was taken (40 x 30 by its",
+        ),
     ],
 )
-def test_a_cropped_photo_says_so(tmp_path: Path, size: tuple[int, int], source: str, note: str | None) -> None:
+def test_a_cropped_photo_says_so(
+    tmp_path: Path, size: tuple[int, int], film_mm: int, source: str, note: str | None
+) -> None:
     exif = Image.Exif()
-    exif.get_ifd(0x8769).update({0xA405: 28, 0xA002: 40, 0xA003: 30})
+    exif.get_ifd(0x8769).update({0xA405: film_mm, 0xA002: 40, 0xA003: 30})
     Image.new("RGB", size).save(tmp_path / "a.jpg", exif=exif)
     photo = Photo.read(tmp_path / "a.jpg")
     assert photo.camera_source == source
@@ -353,6 +365,11 @@ def test_whatever_a_reader_raises_is_told_in_one_sentence(
     assert len(str(caught.value)) < 500
 
 
+def test_a_dark_photo_of_16_bits_stays_dark(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 9000, np.uint16)).save(tmp_path / "a.png")
+    assert Photo.read(tmp_path / "a.png").pixels.max() == 35
+
+
 def test_an_image_beyond_memory_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.bmp")
 
@@ -444,16 +461,22 @@ def test_large_photos_are_converted_in_bands(monkeypatch: pytest.MonkeyPatch, mo
     assert peak < 1.2 * pixels.nbytes
 
 
-def test_no_warning_comes_through_and_none_is_switched_off_for_others(tmp_path: Path) -> None:
+def test_no_warning_comes_through_and_none_is_switched_off_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Photos are read by several threads at a time, and Python's filter of warnings is one for all of them."""
-    path = _jpeg_with_exif(tmp_path / "a.jpg", b"II*\0\xff\xff\xff\xff")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)  # of 3072, at which Pillow warns
+    paths = [_jpeg_with_exif(tmp_path / "a.jpg", b"II*\0\xff\xff\xff\xff"), tmp_path / "a.tif"]
+    Image.new("RGB", (48, 64)).save(paths[1], compression="tiff_lzw")
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         before = list(warnings.filters)
-        threads = [threading.Thread(target=lambda: [Photo.read(path) for _ in range(20)]) for _ in range(4)]
+        threads = [threading.Thread(target=lambda: [Photo.read(path) for path in 10 * paths]) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert warnings.filters == before
     assert heard == []
+    with quiet():
+        assert kinds._LOCK.locked()

@@ -5,9 +5,11 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -16,7 +18,7 @@ import pytest
 from PIL import Image
 
 from humesh.images import decoding
-from humesh.images.containers import LIMITS
+from humesh.images.containers import declared_seconds
 from humesh.images.decoding import Decoder, is_url
 from humesh.images.film import Film
 from humesh.images.video import Frame, Video, VideoError, _Clock
@@ -81,7 +83,7 @@ def test_a_name_that_no_file_can_have() -> None:
 
 
 def test_a_file_cannot_make_ffmpeg_open_another(tmp_path: Path) -> None:
-    make_video(tmp_path / "secret.ts", _pictures(3))
+    make_video(tmp_path / "secret.ts", _pictures(12))
     secret = f"file://{tmp_path}/secret.ts"
     for name, content in {
         "script.mp4": f"ffconcat version 1.0\nfile {tmp_path}/secret.ts\n",
@@ -108,7 +110,7 @@ def test_frames_larger_than_the_header_says_are_not_decoded(tmp_path: Path, monk
     sizes = {frame.pixels.shape for frame in Video(tmp_path / "a.h264")}
     assert sizes == {(48, 64, 3)}  # fitted into the first one's
     whole = len(list(Video(tmp_path / "a.h264")))
-    monkeypatch.setitem(LIMITS, "max_pixels", "100000")
+    monkeypatch.setitem(decoding._LIMITS, "max_pixels", "100000")
     assert len(list(Video(tmp_path / "a.h264"))) < whole
 
 
@@ -134,6 +136,16 @@ def test_the_end_of_an_mpg_is_a_guess(tmp_path: Path) -> None:
     """Its last time stamp is that of the first of several frames."""
     path = make_video(tmp_path / "a.mpg", _pictures(8), codec="mpeg1video")
     assert _numbers(list(Video(path, start_s=0.19))) == [5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("duration", "told", "expected"),
+    [(75, "", 3.0), (-75, "", None), (2**62, "", None), (0, "00:01:02.5", 62.5), (0, "9" * 400 + ":00:00", None)],
+)
+def test_a_length_that_cannot_be_is_none(duration: int, told: str, expected: float | None) -> None:
+    stream = SimpleNamespace(duration=duration, time_base=Fraction(1, 25), frames=0, metadata={"DURATION": told})
+    container = SimpleNamespace(format=SimpleNamespace(name="mov"), duration=0, streams=[stream])
+    assert declared_seconds(container, stream) == expected
 
 
 def test_a_clock_that_jumps_far_ahead_is_joined() -> None:

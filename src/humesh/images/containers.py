@@ -16,13 +16,11 @@ from humesh.images.kinds import is_url
 MAX_MEGAPIXELS = 70
 """Videos of larger frames are refused: 8K has 33 megapixels, the largest cameras for virtual reality 56."""
 
-LIMITS = {"max_pixels": f"{MAX_MEGAPIXELS}000000"}  # FFmpeg's own: frames may be larger than the header says
 # What FFmpeg may take a file for. Its others read further files that a playlist names, or take text for pictures.
 _CONTAINERS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,m4v,vc1,obu,ivf,flv,asf,ogg,rm,mxf,gxf,dv,nut,yuv4mpegpipe,"
     "gif,apng,mjpeg,wtv,dhav,cine"
 )
-_NET = "http,https,httpproxy,tls,tcp,udp,crypto,rtp,rtsp,rtmp,rtmps,rtmpt,ffrtmphttp,srt"  # no files of this machine
 _PATIENCE_S = 15.0  # for an answer over the net
 _LONGEST_S = 1e7  # four months: a header that says more is damaged
 _WEBCAMS: dict[str, tuple[str, str, dict[str, str]]] = {
@@ -44,13 +42,13 @@ def media(
 
     `format`: that of a webcam. A file is never taken for a playlist, which could make FFmpeg open any other.
     """
-    options = LIMITS | (options or {})
-    if format is None and is_url(str(where)):
-        options |= {"protocol_whitelist": _NET, "rtsp_transport": "tcp"}
+    if format is not None:
+        return av.open(str(where), format=format, options=options, metadata_errors="replace")
+    if is_url(str(where)):  # FFmpeg itself opens no files that a playlist on the net names
+        options = {"rtsp_transport": "tcp"}
         return av.open(str(where), options=options, timeout=_PATIENCE_S, metadata_errors="replace")
-    if format is None:
-        where, options = f"file:{where}", options | {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
-    return av.open(str(where), format=format, options=options, metadata_errors="replace")
+    options = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
+    return av.open(f"file:{where}", options=options, metadata_errors="replace")
 
 
 def reason(error: Exception) -> str:

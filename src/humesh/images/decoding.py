@@ -18,7 +18,6 @@ from jaxtyping import UInt8
 
 from humesh.errors import HumeshError
 from humesh.images.containers import (
-    LIMITS,
     MAX_MEGAPIXELS,
     VideoError,
     check_file,
@@ -38,6 +37,7 @@ Draw = Callable[[], Pixels | None]
 Pictures = Iterator[tuple[float | None, Draw | None]]
 """(seconds since the first, picture) in the order shown: None for a time that is not told and for a broken picture."""
 
+_LIMITS = {"max_pixels": f"{MAX_MEGAPIXELS}000000"}  # FFmpeg's own: frames may be larger than the header says
 _LENGTH_IN_HEADER = {"mov", "matroska", "avi"}  # in other containers FFmpeg estimates it from what is there
 _HDR = {16: "PQ", 18: "HLG"}  # transfer functions by their numbers in ISO/IEC 23091-2
 ASSUMED_FPS = 25.0
@@ -251,7 +251,7 @@ class Decoder:
                 f"{self.name}: expected frames of at most {MAX_MEGAPIXELS} megapixels, got {context.width} x "
                 f"{context.height}; scale it down first."
             )
-        context.options = LIMITS
+        context.options = _LIMITS
         return streams[0]
 
     def _why(self) -> str:
