@@ -48,11 +48,11 @@ def pinhole(focal: Entry, centre: Entry) -> Camera:
 
 
 def fitted_camera(points: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"], path: Path) -> Camera:
-    """The pinhole camera (no skew, no distortion) that best projects points before it to pixels: least squares.
+    """The pinhole camera (no skew, no distortion) that best projects points 1 cm and more before it: least squares.
 
     For datasets whose owner gives both but not the camera. `path`: of the labels, for DatasetError where none fits.
     """
-    matrix, ahead = np.eye(3), (points[:, 2] > 0) & np.isfinite(points).all(-1) & np.isfinite(pixels).all(-1)
+    matrix, ahead = np.eye(3), (points[:, 2] > 0.01) & np.isfinite(points).all(-1) & np.isfinite(pixels).all(-1)
     for axis in range(2):
         over_depth = points[ahead, axis] / points[ahead, 2]
         unknown = np.stack([over_depth, np.ones_like(over_depth)], axis=-1)

@@ -7,6 +7,7 @@ not. No claim of an element is believed that its bytes do not bear out.
 from __future__ import annotations
 
 import math
+import struct as binary
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -17,13 +18,16 @@ import numpy as np
 from humesh.data.datasets.entries import Entry
 
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+_SIGN = {"little": "<", "big": ">"}
+_DTYPES = {order: {kind: np.dtype(sign + name) for kind, name in _NUMBERS.items()} for order, sign in _SIGN.items()}
+_PAIR = {order: binary.Struct(f"{sign}II").unpack_from for order, sign in _SIGN.items()}
 _TEXTS = {1: "latin1", 2: "latin1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
 _MATRIX, _PACKED = 14, 15  # kinds of elements
 _CELL, _STRUCT, _CHAR, _DOUBLE, _UINT64 = 1, 2, 4, 6, 15  # classes of matrices
 _COMPLEX = 0x800
 _DEEPEST = 20  # cells in cells
 _HEAD = 4096  # bytes that hold the shape and the name of a variable
-_LEAST, _RATIO = 16 * 2**20, 100  # a file may unpack to so many bytes, or to so many times its own
+_LEAST, _RATIO = 16 * 2**20, 250  # a file may unpack to so many bytes, or to so many times its own
 
 _Order = Literal["little", "big"]
 
@@ -62,26 +66,26 @@ class _Elements:
     """Elements one after the other: each a kind, a length and so many bytes."""
 
     def __init__(self, data: memoryview, order: _Order) -> None:
-        self._data, self.order, self._at = data, order, 0
+        self._data, self._order, self._at = data, order, 0
 
     def __len__(self) -> int:
         """Bytes that are left."""
         return max(0, len(self._data) - self._at)
 
-    def _bytes(self, count: int) -> memoryview:
-        if count > len(self):
-            raise EOFError("it is cut off")
-        self._at += count
-        return self._data[self._at - count : self._at]
-
     def take(self, padded: bool = True) -> tuple[int, memoryview]:
         """Kind and content of the next."""
-        word = int.from_bytes(self._bytes(4), self.order)
-        if word >> 16:  # the short form, with the content where the length would be
-            return word & 0xFFFF, self._bytes(4)[: word >> 16]
-        content = self._bytes(int.from_bytes(self._bytes(4), self.order))
-        self._at += -len(content) % 8 if padded else 0
-        return word, content
+        start = self._at + 8
+        if start > len(self._data):
+            raise EOFError("it is cut off")
+        kind, size = _PAIR[self._order](self._data, self._at)
+        if kind > 0xFFFF:  # the short form, with the content where the length would be
+            kind, size, start = kind & 0xFFFF, kind >> 16, start - 4
+            self._at = start + 4
+        else:
+            self._at = start + size + (-size % 8 if padded else 0)
+        if start + size > min(len(self._data), self._at):
+            raise EOFError("it is cut off")
+        return kind, self._data[start : start + size]
 
 
 class _Head:
@@ -89,13 +93,15 @@ class _Head:
 
     def __init__(self, data: memoryview, order: _Order) -> None:
         self.rest, self.order = _Elements(data, order), order
-        flags, shape, name = (self.rest.take()[1] for _ in range(3))
-        word = int.from_bytes(flags[:4], order)
-        self.kind, self.complex = word & 0xFF, bool(word & _COMPLEX)
-        self.shape = tuple(np.frombuffer(shape, f"{_sign(order)}i4").tolist())
-        self.name = bytes(name).decode("latin1")
-        if len(flags) != 8 or min(self.shape, default=-1) < 0 or len(self.shape) > 8:
+        (_, flags), (_, shape), (_, name) = self.rest.take(), self.rest.take(), self.rest.take()
+        if len(flags) != 8 or len(shape) % 4 or not 0 < len(shape) <= 32:
             raise ValueError("the shape of a matrix is damaged")
+        word = _PAIR[order](flags)[0]
+        self.kind, self.complex = word & 0xFF, bool(word & _COMPLEX)
+        self.shape = binary.unpack(f"{_SIGN[order]}{len(shape) // 4}i", shape)
+        if min(self.shape) < 0:
+            raise ValueError("the shape of a matrix is damaged")
+        self.name = str(name, "latin1")
         self.count = math.prod(self.shape)
 
 
@@ -169,13 +175,13 @@ def _value(data: memoryview, order: _Order, depth: int = 0) -> Any:
     kind, content = rest.take() if rest else (2, memoryview(b""))
     if head.kind == _CHAR and kind in _TEXTS:
         ending = {"little": "-le", "big": "-be"}[order] if kind in (4, 17, 18) else ""
-        return bytes(content).decode(_TEXTS[kind] + ending)
+        return str(content, _TEXTS[kind] + ending)
     if not _DOUBLE <= head.kind <= _UINT64 or kind not in _NUMBERS or head.complex:
         raise ValueError("it holds other things than real numbers, texts, cells and structs")
-    array = np.frombuffer(content, _sign(order) + _NUMBERS[kind])
+    array = np.frombuffer(content, _DTYPES[order][kind])
     if array.size != count:
         raise ValueError(f"it holds {array.size} of the {count} numbers of a matrix")
-    return array.reshape(head.shape, order="F").astype(array.dtype.newbyteorder("="))
+    return array.astype(_NUMBERS[kind]).reshape(head.shape, order="F")
 
 
 def _objects(values: Iterator[Any], shape: tuple[int, ...]) -> np.ndarray:
@@ -184,7 +190,3 @@ def _objects(values: Iterator[Any], shape: tuple[int, ...]) -> np.ndarray:
     for i, value in enumerate(listed):  # one by one: NumPy would make one array of arrays of equal shapes
         array[i] = value
     return array.reshape(shape, order="F")
-
-
-def _sign(order: _Order) -> str:
-    return "<" if order == "little" else ">"
