@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from humesh.commands.errors import UserError
+from humesh.commands.errors import UserError, say
 
 
 def convert(
@@ -27,21 +27,18 @@ def convert(
         vposer: VPoser's weights for jotr: its snapshot, or the checkpoint itself, which holds a copy. Their licence
             (Max Planck Society, non-commercial) then holds for the converted file too.
     """
-    from humesh.methods.weights import WeightsError
     from humesh.methods.weights import convert as convert_weights
 
     if out.suffix != ".safetensors":
         raise UserError(f"-o {out}: expected a name that ends in .safetensors.")
     try:
         header, left = convert_weights(file, method, out, vposer)
-    except WeightsError as error:
-        raise UserError(str(error)) from None
     except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}.") from None
+        raise UserError(f"cannot write {out}: {error.strerror or error}.") from None
     for reason, keys in left.items():
-        print(f"left out {len(keys)} entries ({keys[0]}{', ...' if len(keys) > 1 else ''}): {reason}")
+        say(f"left out {len(keys)} entries ({keys[0]}{', ...' if len(keys) > 1 else ''}): {reason}")
     whole = f"the {header.part} of {method}" if header.part else method
-    print(f"wrote {out}: {whole}")
+    say(f"wrote {out}: {whole}")
     if not header.part:
-        print(f"run it: humesh predict PHOTO --weights {out} --body YOUR_SMPL_FILE")
+        say(f"run it: humesh predict PHOTO --weights {out} --body YOUR_SMPL_FILE")
     return 0
