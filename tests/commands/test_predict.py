@@ -263,9 +263,9 @@ def test_what_changed_is_done_again_and_said(
     for more, what in (
         (["--focal-px", "900"], "focal_px"),
         (["--focal-px", "900", "--no-refine"], "refine"),
-        (["--detections", boxes], "people, refine, focal_px"),
-        (["--detections", boxes], "people"),
-        (["--weights", "landmarks", "--detections", boxes], "weights, people"),
+        (["--detections", boxes], "finder, refine, focal_px, detections"),
+        (["--detections", boxes], "detections"),
+        (["--weights", "landmarks", "--detections", boxes], "weights, detections"),
     ):
         boxes.write_text(json.dumps({"grey.png": [], "about": [[0, 0, 1 + len(boxes.name) + len(what), 9]]}))
         capsys.readouterr()

@@ -261,7 +261,7 @@ def test_tracks_and_files_of_people_count_as_finished(
         capsys.readouterr()
         assert run(monkeypatch, *words) == 0
         told = capsys.readouterr().out
-        assert ("1 of 1 videos are done again; changed since: people." in told) == changed
+        assert ("1 of 1 videos are done again; changed since: tracks." in told) == changed
     assert "1 of 1 videos are finished and skipped" in told
     assert sorted(path.name for path in out.iterdir()) == ["clip.json", "clip.people.npz"]
     (out / "clip.people.npz").unlink()  # whoever wants its room

@@ -95,12 +95,11 @@ def predict(
         say(note)
 
     def job(name: str, each: Input) -> Job:
-        people = f"finder {finder}"
+        options: dict[str, Any] = {"weights": _file_named(weights_for(each)), "finder": finder, **made_with}
         if each.kind == "photo" and detections is not None:
-            people = f"detections {_file_named(detections)}"
+            options |= {"finder": None, "detections": _file_named(detections)}
         elif each.kind == "video" and video.tracks is not None:
-            people += f", tracks {_file_named(video.tracks)}"
-        options = {"weights": _file_named(weights_for(each)), "people": people, **made_with}
+            options["tracks"] = _file_named(video.tracks)
         if each.kind == "photo":
             return _photo_job(each, name, options, formats)
         return video_job(each, name, options, video)

@@ -207,8 +207,8 @@ def _recovered(
     from humesh.people.sightings import Sightings
     from humesh.recover_video import VideoSettings, pose_video, sight
 
-    depends = [job.version, job.input, job.options["people"], options.start_s, options.end_s, options.stride]
-    of = " ".join(map(str, depends))
+    seen_by = [job.options.get(name) for name in ("finder", "tracks", "start_s", "end_s", "stride")]
+    of = " ".join(map(str, [job.version, job.input, *seen_by]))
     sightings = Sightings.load(kept, of)
     finder = _finder(options, recoverer, sightings)
     saved = time.monotonic()
