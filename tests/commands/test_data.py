@@ -1,9 +1,11 @@
 """`humesh data check` as a user meets it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.io import savemat
 
@@ -66,6 +68,22 @@ def test_points_lie_where_the_labels_say() -> None:
     x, y = (person.points2d[person.joint_set.index("left_ankle")] * scale).round().int().tolist()
     assert pixels.shape == (320, 320, 3)
     assert tuple(pixels[y, x]) in ((0, 230, 0), (60, 140, 255))  # its 2D point, and the 3D one on top of it
+
+
+def test_far_outside_of_a_picture_nothing_is_walked_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = DrawnPeople(1, people=1)
+    sample = dataset[0]
+
+    def sheet(far: float) -> np.ndarray:
+        points = sample.people[0].points2d.clone()
+        points[::2] = torch.tensor([far, far / 5])
+        seen = replace(sample.people[0].seen, box=np.array([-far, 3.0, far, far / 5]))
+        person = replace(sample.people[0], points2d=points, seen=seen)
+        monkeypatch.setattr(DrawnPeople, "__getitem__", lambda *_: replace(sample, people=(person,)))
+        return np.asarray(contact_sheet(dataset, count=1, columns=1))
+
+    assert np.array_equal(sheet(1e5), sheet(1e6))  # both as near as is still drawn
+    assert not np.array_equal(sheet(1e5), sheet(300.0))
 
 
 def test_what_is_missing_is_told_with_its_place(

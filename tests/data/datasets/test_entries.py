@@ -65,7 +65,7 @@ def test_whole_numbers_are_whole_and_within_limits(value: Any) -> None:
     "name",
     [
         "../a.jpg", "a/../../b.jpg", "/etc/passwd", "..", "C:\\a.jpg", "..\\a.jpg", "\\\\server\\a.jpg", "C:a.jpg",
-        "", "a\0b.jpg", "a\x1b[2Jb.jpg", "\ud800.jpg", "a" * 300, "a/" * 600, 7, None, ["a.jpg"],
+        "", ".", "./", "a\0b.jpg", "a\x1b[2Jb.jpg", "\ud800.jpg", "a" * 300, "a/" * 600, 7, None, ["a.jpg"],
     ],
     ids=repr,
 )  # fmt: skip

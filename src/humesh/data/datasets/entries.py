@@ -107,7 +107,7 @@ class Entry:
     def path(self) -> str:
         """The name of a file below the dataset's folder: not absolute, and nowhere upwards."""
         name = self.text()
-        if not name or len(name.encode()) > 1000 or max(map(len, PurePosixPath(name).parts), default=0) > 200:
+        if len(name.encode()) > 1000 or not 0 < max(map(len, PurePosixPath(name).parts), default=0) <= 200:
             raise self.wrong("the name of a file")
         for path in (PurePosixPath(name), PureWindowsPath(name)):
             if path.anchor or ".." in path.parts:
