@@ -84,9 +84,24 @@ def test_wrong_words_are_told(
         (("landmarks", "synthetic", "--motion", motion, "-o", "scores.txt"), "ends in .json"),
         (("landmarks", "synthetic"), "give --motion FILE.npz"),
         (("landmarks", "synthetic", "--motion", motion, "--root", tmp_path), "--root: expected no such option"),
-        (("landmarks", "synthetic", "--motion", motion, "--people", 2, 1), "expected 1 or more people (least first)"),
-        (("landmarks", "synthetic", "--motion", motion, "--count", 0), "a count above 0; got --people 1 2 --count 0"),
+        (
+            ("landmarks", "synthetic", "--motion", motion, "--people", 2, 1),
+            "expected 1 to 8 people, least first, got 2 1",
+        ),
+        (
+            ("landmarks", "synthetic", "--motion", motion, "--count", 0),
+            "--count: expected a number from 1 to 1,000,000",
+        ),
+        (("landmarks", "synthetic", "--motion", motion, "--seed", -1), "--seed: expected a number from 0 to"),
         (("landmarks", "3dpw", "--motion", motion), "--motion: expected no such option for the benchmark 3dpw"),
+        (
+            ("landmarks", "3dpw", "--count", 300, "--people", 1, 2, "--detector", "finder", "--seed", 2026),
+            "--count, --people, --detector, --seed: expected no such option for the benchmark 3dpw",
+        ),
+        (
+            ("lifter", "agora", "--submission", "s.zip", "-o", "s.csv", "--against", "x"),
+            "--against, --out: expected no such option for --submission",
+        ),
     ):
         assert run(monkeypatch, *words) == 2
         told = capsys.readouterr().err.strip()

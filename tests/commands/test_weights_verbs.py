@@ -103,8 +103,13 @@ def test_export_model_tells_what_is_wrong(
     for words, sentence in (
         (("magic", "-o", tmp_path / "m.onnx"), "expected one of jotr"),
         (("jotr", "-o", tmp_path / "m.bin"), "ends in .onnx"),
-        (("jotr", "-o", tmp_path / "m.onnx", "--batch", 0), "--batch: expected 1 or more, got 0"),
-        (("int", "-o", tmp_path / "m.onnx", "--crops", -1), "--crops: expected 1 or more, got -1"),
+        (("jotr", "-o", tmp_path / "m.onnx", "--batch", 0), "--batch: expected a number from 1 to 100,000, got 0."),
+        (
+            ("jotr", "-o", tmp_path / "m.onnx", "--batch", 10**9),
+            "--batch: expected a number from 1 to 100,000, got 1,0",
+        ),
+        (("int", "-o", tmp_path / "m.onnx", "--crops", -1), "--crops: expected a number from 1 to 10,000, got -1."),
+        (("jotr", "-o", tmp_path / "m.onnx", "--batch", 90_000), "take at most 1 GB, 90,000 of them would take"),
         (("int", "--weights", weights, "-o", tmp_path / "m.onnx"), "they are of 'jotr'"),
     ):
         assert run(monkeypatch, "export-model", *words) == 2

@@ -16,6 +16,8 @@ import torch
 
 import humesh.data
 from humesh.body.pose import BodyPose
+from humesh.commands import benchmark
+from humesh.commands.benchmark import Run
 from humesh.commands.main import main
 from humesh.evaluation.protocols import PROTOCOLS
 from humesh.evaluation.published import PUBLISHED
@@ -100,8 +102,19 @@ def test_everybodys_errors_are_kept_and_a_second_run_only_reads_them(
     monkeypatch.setattr("humesh.evaluation.score.scored", never)
     assert run(monkeypatch, *words) == 0
     assert capsys.readouterr().out == first
-    with pytest.raises(AssertionError, match="done again"):  # another file of predictions is another run
-        run(monkeypatch, "truth.npz", *words[1:])
+    assert run(monkeypatch, "truth.npz", *words[1:]) == 1  # another file of predictions is another run
+    assert "AssertionError: a finished part was done again" in capsys.readouterr().err
+
+
+def test_other_weights_of_a_shipped_name_are_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Path("kept")
+    options = Run("lifter", "3dpw", tmp_path, None, None, "open", None, "", None, kept, "cpu", True, None)
+    monkeypatch.setattr(benchmark, "shipped", lambda: {"lifter": tmp_path / "lifter.safetensors"})
+    keys = []
+    for content in (b"one", b"one", b"another"):
+        (tmp_path / "lifter.safetensors").write_bytes(content)
+        keys.append(benchmark._key(options, PROTOCOLS["3dpw"], 8))
+    assert keys[0] == keys[1] != keys[2]
 
 
 @pytest.mark.parametrize("more", [["--refine"], ["--detections", "truth.npz"]])

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from humesh.data.drawn import DrawnPeople
 from humesh.errors import HumeshError
 from humesh.files import locked
 from humesh.methods.weights import load_method
+from humesh.training import estimate as estimating
 from humesh.training.checkpoints import checkpoints
 from humesh.training.estimate import estimate
 from humesh.training.log import Table
@@ -359,6 +361,16 @@ def test_an_estimate_is_of_whole_steps(tmp_path: Path) -> None:
     assert truth / 3 < said.steps_per_second < 3 * truth  # the machine may be busy
     assert said.hours == pytest.approx((1000 + 0.5 * 2) / said.steps_per_second / 3600)
     assert 0.05 < said.memory_gb < 50
+
+
+@pytest.mark.parametrize(("system", "bytes_each"), [("linux", 1024), ("darwin", 1), ("win32", math.nan)])
+def test_memory_is_read_in_the_units_of_the_system(
+    monkeypatch: pytest.MonkeyPatch, system: str, bytes_each: float
+) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=5_000_000))
+    monkeypatch.setattr("sys.platform", system)
+    assert estimating._largest_gb() == pytest.approx(0.005 * bytes_each, nan_ok=True)
 
 
 def test_tables_forget_what_came_after_a_step(tmp_path: Path) -> None:

@@ -159,6 +159,7 @@ def _key(options: Run, protocol: Protocol, photos: int) -> str:
     told |= {"refine": options.refine, "what": options.what}
     for name in ("what", "root", "detections", "body", "regressors"):
         given = getattr(options, name)
+        given = shipped().get(given, given) if name == "what" else given
         if given is None or not Path(given).exists():
             continue
         path = Path(given).resolve()

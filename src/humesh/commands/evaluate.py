@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from humesh.commands.errors import UserError
+from humesh.commands.errors import UserError, within
+from humesh.errors import HumeshError
 
 _EXPLAIN = "explain"
 Detector = Literal["simulated", "finder"]
@@ -30,11 +31,11 @@ def evaluate(
     keep: Path = Path("humesh_evaluation"),
     device: str = "cpu",
     motion: tuple[Path, ...] = (),
-    count: int = 300,
-    people: tuple[int, int] = (1, 2),
-    detector: Detector = "simulated",
+    count: int | None = None,
+    people: tuple[int, int] | None = None,
+    detector: Detector | None = None,
     refine: bool = False,
-    seed: int = 2026,
+    seed: int | None = None,
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
 ) -> int:
     """Score a method by a benchmark's protocol; `humesh evaluate explain 3dpw` prints what the number means.
@@ -60,11 +61,11 @@ def evaluate(
         keep: Where finished sequences are kept.
         device: Where networks run: cpu, cuda, cuda:1.
         motion: Motion files that nothing was trained on (.npz with `poses`).
-        count: How many photos.
-        people: Least and greatest number of people in a photo.
-        detector: Whose keypoints the method gets: simulated ones, or the finder's on the rendered photo.
+        count: How many photos; default: 300.
+        people: Least and greatest number of people in a photo; default: 1 2.
+        detector: Whose keypoints the method gets: simulated ones (the default), or the finder's on the rendered photo.
         refine: Fit a method's answers to the keypoints afterwards, as `humesh predict --refine` does.
-        seed: Another seed is another test set.
+        seed: Another seed is another test set; default: 2026.
         out: A .json or .csv file for the numbers; of the synthetic test a .json file of every person's.
     """
     if what == _EXPLAIN or explain:
@@ -79,11 +80,20 @@ def evaluate(
     if submission is not None and (submission.suffix != ".zip" or benchmark != "agora"):
         raise UserError(f"--submission {submission}: expected a name that ends in .zip, and the benchmark agora.")
     synthetic = benchmark == "synthetic"
-    others = {"root": root, "detections": detections, "subset": subset, "regressors": regressors, "against": against,
-              "report": report, "submission": submission} if synthetic else {"motion": motion}  # fmt: skip
-    unused = ", ".join(f"--{name}" for name, given in others.items() if given)
+    real = {"root": root, "detections": detections, "subset": subset, "regressors": regressors, "against": against,
+            "report": report, "submission": submission}  # fmt: skip
+    made = {"motion": motion or None, "count": count, "people": people, "detector": detector, "seed": seed}
+    kept = {"against": against, "report": report, "detections": detections, "subset": subset, "regressors": regressors}
+    others = real if synthetic else made | ({} if submission is None else kept | {"out": out})
+    unused = ", ".join(f"--{name}" for name, given in others.items() if given not in (None, ""))
     if unused:
-        raise UserError(f"{unused}: expected no such option for the benchmark {benchmark}; leave it out.")
+        where = f"the benchmark {benchmark}" if submission is None else "--submission"
+        raise UserError(f"{unused}: expected no such option for {where}; leave it out.")
+    count, people, seed = (300 if count is None else count), people or (1, 2), (2026 if seed is None else seed)
+    within("--count", count, 1, 1_000_000)
+    within("--seed", seed, 0, 2**32 - 1)
+    if not 1 <= people[0] <= people[1] <= 8:
+        raise UserError(f"--people: expected 1 to 8 people, least first, got {people[0]} {people[1]}.")
     from humesh.commands.benchmark import Run, run_benchmark, submit
 
     options = Run(
@@ -95,11 +105,11 @@ def evaluate(
 
             return run_synthetic(options, motion, count, people, detector == "finder", seed)
         return run_benchmark(options) if submission is None else submit(options, submission)
-    except ValueError as error:  # of data, labels, weights, bodies and detections: each is one sentence
+    except HumeshError as error:  # of data, labels, weights, bodies and detections
         raise UserError(str(error)) from None
     except OSError as error:
         raise UserError(
-            f"{error.filename}: {error.strerror}; check the folder, or give another with --keep or -o."
+            f"{error.filename or keep}: {error.strerror or error}; check the folder, or give another with --keep or -o."
         ) from None
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from humesh.commands.errors import UserError
+from humesh.commands.errors import UserError, within
+from humesh.errors import HumeshError
 
 
 def export_model(
@@ -34,9 +35,8 @@ def export_model(
 
     if out.suffix != ".onnx":
         raise UserError(f"-o {out}: expected a name that ends in .onnx.")
-    for option, count in (("--batch", batch), ("--crops", crops)):
-        if count is not None and count < 1:
-            raise UserError(f"{option}: expected 1 or more, got {count}.")
+    within("--batch", batch, 1, 100_000)
+    within("--crops", crops, 1, 10_000)
     try:
         if weights is None:
             method = build(name).eval()
@@ -46,9 +46,9 @@ def export_model(
             if header.method != name:
                 raise WeightsError(f"weights {weights}: expected those of {name!r}, they are of {header.method!r}.")
         export_onnx(method, out, batch, crops)
-    except (WeightsError, ImportError) as error:
+    except HumeshError as error:
         raise UserError(str(error)) from None
     except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}.") from None
+        raise UserError(f"cannot write {out}: {error.strerror or error}.") from None
     print(f"wrote {out}")
     return 0

@@ -28,11 +28,6 @@ def run_synthetic(
     """Errors over 12 limb joints in millimetres: PA-MPJPE after the best similarity, MPJPE about the pelvis."""
     if not motion:
         raise UserError("synthetic: expected motion that nothing was trained on, got none; give --motion FILE.npz.")
-    if not (1 <= people[0] <= people[1] and count > 0):
-        raise UserError(
-            "synthetic: expected 1 or more people (least first) and a count above 0; "
-            f"got --people {people[0]} {people[1]} --count {count}."
-        )
     protocol, bodies = PROTOCOLS["synthetic"], BodyFiles(options.body)
     body = predicted_body(options, bodies)
     answer, _ = answers_of(options, protocol, body)

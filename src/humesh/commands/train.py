@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from rich.progress import TextColumn, TimeElapsedColumn
 
-from humesh.commands.errors import UserError
+from humesh.commands.errors import UserError, within
 from humesh.commands.evaluate import processes
 from humesh.commands.progress import progress_bar
+from humesh.errors import HumeshError
 
 if TYPE_CHECKING:
     import torch
@@ -72,9 +74,7 @@ def train(
     from humesh.training.prepare import known, overridden, prepare
     from humesh.training.recipes import RECIPES
 
-    for name, value in (("steps", steps), ("batch", batch), ("rate", rate)):
-        if value is not None and not value > 0:
-            raise UserError(f"--{name}: expected a positive number, got {value}.")
+    within("--workers", workers, 0, 256)
     rank, world = processes()
     try:
         known(recipe, RECIPES, "recipe: there is no")
@@ -98,10 +98,10 @@ def train(
             _tell(recipe, plan, training)
             return 0
         return _run(training, rank)
-    except ValueError as error:  # of recipes, data, weights and configurations: each is one sentence
+    except HumeshError as error:  # of recipes, data, weights and configurations
         raise UserError(str(error)) from None
     except OSError as error:
-        raise UserError(f"cannot write into {out}: {error.strerror}; give another folder with -o.") from None
+        raise UserError(f"{error.filename or out}: {error.strerror or error}; give another folder with -o.") from None
     finally:
         if world > 1 and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
@@ -168,9 +168,10 @@ def _tell(name: str, plan: Recipe, training: Training) -> None:
     print(f"a step: {plan.batch} groups of {shape}, {crops.keypoints.shape[2]} keypoints each", flush=True)
     said = estimate(training)
     where = "GPU memory" if training.place.device.type == "cuda" else "memory of the main process"
+    memory = "unknown" if math.isnan(said.memory_gb) else f"{said.memory_gb:.1f} GB"
     print(
         f"measured: {said.steps_per_second:.2f} steps/s ({said.steps_per_second * plan.batch:.0f} samples/s); "
-        f"{plan.steps} steps will take about {said.hours:.2f} h; {where} {said.memory_gb:.1f} GB"
+        f"{plan.steps} steps will take about {said.hours:.2f} h; {where} {memory}"
     )
 
 
@@ -186,11 +187,7 @@ def _device(name: str) -> torch.device:
 
 
 def _workers(count: int | None) -> int:
-    if count is None:
-        return max(1, min(16, (os.cpu_count() or 1) - 1))
-    if count < 0:
-        raise UserError(f"--workers: expected 0 or more, got {count}.")
-    return count
+    return max(1, min(16, (os.cpu_count() or 1) - 1)) if count is None else count
 
 
 def _use_cores(workers: int) -> None:

@@ -10,12 +10,19 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from humesh.body.joints import MEDIAPIPE33
+from humesh.errors import HumeshError
+from humesh.files import writing
 from humesh.geometry.boxes import crop_around
 from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
 from humesh.methods.base import Method
 
 OUTPUTS = ("rotations", "shape", "translation")
+_MOST_BYTES = 10**9
+
+
+class DeployError(HumeshError):
+    """A network that cannot be written for other programs."""
 
 
 class Deployed(nn.Module):
@@ -60,9 +67,19 @@ def example_inputs(method: Method, batch: int = 1, count: int | None = None) -> 
 
 
 def export_onnx(method: Method, path: str | Path, batch: int = 1, count: int | None = None) -> None:
-    """Writes the method as ONNX for that many groups of that many crops; the file appears only when it is whole."""
+    """Writes the method as ONNX for that many groups of that many crops; the file appears only when it is whole.
+
+    Raises DeployError for more crops than fit into a gigabyte, or without the packages that write ONNX.
+    """
+    spec = method.spec
+    pictures = 12 * batch * (count or spec.count or 1) * spec.size[0] * spec.size[1]
+    if pictures > _MOST_BYTES:
+        raise DeployError(
+            f"expected groups whose pictures take at most {_MOST_BYTES / 1e9:.0f} GB, {batch:,} of them would take "
+            f"{pictures / 1e9:,.0f}; give a smaller --batch or fewer --crops."
+        )
     if find_spec("onnxscript") is None:
-        raise ImportError('writing ONNX needs the packages onnx and onnxscript: pip install "humesh[export]"')
+        raise DeployError('writing ONNX needs the packages onnx and onnxscript: pip install "humesh[export]"')
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     inputs = example_inputs(method, batch, count)
@@ -75,9 +92,5 @@ def export_onnx(method: Method, path: str | Path, batch: int = 1, count: int | N
             dynamo=True,
             verbose=False,
         )
-    part = path.with_name(path.name + ".part")
-    try:
-        program.save(part)  # type: ignore[union-attr]
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(path) as draft:
+        program.save(draft)  # type: ignore[union-attr]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import resource
+import math
+import sys
 import time
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from humesh.training.loop import Training
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a training will take: `memory_gb` of the GPU or of the main process."""
+    """What a training will take: `memory_gb` of the GPU or of the main process, NaN on Windows."""
 
     steps_per_second: float
     hours: float
@@ -42,7 +43,17 @@ def estimate(training: Training, seconds: float = 20.0) -> Estimate:
     if place.device.type == "cuda":
         memory = torch.cuda.max_memory_allocated() / 1e9
     else:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        memory = _largest_gb()
     # Validation is a forward pass with the data path: about half a step for as many groups.
     validating = 0.5 * recipe.held_out / recipe.batch * (1 + recipe.steps // recipe.validate_every)
     return Estimate(pace, (recipe.steps + validating) / pace / 3600, memory)
+
+
+def _largest_gb() -> float:
+    """The most memory that this process has had, GB of 10**9 bytes."""
+    if sys.platform == "win32":
+        return math.nan
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9

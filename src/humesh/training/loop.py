@@ -29,6 +29,7 @@ from humesh.training.log import Table
 from humesh.training.recipe import Recipe, TrainingError
 from humesh.training.validation import held_out_errors
 
+_MOST_GB = 4  # of a batch's pictures; what the network makes of them takes many times as much
 _BAD_STEPS = 3  # steps in a row without finite gradients after which training stops
 
 
@@ -64,6 +65,13 @@ class Training:
     ) -> None:
         if recipe.batch % place.world:
             raise TrainingError(f"batch {recipe.batch}: expected a multiple of the {place.world} processes.")
+        spec = method.spec
+        crops = spec.count or (recipe.people if spec.group == "people" else 1)
+        pictures = 12e-9 * recipe.batch * crops * spec.size[0] * spec.size[1]  # three channels of 32 bits
+        if pictures > _MOST_GB * place.world:
+            raise TrainingError(
+                f"batch {recipe.batch:,}: its pictures alone would take {pictures:,.0f} GB; give fewer."
+            )
         if recipe.precision == "float16" and place.device.type != "cuda":
             raise TrainingError("precision float16 needs a GPU; use bfloat16 or float32.")
         self.name, self.recipe, self.groups, self.check, self.place = name, recipe, groups, check, place

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import cos, inf, pi
 from typing import Any, Literal
 
 from humesh.data.augment import Augment
@@ -36,6 +37,14 @@ class Judges:
     decay: float = 1e-4
 
 
+_LIMITS: Mapping[str, tuple[float, float]] = {
+    "steps": (1, 10**9),
+    "batch": (1, 2**14),
+    "rate": (1e-12, 100.0),
+    "seed": (0, 2**32 - 1),
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """One training.
@@ -48,7 +57,7 @@ class Recipe:
     of the running mean of the weights, which is what is kept. `stride`: frames between those of a clip. `held_out`:
     samples of the first data set that are only validated on. `encoder_start`: "lite0" (ImageNet's), "mediapipe" (its
     landmark model's) or "none"; methods' own `pretrained` is a setting of theirs. `starts_from`: the recipe whose
-    weights this one goes on from, given with --init.
+    weights this one goes on from, given with --init. Numbers that no training can have raise TrainingError.
     """
 
     about: str
@@ -86,6 +95,15 @@ class Recipe:
     validate_every: int = 1000
     save_every: int = 500
 
+    def __post_init__(self) -> None:
+        for name, (least, most) in _LIMITS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:  # NaN, too
+                raise TrainingError(f"{name}: expected a number from {least:,} to {most:,}, got {value:,}.")
+        strange = [f"{name}={weight}" for name, weight in self.weights.items() if not 0 <= weight < inf]
+        if strange:
+            raise TrainingError(f"loss weights: expected numbers from 0 up, got {', '.join(strange)}.")
+
     def as_json(self) -> str:
         """All of it as text, the same for the same training."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
@@ -97,7 +115,5 @@ class Recipe:
         if self.schedule == "step":
             factor *= self.drop ** sum(done >= share for share in self.drops)
         elif self.schedule == "cosine":
-            from math import cos, pi
-
             factor *= 0.01 + 0.99 * (1 + cos(pi * min(done, 1.0))) / 2
         return self.rate * factor
