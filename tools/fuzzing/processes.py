@@ -78,7 +78,9 @@ def run(name: str, cases: range) -> Outcome:
             if status == 0:
                 break
             if case < start:
-                raise RuntimeError(f"{name}: its valid files cannot be read:\n{log.read_text()[-3000:]}")
+                print(f"{name}: its valid files cannot be read:\n{log.read_text()[-3000:]}", file=sys.stderr)
+                outcome.leaks["its valid files cannot be read"] = [start]
+                break
             outcome.leaks.setdefault(_ending(status, log.read_text(errors="replace")), []).append(case)
             start = case + 1
     return outcome
@@ -177,7 +179,7 @@ def _unclear(sentence: str) -> str:
         return f"too short a sentence: {sentence!r}"
     if len(sentence) > 2500 or sentence.count("\n") > 3:
         return f"too long a sentence: {sentence[:60]!r}..."
-    strange = [c for c in sentence if not c.isprintable() and c != "\n"]
+    strange = [c for c in sentence if not c.isprintable() and c not in "\n\t"]
     return f"steers the terminal: {strange[0]!r} in {sentence[:60]!r}" if strange else ""
 
 
