@@ -179,6 +179,23 @@ def test_what_the_user_raises_while_a_film_is_written_stays_as_it_is(tmp_path: P
     assert not (tmp_path / "film.mp4").exists()
 
 
+def test_a_film_that_cannot_be_ended_is_none(tmp_path: Path) -> None:
+    """A disk is often full only when the rest of the file is written."""
+
+    class Full:
+        def close(self) -> None:
+            raise OSError(28, "No space left on device")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(container, name)
+
+    with pytest.raises(VideoError, match=r"cannot be written \(No space left"):  # noqa: SIM117, PT012
+        with Film(tmp_path / "film.mp4", SIZE, 25) as film:
+            film.write(picture(0), 0)
+            container, film._container = film._container, Full()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_picture_that_cannot_be_drawn_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn, calls = decoding._upright, iter(range(99))
     monkeypatch.setattr(decoding, "_upright", lambda frame: None if next(calls) == 3 else drawn(frame))
