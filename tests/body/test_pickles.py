@@ -313,3 +313,15 @@ def test_damaged_chumpy_arrays_are_told(state: dict[str, Any]) -> None:
     assert np.array_equal(Chumpy({"a": Chumpy({"x": np.arange(3)}), "idxs": np.array([2, 0])}).values(), [2, 0])
     with pytest.raises(PickleError):
         Chumpy(state).values()
+
+
+def test_shapes_of_thousands_of_axes_are_refused() -> None:
+    many = (9**900,) * 100_000
+    for state in ({"a": np.arange(3), "idxs": np.array([0, 1]), "preferred_shape": many},):
+        with pytest.raises(PickleError, match="shape of a chumpy array"):
+            Chumpy(state).values()
+    axes = b"(" + b"I99999999\n" * 100_000 + b"t"
+    with pytest.raises(PickleError, match="no type or shape"):
+        unpickled(_ndarray(axes, b"S'f8'\n", b"S'" + b"0" * 32 + b"'\n") + b".")
+    with pytest.raises(PickleError, match="got dtype list"):
+        unpickled(b"cnumpy\ndtype\n(" + BILLION[:200] + b"I0\nI1\ntR.")

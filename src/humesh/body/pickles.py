@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from humesh.body.opcodes import Call, Name, Opcodes, PickleError, Raw, RefusedError, Table
-from humesh.body.stored_arrays import Chumpy, Sparse
+from humesh.body.stored_arrays import Chumpy, Sparse, is_shape
 from humesh.files import MOST_BYTES
 
 _MOST_OPCODES = 500_000
@@ -118,9 +118,9 @@ class Values:
 
     def array(self, data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
         """A writable array of bytes, "C" or "F" in order; ValueError where they are not just as many as it needs."""
-        if not isinstance(dtype, np.dtype) or type(shape) is not tuple or order not in ("C", "F") or len(shape) > 32:
+        if not isinstance(dtype, np.dtype) or not is_shape(shape) or order not in ("C", "F"):
             raise ValueError("an array has no type or shape")
-        if any(type(n) is not int or n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != len(data):
+        if math.prod(shape) * dtype.itemsize != len(data):
             raise ValueError(f"an array of {dtype} has other bytes than its shape needs")
         self.spend(len(data))
         raw = np.frombuffer(data, np.uint8).copy()
@@ -158,7 +158,8 @@ def _dtype(call: Call, values: Values) -> np.dtype[Any]:
     if code in ("O", "O8") and OBJECTS in values.table:
         return np.dtype(object)
     if type(code) is not str or not _DTYPE.fullmatch(code) or order not in ("<", ">", "=", "|"):
-        raise PickleError(f"expected arrays of numbers, got dtype {code}; save plain NumPy arrays.")
+        kind = code[:20] if type(code) is str else type(code).__name__
+        raise PickleError(f"expected arrays of numbers, got dtype {kind}; save plain NumPy arrays.")
     return np.dtype(code).newbyteorder(order)
 
 
@@ -173,7 +174,7 @@ def _array(call: Call, values: Values) -> np.ndarray:
         array = values.array(values.bytes_of(content), dtype, shape, order)
         return array.astype(dtype.newbyteorder("="), copy=False)  # as NumPy does here, though not for protocol 5
     objects = values.value(content)
-    if type(objects) is not list or math.prod(shape) != len(objects):
+    if type(objects) is not list or not is_shape(shape) or math.prod(shape) != len(objects):
         raise ValueError("an array of objects has others than its shape needs")
     array = np.empty(len(objects), object)
     for i, one in enumerate(objects):  # one by one: NumPy would look into lists

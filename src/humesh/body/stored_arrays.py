@@ -12,6 +12,7 @@ import numpy as np
 from humesh.body.opcodes import PickleError
 
 _MOST_SPARSE = 2 * 10**7  # numbers in a sparse matrix that is filled up
+_MOST_AXES = 32
 _MOST_CHUMPY = 4  # chumpy arrays of chumpy arrays
 
 
@@ -39,7 +40,7 @@ class Chumpy:
         chosen = source.ravel()[chosen.astype(np.int64)]
         if shape is None:
             return chosen
-        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+        if not is_shape(shape):
             raise PickleError("expected the shape of a chumpy array to be a tuple of lengths.")
         if math.prod(shape) != chosen.size:
             raise PickleError(f"expected {chosen.size} entries of a chumpy array, its shape is {shape}.")
@@ -56,7 +57,7 @@ class Sparse:
     def values(self) -> np.ndarray:
         """The full matrix; entries stored twice are added, as in SciPy."""
         shape = self.state.get("_shape", self.state.get("shape"))
-        if not isinstance(shape, tuple) or len(shape) != 2 or not all(type(n) is int and n >= 0 for n in shape):
+        if not is_shape(shape) or len(shape) != 2:
             raise PickleError("expected a sparse matrix with two lengths; the file is damaged.")
         if math.prod(shape) > _MOST_SPARSE:
             raise PickleError(f"expected a sparse matrix of a body's size, got shape {shape}.")
@@ -79,6 +80,11 @@ class Sparse:
         full = np.zeros(shape, dtype=data.dtype)
         np.add.at(full, (rows, columns), data)
         return full
+
+
+def is_shape(shape: Any) -> bool:
+    """Whether a value is a tuple of lengths, not more of them than an array may have axes."""
+    return type(shape) is tuple and len(shape) <= _MOST_AXES and all(type(n) is int and n >= 0 for n in shape)
 
 
 def _within(numbers: np.ndarray, length: int) -> bool:

@@ -6,6 +6,7 @@ after another with the raw numbers behind them.
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from humesh.body.opcodes import STORED, Call, Name, PickleError
 from humesh.body.pickles import Values, opcodes, table_of
+from humesh.body.stored_arrays import is_shape
 from humesh.files import MOST_BYTES
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the old format
@@ -36,13 +38,11 @@ class _Storage:
 def _tensor(call: Call, values: Values) -> Tensor:
     """A view of a storage: (storage, offset, size, stride, and what is of no use here)."""
     storage, offset, size, stride = map(values.value, call.args[:4])
-    if not isinstance(storage, _Storage) or type(size) is not tuple or type(stride) is not tuple:
+    if not isinstance(storage, _Storage) or not is_shape((offset,)) or not is_shape(size) or not is_shape(stride):
         raise TypeError("a tensor has no storage or shape")
-    if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in (offset, *size, *stride)):
+    if len(size) != len(stride):
         raise ValueError("a tensor's shape is damaged")
-    count = 1
-    for length in size:
-        count *= length
+    count = math.prod(size)
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
     if count and last >= len(storage.flat):
         raise ValueError("a tensor has fewer numbers than its shape needs")

@@ -44,6 +44,8 @@ def _manager(call: Call, values: Values) -> _Frame:
         blocks, axes = [(block["values"], block["mgr_locs"]) for block in newest["blocks"]], newest["axes"]
     if len(axes) != 2 or not all(isinstance(columns, np.ndarray) and columns.ndim == 2 for columns, _ in blocks):
         raise PickleError("expected the columns of a DataFrame, got another number of axes.")
+    if not all(type(name) in (str, int) for name in axes[0]):
+        raise PickleError("expected columns that have names, got something else.")
     return _Frame(list(blocks), [str(name) for name in axes[0]])
 
 
@@ -63,7 +65,9 @@ def _new_index(call: Call, values: Values) -> Any:
     """An index as an array: what it holds, or the numbers of a range."""
     said = values.known(call.args[1], ("data", "start", "stop", "step"))
     if "data" in said:
-        return np.asarray(said["data"])
+        if not isinstance(said["data"], np.ndarray):
+            raise PickleError("expected an index of an array; the file is damaged.")
+        return said["data"]
     numbers = range(said.get("start") or 0, said["stop"], said.get("step") or 1)
     if len(numbers) > _MOST_ROWS:
         raise PickleError(f"expected a DataFrame of at most {_MOST_ROWS} rows, got {len(numbers)}.")
