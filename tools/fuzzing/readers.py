@@ -225,7 +225,7 @@ def _read_subset(_: Path, path: Path) -> None:
 def _make_photos(folder: Path) -> None:
     pixels = np.linspace(0, 255, 24 * 16 * 3).reshape(16, 24, 3).astype(np.uint8)
     image = Image.fromarray(pixels)
-    for ending in ("jpg", "png", "tiff", "webp", "gif", "bmp", "avif"):
+    for ending in ("jpg", "png", "tiff", "webp", "gif", "bmp", "avif", "jp2", "ppm"):
         image.save(folder / f"photo.{ending}")
     image.convert("I;16").save(folder / "deep.png")
     image.convert("F").save(folder / "float.tiff")
@@ -251,8 +251,10 @@ def _make_exif(folder: Path) -> None:
 
 
 def _read_photo(_: Path, path: Path) -> None:
+    from humesh.images.kinds import kind_of
     from humesh.images.photo import Photo
 
+    kind_of(path)
     Photo.read(path)
 
 
@@ -263,13 +265,18 @@ def _make_videos(folder: Path) -> None:
     made.make_video(folder / "film.avi", pictures, codec="mpeg4")
     made.make_video(folder / "film.mkv", pictures)
     made.make_video(folder / "film.webm", pictures, codec="libvpx")
+    made.make_video(folder / "film.ts", pictures)
+    made.make_video(folder / "film.mpg", pictures, codec="mpeg1video")
     images = [Image.fromarray(pixels) for pixels in pictures]
-    images[0].save(folder / "film.gif", save_all=True, append_images=images[1:])
+    for ending in ("gif", "webp", "avif", "png"):
+        images[0].save(folder / f"film.{ending}", save_all=True, append_images=images[1:])
 
 
 def _read_video(_: Path, path: Path) -> None:
+    from humesh.images.kinds import kind_of
     from humesh.images.video import Video
 
+    kind_of(path)
     for _frame in islice(Video(path), 30):
         pass
 
