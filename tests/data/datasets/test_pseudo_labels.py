@@ -127,7 +127,7 @@ def test_turning_in_place_is_nothing() -> None:
 
 
 def test_what_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DatasetError, match=r"fits of EFT, NeuralAnnot .* cannot be read as JSON \(no such file"):
+    with pytest.raises(DatasetError, match=r"fits of EFT, NeuralAnnot .* found nothing \(no such file"):
         WithFits(Labelled2D(), tmp_path / "none.json")
     (tmp_path / "bad.json").write_text('{"data": [{"parm_shape": 1}]}')
     with pytest.raises(DatasetError, match=r"bad.json, data\[0\]: expected an entry 'parm_pose', got"):

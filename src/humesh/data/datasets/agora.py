@@ -139,7 +139,7 @@ def _rows(path: Path) -> list[dict[str, Entry]]:
 
 def _fit(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pose vectors 72, betas and translation (metres, the scan's frame) of an SMPL fit; tensors or arrays."""
-    said = Entry(read_pickle(path, TENSORS), path).has("body_pose", "betas", what="an SMPL fit")
-    root, moved = ("root_pose", "translation") if "root_pose" in said.value else ("global_orient", "transl")
-    vectors = np.concatenate([said[root].numbers(3), said["body_pose"].numbers(69)])
-    return vectors, said["betas"].first(10), said[moved].numbers(3)
+    entry = Entry(read_pickle(path, TENSORS), path).has("body_pose", "betas", what="an SMPL fit")
+    root, moved = ("root_pose", "translation") if "root_pose" in entry.value else ("global_orient", "transl")
+    vectors = np.concatenate([entry[root].numbers(3), entry["body_pose"].numbers(69)])
+    return vectors, entry["betas"].first(10), entry[moved].numbers(3)

@@ -101,8 +101,8 @@ class Bedlam:
         box, identity = np.concatenate([centre - half, centre + half]), self._identities[_person_key(rows, row)]
         person = person_2d(box, points, _BODY22, identity, size=photo.size)
         pose = BodyPose(rotations, shape, torch.from_numpy(translation).float())
-        told = str(rows["gender"][row].value) if "gender" in rows.value else ""
-        gender = told if told in ("male", "female") else "neutral"
+        written = str(rows["gender"][row].value) if "gender" in rows.value else ""
+        gender = written if written in ("male", "female") else "neutral"
         labelled = with_smpl(person, (pose, 1.0), f"{'smpl' if whole else 'smplx'}-{gender}")
         return replace(labelled, pose_weight=(torch.arange(24) < used).float())
 

@@ -106,9 +106,9 @@ class CmuPanoptic:
         name, camera, frame, image, path = self._frames[index]
         seen_from = self._cameras[name][camera]
         photo = calibrated_photo(image, seen_from["camera"])
-        said = json_entry(path, "bodies of 19 or 15 joints")["bodies"]
+        entry = json_entry(path, "bodies of 19 or 15 joints")["bodies"]
         first = 1000 * sorted(self._cameras).index(name)
-        people = (_person(body, first + body["id"].integer(), seen_from, photo.size) for body in said)
+        people = (_person(body, first + body["id"].integer(), seen_from, photo.size) for body in entry)
         shown = tuple(person for person in people if person is not None)
         return Sample(photo, shown, f"{name}/{camera}/{frame:08d}", f"{name}/{camera}", frame)
 
@@ -116,12 +116,12 @@ class CmuPanoptic:
 def _cameras(calibration: Entry) -> dict[str, dict[str, Any]]:
     """The HD cameras of a calibration by name; their translations are centimetres."""
     return {
-        said["name"].text(): {
-            "camera": calibrated(said["K"].intrinsics()), "R": said["R"].numbers(3, 3), "t": said["t"].numbers(3) / 100,
-            "distCoef": said["distCoef"].numbers(5),
+        entry["name"].text(): {
+            "camera": calibrated(entry["K"].intrinsics()), "R": entry["R"].numbers(3, 3),
+            "t": entry["t"].numbers(3) / 100, "distCoef": entry["distCoef"].numbers(5),
         }
-        for said in calibration["cameras"]
-        if said["type"].text() == "hd"
+        for entry in calibration["cameras"]
+        if entry["type"].text() == "hd"
     }  # fmt: skip
 
 

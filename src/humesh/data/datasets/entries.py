@@ -73,7 +73,7 @@ class Entry:
                 isinstance(value, np.ndarray) and value.dtype.kind not in "biufO"
             ):
                 raise TypeError
-            array = np.array(value, dtype=np.float64).reshape(shape)
+            array = np.asarray(value, dtype=np.float64).reshape(shape).copy()
         except (TypeError, ValueError, OverflowError):
             raise self.wrong(expected) from None
         if not ((np.abs(array) <= most) | (nan & np.isnan(array))).all():

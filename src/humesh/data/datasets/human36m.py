@@ -76,10 +76,10 @@ class Human36M:
         self.root = Path(root)
         (path, *_) = part(self.root, [labels] if labels else list(_FILES[split, protocol]), DOWNLOAD)
         what = "labels of Human3.6M in SPIN's format"
-        self._said = Entry(read_arrays(path, _LAYOUT, what=what, error=DatasetError, only=_LAYOUT), path)
-        found = [_NAME.search(name.path()) for name in self._said["imgname"]]
+        self._labels = Entry(read_arrays(path, _LAYOUT, what=what, error=DatasetError, only=_LAYOUT), path)
+        found = [_NAME.search(name.path()) for name in self._labels["imgname"]]
         if None in found:
-            raise self._said["imgname"][found.index(None)].wrong("images like S9_Directions_1.60457274_000001.jpg")
+            raise self._labels["imgname"][found.index(None)].wrong("images like S9_Directions_1.60457274_000001.jpg")
         self._names = [match.groupdict() for match in found if match is not None]
         wanted = CAMERAS if split == "train" or protocol == 1 else CAMERAS[-1:]
         self._rows = [
@@ -96,24 +96,27 @@ class Human36M:
 
     def __getitem__(self, index: int) -> Sample:
         row = self._rows[index]
-        said = {key: self._said[key][row] for key in self._said.value}
-        name, image = self._names[row], said["imgname"].path()
+        entry = {key: self._labels[key][row] for key in self._labels.value}
+        name, image = self._names[row], entry["imgname"].path()
         path = next((p for p in (self.root / image, self.root / "images" / image) if p.is_file()), self.root / image)
         camera = self._camera(name["subject"], name["camera"])
         photo = stored_photo(path) if camera is None else calibrated_photo(path, camera)
-        joints2d, joints3d = _human36m_joints(said["part"].numbers(24, 3)), _human36m_joints(said["S"].numbers(24, 4))
+        joints2d, joints3d = _human36m_joints(entry["part"].numbers(24, 3)), _human36m_joints(entry["S"].numbers(24, 4))
         relative, known = joints3d[:, :3], joints3d[:, 3] * (joints2d[:, 2] > 0)
         at = torch.from_numpy(known > 0)
         rays = photo.camera.rays(torch.from_numpy(joints2d[:, :2]))
         offset = solved_offset(torch.from_numpy(relative)[at], rays[at], torch.ones(int(at.sum()), dtype=torch.bool))
         points = relative + (offset.numpy() if known.any() else 0.0)
-        centre, reach = said["center"].numbers(2), 100 * said["scale"].number(0.0, 1e3)  # the box's height over 200 px
+        centre, reach = (
+            entry["center"].numbers(2),
+            100 * entry["scale"].number(0.0, 1e3),
+        )  # the box's height over 200 px
         box = np.concatenate([centre - reach, centre + reach])
         person = person_3d(int(name["subject"]), H36M17, photo.size, joints2d[:, :2], points, known, box=box)
-        if "pose" in said and "shape" in said:
+        if "pose" in entry and "shape" in entry:
             pelvis = points[H36M17.index("pelvis")]
-            pose, _ = smpl_label(said["pose"].numbers(72), said["shape"].numbers(10), pelvis)
-            gender = str(said["gender"].value) if "gender" in said else ""
+            pose, _ = smpl_label(entry["pose"].numbers(72), entry["shape"].numbers(10), pelvis)
+            gender = str(entry["gender"].value) if "gender" in entry else ""
             person = with_smpl(person, (pose, 0.0), _GENDERS.get(gender, "smpl-neutral"))
         return Sample(photo, (person,), image, name["video"], int(name["frame"]))
 
@@ -124,8 +127,8 @@ class Human36M:
         known = self._cameras[subject]
         if known is None:
             return None
-        said = known[str(CAMERAS.index(camera) + 1)]
-        return pinhole(said["f"], said["c"])
+        entry = known[str(CAMERAS.index(camera) + 1)]
+        return pinhole(entry["f"], entry["c"])
 
 
 def _human36m_joints(values: Float[np.ndarray, "24 n"]) -> Float[np.ndarray, "17 n"]:

@@ -1,4 +1,4 @@
-"""What readers share: people with 2D labels alone, stored photos, and how a missing or damaged part is told."""
+"""What readers share: people with 2D labels alone, stored photos, and errors for missing and damaged parts."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ def loaded(path: Path, read: Callable[[Path], T], what: str) -> T:
     except DatasetError:
         raise
     except Exception as error:  # readers of foreign formats have no common base of errors
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetError(f"{path}: expected {what}, could not read it ({told}); fetch it anew.") from error
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise DatasetError(f"{path}: expected {what}, could not read it ({why}); fetch it anew.") from error
 
 
 def runs(keys: Sequence[tuple[str | int, int]], step: int = 1) -> tuple[range, ...]:

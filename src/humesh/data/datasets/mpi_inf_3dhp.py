@@ -85,7 +85,7 @@ class MpiInf3dhp:
     def _test(self, root: Path, every: int) -> list[tuple[Path, int, int, Path]]:
         found = []
         for path in part(root, ["TS*/annot_data.mat", "*/TS*/annot_data.mat"], DOWNLOAD):
-            for frame in np.flatnonzero(self._said(path)["valid"]):
+            for frame in np.flatnonzero(self._labels(path)["valid"]):
                 image = path.parent / "imageSequence" / f"img_{frame + 1:06d}.jpg"
                 found += [(path, 0, int(frame), image)] if frame % every == 0 else []
         return found
@@ -95,19 +95,19 @@ class MpiInf3dhp:
 
     def __getitem__(self, index: int) -> Sample:
         path, camera, frame, image = self._frames[index]
-        said, joint_set = self._said(path), MUCO21 if self.train else MPI_INF_3DHP17
-        pixels, points = said["annot2"][camera], said[self.field][camera]
+        truth, joint_set = self._labels(path), MUCO21 if self.train else MPI_INF_3DHP17
+        pixels, points = truth["annot2"][camera], truth[self.field][camera]
         if frame >= len(pixels):
             raise DatasetError(f"{image}: expected one of the {len(pixels)} frames that {path} labels; extract anew.")
         source = "the dataset's calibration" if self.train else "fitted to the dataset's 3D and 2D labels"
-        photo = calibrated_photo(image, said["cameras"][camera], source)
+        photo = calibrated_photo(image, truth["cameras"][camera], source)
         folder = path.parent.parent.name if self.train else path.parent.name
         subject = int(re.sub(r"\D", "", folder) or 0) + (0 if self.train else 100)
         person = person_3d(subject, joint_set, photo.size, pixels[frame], points[frame])
         sequence = f"{folder}/{path.parent.name}/video_{camera}" if self.train else folder
         return Sample(photo, (person,), f"{sequence}/{frame:06d}", sequence, frame)
 
-    def _said(self, path: Path) -> dict[str, Any]:
+    def _labels(self, path: Path) -> dict[str, Any]:
         if path not in self._known:
             read = _training_labels if self.train else _test_labels
             self._known[path] = loaded(path, lambda p: read(p, self._cameras), "annotations of MPI-INF-3DHP")
@@ -128,8 +128,8 @@ def _training_labels(path: Path, cameras: Sequence[int]) -> dict[str, Any]:
         return {c: values[:, order] / units for c, values in rows.items()}
 
     known = calibrations(path.parent / "camera.calibration")
-    said = {"annot2": joints("annot2", 2), "annot3": joints("annot3", 3), "univ_annot3": joints("univ_annot3", 3)}
-    return said | {"cameras": {camera: calibrated(known[camera].intrinsics()) for camera in cameras}}
+    truth = {"annot2": joints("annot2", 2), "annot3": joints("annot3", 3), "univ_annot3": joints("univ_annot3", 3)}
+    return truth | {"cameras": {camera: calibrated(known[camera].intrinsics()) for camera in cameras}}
 
 
 def calibrations(path: Path) -> Entry:
@@ -154,12 +154,12 @@ def _test_labels(path: Path, _: Sequence[int]) -> dict[str, Any]:
                 raise ValueError(f"{name} is no array of numbers of the size of such a file")
             return Entry(np.array(held), path, name).numbers(-1, *shape, nan=True)
 
-        said = {name: numbers(name, 17, axes) for name, axes in (("annot2", 2), ("annot3", 3), ("univ_annot3", 3))}
+        truth = {name: numbers(name, 17, axes) for name, axes in (("annot2", 2), ("annot3", 3), ("univ_annot3", 3))}
         valid = numbers("valid_frame") > 0
-    pixels, points, universal = said["annot2"], said["annot3"] / 1000, said["univ_annot3"] / 1000
-    if {len(valid)} != {len(values) for values in said.values()}:
+    pixels, points, universal = truth["annot2"], truth["annot3"] / 1000, truth["univ_annot3"] / 1000
+    if {len(valid)} != {len(values) for values in truth.values()}:
         raise DatasetError(f"{path}: expected labels of {len(valid)} frames, as many as valid_frame; fetch it anew.")
-    if not all(np.isfinite(values[valid]).all() for values in said.values()):
+    if not all(np.isfinite(values[valid]).all() for values in truth.values()):
         raise DatasetError(f"{path}: expected finite points in valid frames, got NaN; fetch it anew.")
     camera = fitted_camera(points[valid].reshape(-1, 3), pixels[valid].reshape(-1, 2), path)
     return {"annot2": [pixels], "annot3": [points], "univ_annot3": [universal], "cameras": [camera], "valid": valid}

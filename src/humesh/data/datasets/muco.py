@@ -47,14 +47,14 @@ class MuCo:
         if fits:
             self._fits = json_entry(part(self.root, ["smpl_param.json"], DOWNLOAD)[0], "SMPL fits by annotation")
         people: dict[int, list[Entry]] = defaultdict(list)
-        for said in content["annotations"]:
-            people[said["image_id"].integer()].append(said)
+        for entry in content["annotations"]:
+            people[entry["image_id"].integer()].append(entry)
         found = ((image, people.get(image["id"].integer(), [])) for image in content["images"])
         self._photos = [(image, annotated) for image, annotated in found if annotated]
         pelvis = MUCO21.index("pelvis")
         if nearest:
             self._photos = [
-                (image, [min(annotated, key=lambda said: said["keypoints_cam"][pelvis][2].number())])
+                (image, [min(annotated, key=lambda entry: entry["keypoints_cam"][pelvis][2].number())])
                 for image, annotated in self._photos
             ]
 
@@ -65,15 +65,15 @@ class MuCo:
         image, annotated = self._photos[index]
         name = image["file_name"].path()
         photo = calibrated_photo(self.root / name, pinhole(image["f"], image["c"]))
-        people = tuple(self._person(said, photo.size) for said in annotated)
+        people = tuple(self._person(entry, photo.size) for entry in annotated)
         return Sample(photo, people, name, "", image["id"].integer())
 
-    def _person(self, said: Entry, size: tuple[int, int]) -> LabelledPerson:
+    def _person(self, entry: Entry, size: tuple[int, int]) -> LabelledPerson:
         """A person of their own: the file does not say which of the eight actors."""
-        count, identity, seen = len(MUCO21), said["id"].integer(), said.get("keypoints_vis")
-        points, pixels = said["keypoints_cam"].numbers(count, 3) / 1000, said["keypoints_img"].numbers(count, 2)
+        count, identity, seen = len(MUCO21), entry["id"].integer(), entry.get("keypoints_vis")
+        points, pixels = entry["keypoints_cam"].numbers(count, 3) / 1000, entry["keypoints_img"].numbers(count, 2)
         hidden = None if seen is None else 1.0 - (seen.numbers(count) > 0)
-        box = said["bbox"].box(corners=False)
+        box = entry["bbox"].box(corners=False)
         person = person_3d(identity, MUCO21, size, pixels, points, hidden=hidden, box=box)
         fit = None if self._fits is None else self._fits.get(str(identity))
         if fit is None:

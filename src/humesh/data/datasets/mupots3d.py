@@ -47,21 +47,21 @@ class MuPoTS3D:
         for number in sequences:
             folder = self.root / f"TS{number}"
             path = part(folder, ["annot.mat"], DOWNLOAD)[0]
-            said = _annotations(loaded(path, read_matlab, "MuPoTS-3D's annot.mat")["annotations"])
+            truth = _annotations(loaded(path, read_matlab, "MuPoTS-3D's annot.mat")["annotations"])
             occlusions = loaded(part(folder, ["occlusion.mat"], DOWNLOAD)[0], read_matlab, "its occlusion.mat")
             hidden = _occlusions(occlusions["occlusion_labels"])
-            if hidden.shape[:2] != said["annot2"].shape[:2]:
+            if hidden.shape[:2] != truth["annot2"].shape[:2]:
                 raise DatasetError(
-                    f"{folder}: expected occlusion.mat for the {said['annot2'].shape[:2]} frames and people of "
+                    f"{folder}: expected occlusion.mat for the {truth['annot2'].shape[:2]} frames and people of "
                     f"annot.mat, got {hidden.shape[:2]}; fetch both anew."
                 )
-            valid = said["isValidFrame"]
-            camera = fitted_camera(said["annot3"][valid].reshape(-1, 3), said["annot2"][valid].reshape(-1, 2), path)
-            self._sequences[number] = said | {"hidden": hidden, "camera": camera}
+            valid = truth["isValidFrame"]
+            camera = fitted_camera(truth["annot3"][valid].reshape(-1, 3), truth["annot2"][valid].reshape(-1, 2), path)
+            self._sequences[number] = truth | {"hidden": hidden, "camera": camera}
         self._frames = [
             (number, int(frame))
-            for number, said in self._sequences.items()
-            for frame in np.flatnonzero(said["isValidFrame"].any(1))
+            for number, truth in self._sequences.items()
+            for frame in np.flatnonzero(truth["isValidFrame"].any(1))
         ]
         self.tracks = runs(self._frames)
 
@@ -70,13 +70,13 @@ class MuPoTS3D:
 
     def __getitem__(self, index: int) -> Sample:
         number, frame = self._frames[index]
-        said = self._sequences[number]
+        truth = self._sequences[number]
         path = self.root / f"TS{number}" / f"img_{frame:06d}.jpg"
-        photo = calibrated_photo(path, said["camera"], "fitted to the dataset's 3D and 2D labels")
-        pixels, points, hidden = (said[field][frame] for field in ("annot2", self.field, "hidden"))
+        photo = calibrated_photo(path, truth["camera"], "fitted to the dataset's 3D and 2D labels")
+        pixels, points, hidden = (truth[field][frame] for field in ("annot2", self.field, "hidden"))
         people = tuple(
             person_3d(10 * number + i, MPI_INF_3DHP17, photo.size, pixels[i], points[i], hidden=hidden[i])
-            for i in np.flatnonzero(said["isValidFrame"][frame]).tolist()
+            for i in np.flatnonzero(truth["isValidFrame"][frame]).tolist()
         )
         return Sample(photo, people, f"TS{number}/{frame:06d}", f"TS{number}", frame)
 
@@ -90,11 +90,11 @@ def _annotations(entry: Entry) -> dict[str, Any]:
         return np.swapaxes(np.array(found), -1, -2)  # stored as 2 x 17 and 3 x 17
 
     valid = numbers("isValidFrame", 1, 1)[..., 0, 0] > 0
-    said = {"annot2": numbers("annot2", 2, 17)}
-    said |= {name: numbers(name, 3, 17) / 1000 for name in ("annot3", "univ_annot3")}
-    if not all(np.isfinite(values[valid]).all() for values in said.values()):
+    truth = {"annot2": numbers("annot2", 2, 17)}
+    truth |= {name: numbers(name, 3, 17) / 1000 for name in ("annot3", "univ_annot3")}
+    if not all(np.isfinite(values[valid]).all() for values in truth.values()):
         raise entry.wrong("finite points of the people who are valid")
-    return said | {"isValidFrame": valid}
+    return truth | {"isValidFrame": valid}
 
 
 def _occlusions(entry: Entry) -> np.ndarray:

@@ -68,8 +68,8 @@ def _video(path: Path) -> tuple[int, np.ndarray, np.ndarray]:
         raise DatasetError(f"{path}: expected x, y, visibility of F x 13, got {', '.join(map(str, shapes))}.")
     x, y, seen = (labels[name].numbers(-1, len(PENN13)) for name in ("x", "y", "visibility"))
     points = np.stack([x - 0.5, y - 0.5, (seen > 0).astype(np.float64)], axis=-1)
-    told = labels.get("bbox")
-    given = np.zeros((0, 4)) if told is None else told.numbers(-1, 4, most=1e5, nan=True) - 0.5
+    boxed = labels.get("bbox")
+    given = np.zeros((0, 4)) if boxed is None else boxed.numbers(-1, 4, most=1e5, nan=True) - 0.5
     boxes = [
         given[i] if i < len(given) and (given[i, 2:] > given[i, :2]).all() else box_of(frame)
         for i, frame in enumerate(points)

@@ -55,7 +55,7 @@ def _json(path: Path) -> Fits:
     content = json_entry(path, _WHAT)
     data = content.get("data")
     if data is None:  # NeuralAnnot
-        return dict(_neural_annot(said) for said in content), {}
+        return dict(_neural_annot(entry) for entry in content), {}
     by_id, by_photo = dict[int, Fit](), dict[str, list[Fit]]()
     for row in data:
         rotations, shape = row["parm_pose"].numbers(24, 9), row["parm_shape"].numbers(10)
@@ -67,11 +67,11 @@ def _json(path: Path) -> Fits:
     return by_id, by_photo
 
 
-def _neural_annot(said: Entry) -> tuple[int, Fit]:
-    fit = said["smpl_param"]
-    if not said.key.isdecimal():
-        raise said.wrong("fits under the numbers of annotations")
-    return int(said.key), Fit(fit["pose"].numbers(24, 3), fit["shape"].numbers(10))
+def _neural_annot(entry: Entry) -> tuple[int, Fit]:
+    fit = entry["smpl_param"]
+    if not entry.key.isdecimal():
+        raise entry.wrong("fits under the numbers of annotations")
+    return int(entry.key), Fit(fit["pose"].numbers(24, 3), fit["shape"].numbers(10))
 
 
 def _cliff(path: Path) -> Fits:

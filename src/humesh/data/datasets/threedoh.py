@@ -59,19 +59,19 @@ class ThreeDOH:
         return len(self._photos)
 
     def __getitem__(self, index: int) -> Sample:
-        said = self._photos[index]
-        name = Entry(said.key, said, "its name").path()
-        photo = calibrated_photo(self.root / "images" / f"{name}.jpg", said["intri"].intrinsics())
-        scale = said["scale"].number(1e-3, 1e3)
+        entry = self._photos[index]
+        name = Entry(entry.key, entry, "its name").path()
+        photo = calibrated_photo(self.root / "images" / f"{name}.jpg", entry["intri"].intrinsics())
+        scale = entry["scale"].number(1e-3, 1e3)
         joint_set: JointSet = _SETS[self.points]
-        in2d = said[f"{self.points}_joints_2d"].numbers(len(joint_set), -1)
-        in3d = said[f"{self.points}_joints_3d"].numbers(len(joint_set), 3) / scale
+        in2d = entry[f"{self.points}_joints_2d"].numbers(len(joint_set), -1)
+        in3d = entry[f"{self.points}_joints_3d"].numbers(len(joint_set), 3) / scale
         if in2d.shape[1] < 2:
-            raise said[f"{self.points}_joints_2d"].wrong("x and y of every joint")
+            raise entry[f"{self.points}_joints_2d"].wrong("x and y of every joint")
         hidden = 1.0 - (in2d[:, 2] > 0) if in2d.shape[1] > 2 else None
-        person = person_3d(index, joint_set, photo.size, in2d[:, :2], in3d, hidden=hidden, box=said["bbox"].box())
-        extrinsics = said["extri"].extrinsics()
+        person = person_3d(index, joint_set, photo.size, in2d[:, :2], in3d, hidden=hidden, box=entry["bbox"].box())
+        extrinsics = entry["extri"].extrinsics()
         extrinsics[:, 3] /= scale
-        vectors, betas, moved = said["pose"].numbers(72), said["betas"].first(10), said["trans"].numbers(3)
+        vectors, betas, moved = entry["pose"].numbers(72), entry["betas"].first(10), entry["trans"].numbers(3)
         label = smpl_label(vectors, betas, moved / scale, extrinsics, self.bodies.get("smpl-neutral"))
         return Sample(photo, (with_smpl(person, label, "smpl-neutral"),), name, "", index)

@@ -75,7 +75,7 @@ def _people(folder: str) -> ShardedPeople:
 
 
 class DetectedPeople:
-    """The people of folders of shards whom the finder found, told by its points alone, in black photos."""
+    """The people of folders of shards that the finder found, by its points alone, in black photos."""
 
     def __init__(self, folders: str | Path | Sequence[str | Path], *, body: BodyModel | None = None) -> None:
         paths = [folders] if isinstance(folders, str | Path) else folders

@@ -61,7 +61,7 @@ def write_shards(folder: str | Path, plan: Plan, workers: int = 1) -> Iterator[i
     dies; what is there stays.
     """
     folder = Path(folder)
-    Motion.read(plan.motion)  # wrong files are told before anything is written
+    Motion.read(plan.motion)  # wrong files are refused before anything is written
     about = {**asdict(plan), "motion": [Path(m).name for m in plan.motion]}
     with filling(folder):
         head = about_name(folder)
@@ -131,7 +131,7 @@ class ShardedPeople:
 
     `variations`: how many of them the length counts. `backgrounds`: a folder of photos to stand before, in addition
     to drawn ones. `crowding`: how often people of another scene are pasted in front. Of videos all frames of a track
-    share what is varied. `detected`: only the first variation, its people told as MediaPipe told them (`humesh synth
+    share what is varied. `detected`: only the first variation, its people seen as the finder saw them (`humesh synth
     --detect`) where it found them.
     """
 
@@ -169,8 +169,8 @@ class ShardedPeople:
         self._folders = np.array([*self.starts[of_folders], self.stored])
         if detected:
             variations = 1
-            told = (_seen(Path(path), int(start)) for path, start in zip(paths, self._folders[:-1], strict=True))
-            self.seen = {key: value for folder in told for key, value in folder.items()}
+            seen = (_seen(Path(path), int(start)) for path, start in zip(paths, self._folders[:-1], strict=True))
+            self.seen = {key: value for folder in seen for key, value in folder.items()}
         self._length = self.stored * variations
         self.tracks = tuple(
             range(v * self.stored + s, v * self.stored + s + f)
@@ -194,10 +194,11 @@ class ShardedPeople:
             return sample
         people = []
         for person in sample.people:
-            told = self.seen.get((index, person.identity))
-            if told is not None:
-                box = box_around_points(told[0], *sample.photo.size)
-                person = replace(person, seen=Person(box, told[2], told[0], MEDIAPIPE33, told[1]))
+            found = self.seen.get((index, person.identity))
+            if found is not None:
+                keypoints, landmarks, score = found
+                box = box_around_points(keypoints, *sample.photo.size)
+                person = replace(person, seen=Person(box, score, keypoints, MEDIAPIPE33, landmarks))
             people.append(person)
         return replace(sample, people=tuple(people))
 
@@ -226,6 +227,6 @@ def _seen(folder: Path, start: int) -> dict[tuple[int, int], tuple[np.ndarray, n
     for arrays in seen_arrays(folder):
         rows = zip(*(arrays[n] for n in ("scene", "identity", "keypoints", "landmarks", "score")), strict=True)
         for scene, identity, keypoints, landmarks, score in rows:
-            deep = landmarks.astype(float) if landmarks.any() else None  # zeros: told by MoveNet, not by MediaPipe
+            deep = landmarks.astype(float) if landmarks.any() else None  # zeros: found by MoveNet, not by MediaPipe
             found[start + int(scene), int(identity)] = keypoints.astype(float), deep, float(score)
     return found
