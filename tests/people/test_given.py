@@ -207,7 +207,7 @@ def test_what_is_not_matched_is_reported_once(tmp_path: Path) -> None:
     given = _boxes(tmp_path, "a.jpg", "b.jpg", "c/d.jpg", "e/d.jpg")
     missing, unclear, unused = given.match(["a.jpg", "f/d.jpg", "x.jpg", "y.jpg", "z.jpg", "w.jpg"])
     assert missing.endswith("nobody is given for 4 of 6 photos (x.jpg, y.jpg, z.jpg, ...).")
-    assert "1 of 6 photos (f/d.jpg) get nobody, it is not clear which" in unclear
+    assert "1 of 6 photos (f/d.jpg) get nobody, no name in it means them alone" in unclear
     assert unused.endswith("3 of the 4 photos it names are not in this run (b.jpg, c/d.jpg, e/d.jpg).")
     assert _boxes(tmp_path, "a.jpg").match([str(tmp_path / "a.jpg"), tmp_path / "a.jpg"]) == []
 

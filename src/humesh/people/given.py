@@ -59,8 +59,8 @@ class GivenPeople:
             notes.append(f"{start}nobody is given for {len(missing)} of {len(every)} photos ({_some(missing)}).")
         if unclear:
             notes.append(
-                f"{start}{len(unclear)} of {len(every)} photos ({_some(unclear)}) get nobody, it is not clear which of "
-                f"its names they have; write their paths in it, such as {unclear[0]}."
+                f"{start}{len(unclear)} of {len(every)} photos ({_some(unclear)}) get nobody, no name in it means "
+                f"them alone; write their paths in it, such as {unclear[0]}."
             )
         if unused:
             notes.append(
