@@ -93,6 +93,7 @@ def test_wrong_words_are_told(
             "--count: expected a number from 1 to 1,000,000",
         ),
         (("landmarks", "synthetic", "--motion", motion, "--seed", -1), "--seed: expected a number from 0 to"),
+        (("landmarks", "3dpw", "-o", "x" * 300 + ".csv"), "expected a name of at most 255 bytes"),
         (("landmarks", "3dpw", "--motion", motion), "--motion: expected no such option for the benchmark 3dpw"),
         (
             ("landmarks", "3dpw", "--count", 300, "--people", 1, 2, "--detector", "finder", "--seed", 2026),

@@ -103,6 +103,7 @@ def test_export_model_tells_what_is_wrong(
     for words, sentence in (
         (("magic", "-o", tmp_path / "m.onnx"), "expected one of jotr"),
         (("jotr", "-o", tmp_path / "m.bin"), "ends in .onnx"),
+        (("jotr", "-o", tmp_path / f"{'ä' * 150}.onnx"), "expected a name of at most 255 bytes"),
         (("jotr", "-o", tmp_path / "m.onnx", "--batch", 0), "--batch: expected a number from 1 to 100,000, got 0."),
         (
             ("jotr", "-o", tmp_path / "m.onnx", "--batch", 10**9),

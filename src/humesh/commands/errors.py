@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 from humesh.errors import HumeshError, printable
@@ -47,6 +48,12 @@ def within(option: str, value: float | int | None, least: float | int, most: flo
     """UserError for a number that is not from `least` to `most`, NaN too; None: the option was not given."""
     if value is not None and not least <= value <= most:
         raise UserError(f"{option}: expected a number from {_number(least)} to {_number(most)}, got {_number(value)}.")
+
+
+def nameable(option: str, path: Path | None) -> None:
+    """UserError, before the work is done, for a file's name that most file systems cannot have."""
+    if path is not None and len(os.fsencode(path.name)) > 255:
+        raise UserError(f"{option} {path.name[:40]}...: expected a name of at most 255 bytes, this one is longer.")
 
 
 def _number(value: float | int) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from humesh.commands.errors import UserError, within
+from humesh.commands.errors import UserError, nameable, within
 from humesh.errors import HumeshError
 
 _EXPLAIN = "explain"
@@ -79,6 +79,8 @@ def evaluate(
         raise UserError(f"--report {report}: expected a name that ends in .html.")
     if submission is not None and (submission.suffix != ".zip" or benchmark != "agora"):
         raise UserError(f"--submission {submission}: expected a name that ends in .zip, and the benchmark agora.")
+    for option, path in (("-o", out), ("--report", report), ("--submission", submission)):
+        nameable(option, path)
     synthetic = benchmark == "synthetic"
     real = {"root": root, "detections": detections, "subset": subset, "regressors": regressors, "against": against,
             "report": report, "submission": submission}  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from humesh.commands.errors import UserError, within
+from humesh.commands.errors import UserError, nameable, within
 from humesh.errors import HumeshError
 
 
@@ -35,6 +35,7 @@ def export_model(
 
     if out.suffix != ".onnx":
         raise UserError(f"-o {out}: expected a name that ends in .onnx.")
+    nameable("-o", out)
     within("--batch", batch, 1, 100_000)
     within("--crops", crops, 1, 10_000)
     try:

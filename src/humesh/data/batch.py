@@ -207,8 +207,8 @@ class Groups:
         try:
             return self._group(which, unit, time, rng)
         except Exception as error:  # whatever goes wrong, the user must learn at which sample
-            told = f"{type(error).__name__}: {error}" if not isinstance(error, DataError) else str(error)
-            raise DataError(f"data {self.names[which]!r}, sample {unit} (number {number}): {told}") from error
+            reason = str(error) if isinstance(error, HumeshError) else f"{type(error).__name__}: {error}"
+            raise DataError(f"data {self.names[which]!r}, sample {unit} (number {number}): {reason}") from error
 
     def _group(self, which: int, unit: int, time: int, rng: np.random.Generator) -> Batch:
         dataset = self.datasets[which]
