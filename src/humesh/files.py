@@ -28,6 +28,7 @@ MOST_BYTES = 4 * 2**30
 
 _STALE_S = 3600  # a draft this old belongs to a run that was killed: a live one writes on
 _MARK = ".humesh-"  # every draft's name begins so
+_SWEPT = set[str]()  # folders that this process has looked through for drafts
 _HELD = set[int]()  # descriptors of this process's locks
 
 
@@ -35,11 +36,11 @@ _HELD = set[int]()  # descriptors of this process's locks
 def writing(path: str | Path) -> Iterator[Path]:
     """A new file beside `path`, of the same ending, that takes its place at the end and is removed on any error.
 
-    The draft's name cannot be foreseen and it is made anew (never opened through a link that lies there). Drafts of
-    the same file that killed runs left behind an hour ago or more are removed. Raises OSError.
+    The draft's name cannot be foreseen and it is made anew (never opened through a link that lies there). Drafts that
+    killed runs left in the folder an hour ago or more are removed by the first write into it. Raises OSError.
     """
     path = Path(path)
-    _remove_stale(path)
+    _remove_stale(path.parent)
     draft = path.with_name(f"{_MARK}{_short(path.stem)}.{secrets.token_hex(6)}{path.suffix}")
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
@@ -144,16 +145,18 @@ def _short(stem: str) -> str:
     return stem.encode("utf-8", errors="surrogateescape")[:60].decode("utf-8", errors="ignore")
 
 
-def _remove_stale(path: Path) -> None:
-    start, now = f"{_MARK}{_short(path.stem)}.", time.time()
-    try:
-        for entry in os.scandir(path.parent):
-            if entry.name.startswith(start) and entry.name.endswith(path.suffix):
+def _remove_stale(folder: Path) -> None:
+    """Once a folder and process: a folder of many results takes long to list."""
+    name, now = os.path.abspath(folder), time.time()
+    if name in _SWEPT:
+        return
+    _SWEPT.add(name)
+    with suppress(OSError):  # somebody else was faster, or may not look: the write itself tells what is wrong
+        for entry in os.scandir(folder):
+            if entry.name.startswith(_MARK):
                 about = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(about.st_mode) and now - about.st_mtime > _STALE_S:
                     os.unlink(entry.path)
-    except OSError:  # somebody else was faster, or may not look: the write itself tells what is wrong
-        return
 
 
 @dataclass(frozen=True)
