@@ -36,7 +36,6 @@ class Values:
     def __init__(self, table: Mapping[Name, Any], most: int) -> None:
         self.table, self.left, self.depth = table, most, 0
         self.done: dict[int, tuple[Any, int]] = {}  # by node: its value and bytes; nodes live as long as the graph
-        self.open: set[int] = set()
         self.tuple_keys = 0
 
     def spend(self, size: int) -> None:
@@ -56,14 +55,12 @@ class Values:
             value, size = self.done[number]
             self.spend(size)
             return value
-        if number in self.open or self.depth > _DEEPEST:
+        if self.depth > _DEEPEST:
             raise PickleError("expected plain data, got something that is nested too deep or holds itself.")
         before = self.left
-        self.open.add(number)
         self.depth += 1
         value = self._made(node, kind)
         self.depth -= 1
-        self.open.remove(number)
         self.done[number] = value, before - self.left
         return value
 
