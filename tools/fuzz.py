@@ -10,6 +10,7 @@ Needs humesh with its `test` extra, and fork: Linux or macOS.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import traceback
@@ -40,6 +41,7 @@ def main() -> int:
     names = list(readers.READERS) if "all" in options.reader else options.reader
     if options.case is not None:
         return _one(names[0], options.case, options.keep)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the pool ends its processes
     cases = range(options.seed, options.seed + options.count)
     with get_context("fork").Pool(options.jobs) as pool:
         outcomes = []

@@ -132,9 +132,11 @@ def _cases(name: str, cases: range, folder: Path, place: mmap.mmap) -> Iterator[
     folder.mkdir()
     files = READERS[name].prepared(folder)
     valid = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    executed = _watch()
+    executed, parent = _watch(), os.getppid()
     _limit_memory()
     for case in cases:
+        if os.getppid() != parent:  # it was killed
+            return
         path, content = damaged(name, case, files, valid)
         path.write_bytes(content)
         place[:] = struct.pack("<q", case)
