@@ -238,7 +238,7 @@ def test_what_is_named_is_told() -> None:
         unpickled(b"cposix\nsystem\n(S'true'\ntR.")
     assert error.value.name == "posix.system"
     with pytest.raises(RefusedError) as error:
-        unpickled(b"\x80\x04X\x00\x08\x00\x00" + b"\n\x01" * 1024 + b"X\x01\x00\x00\x00n\x93.")
+        unpickled(b"\x80\x04X\x00\x02\x00\x00" + b"\n\x01" * 256 + b"X\x01\x00\x00\x00n\x93.")
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 400
     with pytest.raises(PickleError, match=r"nested too deep or holds itself"):

@@ -28,8 +28,8 @@ class RefusedError(PickleError):
     def __init__(self, name: str) -> None:
         self.name = name if name.isprintable() and len(name) < 100 else ascii(name[:60])  # it can be any bytes
         super().__init__(
-            f"refused, it names {self.name}; only plain values and the arrays of known libraries are read from such a file. "
-            "Nothing was executed; use the file from its owner."
+            f"refused, it names {self.name}; only plain values and the arrays of known libraries are read from such a "
+            "file. Nothing was executed; use the file from its owner."
         )
 
 
