@@ -174,6 +174,7 @@ def test_given_boxes_are_used(monkeypatch: pytest.MonkeyPatch, photo: Path, tmp_
     record = json.loads((tmp_path / "out" / "man.json").read_text())
     assert record["people"][0]["box_xyxy"] == [100, 60, 290, 500]
     assert record["camera"] == {"focal_px": 900.0, "principal_point_px": [256.0, 256.0], "source": "given"}
+    assert not any("focal length" in note for note in record["notes"])  # nothing of it was guessed
 
 
 def test_an_interrupt_keeps_what_is_finished(

@@ -75,6 +75,16 @@ def test_a_camera_that_is_known_is_used(tmp_path: Path) -> None:
     for source in (PIXELS, path, Image.fromarray(PIXELS)):
         photo = Photo.of(source, camera)
         assert (photo.camera is camera, photo.camera_source) == (True, "given")
+        assert photo.notes == ()  # such as that its focal length was guessed
+
+
+def test_a_known_camera_leaves_the_notes_on_anything_else() -> None:
+    frames = [Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS)]
+    stream = io.BytesIO()
+    frames[0].save(stream, format="TIFF", save_all=True, append_images=frames[1:])
+    guessed = Photo.of(stream)
+    assert [" ".join(note.split()[2:5]) for note in guessed.notes] == ["has 2 frames;", "does not say"]
+    assert Photo.of(guessed, Camera.virtual(100.0, guessed.size)).notes == guessed.notes[:1]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -176,7 +175,7 @@ def _one(
     each, job = what
     photo = Photo.read(each.where)
     if focal_px is not None:
-        photo = replace(photo, camera=Camera.virtual(focal_px, photo.size), camera_source="given")
+        photo = Photo.of(photo, Camera.virtual(focal_px, photo.size))
     people = None
     if given is not None:
         people, photo = given.on(photo, Path(each.where))

@@ -46,6 +46,7 @@ class Photo:
     camera_source: str = GUESSED
     notes: tuple[str, ...] = ()  # what reading it changed or left out, in sentences
     path: str = ""  # of its file, as far as there is one
+    camera_note: str = ""  # the one of the notes that holds no longer where a camera is given
 
     @property
     def size(self) -> tuple[int, int]:
@@ -81,7 +82,10 @@ class Photo:
                 "photo: expected a path, a PIL image, a uint8 array or tensor of H x W x 3 pixels, or an open binary "
                 f"file, got {type(source).__name__}; for several photos make one Recoverer and call it in a loop."
             )
-        return photo if camera is None else replace(photo, camera=camera, camera_source="given")
+        if camera is None:
+            return photo
+        notes = tuple(note for note in photo.notes if note != photo.camera_note)
+        return replace(photo, camera=camera, camera_source="given", notes=notes, camera_note="")
 
     @classmethod
     def read(cls, path: str | Path) -> Photo:
@@ -133,9 +137,9 @@ class Photo:
         pixels = rgb_of(image, upright=True)
         size = (pixels.shape[1], pixels.shape[0])
         camera, source, note = camera_from_exif(exif, size)
-        if note:
-            notes.append(f"{called} {note}")
-        return cls(pixels, camera, source, tuple(notes), "" if name == _IN_MEMORY else name)
+        camera_note = f"{called} {note}" if note else ""
+        notes += [camera_note] if note else []
+        return cls(pixels, camera, source, tuple(notes), "" if name == _IN_MEMORY else name, camera_note)
 
 
 def rgb_pixels(source: np.ndarray | Tensor) -> UInt8[np.ndarray, "H W 3"]:
