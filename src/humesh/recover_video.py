@@ -20,7 +20,7 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.motion import bridged, smoothed_pose, with_one_shape
 from humesh.body.pose import BodyPose
-from humesh.geometry.camera import Camera
+from humesh.geometry.camera import GUESSED, Camera
 from humesh.images.crops import Crops
 from humesh.images.photo import Person, Photo
 from humesh.images.video import Video
@@ -122,7 +122,7 @@ def pose_video(
     """The motions of everyone sighted: posed, bridged, of one shape each, smoothed, perhaps with resting feet."""
     settings = settings or VideoSettings()
     usable = [recoverer.usable(people) for people in sightings.people]
-    source = "guessed: focal length = image diagonal" if camera is None else "given"
+    source = GUESSED if camera is None else "given"
     camera = camera or Camera.guess(video.size)
     frames, whose, poses, trusts = list[int](), list[Person](), list[BodyPose](), list[torch.Tensor]()
     for numbers, some, pose, trust in _posed(video, usable, recoverer, settings, camera, progress):
@@ -154,7 +154,7 @@ def pose_video(
     if bridged_frames:
         notes.append(f"{bridged_frames} poses were put in between where a person was not seen for a moment.")
     if source != "given":
-        notes.append(f"{video.name} does not say its focal length; it was guessed from the image's diagonal.")
+        notes.append(f"{video.name} does not say its focal length; it was guessed as that of a 28 mm lens on film.")
     return VideoRecovery(times, video.size, camera, source, motions, recoverer.body, recoverer.method, tuple(notes))
 
 

@@ -27,10 +27,9 @@ def test_a_point_on_the_axis_is_seen_in_the_middle() -> None:
     assert camera.principal_point_px.tolist() == [320.0, 240.0]
 
 
-def test_the_guess_sees_53_degrees_over_the_diagonal() -> None:
-    camera = Camera.guess((640, 480))
-    assert math.isclose(float(camera.focal_px), 800.0)
-    assert math.isclose(2 * math.degrees(math.atan(400 / 800)), 53.13, abs_tol=0.01)
+def test_the_guess_is_a_lens_of_28_mm_on_film() -> None:
+    camera = Camera.guess((720, 480))  # of the shape of film's frame, 36 x 24 mm
+    assert math.isclose(float(camera.focal_px), 28 * 720 / 36, rel_tol=1e-4)
 
 
 @given(sizes, st.integers(0, 1000))

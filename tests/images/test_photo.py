@@ -179,7 +179,7 @@ def test_the_focal_length_comes_from_exif_or_is_guessed_and_said(tmp_path: Path)
     assert known.camera_source == "EXIF focal length"
     Image.fromarray(_gradient(400, 300)).save(tmp_path / "unknown.jpg")
     unknown = Photo.read(tmp_path / "unknown.jpg")
-    assert float(unknown.camera.focal_px) == 500
+    assert float(unknown.camera.focal_px) == pytest.approx(28 / 43.27 * 500)
     assert "guessed" in unknown.camera_source
     assert any("focal length" in note for note in unknown.notes)
 
@@ -246,11 +246,11 @@ def test_a_crop_is_known_by_the_size_that_exif_says(size: tuple[int, int], scale
     [
         ((40, 30), 28, "EXIF focal length", None),
         ((40, 20), 28, "EXIF focal length", "a.jpg was cropped along one side after it was taken (40 x 30 by its"),
-        ((20, 20), 0, "guessed: focal length = image diagonal", "a.jpg does not say its focal length"),
+        ((20, 20), 0, "guessed: as of a 28 mm lens on film", "a.jpg does not say its focal length"),
         (
             (20, 20),
             28,
-            "guessed: focal length = image diagonal",
+            "guessed: as of a 28 mm lens on film",
             "a.jpg was cropped after it was taken (40 x 30 by its",
         ),
     ],

@@ -36,7 +36,7 @@ def test_the_same_pixels_come_from_everything(source: Any) -> None:
     photo = Photo.of(source)
     assert np.array_equal(photo.pixels, PIXELS)
     assert photo.path == ""
-    assert photo.camera.focal_px == pytest.approx(np.hypot(20, 12))
+    assert photo.camera.focal_px == pytest.approx(28 / 43.27 * np.hypot(20, 12))
 
 
 @pytest.mark.parametrize("shape", [(12, 20), (12, 20, 1)])

@@ -11,6 +11,10 @@ from torch import Tensor
 from humesh.geometry.boxes import affine_3x3
 from humesh.geometry.rotations import rotation_about_z
 
+_USUAL_SHARE = 28 / 43.27  # of the diagonal; that of the 36 x 24 mm frame of film is 43.27 mm
+GUESSED = "guessed: as of a 28 mm lens on film"
+"""Where the focal length of a photo is from that does not say it."""
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -27,9 +31,9 @@ class Camera:
 
     @classmethod
     def guess(cls, size: tuple[int, int]) -> Camera:
-        """The camera assumed when nothing is known: the focal length is the image's diagonal (53 degrees over it)."""
+        """The camera assumed when nothing is known: of a lens of 28 mm on film, as phones and webcams have (75°)."""
         width, height = size
-        return cls.virtual((width**2 + height**2) ** 0.5, size)
+        return cls.virtual(_USUAL_SHARE * (width**2 + height**2) ** 0.5, size)
 
     @property
     def focal_px(self) -> Float[Tensor, "*g"]:

@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
-from humesh.geometry.camera import Camera
+from humesh.geometry.camera import GUESSED, Camera
 from humesh.images.kinds import quiet
-
-GUESSED = "guessed: focal length = image diagonal"
-"""Where the focal length of a photo is from that does not say it."""
 
 _FILM_DIAGONAL_MM = 43.27  # of the 36 x 24 mm frame that EXIF's FocalLengthIn35mmFilm refers to
 
@@ -51,7 +48,7 @@ def camera_from_exif(exif: Mapping[str, Any], size: tuple[int, int]) -> tuple[Ca
     why = "does not say its focal length"
     if whole is None and (exif.get("FocalLengthIn35mmFilm") or exif.get("FocalLength")):
         why = f"was cropped after it was taken ({taken} by its EXIF), so that its EXIF's focal length holds no longer"
-    return Camera.guess(size), GUESSED, f"{why}; it was guessed from the image's diagonal."
+    return Camera.guess(size), GUESSED, f"{why}; it was guessed as that of a 28 mm lens on film."
 
 
 def focal_from_exif(exif: Mapping[str, Any], size: tuple[int, int]) -> float | None:

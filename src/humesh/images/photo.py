@@ -16,8 +16,8 @@ from torch import Tensor
 
 from humesh.body.joints import JointSet
 from humesh.errors import HumeshError
-from humesh.geometry.camera import Camera
-from humesh.images.exif import GUESSED, camera_from_exif, exif_of, orientation_of
+from humesh.geometry.camera import GUESSED, Camera
+from humesh.images.exif import camera_from_exif, exif_of, orientation_of
 from humesh.images.kinds import PHOTO_FORMATS, is_heif, is_raw, is_url, opened, quiet
 from humesh.images.masks import Mask
 
@@ -59,7 +59,7 @@ class Photo:
 
         Arrays and tensors are uint8: H x W x 3 (RGB), H x W or H x W x 1 (grey), H x W x 4 (RGBA, laid over white);
         tensors also C x H x W, as torchvision has them. `camera`: if it is known; else EXIF gives the focal length, or
-        it is guessed from the diagonal. Raises PhotoError; for anything else PhotoTypeError, which is a TypeError too.
+        it is guessed (`Camera.guess`). Raises PhotoError; for anything else PhotoTypeError, which is a TypeError too.
         """
         if isinstance(source, Photo):
             photo = source
@@ -92,7 +92,7 @@ class Photo:
         """Reads a still image file: grey, 16-bit, float, palette, CMYK and transparent ones become 8-bit RGB.
 
         JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000 and PNM; HEIC and HEIF where pillow-heif is installed. The
-        focal length comes from EXIF where it is there, else from the diagonal. Raises PhotoError.
+        focal length comes from EXIF where it is there, else it is guessed (`Camera.guess`). Raises PhotoError.
         """
         if is_url(str(path)):
             raise PhotoError(f"photo {path}: expected a file, photos are not read from the web; download it first.")

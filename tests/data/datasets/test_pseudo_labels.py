@@ -1,6 +1,7 @@
 """EFT, NeuralAnnot and CLIFF as side files: the right person gets the right body, in the photo's camera."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
+from humesh.images.photo import Photo
 
 VECTORS = 0.3 * np.random.default_rng(5).standard_normal((2, 24, 3))
 TURNS = rotation_from_axis_angle(torch.from_numpy(VECTORS)).float()
@@ -41,8 +43,7 @@ class Labelled2D:
             person_2d(np.array([x - 20, y - 40, x + 20, y + 40]), points, sample.people[0].joint_set, identity)
             for (x, y), identity in zip(MIDDLES, (41, 52), strict=True)
         )
-        camera = Camera.guess(sample.photo.size)
-        return replace(sample, people=people, name=NAME, photo=replace(sample.photo, camera=camera))
+        return replace(sample, people=people, name=NAME, photo=Photo.of(sample.photo.pixels))
 
 
 def eft(path: Path, ids: tuple[object, object] = (52, 41), photo: str = "COCO_train2014_000000000009.jpg") -> Path:
@@ -101,6 +102,7 @@ def test_cliffs_fits_stand_in_the_photo(tmp_path: Path) -> None:
     torch.testing.assert_close(sample.people[0].pose.rotations, TURNS[1], rtol=0, atol=1e-5)
     assert sample.people[0].pose.translation.numpy() == pytest.approx([0.4, 0.5, 6.0])
     assert sample.people[0].translation_weight == 1
+    assert sample.photo.camera.focal_px == pytest.approx(math.hypot(*sample.photo.size))  # CLIFF's own guess
     other = WithFits(Labelled2D(), cliff(tmp_path / "cliff.npz", focal=1000.0))[0]  # of a photo of another size
     assert other.people[0].translation_weight == 0
 

@@ -3,11 +3,13 @@
 EFT (.json with `data`; Joo et al., 3DV 2021; `annotId` for COCO), NeuralAnnot (.json by annotation id; Moon et al.,
 CVPRW 2022) and CLIFF (.npz; Li et al., ECCV 2022) tell SMPL's neutral body. EFT and NeuralAnnot speak of a person as if
 they stood on the camera's axis, as crops show them: here they are turned to where they stand (ours; the papers train on
-them as they are). CLIFF speaks of the whole photo, with its diagonal as focal length, as we do.
+them as they are). CLIFF speaks of the whole photo, with its diagonal as focal length: where ours is
+a guess, theirs is taken.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from humesh.data.datasets.entries import Entry, json_entry
 from humesh.data.datasets.labels3d import with_smpl
 from humesh.data.sample import Dataset, LabelledPerson, Sample
 from humesh.files import Array, read_arrays
-from humesh.geometry.camera import Camera
+from humesh.geometry.camera import GUESSED, Camera
 from humesh.geometry.rotations import nearest_rotation, rotation_about, rotation_from_axis_angle
 
 _NEAR = 0.25  # of a box's longer side: how far the middle of a fit's box may be from that of the person's (ours)
@@ -121,16 +123,18 @@ class WithFits:
         middles, reach = (boxes[:, :2] + boxes[:, 2:]) / 2, _NEAR * (boxes[:, 2:] - boxes[:, :2]).max(-1)
         near = [fit for fit in self._by_photo.get(photo, []) if fit.middle is not None]
         away = np.array([[float(np.linalg.norm(fit.middle - middle)) for fit in near] for middle in middles])
-        people = []
+        shown, people = sample.photo, []
+        if shown.camera_source == GUESSED and any(fit.translation is not None for fit in near):
+            shown = replace(shown, camera=Camera.virtual(math.hypot(*shown.size), shown.size))
         for i, person in enumerate(sample.people):
             fit = self._by_id.get(person.identity)
             if fit is None or fit.photo not in ("", photo):
                 j = int(away[i].argmin()) if near else -1
                 fit = near[j] if near and away[i, j] <= reach[i] and away[:, j].argmin() == i else None
             if fit is not None and not person.pose_weight.any():
-                person = with_fit(person, fit, sample.photo.camera, middles[i], self.weight)
+                person = with_fit(person, fit, shown.camera, middles[i], self.weight)
             people.append(person)
-        return replace(sample, people=tuple(people))
+        return replace(sample, people=tuple(people), photo=shown)
 
 
 def with_fit(
