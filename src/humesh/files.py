@@ -26,6 +26,7 @@ from humesh.errors import HumeshError
 MOST_BYTES = 4 * 2**30
 """No file of arrays may unpack to more than this, unless its reader says otherwise."""
 
+_ROOM, _RATIO = 2**28, 16  # bytes that any NPZ file may unpack to; a larger one to so many times its own size
 _STALE_S = 3600  # a draft this old belongs to a run that was killed: a live one writes on
 _MARK = ".humesh-"  # every draft's name begins so
 _SWEPT = set[str]()  # folders that this process has looked through for drafts
@@ -198,9 +199,7 @@ def read_arrays(
                 arrays = _arrays(stream, only, most_bytes)
         else:
             arrays = _arrays(source, only, most_bytes)
-    except (
-        Exception
-    ) as problem:  # of a foreign file's every byte: zlib, zipfile, NumPy and the parser have no common base
+    except Exception as problem:  # of a foreign file's every byte: zlib, zipfile and NumPy have no common base
         raise error(f"{where}: expected {what}, it cannot be read as one ({_reason(problem)}).") from None
     if layout is not None:
         check_arrays(arrays, layout, where=where, what=what, error=error)
@@ -292,20 +291,18 @@ def _reason(problem: Exception) -> str:
 
 
 def _arrays(stream: Any, only: Collection[str] | None, most: int) -> dict[str, np.ndarray]:
-    if stream.read(6) == b"\x93NUMPY":
-        stream.seek(0, os.SEEK_END)
-        size = stream.tell()
+    mark, size = stream.read(6), stream.seek(0, os.SEEK_END)
+    if mark == b"\x93NUMPY":
         stream.seek(0)
         return {"": _array(stream, size, most)}
-    found: dict[str, np.ndarray] = {}
+    found, most = dict[str, np.ndarray](), min(most, max(_ROOM, _RATIO * size))
     with zipfile.ZipFile(stream) as archive:
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             if (only is not None and name not in only) or name == member.filename:
                 continue
-            # Deflate, NumPy's only compression, makes nothing 1,032 times as small.
-            if member.compress_type not in (0, 8) or member.file_size > 1032 * member.compress_size + 1032:
-                raise ValueError("an array claims to be larger than it is")
+            if member.compress_type not in (0, 8):  # zipfile unpacks the others without limit; NumPy has only these
+                raise ValueError("an array is packed in another way than NumPy does")
             with archive.open(member) as inside:
                 found[name] = _array(inside, member.file_size, most)
             most -= member.file_size
@@ -328,7 +325,7 @@ def _array(stream: Any, size: int, most: int) -> np.ndarray:
     if not isinstance(descr, str) or not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError("an array's header is damaged")
     dtype = np.dtype(descr)
-    if dtype.kind not in "biufSU":
+    if dtype.kind not in "biufSU" or (dtype.kind == "f" and dtype.itemsize > 8):  # torch has no longer floats
         raise ValueError(f"it holds {dtype}, expected numbers or texts")
     rest = size - 8 - width - length
     if math.prod(shape) * dtype.itemsize != rest or len(shape) > 8:

