@@ -19,6 +19,7 @@ from humesh.errors import HumeshError
 from humesh.files import Array, check_arrays, read_arrays, write_arrays
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
+from humesh.images.photo import MAX_MEGAPIXELS
 from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.record import exact, humesh_version
 from humesh.scene.recovery import PersonMotion, VideoRecovery
@@ -29,6 +30,8 @@ Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 _BODY, _SMPL_H, _BETAS = 22, 52, 16  # joints of SMPL that SMPL-H shares, its joints with the fingers', its shapes
 
 _MOST_BYTES = 2**30  # of a file: an hour of several people
+_LARGEST = 1e9  # of all numbers
+_LONGEST_S = 1e7  # four months
 _VIDEO = {
     "tracks": Array(("people",), "integer"),
     "times_s": Array(("frames",)),
@@ -104,8 +107,16 @@ def read_motion_npz(path: str | Path, body: BodyModel | None = None) -> tuple[Vi
     about: dict[str, Any] = {"where": str(path), "what": what, "error": ResultError}
     count = check_arrays(data, _VIDEO, **about)["frames"]
     size, tracks = (int(data["video/width"]), int(data["video/height"])), data["tracks"].tolist()
-    if len(set(tracks)) < len(tracks) or min(size) < 1 or not (np.diff(data["times_s"]) > 0).all():
-        raise ResultError(f"{path}: expected {what}, its tracks, its size or its times cannot be those of a video.")
+    camera, times = data["camera/matrix"].astype(np.float64), data["times_s"].astype(np.float64)
+    if (
+        len(set(tracks)) < len(tracks)
+        or not (min(size) > 0 and size[0] * size[1] <= 1e6 * MAX_MEGAPIXELS)
+        or not (np.diff(times) > 0).all()
+        or np.abs(times).max(initial=0) > _LONGEST_S
+        or not (camera[[0, 1], [0, 1]] > 0).all()
+        or np.abs(camera).max() > _LARGEST
+    ):
+        raise ResultError(f"{path}: expected {what}, its tracks, size, times or camera cannot be those of a video.")
     name = str(data["body"])
     if body is None:
         if name not in SHIPPED:
@@ -116,6 +127,10 @@ def read_motion_npz(path: str | Path, body: BodyModel | None = None) -> tuple[Vi
         start = f"person{track}/"
         person = {name.removeprefix(start): array for name, array in data.items() if name.startswith(start)}
         check_arrays(person, _PERSON, **about | {"where": f"{path}, {start}"}, axes={"betas": body.shapes})
+        if any(
+            np.abs(person[name]).max(initial=0) > _LARGEST for name in ("pose_axis_angle", "betas", "translation_m")
+        ):
+            raise ResultError(f"{path}, {start}: expected a pose, got numbers above {_LARGEST:g}.")
         frames = person["frames"].astype(np.int64)
         if not len(frames) or frames[0] < 0 or frames[-1] >= count or not (np.diff(frames) > 0).all():
             raise ResultError(f"{path}, {start}: expected frames, increasing, of the video's {count}.")
@@ -128,9 +143,8 @@ def read_motion_npz(path: str | Path, body: BodyModel | None = None) -> tuple[Vi
         if "joints/confidence" in person:
             motion = replace(motion, confidence=torch.from_numpy(person["joints/confidence"]).float())
         motions.append(motion)
-    camera = Camera(torch.from_numpy(data["camera/matrix"]))
     facts = str(data["camera/source"]), motions, body, str(data["method"]), tuple(data["notes"].tolist())
-    return VideoRecovery(data["times_s"], size, camera, *facts), str(data["video/path"])
+    return VideoRecovery(times, size, Camera(torch.from_numpy(camera)), *facts), str(data["video/path"])
 
 
 def write_amass(recovery: VideoRecovery, motion: PersonMotion, path: str | Path, options: FileOptions = PLAIN) -> None:
