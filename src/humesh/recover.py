@@ -63,17 +63,20 @@ class Recoverer:
         self.method, self.notes = "ik_refine", tuple[str, ...]()
         self.network: Method | None = None
         self._landmark_ik = LandmarkIK(self.body)
+        # Nothing that comes with humesh looks at pixels, so of shapes the mask knows more; weights of others may.
+        self._shape_by_outline = self.body.name in SHIPPED
         if str(weights) != LANDMARKS:
             self._load(weights)
 
     def _load(self, weights: str | Path) -> None:
-        from humesh.methods.weights import load_method  # networks are costly to import; landmarks need none
+        from humesh.methods.weights import load_method, shipped  # networks are costly to import; landmarks need none
         from humesh.networks.folding import fold
 
         header, network = load_method(weights, self.body)
         fold(network)
         self.method, self.network = header.method, network.to(self.device)
         ours = self.body.name in SHIPPED
+        self._shape_by_outline = ours and str(weights) in shipped()
         self._foreign_shape = (header.body == "smpl") == ours
         if self._foreign_shape:
             theirs, advice = ("SMPL's", "; give your SMPL file as the body") if ours else ("humesh's open", "")
@@ -180,7 +183,10 @@ class Recoverer:
             return pose.map(lambda tensor: tensor.float())
         from humesh.body.pose_prior import PosePrior
         from humesh.methods.fitting import NEAR_NETWORK, FitSettings, fit
+        from humesh.methods.outline import shapes_by_outline
 
+        if self._shape_by_outline:
+            pose = replace(pose, shape=shapes_by_outline(pose, people, camera, size))
         settings = FitSettings() if self.network is None else NEAR_NETWORK
         sets = [person.keypoint_set for person in people if person.keypoint_set is not None]
         for joint_set in {joint_set.name: joint_set for joint_set in sets}.values():
