@@ -21,7 +21,7 @@ from humesh.methods.outline import MEAN, drawn, edges, outline_widths, shapes_by
 from humesh.methods.weights import shipped
 
 SIZE = (600, 800)
-CAMERA = Camera.guess(SIZE)
+CAMERA = Camera.virtual(1000.0, SIZE)
 REGION = np.array([[760.0, 0, -80], [0, 760, 20]])
 
 

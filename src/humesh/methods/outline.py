@@ -26,7 +26,7 @@ from humesh.geometry.camera import Camera
 from humesh.images.masks import SIDE, Mask
 from humesh.images.photo import Person
 
-_ACROSS = {
+_ACROSS: dict[str, list[tuple[str, str, tuple[float, ...]]]] = {
     "hips": [("pelvis", "neck", (-0.1, 0.0, 0.1))],
     "waist": [("pelvis", "neck", (0.2, 0.3, 0.4))],
     "chest": [("pelvis", "neck", (0.5, 0.6, 0.7, 0.8))],
