@@ -70,6 +70,16 @@ def test_training_labels_come_back(training: Any, matrix: np.ndarray) -> None:
     assert sparse.tracks == (range(0, 3),)
 
 
+class _Array(np.ndarray):
+    """Stands in for `h5py.Dataset`."""
+
+    external, is_virtual = None, False
+
+
+class _HardLink:
+    """Stands in for `h5py.HardLink`."""
+
+
 class _File:
     """Stands in for `h5py.File` where h5py is not installed: arrays of an .npz under any name."""
 
@@ -78,8 +88,15 @@ class _File:
         with open(path, "rb") as stream:
             self.arrays = dict(np.load(stream))
 
-    def __enter__(self) -> dict[str, np.ndarray]:
-        return self.arrays
+    def __enter__(self) -> "_File":
+        return self
+
+    def get(self, name: str, getlink: bool) -> _HardLink:
+        assert getlink
+        return _HardLink()
+
+    def __getitem__(self, name: str) -> _Array:
+        return self.arrays[name].view(_Array)
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -110,7 +127,7 @@ def test_set(request: Any, tmp_path: Path, figures: Any, write_photo: Any, matri
         with open(folder / "annot_data.mat", "wb") as stream:
             np.savez(stream, **arrays)
         module = types.ModuleType("h5py")
-        module.File = _File  # type: ignore[attr-defined]
+        module.File, module.HardLink = _File, _HardLink  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "h5py", module)
     return tmp_path, people
 
@@ -127,6 +144,33 @@ def test_test_labels_come_back(test_set: Any, matrix: np.ndarray) -> None:
     assert np.allclose(person.points3d, true, atol=1e-5)
     assert np.allclose(sample.photo.camera.matrix, matrix, atol=1e-6)
     assert np.allclose(MpiInf3dhp(root)[1].people[0].points3d, 1.1 * true, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["link", "path of links", "external", "virtual"])
+@pytest.mark.parametrize("test_set", ["h5py"], indirect=True)
+def test_files_that_name_other_files_are_refused(test_set: Any, how: str) -> None:
+    root, _ = test_set
+    h5py = pytest.importorskip("h5py")
+    (path,) = root.glob("*/TS1/annot_data.mat")
+    with h5py.File(root / "other.h5", "w") as other:
+        other["valid_frame"] = np.ones((4, 1))
+    np.ones((4, 1)).tofile(root / "other.bin")
+    with h5py.File(path, "r+") as stored:
+        del stored["valid_frame"]
+        if how == "link":
+            stored["valid_frame"] = h5py.ExternalLink(str(root / "other.h5"), "valid_frame")
+        elif how == "path of links":
+            stored["there"] = h5py.ExternalLink(str(root / "other.h5"), "/")
+            stored["valid_frame"] = h5py.SoftLink("/there/valid_frame")
+        elif how == "external":
+            place = [(str(root / "other.bin"), 0, 32)]
+            stored.create_dataset("valid_frame", (4, 1), dtype="f8", external=place)
+        else:
+            layout = h5py.VirtualLayout((4, 1), dtype="f8")
+            layout[...] = h5py.VirtualSource(str(root / "other.h5"), "valid_frame", shape=(4, 1))
+            stored.create_virtual_dataset("valid_frame", layout)
+    with pytest.raises(DatasetError, match=r"valid_frame (is a link|has its numbers in another file)"):
+        MpiInf3dhp(root)
 
 
 def test_wrong_downloads_are_told(training: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,14 +142,18 @@ def calibrations(path: Path) -> Entry:
 def _test_labels(path: Path, _: Sequence[int]) -> dict[str, Any]:
     """The same for a test video, which has one camera, and which frames are valid; the file is HDF5 (Matlab 7.3)."""
     try:
-        from h5py import File
+        from h5py import File, HardLink
     except ImportError:
         raise DatasetError(f'{path}: reading Matlab 7.3 files needs h5py: pip install "humesh[datasets]".') from None
     most = max(16 * 2**20, 100 * path.stat().st_size)  # bytes: packed numbers do not grow more
     with File(path, "r") as stored:
 
         def numbers(name: str, *shape: int) -> np.ndarray:
+            if not isinstance(stored.get(name, getlink=True), HardLink):
+                raise ValueError(f"{name} is a link, which may lead to another file")
             held = stored[name]
+            if held.external or held.is_virtual:
+                raise ValueError(f"{name} has its numbers in another file")
             if held.size * held.dtype.itemsize > most or held.dtype.kind not in "biuf":
                 raise ValueError(f"{name} is no array of numbers of the size of such a file")
             return Entry(np.array(held), path, name).numbers(-1, *shape, nan=True)
