@@ -14,7 +14,7 @@ import torch
 from humesh.methods import METHODS
 from humesh.networks.backbones import Encoder
 from humesh.training.loop import Place
-from humesh.training.prepare import overridden, parsed, prepare, start_encoder
+from humesh.training.prepare import overridden, parsed, prepare, sources, start_encoder
 from humesh.training.recipe import Source, TrainingError
 from humesh.training.recipes import RECIPES
 
@@ -31,6 +31,12 @@ SIZES: dict[str, dict[str, Any]] = {
         "encoder": "test_resnet", "size": 64, "twist_width": 16, "width": 16, "heads": 2, "head_width": 8, "hidden": 16,
     },
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["", "drawn"])
+def test_data_for_a_recipe_that_draws_its_own_is_refused(name: str) -> None:
+    with pytest.raises(TrainingError, match=r"^--data shards: expected none, the people of this recipe are drawn"):
+        sources(RECIPES["debug"], {name: [Path("shards")]})
 
 
 @every_recipe

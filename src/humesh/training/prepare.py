@@ -93,7 +93,9 @@ def sources(
     for source in recipe.data:
         options, place = dict(source.options), given.get(source.name, given.get("") if len(names) == 1 else None)
         key = _PLACES.get(source.name, "root")
-        if place and source.name != "drawn":
+        if place and source.name == "drawn":
+            raise TrainingError(f"--data {place[0]}: expected none, the people of this recipe are drawn; leave it out.")
+        if place:
             if len(place) > 1 and key != "folder":
                 raise TrainingError(f"--data: expected one path for {source.name}, got {', '.join(map(str, place))}.")
             options[key] = str(place[0]) if len(place) == 1 else list(map(str, place))
