@@ -87,6 +87,23 @@ def test_a_known_camera_leaves_the_notes_on_anything_else() -> None:
     assert Photo.of(guessed, Camera.virtual(100.0, guessed.size)).notes == guessed.notes[:1]
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 500])
+def test_of_a_file_whose_second_page_is_damaged_the_first_is_read(damage: bytes) -> None:
+    stream = io.BytesIO()
+    frames = [Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS)]
+    frames[0].save(stream, format="TIFF", save_all=True, append_images=frames[1:])
+    with Image.open(stream) as image:
+        image.seek(1)
+        second = image._frame_pos[1]  # type: ignore[attr-defined]
+    broken = io.BytesIO(stream.getvalue()[:second] + damage)
+    image = Image.open(broken)
+    for source in (broken, image):
+        photo = Photo.of(source)
+        assert np.array_equal(photo.pixels, PIXELS)
+        assert "several frames; the first one was used" in photo.notes[0]
+    assert np.array_equal(np.asarray(image), PIXELS)  # the user's image is where it was
+
+
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [

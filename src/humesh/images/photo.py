@@ -130,16 +130,27 @@ class Photo:
         if is_raw(image):
             raise PhotoError(f"photo {name}: expected an image, it is a camera's raw file; export it as JPEG.")
         notes, called = [], "The photo" if name == _IN_MEMORY else Path(name).name
-        if getattr(image, "is_animated", False):
-            count = image.n_frames if counted else "several"  # type: ignore[attr-defined]
-            notes.append(f"{called} has {count} frames; the first one was used.")
         exif = exif_of(image)
         pixels = rgb_of(image, upright=True)
+        if getattr(image, "is_animated", False):
+            count = _count(image) if counted else "several"
+            notes.append(f"{called} has {count} frames; the first one was used.")
         size = (pixels.shape[1], pixels.shape[0])
         camera, source, note = camera_from_exif(exif, size)
         camera_note = f"{called} {note}" if note else ""
         notes += [camera_note] if note else []
         return cls(pixels, camera, source, tuple(notes), "" if name == _IN_MEMORY else name, camera_note)
+
+
+def _count(image: Image.Image) -> int | str:
+    """How many frames a picture has, "several" where one after this one is damaged: counting looks at all of them."""
+    here = image.tell()
+    try:
+        with quiet():
+            return int(image.n_frames)  # type: ignore[attr-defined]
+    except Exception:  # of a foreign file's every byte: Pillow's readers have no common base of errors
+        image.seek(here)
+        return "several"
 
 
 def rgb_pixels(source: np.ndarray | Tensor) -> UInt8[np.ndarray, "H W 3"]:
