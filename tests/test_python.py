@@ -58,6 +58,8 @@ def _names(paths: list[Path]) -> list[str]:
         ("holiday.2024", ("npz",), ["holiday.2024.npz"]),
         ("a.bvh", None, ["a_person0.bvh", "a_person1.bvh"]),
         ("b.jpg", "jpg", ["b.jpg"]),
+        ("b.jpeg", None, ["b.jpeg"]),
+        ("b.fbx", "glb", ["b.fbx.glb"]),
         ("a", "jpg", ["a_overlay.jpg"]),
     ],
 )
@@ -79,6 +81,20 @@ def test_formats_that_there_are_not_are_told_in_a_sentence(recovery: Recovery, t
             humesh.save(recovery, tmp_path / "a", formats)
     with pytest.raises(OptionsError, match=r"expected some of glb, bvh, .*, got json"):
         humesh.save_video(_video(recovery), tmp_path / "a", "json")
+    assert _names(list(tmp_path.iterdir())) == ["photo.jpg"]
+
+
+def test_names_that_are_none_or_of_other_formats_are_refused(
+    recovery: Recovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("", ".", "out/", "out/.."):
+        with pytest.raises(OptionsError, match=r"^path '.*': expected the name of a file, got a folder's or none; add"):
+            humesh.save(recovery, name)
+    with pytest.raises(OptionsError, match=r"x\.fbx: expected no ending, or one of jpg, .*, json, got fbx; for a name"):
+        humesh.save(recovery, "x.fbx")
+    with pytest.raises(OptionsError, match=r"expected no ending, or one of glb, .*, npz, got mov"):
+        humesh.save_video(_video(recovery), Path("x.MOV"))
     assert _names(list(tmp_path.iterdir())) == ["photo.jpg"]
 
 

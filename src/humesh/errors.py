@@ -12,6 +12,10 @@ class HumeshError(Exception):
         return printable(super().__str__())
 
 
+class ArgumentError(HumeshError, TypeError):
+    """Something of another type than a function takes; the sentence says what it takes."""
+
+
 class MissingPackageError(HumeshError, ImportError):
     """A package that an extra of humesh installs is not there; the sentence says which extra."""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from humesh.body.files import SHIPPED
 from humesh.body.joints import MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.errors import HumeshError
+from humesh.errors import ArgumentError, HumeshError
 from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
 from humesh.images.groups import group_people
@@ -31,6 +32,8 @@ PersonFinder = Callable[[Photo], list[Person]]
 
 LANDMARKS, DEFAULT, IN_VIDEOS = "landmarks", "lifter", "int"
 """What `weights` may be besides a file: no network at all, or a network that is shipped; the defaults."""
+FINDERS = ("accurate", "fast")
+"""What `finder` may be besides a function."""
 _GROUPS_AT_ONCE = 8  # groups of crops that a network sees together; more would only take memory
 
 
@@ -41,24 +44,37 @@ class DeviceError(HumeshError, ValueError):
 class Recoverer:
     """Photos to posed bodies; holds what is costly to load, so make one and call it often.
 
-    `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; default `PeopleFinder`. `device`: where
-    networks run. `weights`: a trained method's file, or the name of a method whose weights are
-    shipped; "landmarks": none, the detector's landmarks are posed by `ik_refine`'s inverse kinematics. `refine`: bodies
-    are then fitted to the 2D keypoints, held by a pose prior. Raises BodyFileError and WeightsError (ValueErrors) for
-    files that cannot be read, DeviceError for a missing device.
+    `body`: "open", an SMPL file or a BodyModel. `finder`: finds people; "accurate" (the default) and "fast" are
+    `PeopleFinder`'s two ways. `device`: where networks run. `weights`: a trained method's file, or the name of a method
+    whose weights are shipped; "landmarks": none, the detector's landmarks are posed by `ik_refine`'s inverse
+    kinematics. `refine`: bodies are then fitted to the 2D keypoints, held by a pose prior. Raises BodyFileError and
+    WeightsError (ValueErrors) for files that cannot be read, DeviceError for a missing device, ArgumentError (a
+    TypeError) for arguments of other types.
     """
 
     def __init__(
         self,
         body: str | Path | BodyModel = "open",
-        finder: PersonFinder | None = None,
+        finder: PersonFinder | Literal["accurate", "fast"] | None = None,
         device: str = "cpu",
         weights: str | Path = DEFAULT,
         refine: bool = True,
     ) -> None:
+        if not isinstance(body, str | Path | BodyModel):
+            raise ArgumentError(f'body: expected "open", an SMPL file or a BodyModel, got {type(body).__name__}.')
+        if not isinstance(weights, str | Path):
+            raise ArgumentError(
+                f'weights: expected a file or a name, got {type(weights).__name__}; "{LANDMARKS}" uses no network.'
+            )
+        if not (finder is None or callable(finder) or (isinstance(finder, str) and finder in FINDERS)):
+            raise ArgumentError(
+                f"finder: expected {' or '.join(FINDERS)}, or a function from a Photo to a list of Person, got "
+                f"{finder!r}; give one of these."
+            )
         self.device = device_named(device)
         self.body = body if isinstance(body, BodyModel) else BodyModel.load(body)
-        self._finder = finder
+        self._finder = finder if callable(finder) else None
+        self._fast = finder == "fast"
         self.refine = refine
         self.method, self.notes = "ik_refine", tuple[str, ...]()
         self.network: Method | None = None
@@ -92,15 +108,16 @@ class Recoverer:
 
     @cached_property
     def _own_finder(self) -> PeopleFinder:
-        return PeopleFinder()
+        return PeopleFinder(fast=self._fast)
 
     def __call__(self, photo: object, people: list[Person] | None = None) -> Recovery:
         """The bodies of everyone in a photo, or of the people given; `photo`: whatever `Photo.of` takes.
 
-        Raises PhotoError for what is no photo.
+        Raises PhotoError for what is no photo, ArgumentError for people who are no `Person`.
         """
         photo = Photo.of(photo)
         people = self.finder(photo) if people is None else people
+        _check_people(people)
         if any(self._incomplete(person) for person in people):
             people = complete(people, photo, self._own_finder.landmarks)
         notes = [*photo.notes, *self.notes]
@@ -197,6 +214,15 @@ class Recoverer:
                 keypoints[..., 2] = believed(keypoints, size)
             pose = fit(self.body, PosePrior.load(), pose, keypoints, joint_set, camera, settings)
         return pose.map(lambda tensor: tensor.float())
+
+
+def _check_people(people: object) -> None:
+    """Raises ArgumentError for anything but a list of Person."""
+    strange = [p for p in people if not isinstance(p, Person)] if isinstance(people, list | tuple) else [people]
+    if strange:
+        raise ArgumentError(
+            f"people: expected a list of Person, got {type(strange[0]).__name__}; make each with Person(box, score)."
+        )
 
 
 def _keypoints(people: list[Person]) -> Float[Tensor, "P K 3"]:

@@ -77,7 +77,8 @@ def recover_video(
 
     What is live (a webcam, `source` its number; rtsp://) gives each frame at once, unsmoothed. `recoverer`: default
     with the weights of INT, which looks at 16 frames together, for what is live those of the lifter. `finder` finds and
-    follows people (default: `VideoPeople`); `camera`: of all frames, if it is known. Raises VideoError.
+    follows people (default: `VideoPeople`); `camera`: of all frames, if it is known. Raises VideoError, and
+    ArgumentError for what is no video.
     """
     video = source if isinstance(source, Video) else Video(source)
     recoverer = recoverer or Recoverer(weights=DEFAULT if video.live else IN_VIDEOS)

@@ -33,6 +33,10 @@ class PhotoError(HumeshError, ValueError):
     """A photo that cannot be read; the sentence says which, why and what to do."""
 
 
+class PersonError(HumeshError, ValueError):
+    """A person whom no photo can show."""
+
+
 class PhotoTypeError(PhotoError, TypeError):
     """Something that is no photo at all: a list, None, pixels of another type."""
 
@@ -267,7 +271,10 @@ def _eight_bit(band: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 
 @dataclass(frozen=True)
 class Person:
-    """One person of a photo, in the photo's pixels; what a detector did not give is None."""
+    """One person of a photo, in the photo's pixels; what a detector did not give is None.
+
+    Raises PersonError for a box that is not four finite numbers.
+    """
 
     box: Float[np.ndarray, "4"]  # x0 y0 x1 y1 px
     score: float
@@ -276,3 +283,11 @@ class Person:
     landmarks3d: Float[np.ndarray, "K 3"] | None = None  # metres, camera axes, any origin; same joint set
     track: int | None = None
     mask: Mask | None = None
+
+    def __post_init__(self) -> None:
+        box = np.asarray(self.box, dtype=np.float64)
+        if box.shape != (4,) or not np.isfinite(box).all():
+            raise PersonError(
+                f"person: expected a box of four finite numbers, x0 y0 x1 y1 in pixels, got {box.tolist()}; leave out "
+                "whom the detector did not find."
+            )

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from humesh.errors import ArgumentError
 from humesh.images.decoding import ASSUMED_FPS, Decoder, Draw, Pictures, Pixels, VideoError
 from humesh.images.kinds import is_animated, is_url, kind_of, opened
 from humesh.images.photo import MAX_MEGAPIXELS, Photo, PhotoError, rgb_of
@@ -49,12 +50,18 @@ class Video:
     (https://, rtsp://, ...) or the number of a webcam; `live`: one without an end, which cannot be looked at again.
     `size` (width, height) px; `fps` (nominal), `duration_s` and `count` (expected, None if not known) are those of the
     frames asked for. `notes`: what was guessed, broken or bridged, complete after iterating. `sound`: where the sound
-    that belongs to the pictures may be read, if anywhere. Raises VideoError.
+    that belongs to the pictures may be read, if anywhere. Raises VideoError; ArgumentError (a TypeError) for what
+    is no source.
     """
 
     def __init__(
         self, source: str | Path | int, start_s: float | int = 0.0, end_s: float | int | None = None, stride: int = 1
     ):
+        if not isinstance(source, str | Path | int):
+            raise ArgumentError(
+                "video: expected a path, an address or the number of a webcam, got "
+                f"{type(source).__name__}; write a file of it, or give a Recoverer the pictures one by one."
+            )
         end = math.inf if end_s is None else end_s
         if not 0 <= start_s < end or stride < 1:
             raise VideoError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from humesh.errors import ArgumentError
 from humesh.files import writing
 from humesh.scene.bvh import write_bvh
 from humesh.scene.gltf import write_glb
@@ -92,10 +94,12 @@ def save(
 ) -> list[Path]:
     """Writes path + ending for each format (default jpg, glb and json) and returns the files.
 
-    `formats`: one name or several. A path whose ending names one of them is that file itself; without `formats` it is
-    written alone. `image_path`: what the record says of the photo, default where it was read from. `units`, `floor`:
-    see `FileOptions`. Raises OptionsError, and OSError where nothing can be written.
+    `formats`: one name or several. A path whose ending names one of them ("jpeg" too) is that file itself; without
+    `formats` it is written alone, and other endings of one to four letters are refused. `image_path`: what the record
+    says of the photo, default where it was read from. `units`, `floor`: see `FileOptions`. Raises OptionsError,
+    ArgumentError (a TypeError) for what is no recovery, and OSError where nothing can be written.
     """
+    check_kind(recovery, Recovery, "save(recovery, path)")
     stem, wanted, endings = asked_for(path, formats, WRITERS, ENDINGS, DEFAULT_FORMATS)
     photo = recovery.photo.path
     if photo and any(_same(f"{stem}{endings[name]}", photo) for name in wanted):
@@ -103,6 +107,13 @@ def save(
     options = FileOptions(units, floor)
     options.check(wanted)
     return write_formats(WRITERS, endings, recovery, stem, wanted, image_path or photo, options)
+
+
+def check_kind(recovery: object, kind: type, call: str) -> None:
+    """Raises ArgumentError for anything but such a recovery."""
+    if not isinstance(recovery, kind):
+        told = f"expected a {kind.__name__} first, got {type(recovery).__name__}"
+        raise ArgumentError(f"{call}: {told}; save is for photos, save_video for videos.")
 
 
 def asked_for(
@@ -113,7 +124,15 @@ def asked_for(
     default: tuple[str, ...],
 ) -> tuple[str, tuple[str, ...], dict[str, str]]:
     """The path to which endings are added, the wanted formats, and their endings; raises OptionsError."""
+    if os.path.basename(path) in ("", os.curdir, os.pardir):
+        raise OptionsError(f"path {str(path)!r}: expected the name of a file, got a folder's or none; add a name.")
     named = Path(path).suffix[1:].lower()
+    named = "jpg" if named == "jpeg" else named
+    if formats is None and named not in writers and re.fullmatch("[a-z]{1,4}", named):
+        raise OptionsError(
+            f"path {path}: expected no ending, or one of {', '.join(writers)}, got {named}; for a name with a dot "
+            "in it give formats too."
+        )
     if formats is None:
         formats = (named,) if named in writers else default
     wanted = (formats,) if isinstance(formats, str) else tuple(formats)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from humesh.files import writing
 from humesh.scene.bvh import write_motion_bvh
-from humesh.scene.export import Writer, a_record, asked_for, one_file, write_formats
+from humesh.scene.export import Writer, a_record, asked_for, check_kind, one_file, write_formats
 from humesh.scene.gltf_motion import write_moving_glb
 from humesh.scene.motion_record import write_amass, write_motion_npz
 from humesh.scene.options import PLAIN, FileOptions
@@ -63,8 +63,9 @@ def save_video(
     """Writes path + ending for each format (default glb and npz) and returns the files.
 
     `formats` and an ending that names one: as in `save`. `video_path`: what the NPZ says of the video. `units`,
-    `floor`, `pad`: see `FileOptions`. Raises OptionsError, and OSError where nothing can be written.
+    `floor`, `pad`: see `FileOptions`. Raises OptionsError, ArgumentError, and OSError where nothing can be written.
     """
+    check_kind(recovery, VideoRecovery, "save_video(recovery, path)")
     stem, wanted, endings = asked_for(path, formats, VIDEO_WRITERS, VIDEO_ENDINGS, ("glb", "npz"))
     options = FileOptions(units, floor, pad)
     options.check(wanted)

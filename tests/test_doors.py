@@ -1,0 +1,77 @@
+"""What users hand to humesh's functions by mistake is told in a sentence, as they see it: without the tests' checks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from humesh.images.photo import Person, PersonError
+from humesh.recover import Recoverer
+
+_MADE = """
+import io, sys
+import numpy as np
+import torch
+import humesh
+from humesh.scene.recovery import VideoRecovery
+pixels, box = np.zeros((40, 60, 3), np.uint8), np.array([0.0, 0, 30, 40])
+body = humesh.BodyModel.load("open-low")
+mute = humesh.Recoverer(body, finder=lambda photo: [], weights="landmarks")
+pose = humesh.BodyPose(torch.eye(3).expand(1, 24, 3, 3), torch.zeros(1, 10), torch.full((1, 3), torch.nan))
+ones = torch.ones(1, 24)
+lost = humesh.Recovery(humesh.Photo.of(pixels), [humesh.Person(box, 1.0)], pose, ones, ones.bool(), body, "made up")
+video = VideoRecovery(np.zeros(1), (60, 40), lost.photo.camera, "guessed", [], body, "made up")
+"""
+
+_DOORS = {
+    "next(humesh.recover_video(None))": "video: expected a path, an address or the number of a webcam, got NoneType",
+    "next(humesh.recover_video([pixels]))": "got list",
+    "next(humesh.recover_video(pixels))": "got ndarray",
+    "next(humesh.recover_video(io.BytesIO()))": "got BytesIO",
+    "next(humesh.recover_video(open(sys.executable, 'rb')))": "got BufferedReader",
+    "next(humesh.recover_video(b'clip.mp4'))": "got bytes",
+    "humesh.Recoverer(weights=None)": "weights: expected a file or a name, got NoneType",
+    "humesh.Recoverer(body=None)": "body: expected \"open\", an SMPL file or a BodyModel, got NoneType",
+    "humesh.Recoverer(finder='quick')": "finder: expected accurate or fast, or a function from a Photo",
+    "mute(pixels, [box])": "people: expected a list of Person, got ndarray; make each with Person(box, score)",
+    "mute(pixels, 3)": "people: expected a list of Person, got int",
+    "humesh.save(lost, sys.argv[1] + '/a.jpg')": "expected finite vertices (metres), got NaN or infinity",
+    "humesh.save(sys.argv[1] + '/a', lost)": "expected a Recovery first, got str",
+    "humesh.save(video, sys.argv[1] + '/a')": "expected a Recovery first, got VideoRecovery; save is for photos",
+    "humesh.save_video(lost, sys.argv[1] + '/a')": "expected a VideoRecovery first, got Recovery",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a Python of its own, whose humesh has no checks of annotations, says of each."""
+    folder, script = tmp_path_factory.mktemp("doors"), _MADE
+    for door in _DOORS:
+        script += f"try:\n    {door}\nexcept humesh.HumeshError as error:\n"
+        script += "    print(isinstance(error, (TypeError, ValueError)), error)\n"
+        script += "except Exception as error:\n    print('bare', repr(error).replace(chr(10), ' '))\n"
+        script += "else:\n    print('nothing')\n"
+    run = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False)
+    assert not list(folder.iterdir()), run.stderr
+    return dict(zip(_DOORS, run.stdout.splitlines(), strict=True))
+
+
+@pytest.mark.parametrize("door", _DOORS)
+def test_what_a_function_does_not_take_is_told(told: dict[str, str], door: str) -> None:
+    assert told[door].startswith("True ")
+    assert _DOORS[door] in told[door]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_box_that_no_photo_can_show_is_told(number: float) -> None:
+    with pytest.raises(PersonError, match=r"expected a box of four finite numbers, .*got \[0.0, 0.0, (nan|inf), 4.0\]"):
+        Person(np.array([0, 0, number, 4]), 0.5)
+
+
+def test_a_finder_may_be_named() -> None:
+    for name, fast in ((None, False), ("accurate", False), ("fast", True)):
+        finder = Recoverer("open-low", name, weights="landmarks").finder
+        assert getattr(finder, "fast", None) is fast
