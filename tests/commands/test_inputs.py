@@ -40,11 +40,21 @@ def test_a_folder_is_sorted_by_content_and_says_what_it_passes_over(folder: Path
     wanted = {"b.jpg": "photo", "clip.mp4": "video", "damaged.png": "photo", "photo": "photo"}
     sentence = "passed over what is neither photo nor video: 2 .txt, 1 without an ending, 1 .json"
     for named in (folder, folder / "*", folder / "[!.]*"):
-        found, (note,) = gathered([str(named)], tmp_path / "out", folders=False, overwrite=False)
+        found, (note, *more) = gathered([str(named)], tmp_path / "out", folders=False, overwrite=False)
         assert kinds(found) == wanted
         assert note.startswith(str(named))
         assert sentence in note
         assert "(Makefile, boxes.json, more.TXT, ...)" in note
+        assert more == ([f"{folder}: folders in it are not looked into: sub.jpg."] if named == folder else [])
+
+
+def test_the_folder_of_results_and_hidden_ones_are_not_said_to_be_left(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 24)).save(tmp_path / "a.png")
+    for name in ("out", ".git", "a", "b", "c", "d"):
+        (tmp_path / name).mkdir()
+        _, notes = gathered([str(tmp_path)], tmp_path / "out", folders=False, overwrite=False)
+        assert (notes == []) == (name in ("out", ".git"))
+    assert notes == [f"{tmp_path}: folders in it are not looked into: a, b, c, ...."]
 
 
 def test_a_folder_of_photos_says_nothing(tmp_path: Path) -> None:
@@ -96,6 +106,7 @@ def test_results_among_the_inputs_are_passed_over(folder: Path, tmp_path: Path) 
         found, notes = gathered([str(pattern)], tmp_path / "out", folders=False, overwrite=True)
         assert "b_overlay.jpg" not in kinds(found)
         assert notes[-1] == "1 of the inputs is a result of humesh; passed over."
+        assert "b.json" not in " ".join(notes)  # neither are they said to be something else
     for named, out, overwrite in (([str(overlay)], tmp_path / "out", False), ([str(overlay)], folder, True)):
         found, notes = gathered(named, out, folders=False, overwrite=overwrite)  # who names a result means it
         assert list(kinds(found)) == ["b_overlay.jpg"]
@@ -106,8 +117,14 @@ def test_results_among_the_inputs_are_passed_over(folder: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("named", "kind", "name", "public"),
     [
-        ("rtsp://me:secret@10.0.0.5:554/live/1?x=y", "live", "1", "rtsp://10.0.0.5:554/live/1?x=y"),
-        ("https://example.org/a/clip%20one.mp4?token=1", "video", "clip_20one.mp4", None),
+        ("rtsp://me:secret@10.0.0.5:554/live/1?x=y", "live", "1", "rtsp://10.0.0.5:554/live/1"),
+        ("rtsp://me:my@secret@10.0.0.5/live", "live", "live", "rtsp://10.0.0.5/live"),
+        (
+            "https://example.org/a/clip%20one.mp4?token=secret",
+            "video",
+            "clip_20one.mp4",
+            "https://example.org/a/clip%20one.mp4",
+        ),
         ("http://example.org/", "video", "example.org", None),
         ("https://example.org/photo.JPG", "photo", "photo.JPG", None),
         ("udp://@239.0.0.1:1234", "live", "239.0.0.1", "udp://239.0.0.1:1234"),
@@ -124,6 +141,24 @@ def test_addresses_and_webcams_are_taken_as_text(
     assert (found.where, found.kind, found.name.name, found.public) == (named, kind, name, public or named)
     assert notes == []
     assert "secret" not in found.whole
+    assert found.whole.startswith(found.public if kind == "video" and public else "")
+
+
+def test_addresses_that_differ_in_their_queries_are_two() -> None:
+    first, again, other = (Input(f"https://me:pw@a.org/watch?v={v}", "video").whole for v in ("one", "one", "two"))
+    assert first == again != other
+    assert first.startswith("https://a.org/watch?")
+    assert "one" not in first
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://a/b.mp4", "file:///x.mp4", "FTP://a/*.mp4", "ftp://me:secret@a/b.mp4?token=secret"]
+)
+def test_an_address_that_is_not_read_is_told_which_are(tmp_path: Path, address: str) -> None:
+    sentence = r"://.*: expected an address that begins with https://, http:// or rtsp://, or a file's path\.$"
+    with pytest.raises(UserError, match=sentence) as told:
+        gathered([address], tmp_path / "out", folders=False, overwrite=False)
+    assert str(told.value).startswith(address.replace("me:secret@", "").removesuffix("?token=secret") + ": ")
 
 
 def test_a_file_that_is_called_like_a_webcam_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import re
 from collections import Counter
@@ -11,11 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from humesh.commands.errors import UserError
 from humesh.commands.results import Results
-from humesh.images.kinds import is_url, kind_of
+from humesh.images.kinds import is_url, kind_of, public
 
 Kind = Literal["photo", "video", "live"]
 
@@ -28,6 +29,7 @@ VIDEO_ENDINGS = {
 """Files of these names are inputs even if their content is neither, so that a damaged one is reported."""
 
 _ENDLESS = {"rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp"}  # addresses of streams that nobody ends
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _SHOWN = 3  # names of files that were passed over
 
 
@@ -49,18 +51,22 @@ class Input:
 
     @property
     def public(self) -> str:
-        """Where it is, without the user's name and password in an address."""
-        if not is_url(self.where):
-            return self.where
-        address = urlsplit(self.where)
-        return urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2]))
+        """Where it is, without the user's name, password and query in an address."""
+        return public(self.where)
 
     @property
     def whole(self) -> str:
         """Its absolute path, or what stands for one: where else it is looked at from, it is the same."""
-        if is_url(self.where) or self.kind == "live":
+        if self.kind == "live":
             return self.public if is_url(self.where) else f"webcam {self.where}"
-        return os.path.abspath(self.where)
+        if not is_url(self.where):
+            return os.path.abspath(self.where)
+        query = self.where.partition("?")[2]
+        if not query:
+            return self.public
+        # Two videos can differ in their queries only; slow, so that a password in it cannot be guessed from the record.
+        mark = hashlib.pbkdf2_hmac("sha256", query.encode(errors="surrogateescape"), b"humesh", 200_000, 4)
+        return f"{self.public}?{mark.hex()}"
 
 
 def gathered(named: Iterable[str], out: Path, folders: bool, overwrite: bool) -> tuple[list[Input], list[str]]:
@@ -85,7 +91,8 @@ def gathered(named: Iterable[str], out: Path, folders: bool, overwrite: bool) ->
             inside = not overwrite and os.path.realpath(Path(given).parent) == os.path.realpath(out)
         else:
             inputs, odd = _sorted_out(brought)
-            notes += _passed_over(given, odd)
+            notes += _passed_over(given, [path for path in odd if not is_result(path)])
+            notes += _not_entered(given, out)
             inside = True
         for each in inputs:
             if inside and each.kind != "live" and is_result(Path(each.where)):
@@ -113,6 +120,10 @@ def _brought(given: str) -> list[Path] | None:
             endings = ", ".join(sorted(PHOTO_ENDINGS - {".avif"}))
             raise UserError(f"folder {given}: expected photos ({endings}, ...) or videos, found none.")
         return inside
+    if _ADDRESS.match(given) and not os.path.exists(given):
+        raise UserError(
+            f"{public(given)}: expected an address that begins with https://, http:// or rtsp://, or a file's path."
+        )
     if os.path.exists(given) or not glob.has_magic(given):
         return None  # a missing file is reported when its turn comes: the others are done all the same
     inside = sorted(Path(match) for match in glob.glob(given, recursive=True) if os.path.isfile(match))
@@ -163,5 +174,16 @@ def _passed_over(where: str, files: list[Path]) -> Iterator[str]:
     if files:
         endings = Counter(path.suffix.lower() or "without an ending" for path in files)
         counts = ", ".join(f"{number} {ending}" for ending, number in endings.most_common())
-        names = ", ".join(path.name for path in files[:_SHOWN]) + ", ..." * (len(files) > _SHOWN)
-        yield f"{where}: passed over what is neither photo nor video: {counts} ({names})."
+        yield f"{where}: passed over what is neither photo nor video: {counts} ({_names(files)})."
+
+
+def _not_entered(given: str, out: Path) -> Iterator[str]:
+    """A sentence on the folders in a folder, but for hidden ones and that of the results."""
+    if os.path.isdir(given):
+        inside = sorted(path for path in Path(given).iterdir() if path.name[0] != "." and os.path.isdir(path))
+        if folders := [path for path in inside if os.path.realpath(path) != os.path.realpath(out)]:
+            yield f"{given}: folders in it are not looked into: {_names(folders)}."
+
+
+def _names(paths: list[Path]) -> str:
+    return ", ".join(path.name for path in paths[:_SHOWN]) + ", ..." * (len(paths) > _SHOWN)

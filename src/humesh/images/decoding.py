@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import re
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +26,7 @@ from humesh.images.containers import (
     reason,
     webcam,
 )
-from humesh.images.kinds import is_url
+from humesh.images.kinds import is_url, public
 
 __all__ = ["ASSUMED_FPS", "Decoder", "Draw", "Pictures", "Pixels", "VideoError", "is_url", "turned"]
 
@@ -51,8 +50,7 @@ class Decoder:
         self.url = isinstance(source, str) and is_url(source)
         self.live = isinstance(source, int)  # it has no end, and shows other pictures each time
         self.webcam = self.live
-        shown = re.sub(r"//[^/@]*@", "//", str(source)) if self.url else source  # without a password
-        self.name = f"webcam {source}" if self.webcam else f"video {shown}"
+        self.name = f"webcam {source}" if self.webcam else f"video {public(str(source))}"
         self.format: str | None = None
         self.where, self.options = str(source), dict[str, str]()
         if isinstance(source, int):

@@ -82,6 +82,11 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
+def public(source: str) -> str:
+    """A path as it is, an address without its user, password and query, which can hold a token."""
+    return re.sub(r"^(\w[\w+.-]+://)(?:[^/?#]*@)?([^?]*).*", r"\1\2", source, flags=re.DOTALL)
+
+
 def is_heif(head: bytes) -> bool:
     """Whether a file that begins so is a HEIC or HEIF photo, which Pillow does not read."""
     return head[4:8] == b"ftyp" and head[8:12] in {b"heic", b"heix", b"heim", b"heis", b"mif1", b"miaf"}

@@ -18,7 +18,7 @@ from humesh.body.joints import JointSet
 from humesh.errors import HumeshError
 from humesh.geometry.camera import GUESSED, Camera
 from humesh.images.exif import camera_from_exif, exif_of, orientation_of
-from humesh.images.kinds import PHOTO_FORMATS, is_heif, is_raw, is_url, opened, quiet
+from humesh.images.kinds import PHOTO_FORMATS, is_heif, is_raw, is_url, opened, public, quiet
 from humesh.images.masks import Mask
 
 MAX_MEGAPIXELS = 120
@@ -99,7 +99,9 @@ class Photo:
         focal length comes from EXIF where it is there, else it is guessed (`Camera.guess`). Raises PhotoError.
         """
         if is_url(str(path)):
-            raise PhotoError(f"photo {path}: expected a file, photos are not read from the web; download it first.")
+            raise PhotoError(
+                f"photo {public(str(path))}: expected a file, photos are not read from the web; download it first."
+            )
         if not os.path.isfile(path):
             raise PhotoError(
                 f"photo {path}: expected an image file, found {'a folder' if os.path.isdir(path) else 'nothing'}."

@@ -17,7 +17,7 @@ from PIL import Image
 
 from humesh.errors import ArgumentError
 from humesh.images.decoding import ASSUMED_FPS, Decoder, Draw, Pictures, Pixels, VideoError
-from humesh.images.kinds import is_animated, is_url, kind_of, opened
+from humesh.images.kinds import is_animated, is_url, kind_of, opened, public
 from humesh.images.photo import MAX_MEGAPIXELS, Photo, PhotoError, rgb_of
 
 __all__ = ["PICTURE_ENDINGS", "Frame", "Video", "VideoError", "letterboxed"]
@@ -65,7 +65,7 @@ class Video:
         end = math.inf if end_s is None else end_s
         if not 0 <= start_s < end or stride < 1:
             raise VideoError(
-                f"video {source}: expected 0 <= start < end and a stride of 1 or more, "
+                f"video {public(str(source))}: expected 0 <= start < end and a stride of 1 or more, "
                 f"got start {start_s}, end {end_s}, stride {stride}."
             )
         self.start_s, self.end_s, self.stride = float(start_s), end, stride
