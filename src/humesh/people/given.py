@@ -52,20 +52,22 @@ class GivenPeople:
         without = [(text, self._names.of(photo)) for photo, text in every.items() if photo not in self._pairs]
         missing = [text for text, names in without if not names]
         unclear = [text for text, names in without if names]
-        used = set(self._pairs.values())
-        unused = [name for name, people in self._of.items() if people and name not in used]
+        told = {*self._pairs.values(), *(name for _, names in without for name in names)}
+        unused = [name for name, people in self._of.items() if people and name not in told]
         notes, start = list(self._notes), f"detections {self.path}: "
+        photos = f"{len(every)} photo{'s' * (len(every) > 1)}"
         if missing:
-            notes.append(f"{start}nobody is given for {len(missing)} of {len(every)} photos ({_some(missing)}).")
+            notes.append(f"{start}nobody is given for {len(missing)} of {photos} ({_some(missing)}).")
         if unclear:
+            get = "gets" if len(unclear) == 1 else "get"
             notes.append(
-                f"{start}{len(unclear)} of {len(every)} photos ({_some(unclear)}) get nobody, no name in it means "
+                f"{start}{len(unclear)} of {photos} ({_some(unclear)}) {get} nobody, no name in it means "
                 f"them alone; write their paths in it, such as {unclear[0]}."
             )
         if unused:
-            notes.append(
-                f"{start}{len(unused)} of the {len(self._of)} photos it names are not in this run ({_some(unused)})."
-            )
+            which = f"{len(unused)} of the {len(self._of)} photos" if len(self._of) > 1 else "the photo"
+            verb = "is" if len(unused) == 1 else "are"
+            notes.append(f"{start}{which} it names {verb} not in this run ({_some(unused)}).")
         return notes
 
     def names(self, photo_path: str | Path) -> list[str]:
