@@ -133,7 +133,7 @@ def test_gaps_are_bridged_or_end_a_motion_and_glimpses_are_left_out(clip: Video,
     assert np.flatnonzero(~first.found).tolist() == [8, 9, 10]
     assert not first.confidence[8:11].any()
     assert second.frames.tolist() == seen[2]
-    assert any("1 tracks shorter than 0.2 s" in note for note in recovery.notes)
+    assert any("1 track shorter than 0.2 s was left out" in note for note in recovery.notes)
     assert any("3 poses were put in between" in note for note in recovery.notes)
     length = [joints.diff(dim=0).norm(dim=-1)[0] for joints in body.joints(first.pose)[:, [1, 4]]]
     assert max(length) - min(length) < 1e-5

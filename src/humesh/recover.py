@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
@@ -244,6 +245,8 @@ def device_named(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
+        if not re.fullmatch(r"cuda(:\d+)?", name):
+            raise DeviceError(f"device: expected cpu or cuda[:N], got {name!r}.") from None
         raise DeviceError(
             f"device {name!r}: expected cpu, or cuda with a GPU present ({str(error).splitlines()[0]})."
         ) from None

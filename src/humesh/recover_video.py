@@ -150,7 +150,8 @@ def pose_video(
         motions, told = _on_ground(motions, times, recoverer.body)
         notes += told
     if short:
-        notes.append(f"{short} tracks shorter than {settings.least_s:g} s were left out.")
+        who, were = ("1 track", "was") if short == 1 else (f"{short} tracks", "were")
+        notes.append(f"{who} shorter than {settings.least_s:g} s {were} left out.")
     bridged_frames = sum(int((~motion.found).sum()) for motion in motions)
     if bridged_frames:
         notes.append(f"{bridged_frames} poses were put in between where a person was not seen for a moment.")

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from skimage.data import camera as photo_of_cameraman
 
-from humesh.commands.errors import say, say_error, shown
+from humesh.commands.errors import named, say, say_error, shown
 from humesh.commands.main import VERBS, main, verb
 from humesh.images.film import Film
 
@@ -105,6 +105,11 @@ def test_a_fault_of_ours_is_named_and_shown_on_demand(
     assert "humesh: ZeroDivisionError: by nothing" in told
     assert ("in broken" in told) == bool(traceback)
     assert ("HUMESH_TRACEBACK=1" in told) != bool(traceback)
+
+
+def test_an_error_of_the_system_is_told_by_its_file() -> None:
+    assert named(PermissionError(13, "Permission denied", "a.jpg")) == "a.jpg: Permission denied."
+    assert named(OSError("odd")).startswith("OSError: odd (HUMESH")
 
 
 READ_ONLY = """

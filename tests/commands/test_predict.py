@@ -1,5 +1,6 @@
 """The command line as a user meets it: results, exit codes and the one sentence that tells what is wrong."""
 
+import errno
 import json
 import pickle
 import sys
@@ -71,7 +72,7 @@ def test_finished_photos_are_skipped_unless_told(
     assert "nobody found" in capsys.readouterr().out
     first = (out / "grey.json").stat().st_mtime_ns
     assert run(monkeypatch, *words) == 0
-    assert "1 of 1 photos are finished and skipped" in capsys.readouterr().out
+    assert "1 of 1 photo is finished and skipped (--overwrite does it again)." in capsys.readouterr().out
     assert (out / "grey.json").stat().st_mtime_ns == first
     assert run(monkeypatch, *words, "--overwrite") == 0
     assert (out / "grey.json").stat().st_mtime_ns > first
@@ -116,6 +117,19 @@ def test_an_error_nobody_thought_of_costs_one_photo_only(
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["grey.json"]
 
 
+def test_a_full_disk_is_no_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch, grey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("humesh.commands.results.write_text", full)
+    out = tmp_path / "out"
+    assert run(monkeypatch, "predict", grey, "-o", out) == 2
+    sentence = f"{out}: cannot be written (No space left on device); make room."
+    assert capsys.readouterr().err == f"humesh: photo {grey}: {sentence}\n"
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -128,7 +142,7 @@ def test_an_error_nobody_thought_of_costs_one_photo_only(
         (["grey.png", "--body", "nowhere.pkl"], "expected open, open-low or an SMPL .pkl or .npz file"),
         (["grey.png", "--body", "evil.pkl"], "refused, it names posix.system"),
         (["grey.png", "--device", "cuda:77"], "device 'cuda:77'"),
-        (["grey.png", "--focal-px", "-3"], "--focal-px: expected a positive number of pixels, got -3"),
+        (["grey.png", "--focal-px", "-3"], "--focal-px: expected a number from 1 to 10,000,000, got -3"),
         (["grey.png", "-o", "grey.png"], "cannot write into grey.png"),
         (["grey.png", "-o", "/proc/humesh"], "cannot write into /proc/humesh"),  # where even root may not
     ],
@@ -164,6 +178,15 @@ def test_a_truncated_photo_alone_ends_with_2(
     assert run(monkeypatch, "predict", path, "-o", tmp_path / "out") == 2
     assert "damaged or cut short" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("focal_px", [1, 10_000_000])
+def test_the_least_and_greatest_focal_length_give_their_files(
+    monkeypatch: pytest.MonkeyPatch, photo: Path, tmp_path: Path, focal_px: int
+) -> None:
+    words = ("predict", photo, "-o", tmp_path / "out", "--formats", "jpg", "views", "glb", "--focal-px", focal_px)
+    assert run(monkeypatch, *words) == 0
+    assert len(_json(tmp_path / "out" / "man.json")["people"]) == 1
 
 
 def test_given_boxes_are_used(monkeypatch: pytest.MonkeyPatch, photo: Path, tmp_path: Path) -> None:
@@ -228,7 +251,7 @@ def test_the_same_command_again_passes_over_its_own_results(
         assert run(monkeypatch, "predict", *names, "-o", ".", "--formats", "jpg") == 0
         told = capsys.readouterr()
         assert ("1 of the inputs is a result of humesh; passed over." in told.out) == again
-        assert ("1 of 1 photos are finished" in told.out) == again
+        assert ("1 of 1 photo is finished" in told.out) == again
     assert sorted(map(str, Path().iterdir())) == ["grey.jpg", "grey.json", "grey_overlay.jpg"]
 
 
@@ -273,7 +296,7 @@ def test_what_changed_is_done_again_and_said(
         for again in (False, True):
             assert run(monkeypatch, *words, *more) == 0
             told = capsys.readouterr().out
-            assert (f"1 of 1 photos are done again; changed since: {what}." in told) != again
+            assert (f"1 of 1 photo is done again; changed since: {what}." in told) != again
             assert ("finished and skipped" in told) == again
     Image.new("RGB", (32, 32), "grey").save(grey)
     assert run(monkeypatch, *words, *more) == 0
@@ -318,12 +341,19 @@ def _json(path: Path) -> dict[str, Any]:
         (["clip.mp4", "--video.formats", "npz", "--video.no-beside"], "--video.no-beside is for the film"),
         (["clip.mp4", "--video.folders"], "--video.folders: expected a folder of frames"),
         (["clip.mp4", "--video.interval", "2", "--weights", "lifter"], "is for methods through time"),
-        (["clip.mp4", "--video.smooth-s", "nan"], "--video.smooth-s: expected 0 or more, got nan"),
-        (["clip.mp4", "--video.bridge-s", "-1"], "--video.bridge-s: expected 0 or more, got -1"),
-        (["clip.mp4", "--video.interval", "0"], "--video.interval: expected 1 or more, got 0"),
+        (["clip.mp4", "--video.smooth-s", "nan"], "--video.smooth-s: expected a number from 0 to 10,000,000, got nan"),
+        (["clip.mp4", "--video.bridge-s", "-1"], "--video.bridge-s: expected a number from 0 to 10,000,000, got -1"),
+        (["clip.mp4", "--video.interval", "0"], "--video.interval: expected a number from 1 to 10,000,000, got 0"),
+        (["clip.mp4", "--video.start-s", "inf"], "--video.start-s: expected a number from 0 to 10,000,000, got inf"),
+        (["clip.mp4", "--video.end-s", "1e400"], "--video.end-s: expected a number from 0 to 10,000,000, got inf"),
+        (["clip.mp4", "--video.end-s", "0"], "--video.end-s: expected a time after the start, 0 s, got 0."),
+        (["clip.mp4", "--video.stride", "0"], "--video.stride: expected a number from 1 to 10,000,000, got 0"),
         (["clip.mp4", "--video.formats"], "--video.formats: expected at least one of mp4, glb"),
         (["grey.png", "--formats"], "--formats: expected at least one of jpg, views"),
-        (["grey.png", "--focal-px", "nan"], "--focal-px: expected a positive number"),
+        (["grey.png", "--focal-px", "nan"], "--focal-px: expected a number from 1 to 10,000,000, got nan"),
+        (["grey.png", "--focal-px", "1e30"], "--focal-px: expected a number from 1 to 10,000,000, got 1e+30"),
+        (["grey.png", "--device", "tpu"], "humesh: device: expected cpu or cuda[:N], got 'tpu'."),
+        (["https://a/b.jpg?token=secret"], "photo https://a/b.jpg: expected a file, photos are not read from the web"),
         (["https://example.org/photo.jpg"], "https://example.org/photo.jpg: "),
         (["https://127.0.0.1:9/clip.mp4"], "https://127.0.0.1:9/clip.mp4: "),
         (["rtsp://me:secret@127.0.0.1:9/live"], "rtsp://"),

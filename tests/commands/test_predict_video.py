@@ -140,7 +140,7 @@ def test_part_of_a_video(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     ("words", "told"),
     [
         (["--video.start-s", "99"], "expected a start before its end"),
-        (["--video.stride", "0"], "expected 0 <= start < end and a stride of 1 or more"),
+        (["--video.stride", "0"], "--video.stride: expected a number from 1 to"),
         (["--video.tracks", "nowhere.txt"], "expected a text file in MOT format, found nothing"),
     ],
 )
@@ -261,8 +261,8 @@ def test_tracks_and_files_of_people_count_as_finished(
         capsys.readouterr()
         assert run(monkeypatch, *words) == 0
         told = capsys.readouterr().out
-        assert ("1 of 1 videos are done again; changed since: tracks." in told) == changed
-    assert "1 of 1 videos are finished and skipped" in told
+        assert ("1 of 1 video is done again; changed since: tracks." in told) == changed
+    assert "1 of 1 video is finished and skipped" in told
     assert sorted(path.name for path in out.iterdir()) == ["clip.json", "clip.people.npz"]
     (out / "clip.people.npz").unlink()  # whoever wants its room
     assert run(monkeypatch, *words) == 0

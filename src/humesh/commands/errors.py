@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -26,11 +27,18 @@ def say_error(sentence: str) -> None:
 
 
 def named(error: Exception) -> str:
-    """An error that nobody expected, by its type; with HUMESH_TRACEBACK=1 its traceback is printed first."""
-    if os.environ.get("HUMESH_TRACEBACK"):
+    """An error that nobody expected: the system's own by its file, others by their type.
+
+    With HUMESH_TRACEBACK=1 its traceback is printed first.
+    """
+    is_shown = bool(os.environ.get("HUMESH_TRACEBACK"))
+    if is_shown:
         _print("".join(traceback.format_exception(error)), sys.stderr)
-        return f"{type(error).__name__}: {error}"
-    return f"{type(error).__name__}: {error} (HUMESH_TRACEBACK=1 shows where)"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.filename or 'the results'}: cannot be written ({error.strerror}); make room."
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}."
+    return f"{type(error).__name__}: {error}{'' if is_shown else ' (HUMESH_TRACEBACK=1 shows where)'}"
 
 
 def shown(text: str, encoding: str | None) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from humesh.commands.errors import UserError, named, say, say_error, shown
+from humesh.commands.errors import UserError, named, say, say_error, shown, within
 from humesh.commands.predict_video import FILM, VideoOptions, predict_live, predict_video, report, video_job
 from humesh.commands.progress import progress_bar
 from humesh.errors import HumeshError
@@ -207,11 +207,16 @@ def _unfinished(results: Results, jobs: dict[str, Job], kind: str) -> dict[str, 
         changes += [changed] if changed else []
     if len(todo) < len(jobs):
         done = len(jobs) - len(todo)
-        say(f"{done} of {len(jobs)} {kind} are finished and skipped (--overwrite does them again).")
+        again = f"--overwrite does {'it' if done == 1 else 'them'} again"
+        say(f"{_share(done, len(jobs), kind)} finished and skipped ({again}).")
     if changes:
         what = ", ".join(dict.fromkeys(word for changed in changes for word in changed))
-        say(f"{len(changes)} of {len(jobs)} {kind} are done again; changed since: {what}.")
+        say(f"{_share(len(changes), len(jobs), kind)} done again; changed since: {what}.")
     return todo
+
+
+def _share(count: int, total: int, kind: str) -> str:
+    return f"{count} of {total} {kind if total > 1 else kind.removesuffix('s')} {'is' if count == 1 else 'are'}"
 
 
 def _named(paths: Sequence[Path]) -> dict[str, Path]:
@@ -239,8 +244,7 @@ def _check_options(
 ) -> list[str]:
     """Sentences on options that apply to a part of the inputs only; raises UserError for those that apply to none."""
     kinds = Counter(each.kind for each in found)
-    if focal_px is not None and not 0 < focal_px < float("inf"):
-        raise UserError(f"--focal-px: expected a positive number of pixels, got {focal_px:g}.")
+    within("--focal-px", focal_px, 1, 10**7)
     if not formats:
         raise UserError(f"--formats: expected at least one of {', '.join(Format.__args__)}.")  # type: ignore[attr-defined]
     if of_photos["detections"] and finder != "accurate" and kinds.total() == kinds["photo"]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rich.progress import TextColumn
 
-from humesh.commands.errors import UserError, say_error, shown
+from humesh.commands.errors import UserError, say_error, shown, within
 from humesh.commands.progress import progress_bar
 from humesh.threads import ahead
 
@@ -37,6 +37,7 @@ _PEOPLE = ".people.npz"  # who was seen, so that a run that was stopped goes on
 VideoFormat = Literal["mp4", "glb", "bvh", "amass", "usd", "rrd", "npz"]
 
 _SMALL_PX = 720  # height of a picture up to which 2,400 triangles a body look as 14,000 do
+_MOST = 10**7  # seconds or frames: four months, and more than any video has
 _KEPT_EVERY_S = 15  # who was seen is written so often, so that no more is lost when the run is killed
 
 
@@ -81,10 +82,11 @@ class VideoOptions:
         if used and not videos:
             option = used[0].replace("_", "-")
             raise UserError(f"--video.{option} is for videos in files, and none is among the inputs.")
-        for name, least in (("smooth_s", 0.0), ("bridge_s", 0.0), ("interval", 1)):
-            value = getattr(self, name)
-            if not least <= value < float("inf"):
-                raise UserError(f"--video.{name.replace('_', '-')}: expected {least:g} or more, got {value:g}.")
+        for name in ("start_s", "end_s", "stride", "smooth_s", "bridge_s", "interval"):
+            least = 1 if name in ("stride", "interval") else 0
+            within(f"--video.{name.replace('_', '-')}", getattr(self, name), least, _MOST)
+        if self.end_s is not None and self.end_s <= self.start_s:
+            raise UserError(f"--video.end-s: expected a time after the start, {self.start_s:g} s, got {self.end_s:g}.")
         if videos and not self.formats:
             raise UserError(f"--video.formats: expected at least one of {', '.join(get_args(VideoFormat))}.")
         if self.folders and not folder:

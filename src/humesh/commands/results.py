@@ -168,7 +168,9 @@ class Results:
         try:
             claim.save()
             yield claim
-        except BaseException:  # Ctrl-C too: a record without files would only be in the way
+        except BaseException as error:  # Ctrl-C too: a record without files would only be in the way
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(self.folder)  # a disk that is full does not say which
             if found is None and not any(os.path.lexists(self.folder / file) for file in claim.coming()):
                 claim.path.unlink(missing_ok=True)
             raise
