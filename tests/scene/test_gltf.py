@@ -124,7 +124,7 @@ def test_camera_has_the_photos_view(recovery: Recovery, tmp_path: Path) -> None:
     file = written(recovery, tmp_path)
     lens = file.cameras[0].perspective
     assert lens.aspectRatio == pytest.approx(160 / 120)
-    assert math.tan(lens.yfov / 2) == pytest.approx(60 / (200 * 28 / 43.27))  # 200 px: the diagonal of 160 x 120
+    assert math.tan(lens.yfov / 2) == pytest.approx(60 / 200)  # focal length 200 px
     node = next(node for node in file.nodes if node.camera is not None)
     assert node.translation is None
     assert node.rotation is None

@@ -114,6 +114,7 @@ class Opcodes:
         return self.take(int.from_bytes(self.take(width), "little"))
 
     def line(self) -> bytes:
+        """The next line, without its end."""
         end = self.data.index(b"\n", self.at)
         self.at, start = end + 1, self.at
         return self.data[start:end]
@@ -126,6 +127,7 @@ class Opcodes:
         return line
 
     def push(self, node: Any) -> None:
+        """Puts a node on the stack."""
         self.stack.append(node)
 
     def pop(self) -> Any:
@@ -150,35 +152,42 @@ class Opcodes:
         return node
 
     def keep(self, index: int) -> None:
+        """Puts the top of the stack into the memo as well."""
         node = self.pop()
         self.memo[index] = node
         self.push(node)
 
     def append(self, nodes: list[Any]) -> None:
+        """Adds nodes to the list on top."""
         self.top(list).extend(nodes)
 
     def set_items(self, nodes: list[Any], kinds: tuple[type, ...] = (dict,)) -> None:
+        """Adds keys and values by turns, or members, to the table or call on top."""
         target = self.top(Table, Call)
         if (type(target) is Table and target.kind not in kinds) or (dict in kinds and len(nodes) % 2):
             raise TypeError("an opcode goes with another kind of value")
         target.items.extend(nodes)
 
     def call(self, name: Any, args: Any) -> None:
+        """Puts what a name would make of arguments on the stack."""
         if type(args) is not tuple or type(name) is not Name:
             raise TypeError("it calls something that is no name")
         self.push(Call(name, args))
 
     def build(self, state: Any) -> None:
+        """Gives the call on top its state."""
         target = self.top(Call)
         if target.state is not None:
             raise TypeError("it sets a state twice")
         target.state = state
 
     def persistent(self, identity: Any) -> None:
+        """Puts what the file keeps elsewhere on the stack."""
         self.stored.append(Call(self.find(*STORED), (identity,)))
         self.push(self.stored[-1])
 
     def named(self, module: Any, name: Any) -> None:
+        """Puts a name on the stack."""
         if type(module) is not str or type(name) is not str:
             raise TypeError("it names something that is no text")
         self.push(self.find(module, name))
