@@ -58,7 +58,7 @@ def body() -> BodyModel:
 
 def _photo() -> Photo:
     pixels = np.random.default_rng(0).integers(0, 255, (120, 160, 3)).astype(np.uint8)
-    return Photo(pixels, Camera.guess((160, 120)))
+    return Photo(pixels, Camera.virtual(200.0, (160, 120)))
 
 
 def _people(count: int = 2) -> list[Person]:
@@ -133,7 +133,7 @@ def test_box_vectors_are_cliffs(cx: float, cy: float, b: float) -> None:
     crop = crop_around(torch.tensor([cx, cy]).double(), torch.tensor(b).double(), (256, 192))
     f = math.hypot(640, 480)
     expected = [(cx - 320) / f * 2.8, (cy - 240) / f * 2.8, (b - 0.24 * f) / (0.06 * f)]
-    camera = Camera.guess((640, 480)).cropped(crop)
+    camera = Camera.virtual(f, (640, 480)).cropped(crop)
     assert torch.allclose(box_vectors(camera, (256, 192)), torch.tensor(expected).double(), atol=1e-6)
     scaled = box_vectors(camera, (256, 192), unit_px=200.0)[2]
     assert math.isclose(float(scaled), (b / 200 - 0.24 * f) / (0.06 * f), abs_tol=1e-6)

@@ -183,7 +183,7 @@ def _photo_cameras(img_hw: Tensor, focal: Tensor | None = None) -> Camera:
     """The cameras of photos, each of its own size; their focal length is the diagonal where it is not given."""
     sizes = [(int(width), int(height)) for height, width in img_hw.tolist()]
     if focal is None:
-        return Camera(torch.stack([Camera.guess(size).matrix for size in sizes]))
+        return Camera(torch.stack([Camera.virtual(math.hypot(*size), size).matrix for size in sizes]))
     pairs = zip(focal.tolist(), sizes, strict=True)
     return Camera(torch.stack([Camera.virtual(focal_px, size).matrix for focal_px, size in pairs]))
 
