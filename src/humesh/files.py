@@ -232,10 +232,10 @@ def check_arrays(
             raise error(f"{where}: expected {called} to hold {wanted.kind}s, got {array.dtype}.")
         tail = shape[1:] if shape[:1] == ("...",) else shape
         got = array.shape[len(array.shape) - len(tail) :] if tail is not shape else array.shape
-        fits = len(got) == len(tail)
-        for length, axis in zip(got, tail, strict=False):
-            fits = fits and length == (axes.setdefault(axis, length) if isinstance(axis, str) else axis)
-        if not fits:
+        if len(got) != len(tail) or any(
+            length != (axes.setdefault(axis, length) if isinstance(axis, str) else axis)
+            for length, axis in zip(got, tail, strict=True)
+        ):
             said = " x ".join(f"{axis} = {axes[axis]}" if axis in axes else str(axis) for axis in shape) or "one value"
             raise error(f"{where}: expected {called} of shape {said}, got {_times(array.shape)}.")
         if wanted.kind == "number" and array.dtype.kind == "f" and not np.isfinite(array).all():
