@@ -47,7 +47,7 @@ def test_a_whole_download_is_drawn(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sheet = root.parent / "sheet.jpg"
-    assert run(monkeypatch, "lsp", "--root", root, "-o", sheet) == 0
+    assert run(monkeypatch, "lsp", "--root", root, "--split", "train", "-o", sheet) == 0
     told = capsys.readouterr().out
     assert "| images/im*.jpg | 4 | 4 | whole |" in told
     assert "2 samples; points: lsp14" in told
@@ -97,12 +97,12 @@ def test_what_is_missing_is_told_with_its_place(
     assert "missing: lsp_dataset; its owner offers it at https://example.org/lsp" in told
     assert "unpack first: images.zip" in told
     (root / "joints.mat").unlink()
-    assert run(monkeypatch, "lsp", "--root", root) == 2
+    assert run(monkeypatch, "lsp", "--root", root, "--split", "train") == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("humesh: ")
     assert "expected joints.mat, found" in captured.err
     monkeypatch.setattr(lsp, "Lsp", lambda **_: Chained([]))
-    assert run(monkeypatch, "lsp", "--root", root) == 2
+    assert run(monkeypatch, "lsp", "--root", root, "--split", "train") == 2
     assert "expected samples, the reader finds none; fetch what is missing" in capsys.readouterr().err
 
 
@@ -111,8 +111,9 @@ def test_wrong_words_are_told(root: Path, monkeypatch: pytest.MonkeyPatch, capsy
         (("drawn", "--root", root), "expected one of "),
         (("lsp", "--root", root / "none"), "expected a folder, found nothing"),
         (("lsp", "--root", root, "-o", "sheet.txt"), "ends in .jpg or .png"),
-        (("lsp", "--root", root, "--split", "val"), "expected the split train, test, all"),
-        (("mpii", "--root", root, "--split", "val"), "mpii has no splits"),
+        (("lsp", "--root", root, "-o", "sheet.jpg"), "expected the split to draw; give it with --split"),
+        (("lsp", "--root", root, "--split", "val"), "expected the split train or test or all"),
+        (("mpii", "--root", root, "--split", "val"), "MPII: expected the split train, got"),
     ):
         assert run(monkeypatch, *words) == 2
         told = capsys.readouterr().err.strip()

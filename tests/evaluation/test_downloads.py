@@ -86,12 +86,16 @@ def test_h36m_multi_roi(human36m: Any, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_panoptic(cmu_panoptic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = replace(PROTOCOLS["panoptic"], readings=((("activity", "pizza"), ("cameras", (16,))),), groups=("pizza",))
+    one = replace(
+        PROTOCOLS["panoptic"],
+        readings=((("split", "test"), ("activity", "pizza"), ("cameras", (16,))),),
+        groups=("pizza",),
+    )
     _check(one, tmp_path, monkeypatch)
 
 
 def test_mupots(mupots: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _check(replace(PROTOCOLS["mupots"], readings=((("sequences", (1, 2)),),)), tmp_path, monkeypatch)
+    _check(replace(PROTOCOLS["mupots"], readings=((("split", "test"), ("sequences", (1, 2))),)), tmp_path, monkeypatch)
 
 
 def _check(protocol: Protocol, root: Path, monkeypatch: pytest.MonkeyPatch, frames: range = range(2**31)) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -29,7 +29,7 @@ def data(
     name: tyro.conf.Positional[str],
     root: Path,
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
-    split: str | None = None,
+    split: str = "",
 ) -> int:
     """Look whether a dataset that you downloaded is whole, and draw 16 of its samples with their labels.
 
@@ -38,7 +38,7 @@ def data(
         name: The dataset, as recipes call it.
         root: The folder where the download was unpacked.
         out: A picture (.jpg, .png) for the samples.
-        split: Which part to draw from, where the dataset has parts; its reader's usual one if not given.
+        split: The split to read and draw: train, test, ...; without it files are only counted.
     """
     readers = {key: entry for key, entry in DATASETS.items() if isinstance(entry, Reader)}
     if name not in readers:
@@ -47,6 +47,8 @@ def data(
         raise UserError(f"--root {root}: expected a folder, found {'a file' if root.exists() else 'nothing'}.")
     if out is not None and out.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise UserError(f"-o {out}: expected a name that ends in .jpg or .png.")
+    if out is not None and not split:
+        raise UserError(f"-o {out}: expected the split to draw; give it with --split.")
     download = readers[name].download
     found = list(track(counts(download, root), "counting", total=len(download.files), transient=True))
     say("| files | at least | found | |\n| --- | --- | --- | --- |")
@@ -60,16 +62,12 @@ def data(
     if lacking and (archives := packed(root)):
         say(f"unpack first: {', '.join(path.name for path in archives)}")
     try:
-        options: dict[str, Any] = {"root": root} if split is None else {"root": root, "split": split}
-        dataset = readers[name](**options)
-        say(_summary(dataset))
-        if out is not None:
-            save_picture(contact_sheet(dataset), out)
-            say(f"16 samples with labels in {out}")
-    except TypeError as error:
-        if split is None or "split" not in str(error):
-            raise
-        raise UserError(f"data check: {name} has no splits; leave --split out.") from None
+        if split:
+            dataset = readers[name](root=root, split=split)
+            say(_summary(dataset))
+            if out is not None:
+                save_picture(contact_sheet(dataset), out)
+                say(f"16 samples with labels in {out}")
     except OSError as error:
         raise UserError(f"cannot read or write {error.filename or root}: {error.strerror}.") from None
     return 1 if lacking else 0

@@ -55,7 +55,7 @@ def write(root: Path, body: BodyModel, scene: str = SCENE, joints: int = 55, tur
 
 def test_people_cameras_and_tracks(tmp_path: Path, open_body: BodyModel) -> None:
     labels = write(tmp_path, open_body)
-    dataset = Bedlam(tmp_path)
+    dataset = Bedlam(tmp_path, "train")
     assert len(dataset) == 4
     assert dataset.tracks == (range(3),)
     samples = [dataset[i] for i in range(4)]
@@ -81,7 +81,7 @@ def test_people_cameras_and_tracks(tmp_path: Path, open_body: BodyModel) -> None
 
 def test_closeups_are_turned_clockwise(tmp_path: Path, open_body: BodyModel) -> None:
     write(tmp_path, open_body, "20221018_3-8_250_batch01hand_orbit_bigOffice_closeup_30fps", turned=True)
-    dataset = Bedlam(tmp_path)
+    dataset = Bedlam(tmp_path, "train")
     photo = dataset[0].photo
     assert photo.size == (72, 128)
     assert photo.pixels[:20].all()  # the left edge is the top now
@@ -91,28 +91,28 @@ def test_closeups_are_turned_clockwise(tmp_path: Path, open_body: BodyModel) -> 
 
 def test_smpl_labels_have_hands_too(tmp_path: Path, open_body: BodyModel) -> None:
     write(tmp_path, open_body, joints=24)
-    person = Bedlam(tmp_path, labels="training_labels/all_npz_12_training")[0].people[0]
+    person = Bedlam(tmp_path, "train", labels="training_labels/all_npz_12_training")[0].people[0]
     assert person.body == "smpl-female"
     assert person.pose_weight.all()
 
 
 def test_what_is_wrong_is_told(tmp_path: Path, open_body: BodyModel) -> None:
     with pytest.raises(DatasetError, match="registration"):
-        Bedlam(tmp_path)
+        Bedlam(tmp_path, "train")
     labels = write(tmp_path, open_body)
     with pytest.raises(DatasetError, match="expected labels of the scenes nowhere, found 2022"):
-        Bedlam(tmp_path, scenes=("nowhere",))
+        Bedlam(tmp_path, "train", scenes=("nowhere",))
     path = tmp_path / f"training_labels/all_npz_12_training/{SCENE}.npz"
     np.savez(path, **{key: value for key, value in labels.items() if key != "cam_int"})
     with pytest.raises(DatasetError, match="expected BEDLAM's labels with cam_int, found cam_ext"):
-        Bedlam(tmp_path)
+        Bedlam(tmp_path, "train")
     np.savez(path, **{**labels, "shape": np.array([None, {}], dtype=object)})
     with pytest.raises(DatasetError, match=r"cannot be read as one \(it holds object"):
-        Bedlam(tmp_path)
+        Bedlam(tmp_path, "train")
 
 
 def test_scenes_may_lie_beside_the_labels(tmp_path: Path, open_body: BodyModel) -> None:
     write(tmp_path, open_body)
     (tmp_path / f"training_images/{SCENE}").rename(tmp_path / SCENE)
     (tmp_path / "training_images").rmdir()
-    assert Bedlam(tmp_path)[0].photo.size == (128, 72)
+    assert Bedlam(tmp_path, "train")[0].photo.size == (128, 72)

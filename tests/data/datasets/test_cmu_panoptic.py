@@ -1,6 +1,7 @@
 """CMU Panoptic: centimetres in a dome's frame, a distorting lens, joints without confidence, people out of view."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def download(
 
 def test_the_truth_comes_back(download: Any, matrix: np.ndarray) -> None:
     root, people, coefficients = download
-    dataset = CmuPanoptic(root, "pizza", cameras=(16,))
+    dataset = CmuPanoptic(root, "test", "pizza", cameras=(16,))
     assert len(dataset) == 2
     assert dataset.tracks == (range(0, 2),)
     sample = dataset[1]
@@ -75,16 +76,16 @@ def test_older_joints_and_a_choice_of_frames(download: Any) -> None:
         joints = np.concatenate([100 * people[0][0].of(PANOPTIC15, people[0][0].world), np.ones((15, 1))], axis=1)
         content = {"bodies": [{"id": 0, "joints15": joints.ravel().tolist()}]}
         (old / f"body3DScene_{frame:08d}.json").write_text(json.dumps(content))
-    dataset = CmuPanoptic(root, "pizza", cameras=(16,), joints=15)
+    dataset = CmuPanoptic(root, "test", "pizza", cameras=(16,), joints=15)
     assert len(dataset) == 3
     (person,) = dataset[2].people
     assert person.joint_set == PANOPTIC15
     assert np.allclose(person.points3d, people[0][0].of(PANOPTIC15, people[0][0].points), atol=0.05)
     wrist = PANOPTIC15.index("left_wrist")
     assert np.allclose(person.points3d[wrist], people[0][0].points[SMPL24.index("left_wrist")], atol=1e-5)
-    assert [CmuPanoptic(root, "pizza", cameras=(16,), joints=15, count=2)[i].frame for i in range(2)] == [0, 1]
+    assert [CmuPanoptic(root, "test", "pizza", cameras=(16,), joints=15, count=2)[i].frame for i in range(2)] == [0, 1]
     (root / NAME / "hdPose3d_stage1_coco19").rename(root / "elsewhere")
-    assert CmuPanoptic(root, "pizza", cameras=(16,))[0].people[0].joint_set == PANOPTIC15
+    assert CmuPanoptic(root, "test", "pizza", cameras=(16,))[0].people[0].joint_set == PANOPTIC15
 
 
 def test_the_lens_is_opencvs() -> None:
@@ -98,13 +99,29 @@ def test_the_lens_is_opencvs() -> None:
 def test_wrong_downloads_are_told(download: Any) -> None:
     root, _, _ = download
     with pytest.raises(DatasetError, match=f"expected 160226_mafia1, 160422_mafia2, found {NAME}"):
-        CmuPanoptic(root, "mafia")
+        CmuPanoptic(root, "test", "mafia")
     with pytest.raises(DatasetError, match="expected one of haggling, mafia, ultimatum, pizza, got 'dance'"):
-        CmuPanoptic(root, "dance")
+        CmuPanoptic(root, "test", "dance")
     with pytest.raises(DatasetError, match="expected 170407_haggling_a1, found"):
-        CmuPanoptic(root, sequences=("170407_haggling_a1",))
+        CmuPanoptic(root, "test", sequences=("170407_haggling_a1",))
     with pytest.raises(DatasetError, match="expected the HD camera 00_30, it is not there"):
-        CmuPanoptic(root, "pizza", cameras=(30,))
+        CmuPanoptic(root, "test", "pizza", cameras=(30,))
     (root / NAME / "hdPose3d_stage1_coco19" / "body3DScene_00000000.json").write_text("{}")
     with pytest.raises(DatasetError, match=r"body3DScene_00000000.json: expected an entry 'bodies'"):
-        CmuPanoptic(root, "pizza", cameras=(16,))[0]
+        CmuPanoptic(root, "test", "pizza", cameras=(16,))[0]
+
+
+def test_training_reads_no_sequence_and_no_camera_of_the_test(download: Any) -> None:
+    root, _, _ = download
+    with pytest.raises(DatasetError, match=f"expected sequences to train on, found only those of the test .{NAME}"):
+        CmuPanoptic(root, "train")
+    for wrong in ({"sequences": (NAME,)}, {"activity": "pizza"}):
+        with pytest.raises(DatasetError, match=r"expected training sequences, got .*pizza.*, which is measured on"):
+            CmuPanoptic(root, "train", **wrong)
+    other = "160906_band1"
+    shutil.copytree(root / NAME, root / other)
+    (root / other / f"calibration_{NAME}.json").rename(root / other / f"calibration_{other}.json")
+    dataset = CmuPanoptic(root, "train", cameras=(16,))
+    assert {dataset[i].sequence for i in range(len(dataset))} == {f"{other}/00_16"}
+    with pytest.raises(DatasetError, match="expected the HD camera 00_03, it is not there"):
+        CmuPanoptic(root, "train")

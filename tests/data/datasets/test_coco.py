@@ -63,7 +63,7 @@ def write_coco(root: Path) -> np.ndarray:
 
 def test_coco_gives_the_points_back_in_pixels_from_the_corner(tmp_path: Path) -> None:
     points = write_coco(tmp_path)
-    dataset = Coco(tmp_path)
+    dataset = Coco(tmp_path, "train")
     assert isinstance(dataset, Dataset)
     assert [dataset[i].name for i in range(len(dataset))] == ["000000000003.jpg", "000000000005.jpg"]
     (person,) = dataset[1].people
@@ -86,7 +86,7 @@ def test_a_photo_is_read_as_it_is_stored(tmp_path: Path) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6  # orientation: turn by 90 degrees to show it
     Image.fromarray(DRAWN[0].photo.pixels).save(path, exif=turned)
-    assert Coco(tmp_path)[0].photo.size == DRAWN[0].photo.size
+    assert Coco(tmp_path, "train")[0].photo.size == DRAWN[0].photo.size
 
 
 def test_crowdpose_has_its_own_joints(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_crowdpose_has_its_own_joints(tmp_path: Path) -> None:
     }
     (tmp_path / "json").mkdir()
     (tmp_path / "json/crowdpose_train.json").write_text(json.dumps(content))
-    person = CrowdPose(tmp_path)[0].people[0]
+    person = CrowdPose(tmp_path, "train")[0].people[0]
     top = CROWDPOSE14.index("head_top")
     torch.testing.assert_close(person.points2d[top].double(), torch.from_numpy(points[top]), rtol=0, atol=1e-4)
 
@@ -123,7 +123,7 @@ def write_posetrack(root: Path) -> None:
 
 def test_posetrack_has_tracks_of_consecutive_frames(tmp_path: Path) -> None:
     write_posetrack(tmp_path)
-    dataset = PoseTrack(tmp_path)
+    dataset = PoseTrack(tmp_path, "train")
     assert len(dataset) == 5
     assert dataset.tracks == (range(3),)
     clip = [dataset[i] for i in dataset.tracks[0]]
@@ -143,27 +143,27 @@ def test_posetrack_has_tracks_of_consecutive_frames(tmp_path: Path) -> None:
 
 def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"expected annotations/person_keypoints_train2017.json, .*cocodataset"):
-        Coco(tmp_path)
+        Coco(tmp_path, "train")
     write_coco(tmp_path)
     with pytest.raises(DatasetError, match="person_keypoints_val2017"):
         DATASETS["coco"](root=tmp_path, split="val")
     (tmp_path / "train2017/000000000005.jpg").unlink()
     with pytest.raises(DatasetError, match="found nothing; fetch it anew"):
-        Coco(tmp_path)[1]
+        Coco(tmp_path, "train")[1]
     (tmp_path / "train2017/000000000005.jpg").write_bytes(b"\xff\xd8 cut")
     with pytest.raises(DatasetError, match="damaged"):
-        Coco(tmp_path)[1]
+        Coco(tmp_path, "train")[1]
     file = tmp_path / "annotations/person_keypoints_train2017.json"
     (tmp_path / "crowdpose_train.json").write_text(file.read_text())
     (tmp_path / "images").mkdir()
     with pytest.raises(DatasetError, match="expected 14 points of crowdpose14 a person, got 17"):
-        CrowdPose(tmp_path)
+        CrowdPose(tmp_path, "train")
     file.write_text(file.read_text()[:-40])
     with pytest.raises(DatasetError, match=r"cannot be read as JSON \(Expecting value"):
-        Coco(tmp_path)
+        Coco(tmp_path, "train")
     file.write_text("[]")
     with pytest.raises(DatasetError, match="expected a COCO-format file, it has no images, annotations"):
-        Coco(tmp_path)
+        Coco(tmp_path, "train")
 
 
 @pytest.mark.parametrize(
@@ -190,4 +190,4 @@ def test_damaged_entries_are_told_with_their_place(
     content[where][0][key] = value
     file.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match=f"person_keypoints_train2017.json, {sentence}"):
-        Coco(tmp_path)
+        Coco(tmp_path, "train")

@@ -54,7 +54,7 @@ def download(tmp_path: Path, figures: Callable[..., list[Any]], write_photo: Any
 
 def test_the_truth_comes_back(download: Any, open_body: BodyModel) -> None:
     root, people = download
-    dataset = Emdb(root, bodies={"smpl-female": open_body})
+    dataset = Emdb(root, "emdb1", bodies={"smpl-female": open_body})
     assert [dataset[i].frame for i in range(len(dataset))] == [0, 2, 3]
     assert dataset.tracks == (range(1, 3),)
     sample = dataset[0]
@@ -72,7 +72,7 @@ def test_the_truth_comes_back(download: Any, open_body: BodyModel) -> None:
 
 
 def test_without_the_body_nothing_is_said_in_3d(download: Any) -> None:
-    person = Emdb(download[0])[0].people[0]
+    person = Emdb(download[0], "emdb1")[0].people[0]
     assert float(person.translation_weight) == 0
     assert not person.points3d_weight.any()
     assert person.pose_weight.all()
@@ -82,10 +82,10 @@ def test_subsets_and_wrong_downloads_are_told(download: Any) -> None:
     root, _ = download
     assert {s.sequence for s in map(Emdb(root, "emdb2").__getitem__, range(3))} == {"P7_59_rom"}
     assert len(Emdb(root, "all")) == 6
-    with pytest.raises(DatasetError, match="expected a split of emdb1, emdb2, all, got 'test'"):
+    with pytest.raises(DatasetError, match="expected the split emdb1 or emdb2 or all, got 'test'"):
         Emdb(root, "test")
     with pytest.raises(DatasetError, match="found 00_walk"):
-        Emdb(root / "P0")
+        Emdb(root / "P0", "emdb1")
     (root / "P0" / "00_walk" / "P0_00_walk_data.pkl").unlink()
     with pytest.raises(DatasetError, match="expected sequences of emdb1, the 1 there are none of it"):
-        Emdb(root)
+        Emdb(root, "emdb1")

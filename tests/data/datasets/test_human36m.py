@@ -99,19 +99,31 @@ def test_genders_where_the_file_tells_them(download: Any) -> None:
 
 def test_protocols_and_wrong_downloads(download: Any) -> None:
     root, _ = download
-    assert [s.sequence[:3] for s in map(Human36M(root).__getitem__, range(3))] == ["S9_"] * 3
-    assert len(Human36M(root)) == 3
+    assert [s.sequence[:3] for s in map(Human36M(root, "test", 2).__getitem__, range(3))] == ["S9_"] * 3
+    assert len(Human36M(root, "test", 2)) == 3
     assert SPIN24.indices(*("head" if name == "head_top" else name for name in H36M17.names)) == PLACES
-    with pytest.raises(DatasetError, match="expected train or test and protocol 1 or 2, got 'val' and 1"):
+    with pytest.raises(DatasetError, match="expected the split train, or test with protocol 1 or 2, got 'val' and 1"):
         Human36M(root, "val", 1)
     with pytest.raises(DatasetError, match=r"expected mine.npz, found annotations, h36m_train.npz"):
-        Human36M(root, labels="mine.npz")
+        Human36M(root, "test", 2, labels="mine.npz")
     np.savez(root / "mine.npz", imgname=np.array(["a.jpg"]), center=np.zeros((1, 2)), scale=np.zeros(1),
              part=np.zeros((1, 24, 3)), S=np.zeros((1, 24, 4)))  # fmt: skip
     with pytest.raises(DatasetError, match=r"expected images like S9_Directions_1.60457274_000001.jpg, got 'a.jpg'"):
-        Human36M(root, labels="mine.npz")
+        Human36M(root, "test", 2, labels="mine.npz")
     np.savez(root / "mine.npz", imgname=np.array(["a.jpg"]))
     with pytest.raises(
         DatasetError, match=r"mine.npz: expected labels of Human3.6M in SPIN's format with center, scale"
     ):
-        Human36M(root, labels="mine.npz")
+        Human36M(root, "test", 2, labels="mine.npz")
+
+
+def test_of_two_training_files_the_one_with_fits_is_read(download: Any) -> None:
+    root, people = download
+    whole = dict(np.load(root / "h36m_train.npz"))
+    bare = {key: values for key, values in whole.items() if key not in ("pose", "shape")}
+    np.savez(root / "h36m_train.npz", **bare)
+    assert not Human36M(root, "train")[0].people[0].pose_weight.any()
+    np.savez(root / "h36m_mosh_train.npz", **whole)
+    person = Human36M(root, "train")[0].people[0]
+    assert np.allclose(person.pose.shape, people[4].betas, atol=1e-6)
+    assert person.pose_weight.all()

@@ -97,7 +97,7 @@ def write(root: Path) -> np.ndarray:
 
 def test_videos_are_clips_of_one_person(tmp_path: Path) -> None:
     points = write(tmp_path)
-    dataset = InstaVariety(tmp_path)
+    dataset = InstaVariety(tmp_path, "train")
     assert len(dataset) == 4
     assert dataset.tracks == (range(2, 4),)
     samples = [dataset[i] for i in range(4)]
@@ -115,10 +115,10 @@ def test_a_cut_file_is_told(tmp_path: Path) -> None:
     whole = file.read_bytes()
     file.write_bytes(whole[:-30])
     with pytest.raises(DatasetError, match="cut short"):
-        InstaVariety(tmp_path)
+        InstaVariety(tmp_path, "train")
     file.write_bytes(record(example({"meta/N": [2]})))
     with pytest.raises(DatasetError, match="the record has no image/xys"):
-        InstaVariety(tmp_path)
+        InstaVariety(tmp_path, "train")
     file.write_bytes(DrawnPeople(1)[0].photo.pixels.tobytes())
     with pytest.raises(DatasetError, match="InstaVariety's TFRecord"):
-        InstaVariety(tmp_path)
+        InstaVariety(tmp_path, "train")

@@ -134,7 +134,7 @@ def test_set(request: Any, tmp_path: Path, figures: Any, write_photo: Any, matri
 
 def test_test_labels_come_back(test_set: Any, matrix: np.ndarray) -> None:
     root, people = test_set
-    dataset = MpiInf3dhp(root, universal=False)
+    dataset = MpiInf3dhp(root, "test", universal=False)
     assert [dataset[i].frame for i in range(len(dataset))] == [0, 2, 3]
     assert dataset.tracks == (range(1, 3),)
     sample = dataset[1]
@@ -143,7 +143,7 @@ def test_test_labels_come_back(test_set: Any, matrix: np.ndarray) -> None:
     assert (sample.sequence, person.identity, person.joint_set) == ("TS1", 101, MPI_INF_3DHP17)
     assert np.allclose(person.points3d, true, atol=1e-5)
     assert np.allclose(sample.photo.camera.matrix, matrix, atol=1e-6)
-    assert np.allclose(MpiInf3dhp(root)[1].people[0].points3d, 1.1 * true, atol=1e-5)
+    assert np.allclose(MpiInf3dhp(root, "test")[1].people[0].points3d, 1.1 * true, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", ["link", "path of links", "external", "virtual"])
@@ -170,7 +170,7 @@ def test_files_that_name_other_files_are_refused(test_set: Any, how: str) -> Non
             layout[...] = h5py.VirtualSource(str(root / "other.h5"), "valid_frame", shape=(4, 1))
             stored.create_virtual_dataset("valid_frame", layout)
     with pytest.raises(DatasetError, match=r"valid_frame (is a link|has its numbers in another file)"):
-        MpiInf3dhp(root)
+        MpiInf3dhp(root, "test")
 
 
 def test_wrong_downloads_are_told(training: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,12 +178,12 @@ def test_wrong_downloads_are_told(training: Any, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(DatasetError, match="expected the split train or test, got 'val'"):
         MpiInf3dhp(root, "val")
     with pytest.raises(DatasetError, match=r"expected TS\*/annot_data.mat or .*found S2"):
-        MpiInf3dhp(root)
+        MpiInf3dhp(root, "test")
     monkeypatch.setitem(sys.modules, "h5py", None)
     (root / "TS1").mkdir()
     (root / "TS1" / "annot_data.mat").write_bytes(b"HDF")
     with pytest.raises(DatasetError, match=r"needs h5py: pip install"):
-        MpiInf3dhp(root)
+        MpiInf3dhp(root, "test")
     (root / "S2" / "Seq1" / "camera.calibration").unlink()
     with pytest.raises(DatasetError, match=r"expected camera.calibration, found"):
         MpiInf3dhp(root, "train")[0]

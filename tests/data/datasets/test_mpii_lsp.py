@@ -62,7 +62,7 @@ def write_mpii(root: Path) -> None:
 
 def test_mpii_reads_training_people_who_have_points(tmp_path: Path) -> None:
     write_mpii(tmp_path)
-    dataset = Mpii(tmp_path)
+    dataset = Mpii(tmp_path, "train")
     assert [dataset[i].name for i in range(len(dataset))] == ["000000001.jpg", "000000005.jpg"]
     whole, partly = dataset[0].people
     torch.testing.assert_close(whole.points2d.double(), torch.from_numpy(POINTS[0]), rtol=0, atol=1e-4)
@@ -80,10 +80,10 @@ def test_mpii_tells_a_foreign_file(tmp_path: Path) -> None:
     write_mpii(tmp_path)
     savemat(tmp_path / "mpii_human_pose_v1_u12_1.mat", {"other": 1})
     with pytest.raises(DatasetError, match=r"u12_1.mat: expected an entry 'RELEASE', got a table of other"):
-        Mpii(tmp_path)
+        Mpii(tmp_path, "train")
     (tmp_path / "mpii_human_pose_v1_u12_1.mat").write_bytes(b"x" * 500)
     with pytest.raises(DatasetError, match="could not read it"):
-        Mpii(tmp_path)
+        Mpii(tmp_path, "train")
 
 
 def write_lsp(root: Path) -> np.ndarray:
@@ -99,7 +99,7 @@ def write_lsp(root: Path) -> np.ndarray:
 
 def test_lsp_labels_hidden_points_too(tmp_path: Path) -> None:
     points = write_lsp(tmp_path)
-    assert len(Lsp(tmp_path)) == len(Lsp(tmp_path, "test")) == 2
+    assert len(Lsp(tmp_path, "train")) == len(Lsp(tmp_path, "test")) == 2
     sample = Lsp(tmp_path, "test")[1]
     (person,) = sample.people
     assert sample.name == "im0004.jpg"
@@ -114,7 +114,7 @@ def test_lspet_leaves_out_points_without_flag(tmp_path: Path) -> None:
     joints = np.concatenate([(POINTS[:, :14] + 0.5) * known, known], axis=-1)
     savemat(tmp_path / "joints.mat", {"joints": joints.transpose(1, 2, 0)})
     pictures(tmp_path / "images", [f"im{i + 1:05d}.jpg" for i in range(4)])
-    dataset = Lspet(tmp_path)
+    dataset = Lspet(tmp_path, "train")
     assert [dataset[i].name for i in range(len(dataset))] == ["im00001.jpg", "im00003.jpg", "im00004.jpg"]
     (person,) = dataset[1].people
     assert np.flatnonzero(person.points2d_weight == 0).tolist() == [LSP14.index("neck")]
@@ -125,15 +125,15 @@ def test_lspet_leaves_out_points_without_flag(tmp_path: Path) -> None:
 def test_leeds_sets_are_not_taken_for_each_other(tmp_path: Path) -> None:
     write_lsp(tmp_path)
     with pytest.raises(DatasetError, match=r"expected joints of 14 x 3 x N, got \(3, 14, 4\); is it LSP's"):
-        Lspet(tmp_path)
-    with pytest.raises(DatasetError, match="expected the split train, test, all"):
+        Lspet(tmp_path, "train")
+    with pytest.raises(DatasetError, match="expected the split train or test or all"):
         Lsp(tmp_path, "val")
     (tmp_path / "images/im0002.jpg").unlink()
     with pytest.raises(DatasetError, match=r"expected 4 photos, as many as joints\.mat has, found 3"):
-        Lsp(tmp_path)
+        Lsp(tmp_path, "train")
 
 
 def test_matlab_files_are_read_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_lsp(tmp_path)
     monkeypatch.setitem(sys.modules, "scipy", None)
-    assert len(Lsp(tmp_path)) == 2
+    assert len(Lsp(tmp_path, "train")) == 2

@@ -50,7 +50,7 @@ def download(tmp_path: Path, figures: Callable[..., list[Any]], write_photo: Any
 
 def test_the_truth_comes_back(download: Any, open_body: BodyModel) -> None:
     root, people = download
-    dataset = MuCo(root, fits=True, bodies={"smpl-neutral": open_body})
+    dataset = MuCo(root, "train", fits=True, bodies={"smpl-neutral": open_body})
     assert len(dataset) == 1
     sample = dataset[0]
     for person, true in zip(sample.people, people, strict=True):
@@ -69,18 +69,18 @@ def test_the_truth_comes_back(download: Any, open_body: BodyModel) -> None:
 
 
 def test_only_the_nearest_person(download: Any) -> None:
-    people = MuCo(download[0], nearest=True)[0].people
+    people = MuCo(download[0], "train", nearest=True)[0].people
     assert [person.identity for person in people] == [70]
 
 
 def test_wrong_downloads_are_told(download: Any) -> None:
     root, _ = download
     with pytest.raises(DatasetError, match=r"expected MuCo-3DHP.json or data/MuCo-3DHP.json, found"):
-        MuCo(root / "data" / "augmented_set")
+        MuCo(root / "data" / "augmented_set", "train")
     (root / "data" / "smpl_param.json").unlink()
-    assert len(MuCo(root)) == 1
+    assert len(MuCo(root, "train")) == 1
     with pytest.raises(DatasetError, match=r"expected smpl_param.json"):
-        MuCo(root, fits=True)
+        MuCo(root, "train", fits=True)
     (root / "data" / "MuCo-3DHP.json").write_text("{}")
     with pytest.raises(DatasetError, match="no images, annotations"):
-        MuCo(root)
+        MuCo(root, "train")

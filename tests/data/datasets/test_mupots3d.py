@@ -42,7 +42,7 @@ def download(
 @pytest.mark.parametrize("universal", [True, False])
 def test_the_truth_comes_back(download: Any, matrix: np.ndarray, universal: bool) -> None:
     root, people = download
-    dataset = MuPoTS3D(root, universal, sequences=(1, 2))
+    dataset = MuPoTS3D(root, "test", universal, sequences=(1, 2))
     assert [(s.sequence, s.frame, len(s.people)) for s in map(dataset.__getitem__, range(5))] == [
         ("TS1", 0, 2), ("TS1", 2, 1), ("TS2", 0, 1), ("TS2", 1, 1), ("TS2", 2, 1)]  # fmt: skip
     assert dataset.tracks == (range(2, 5),)
@@ -61,13 +61,13 @@ def test_the_truth_comes_back(download: Any, matrix: np.ndarray, universal: bool
 def test_wrong_downloads_are_told(download: Any) -> None:
     root, _ = download
     with pytest.raises(DatasetError, match=r"TS3: expected annot.mat, found no such folder"):
-        MuPoTS3D(root)
+        MuPoTS3D(root, "test")
     with pytest.raises(DatasetError, match=r"expected TS\*/annot.mat or MultiPersonTestSet/TS\*/annot.mat, found"):
-        MuPoTS3D(root / "MultiPersonTestSet" / "TS1")
+        MuPoTS3D(root / "MultiPersonTestSet" / "TS1", "test")
     folder = root / "MultiPersonTestSet"
     (folder / "TS2" / "occlusion.mat").write_bytes((folder / "TS1" / "occlusion.mat").read_bytes())
     with pytest.raises(DatasetError, match=r"expected occlusion.mat for the \(3, 1\) frames and people .*got \(3, 2\)"):
-        MuPoTS3D(root, sequences=(2,))
+        MuPoTS3D(root, "test", sequences=(2,))
     (folder / "TS1" / "annot.mat").write_bytes(b"no Matlab file")
     with pytest.raises(DatasetError, match=r"annot.mat: expected MuPoTS-3D's annot.mat, could not read it"):
-        MuPoTS3D(root, sequences=(1,))
+        MuPoTS3D(root, "test", sequences=(1,))

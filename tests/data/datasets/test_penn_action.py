@@ -37,7 +37,7 @@ def test_frames_points_and_tracks(tmp_path: Path) -> None:
     seen[3] = 0  # nothing can be seen: the clip falls into two parts
     write(tmp_path, "0001", 1, seen, boxes=2)
     write(tmp_path, "0002", -1, np.ones((5, 13), dtype=np.uint8), boxes=5)
-    dataset = PennAction(tmp_path)
+    dataset = PennAction(tmp_path, "train")
     assert len(dataset) == 4
     assert dataset.tracks == (range(3),)
     sample = dataset[1]
@@ -56,7 +56,7 @@ def test_frames_points_and_tracks(tmp_path: Path) -> None:
 
 def test_what_is_wrong_is_told(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"expected labels/\*.mat"):
-        PennAction(tmp_path)
+        PennAction(tmp_path, "train")
     write(tmp_path, "0001", 1, np.ones((5, 13), dtype=np.uint8), boxes=5)
     with pytest.raises(DatasetError, match="videos of the split 'test', found none"):
         PennAction(tmp_path, "test")
@@ -64,4 +64,4 @@ def test_what_is_wrong_is_told(tmp_path: Path) -> None:
         tmp_path / "labels/0001.mat", {"x": np.ones((5, 12)), "y": np.ones((5, 13)), "visibility": np.ones((5, 13))}
     )
     with pytest.raises(DatasetError, match=r"expected x, y, visibility of F x 13, got \(5, 12\)"):
-        PennAction(tmp_path)
+        PennAction(tmp_path, "train")

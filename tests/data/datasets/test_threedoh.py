@@ -45,7 +45,7 @@ def download(tmp_path: Path, figures: Callable[..., list[Any]], write_photo: Any
 
 def test_the_truth_comes_back_in_metres(download: Any, open_body: BodyModel) -> None:
     root, people = download
-    dataset = ThreeDOH(root, bodies={"smpl-neutral": open_body})
+    dataset = ThreeDOH(root, "test", bodies={"smpl-neutral": open_body})
     assert len(dataset) == 2
     for i in range(2):
         sample, true = dataset[i], people[i]
@@ -61,17 +61,17 @@ def test_the_truth_comes_back_in_metres(download: Any, open_body: BodyModel) -> 
 
 def test_lsp_points_and_wrong_downloads(download: Any) -> None:
     root, people = download
-    person = ThreeDOH(root, points="lsp")[1].people[0]
+    person = ThreeDOH(root, "test", points="lsp")[1].people[0]
     assert person.joint_set == LSP14
     assert np.allclose(person.points3d, people[1].of(LSP14, people[1].points), atol=1e-5)
     with pytest.raises(DatasetError, match=r"expected trainset/annots.json, found testset"):
         ThreeDOH(root, "train")
-    with pytest.raises(DatasetError, match="expected one of train, test, got 'val'"):
+    with pytest.raises(DatasetError, match="expected the split train or test, got 'val'"):
         ThreeDOH(root, "val")
     path = root / "testset" / "annots.json"
     path.write_text('{"00000": {"pose": []}}')
     with pytest.raises(DatasetError, match=r"annots.json, 00000: expected .* it has no betas, trans, scale"):
-        ThreeDOH(root)
+        ThreeDOH(root, "test")
     path.write_text('{"00000": ')
     with pytest.raises(DatasetError, match=r"annots.json: expected 3DOH50K's annots.json, it cannot be read as JSON"):
-        ThreeDOH(root)
+        ThreeDOH(root, "test")

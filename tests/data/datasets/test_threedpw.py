@@ -101,7 +101,7 @@ def test_translations_are_exact_with_the_body_of_the_labels_and_weigh_nothing_wi
     download: Any, open_body: BodyModel
 ) -> None:
     root, people, _ = download
-    first, second = ThreeDPW(root, bodies={"smpl-male": open_body})[0].people
+    first, second = ThreeDPW(root, "test", bodies={"smpl-male": open_body})[0].people
     assert (float(first.translation_weight), float(second.translation_weight)) == (1, 0)
     assert torch.allclose(first.pose.translation, people[0][0].pose.translation, atol=1e-5)
     assert torch.allclose(open_body.joints(first.pose), first.points3d, atol=1e-5)
@@ -109,7 +109,7 @@ def test_translations_are_exact_with_the_body_of_the_labels_and_weigh_nothing_wi
 
 def test_samples_become_training_groups(download: Any, open_body: BodyModel) -> None:
     spec = CropSpec(size=(64, 64), group="frames", count=2, keypoints=JOTR30)
-    dataset = ThreeDPW(download[0], bodies={"smpl-male": open_body, "smpl-female": open_body})
+    dataset = ThreeDPW(download[0], "test", bodies={"smpl-male": open_body, "smpl-female": open_body})
     batch = Groups(spec, [dataset], open_body)[0]
     assert batch.crops.present.all()
     here = Camera(batch.crops.photo_camera.matrix).project(batch.targets.points3d)
@@ -121,23 +121,23 @@ def test_samples_become_training_groups(download: Any, open_body: BodyModel) -> 
 
 def test_wrong_downloads_are_told(download: Any) -> None:
     root, _, _ = download
-    with pytest.raises(DatasetError, match="expected a split of train, validation, test, got 'val'"):
+    with pytest.raises(DatasetError, match="expected the split train or validation or test, got 'val'"):
         ThreeDPW(root, "val")
     with pytest.raises(DatasetError, match=r"expected sequenceFiles/test/\*.pkl, found .*3DPW"):
-        ThreeDPW(root / "imageFiles")
+        ThreeDPW(root / "imageFiles", "test")
     with pytest.raises(DatasetError, match="expected the sequences run_01 in 'test', not there"):
-        ThreeDPW(root, sequences=("run_01",))
-    dataset = ThreeDPW(root)
+        ThreeDPW(root, "test", sequences=("run_01",))
+    dataset = ThreeDPW(root, "test")
     (root / "imageFiles" / "walk_00" / "image_00000.jpg").unlink()
     with pytest.raises(DatasetError, match=r"image_00000.jpg: expected an image"):
         dataset[0]
     path = root / "sequenceFiles" / "test" / "walk_00.pkl"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DatasetError, match=r"walk_00.pkl: expected a sequence of 3DPW, could not read it"):
-        ThreeDPW(root)
+        ThreeDPW(root, "test")
     path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(DatasetError, match=r"refused, it names os.system"):
-        ThreeDPW(root)
+        ThreeDPW(root, "test")
     path.write_bytes(pickle.dumps({"poses": []}))
     with pytest.raises(DatasetError, match="it has no betas, trans"):
-        ThreeDPW(root)
+        ThreeDPW(root, "test")

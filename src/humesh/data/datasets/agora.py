@@ -21,7 +21,7 @@ from humesh.data.datasets import DatasetError
 from humesh.data.datasets.agora_scenes import camera_of, extrinsics_of
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry
-from humesh.data.datasets.labels import loaded, part, stored_photo
+from humesh.data.datasets.labels import known_split, loaded, part, stored_photo
 from humesh.data.datasets.labels3d import Bodies, only_2d, person_3d, projected, smpl_label, with_smpl
 from humesh.data.datasets.pickles import read_frame
 from humesh.data.sample import LabelledPerson, Sample
@@ -58,14 +58,13 @@ class Agora:
     def __init__(
         self,
         root: str | Path,
-        split: str = "validation",
+        split: str,
         fits: bool = True,
         bodies: Bodies | None = None,
         frames: str = "**",
         others: bool | None = None,
     ) -> None:
-        if split not in ("train", "validation"):
-            raise DatasetError(f"AGORA: expected the split train or validation (test has no labels), got {split!r}.")
+        known_split("AGORA", split, ("train", "validation"))  # the test split has no labels
         self.root, self.fits, self.bodies = Path(root), fits, dict(bodies or {})
         self.others = split == "validation" if others is None else others
         paths = part(self.root, [f"{frames}/{split}_*_withjv.pkl", f"{frames}/{split}_*.pkl"], DOWNLOAD)

@@ -19,7 +19,7 @@ from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry
-from humesh.data.datasets.labels import part, person_2d, runs, stored_photo
+from humesh.data.datasets.labels import known_split, part, person_2d, runs, stored_photo
 from humesh.data.datasets.labels3d import calibrated, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.files import Array, read_arrays
@@ -50,7 +50,8 @@ class Bedlam:
     of SMPL-X have 22 joints in common with SMPL: the hands weigh nothing. A person is known again by their shape.
     """
 
-    def __init__(self, root: str | Path, labels: str | None = None, scenes: tuple[str, ...] = ()) -> None:
+    def __init__(self, root: str | Path, split: str, labels: str | None = None, scenes: tuple[str, ...] = ()) -> None:
+        known_split("BEDLAM", split, ("train",))
         root = Path(root)
         usual = ("training_labels/all_npz_12_training", "training_labels", "all_npz_12_training", ".")
         files = part(root, [f"{folder}/*.npz" for folder in ((labels,) if labels else usual)], DOWNLOAD)

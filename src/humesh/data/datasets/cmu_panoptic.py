@@ -18,7 +18,7 @@ from humesh.body.joints import PANOPTIC15, PANOPTIC19
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry, json_entry
-from humesh.data.datasets.labels import part, runs
+from humesh.data.datasets.labels import known_split, part, runs
 from humesh.data.datasets.labels3d import calibrated, calibrated_photo, person_3d, projected
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
@@ -38,16 +38,19 @@ ACTIVITIES = {
     "ultimatum": ("160226_ultimatum1", "160422_ultimatum1"),
     "pizza": ("160906_pizza1",),
 }
-"""The sequences of the activities that multi-person tables are measured on, as SMAP's authors name them (ECCV 2020, in
-their issues 1 and 24) for the 9,600 photos of Zanfir et al. (CVPR 2018): of each activity 2,400, evenly spread, cameras
+"""The test split: the sequences of the activities that multi-person tables are measured on, as SMAP's authors name them
+(ECCV 2020, in their issues 1 and 24) for the 9,600 photos of Zanfir et al. (CVPR 2018): of each activity 2,400, evenly spread, cameras
 16 and 30. That JOTR's and 3DCrowdNet's numbers are of the same photos is not said."""
+_TEST = {name for names in ACTIVITIES.values() for name in names}
+_CAMERAS = {"train": (3, 6, 12, 13, 23), "test": (16, 30)}  # ours for training: no paper here names its cameras
 
 
 class CmuPanoptic:
     """Extracted frames of HD cameras, perhaps of nobody; joints without confidence weigh nothing.
 
-    `activity`: one of `ACTIVITIES`; `sequences`: these names instead. `cameras`: numbers of HD cameras. `every`: takes
-    each such frame; `count`: of these so many a sequence and camera, evenly spread. `joints`: 19 or 15, None: 19 where
+    Test: the sequences of an `activity` of `ACTIVITIES`, cameras 16 and 30; train: all other sequences of the download,
+    five other cameras. `sequences`: these names instead, for training none of the test's. `cameras`: numbers of HD
+    cameras. `every`: takes each such frame; `count`: of these so many a sequence and camera, evenly spread. `joints`: 19 or 15, None: 19 where
     a sequence has them. The lenses distort, and so 2D labels do; the camera is the pinhole without. A person keeps the
     file's `id` in a sequence; the owner warns that one person may have several.
     """
@@ -55,18 +58,30 @@ class CmuPanoptic:
     def __init__(
         self,
         root: str | Path,
-        activity: str = "haggling",
-        sequences: Sequence[str] | None = None,
-        cameras: Sequence[int] = (16, 30),
+        split: str,
+        activity: str = "",
+        sequences: Sequence[str] = (),
+        cameras: Sequence[int] = (),
         every: int = 1,
         count: int | None = None,
         joints: int | None = None,
     ) -> None:
-        if sequences is None and activity not in ACTIVITIES:
+        known_split("CMU Panoptic", split, _CAMERAS)
+        if split == "test" and not sequences and activity not in ACTIVITIES:
             raise DatasetError(f"CMU Panoptic: expected one of {', '.join(ACTIVITIES)}, got {activity!r}.")
+        if split == "train" and (activity or _TEST & set(sequences)):
+            raise DatasetError(
+                f"CMU Panoptic: expected training sequences, got {activity or ', '.join(sorted(_TEST & set(sequences)))}, "
+                "which is measured on."
+            )
         self.root = Path(root)
         there = [path.parent.name for path in part(self.root, ["*/calibration_*.json"], DOWNLOAD)]
-        names = ACTIVITIES[activity] if sequences is None else tuple(sequences)
+        others = tuple(sorted(set(there) - _TEST))
+        names = tuple(sequences) or (ACTIVITIES[activity] if split == "test" else others)
+        if not names:
+            raise DatasetError(
+                f"{self.root}: expected sequences to train on, found only those of the test ({', '.join(there)})."
+            )
         if missing := sorted(set(names) - set(there)):
             raise DatasetError(
                 f"{self.root}: expected {', '.join(missing)}, found {', '.join(there[:6])}; fetch with getData.sh, or "
@@ -80,7 +95,7 @@ class CmuPanoptic:
         self._frames: list[tuple[str, str, int, Path, Path]] = []  # sequence, camera, frame, image, labels
         for name in names:
             labels = self._numbered(name, wanted)
-            for camera in (f"00_{camera:02d}" for camera in cameras):
+            for camera in (f"00_{camera:02d}" for camera in cameras or _CAMERAS[split]):
                 if camera not in self._cameras[name]:
                     raise DatasetError(f"{self._calibration(name)}: expected the HD camera {camera}, it is not there.")
                 images = self._numbered(name, [f"hdImgs/{camera}/{camera}_*.{kind}" for kind in ("jpg", "png")])

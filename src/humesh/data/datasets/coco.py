@@ -12,7 +12,7 @@ from humesh.body.joints import COCO17, JointSet
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry, json_entry
-from humesh.data.datasets.labels import box_of, part, person_2d, stored_photo
+from humesh.data.datasets.labels import box_of, known_split, part, person_2d, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 
 DOWNLOAD = Download(
@@ -111,8 +111,8 @@ class CocoFormat:
 class Coco(CocoFormat):
     """`annotations/person_keypoints_{split}{year}.json` and the photos of `{split}{year}/`, below root or `images/`."""
 
-    def __init__(self, root: str | Path, split: str = "train", year: int = 2017) -> None:
-        root = Path(root)
+    def __init__(self, root: str | Path, split: str, year: int = 2017) -> None:
+        root, split = Path(root), known_split("COCO", split, ("train", "val"))
         files = part(root, [f"annotations/person_keypoints_{split}{year}.json"], DOWNLOAD)
         folder = part(root, [f"{split}{year}", f"images/{split}{year}"], DOWNLOAD)[0]
         super().__init__(files, folder, COCO17)

@@ -7,7 +7,7 @@ from pathlib import Path
 from humesh.body.joints import CROWDPOSE14
 from humesh.data.datasets.coco import CocoFormat
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import part
+from humesh.data.datasets.labels import known_split, part
 
 DOWNLOAD = Download(
     page="https://github.com/jeffffffli/CrowdPose",
@@ -25,7 +25,7 @@ class CrowdPose(CocoFormat):
     Pixels and flags are taken to be COCO's, of whose photos it is partly made (from memory).
     """
 
-    def __init__(self, root: str | Path, split: str = "train") -> None:
-        root = Path(root)
+    def __init__(self, root: str | Path, split: str) -> None:
+        root, split = Path(root), known_split("CrowdPose", split, ("train", "val", "trainval", "test"))
         files = part(root, [f"crowdpose_{split}.json", f"*/crowdpose_{split}.json"], DOWNLOAD)[:1]
         super().__init__(files, part(root, ["images"], DOWNLOAD)[0], CROWDPOSE14)

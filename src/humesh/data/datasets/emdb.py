@@ -15,7 +15,7 @@ from humesh.body.pickles import read_pickle
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry
-from humesh.data.datasets.labels import loaded, part, runs
+from humesh.data.datasets.labels import known_split, loaded, part, runs
 from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, smpl_label, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 
@@ -39,9 +39,8 @@ class Emdb:
     same 2D joints and the annotated box.
     """
 
-    def __init__(self, root: str | Path, split: str = "emdb1", bodies: Bodies | None = None) -> None:
-        if split not in SPLITS:
-            raise DatasetError(f"EMDB: expected a split of {', '.join(SPLITS)}, got {split!r}.")
+    def __init__(self, root: str | Path, split: str, bodies: Bodies | None = None) -> None:
+        known_split("EMDB", split, SPLITS)
         self.root, self.bodies = Path(root), dict(bodies or {})
         paths = part(self.root, ["P*/*/*_data.pkl"], DOWNLOAD)
         sequences = [loaded(path, _read, "a sequence of EMDB") for path in paths]

@@ -40,8 +40,7 @@ CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 """Human3.6M's cameras, in the order of 3DMPPE's numbers 1 to 4; protocol 2 measures on the last, the frontal one."""
 
 _FILES = {
-    ("train", 1): ("h36m_train.npz", "h36m_mosh_train.npz"),
-    ("train", 2): ("h36m_train.npz", "h36m_mosh_train.npz"),
+    ("train", None): ("h36m_train.npz", "h36m_mosh_train.npz"),
     ("test", 1): ("h36m_valid_protocol1.npz",),
     ("test", 2): ("h36m_valid_protocol2.npz", "h36m_mosh_valid_p2.npz", "h36m_valid_protocol1.npz"),
 }
@@ -56,27 +55,25 @@ _NAME = re.compile(r"(?P<video>S(?P<subject>\d+)_(?P<action>[^/]+)\.(?P<camera>\
 
 
 class Human36M:
-    """Human3.6M's frames: S1, S5-S8 to train on, S9 and S11 to test; protocol 1 all cameras, 2 the frontal one.
+    """Human3.6M's frames: S1, S5-S8 to train on, S9 and S11 to test by protocol 1 (all cameras) or 2 (the frontal one).
 
     Points: Human3.6M's 17 joints, which the files keep relative to the pelvis: they are put where they lie best on the
     2D joints' rays (`solved_offset`; the lens's distortion leaves a few millimetres), before the true camera if the
-    JSONs are there, else before a guessed one, where depths mean nothing. Pose and shape (SMPL of the file's `gender`,
+    JSONs are there, else before a guessed one, where depths mean nothing (`metric` is False). Pose and shape (SMPL of the file's `gender`,
     m or f, else neutral; in the camera's frame) where the file has them, which SPIN's file of protocol 1 has not; there
-    are no translations, so these stand at the pelvis and weigh nothing.
+    are no translations, so these stand at the pelvis and weigh nothing. Of several training files one with fits is read.
     `step`: how many video frames apart the file's are, for `tracks`. `labels`: another file's name.
     """
 
     def __init__(
-        self, root: str | Path, split: str = "test", protocol: int = 2, labels: str | None = None, step: int = 5
+        self, root: str | Path, split: str, protocol: int | None = None, labels: str | None = None, step: int = 5
     ) -> None:
         if (split, protocol) not in _FILES:
             raise DatasetError(
-                f"Human3.6M: expected train or test and protocol 1 or 2, got {split!r} and {protocol!r}."
+                f"Human3.6M: expected the split train, or test with protocol 1 or 2, got {split!r} and {protocol!r}."
             )
         self.root = Path(root)
-        (path, *_) = part(self.root, [labels] if labels else list(_FILES[split, protocol]), DOWNLOAD)
-        what = "labels of Human3.6M in SPIN's format"
-        self._labels = Entry(read_arrays(path, _LAYOUT, what=what, error=DatasetError, only=_LAYOUT), path)
+        self._labels = self._read([labels] if labels else list(_FILES[split, protocol]), fits=split == "train")
         found = [_NAME.search(name.path()) for name in self._labels["imgname"]]
         if None in found:
             raise self._labels["imgname"][found.index(None)].wrong("images like S9_Directions_1.60457274_000001.jpg")
@@ -90,6 +87,17 @@ class Human36M:
         frames = [(self._names[row]["video"], int(self._names[row]["frame"])) for row in self._rows]
         self.tracks = runs(frames, step)
         self._cameras: dict[str, Entry | None] = {}
+
+    def _read(self, names: list[str], fits: bool) -> Entry:
+        """The first label file there is; `fits`: the first that has fits, if one has."""
+        (first, *_) = part(self.root, names, DOWNLOAD)
+        paths = [path for name in names if (path := self.root / name).is_file()] if fits else [first]
+        for path in paths or [first]:
+            what = "labels of Human3.6M in SPIN's format"
+            labels = Entry(read_arrays(path, _LAYOUT, what=what, error=DatasetError, only=_LAYOUT), path)
+            if not fits or labels.get("pose") is not None:
+                return labels
+        return labels
 
     def __len__(self) -> int:
         return len(self._rows)

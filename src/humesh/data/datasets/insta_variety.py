@@ -20,7 +20,7 @@ from humesh.body.joints import LSP14_FACE
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry
-from humesh.data.datasets.labels import box_of, loaded, part, person_2d, runs, stored_photo
+from humesh.data.datasets.labels import box_of, known_split, loaded, part, person_2d, runs, stored_photo
 from humesh.data.datasets.tfrecord import features, records
 from humesh.data.sample import Sample
 
@@ -39,7 +39,8 @@ class InstaVariety:
     The cameras are guessed for the cut frames, as nothing tells where in the video they were cut.
     """
 
-    def __init__(self, root: str | Path, split: str = "train") -> None:
+    def __init__(self, root: str | Path, split: str) -> None:
+        known_split("InstaVariety", split, ("train", "test"))
         files = part(Path(root), [f"{split}/*.tfrecord", f"*/{split}/*.tfrecord"], DOWNLOAD)
         frames, points = list[tuple[Path, int, int]](), list[np.ndarray]()
         for path in files:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -109,6 +109,13 @@ def loaded(path: Path, read: Callable[[Path], T], what: str) -> T:
     except Exception as error:  # readers of foreign formats have no common base of errors
         why = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"{path}: expected {what}, could not read it ({why}); fetch it anew.") from error
+
+
+def known_split(name: str, split: str, splits: Collection[str]) -> str:
+    """The split of a dataset called `name`, DatasetError where it has none of that name."""
+    if split not in splits:
+        raise DatasetError(f"{name}: expected the split {' or '.join(splits)}, got {split!r}.")
+    return split
 
 
 def runs(keys: Sequence[tuple[str | int, int]], step: int = 1) -> tuple[range, ...]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from humesh.body.joints import LSP14
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, part, person_2d, stored_photo
+from humesh.data.datasets.labels import box_of, known_split, loaded, part, person_2d, stored_photo
 from humesh.data.datasets.matlab import read_matlab
 from humesh.data.sample import Sample
 
@@ -56,13 +56,12 @@ class Lsp(Leeds):
     Its flag says that a point is hidden, though labelled (from memory; that of LSPET says the opposite).
     """
 
-    def __init__(self, root: str | Path, split: str = "train") -> None:
+    def __init__(self, root: str | Path, split: str) -> None:
         root = Path(root)
         joints = _joints(root, DOWNLOAD, (3, 14)).transpose(2, 1, 0)
         half = len(joints) // 2
         halves = {"train": range(half), "test": range(half, len(joints)), "all": range(len(joints))}
-        if split not in halves:
-            raise DatasetError(f"LSP: expected the split {', '.join(halves)}, got {split!r}.")
+        known_split("LSP", split, halves)
         flag = np.where(joints[..., 2:] > 0, 1, 2)  # 1: labelled, 2: visible too
         super().__init__(root, np.concatenate([joints[..., :2], flag], axis=-1), DOWNLOAD, halves[split])
 
@@ -70,7 +69,8 @@ class Lsp(Leeds):
 class Lspet(Leeds):
     """LSPET's 10,000 training photos; a point whose flag is 0 is not labelled."""
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, split: str) -> None:
+        known_split("LSPET", split, ("train",))
         root = Path(root)
         joints = _joints(root, LSPET_DOWNLOAD, (14, 3)).transpose(2, 0, 1)
         known = np.flatnonzero((joints[..., 2] > 0).any(-1))

@@ -18,7 +18,7 @@ from humesh.body.joints import MPI_INF_3DHP17, MUCO21
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry
-from humesh.data.datasets.labels import loaded, part, runs
+from humesh.data.datasets.labels import known_split, loaded, part, runs
 from humesh.data.datasets.labels3d import calibrated, calibrated_photo, fitted_camera, person_3d
 from humesh.data.datasets.matlab import cells, read_matlab
 from humesh.data.sample import Sample
@@ -54,13 +54,12 @@ class MpiInf3dhp:
     def __init__(
         self,
         root: str | Path,
-        split: str = "test",
+        split: str,
         universal: bool | None = None,
         every: int = 1,
         cameras: Sequence[int] = _CHEST_HEIGHT,
     ) -> None:
-        if split not in ("train", "test"):
-            raise DatasetError(f"MPI-INF-3DHP: expected the split train or test, got {split!r}.")
+        known_split("MPI-INF-3DHP", split, ("train", "test"))
         self.train, self._cameras = split == "train", tuple(cameras)
         self.field = "univ_annot3" if (not self.train if universal is None else universal) else "annot3"
         self._known: dict[Path, dict[str, Any]] = {}

@@ -12,7 +12,7 @@ from humesh.body.joints import MPII16
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry
-from humesh.data.datasets.labels import box_of, loaded, part, person_2d, stored_photo
+from humesh.data.datasets.labels import box_of, known_split, loaded, part, person_2d, stored_photo
 from humesh.data.datasets.matlab import cells, read_matlab, struct
 from humesh.data.sample import Sample
 
@@ -34,7 +34,8 @@ class Mpii:
 
     tracks: tuple[range, ...] = ()
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, split: str) -> None:
+        known_split("MPII", split, ("train",))
         root = Path(root)
         name = "mpii_human_pose_v1_u12_1.mat"
         path = part(root, [name, f"*/{name}"], DOWNLOAD)[0]

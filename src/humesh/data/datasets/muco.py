@@ -12,7 +12,7 @@ from pathlib import Path
 from humesh.body.joints import MUCO21
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry, json_entry
-from humesh.data.datasets.labels import part
+from humesh.data.datasets.labels import known_split, part
 from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, pinhole, smpl_label, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 
@@ -37,8 +37,9 @@ class MuCo:
     tracks: tuple[range, ...] = ()
 
     def __init__(
-        self, root: str | Path, nearest: bool = False, fits: bool = False, bodies: Bodies | None = None
+        self, root: str | Path, split: str, nearest: bool = False, fits: bool = False, bodies: Bodies | None = None
     ) -> None:
+        known_split("MuCo-3DHP", split, ("train",))
         (path,) = part(Path(root), ["MuCo-3DHP.json", "data/MuCo-3DHP.json"], DOWNLOAD)
         self.root, self.bodies = path.parent, dict(bodies or {})
         content = json_entry(path, "MuCo-3DHP.json")

@@ -15,7 +15,7 @@ from humesh.body.joints import MPI_INF_3DHP17
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry
-from humesh.data.datasets.labels import loaded, part, runs
+from humesh.data.datasets.labels import known_split, loaded, part, runs
 from humesh.data.datasets.labels3d import calibrated_photo, fitted_camera, person_3d
 from humesh.data.datasets.matlab import cells, read_matlab, struct
 from humesh.data.sample import Sample
@@ -39,8 +39,9 @@ class MuPoTS3D:
     """
 
     def __init__(
-        self, root: str | Path, universal: bool = True, sequences: Sequence[int] = tuple(range(1, 21))
+        self, root: str | Path, split: str, universal: bool = True, sequences: Sequence[int] = tuple(range(1, 21))
     ) -> None:
+        known_split("MuPoTS-3D", split, ("test",))
         (first, *_) = part(Path(root), ["TS*/annot.mat", "MultiPersonTestSet/TS*/annot.mat"], DOWNLOAD)
         self.root, self.field = first.parent.parent, "univ_annot3" if universal else "annot3"
         self._sequences = {}

@@ -10,7 +10,7 @@ from rich.progress import track
 from humesh.body.joints import PENN13
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, loaded, part, person_2d, runs, stored_photo
+from humesh.data.datasets.labels import box_of, known_split, loaded, part, person_2d, runs, stored_photo
 from humesh.data.datasets.matlab import read_matlab
 from humesh.data.sample import Sample
 
@@ -32,11 +32,10 @@ class PennAction:
     frames than they have: then the box is that of the points.
     """
 
-    def __init__(self, root: str | Path, split: str = "train") -> None:
+    def __init__(self, root: str | Path, split: str) -> None:
         self.root = Path(root)
         splits = {"train": (1,), "test": (-1, 0), "all": (-1, 0, 1)}
-        if split not in splits:
-            raise DatasetError(f"Penn Action: expected the split {', '.join(splits)}, got {split!r}.")
+        known_split("Penn Action", split, splits)
         points, boxes, self._frames = [], [], list[tuple[str, int]]()
         for path in track(part(self.root, ["labels/*.mat"], DOWNLOAD), "Penn Action", transient=True):
             training, here, around = _video(path)

@@ -9,7 +9,7 @@ from humesh.data.datasets import DatasetError
 from humesh.data.datasets.coco import CocoFormat
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry
-from humesh.data.datasets.labels import part, runs
+from humesh.data.datasets.labels import known_split, part, runs
 
 DOWNLOAD = Download(
     page="https://posetrack.net (registration; PoseTrack18)",
@@ -31,8 +31,8 @@ class PoseTrack(CocoFormat):
 
     annotation_ids = False
 
-    def __init__(self, root: str | Path, split: str = "train") -> None:
-        root = Path(root)
+    def __init__(self, root: str | Path, split: str) -> None:
+        root, split = Path(root), known_split("PoseTrack", split, ("train", "val"))
         files = part(root, [f"annotations/{split}/*.json"], DOWNLOAD)
         super().__init__(files, root, POSETRACK17, corner=0.0, shown=1.0)
         self.tracks = runs([self.place(name) for name in self.names])

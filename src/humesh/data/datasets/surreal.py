@@ -22,7 +22,7 @@ from humesh.body.joints import SMPL24
 from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import loaded, part
+from humesh.data.datasets.labels import known_split, loaded, part
 from humesh.data.datasets.labels import runs as tracks_of
 from humesh.data.datasets.labels3d import person_3d, with_smpl
 from humesh.data.datasets.matlab import matlab_shape, read_matlab
@@ -55,9 +55,8 @@ class Surreal:
     pelvis is. A person's identity is the clip: nothing tells which clips share a body.
     """
 
-    def __init__(
-        self, root: str | Path, split: str = "train", runs: tuple[int, ...] = (0, 1, 2), every: int = 1
-    ) -> None:
+    def __init__(self, root: str | Path, split: str, runs: tuple[int, ...] = (0, 1, 2), every: int = 1) -> None:
+        known_split("SURREAL", split, ("train", "val", "test"))
         bases, files = ("cmu/", "", "data/cmu/", "SURREAL/data/cmu/"), list[Path]()
         for run in runs:
             files += part(Path(root), [f"{base}{split}/run{run}/*/*_info.mat" for base in bases], DOWNLOAD)

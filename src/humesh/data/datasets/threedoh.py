@@ -15,7 +15,7 @@ from humesh.body.joints import LSP14, SMPL24, JointSet
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry, json_entry
-from humesh.data.datasets.labels import part
+from humesh.data.datasets.labels import known_split, part
 from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, smpl_label, with_smpl
 from humesh.data.sample import Sample
 
@@ -43,12 +43,10 @@ class ThreeDOH:
 
     tracks: tuple[range, ...] = ()
 
-    def __init__(
-        self, root: str | Path, split: str = "test", points: str = "smpl", bodies: Bodies | None = None
-    ) -> None:
-        for word, known in ((split, SPLITS), (points, _SETS)):
-            if word not in known:
-                raise DatasetError(f"3DOH50K: expected one of {', '.join(known)}, got {word!r}.")
+    def __init__(self, root: str | Path, split: str, points: str = "smpl", bodies: Bodies | None = None) -> None:
+        known_split("3DOH50K", split, SPLITS)
+        if points not in _SETS:
+            raise DatasetError(f"3DOH50K: expected points of {' or '.join(_SETS)}, got {points!r}.")
         self.root, self.points, self.bodies = Path(root) / SPLITS[split], points, dict(bodies or {})
         (path,) = part(Path(root), [f"{SPLITS[split]}/annots.json"], DOWNLOAD)
         self._photos = sorted(json_entry(path, "3DOH50K's annots.json"), key=lambda person: person.key)

@@ -14,7 +14,7 @@ from humesh.body.pickles import read_pickle
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry
-from humesh.data.datasets.labels import loaded, part, runs
+from humesh.data.datasets.labels import known_split, loaded, part, runs
 from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, projected, smpl_label, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.images.photo import Photo
@@ -45,12 +45,11 @@ class ThreeDPW:
     def __init__(
         self,
         root: str | Path,
-        split: str = "test",
+        split: str,
         bodies: Bodies | None = None,
         sequences: tuple[str, ...] | None = None,
     ) -> None:
-        if split not in SPLITS:
-            raise DatasetError(f"3DPW: expected a split of {', '.join(SPLITS)}, got {split!r}.")
+        known_split("3DPW", split, SPLITS)
         self.root, self.bodies = Path(root), dict(bodies or {})
         paths = part(self.root, [f"sequenceFiles/{split}/*.pkl"], DOWNLOAD)
         if sequences is not None:
