@@ -1,16 +1,15 @@
-"""Does each paper's idea help here too? The small networks of `lite-*`, trained with and without it.
+"""Does each paper's idea help on rendered people too? The recipes `synthetic-*`, trained with and without it.
 
-Run: python benchmarks/ablations.py METHOD [METHOD ...] -o RUNS --init LIFTER --shards FOLDER --motion FILE
-    [--steps N] [--seeds 3] [--only ARM ...]
-METHOD: jotr, multi_roi, ik_refine, int. LIFTER: weights of `lite-lifter-2`, which all start from (and keep, frozen).
-FOLDER: shards of `humesh synth --detect`, FILE: motion. Each arm is `humesh train lite-METHOD` with the settings below,
-the same data in the same order for the same seed; runs go on where they were stopped, finished ones are not repeated.
+Run: python benchmarks/ablations.py METHOD [METHOD ...] -o RUNS --shards FOLDER [FOLDER ...]
+    [--steps N] [--seeds 3] [--only ARM ...] [--options OPTION ...]
+METHOD: jotr, multi_roi, ik_refine. FOLDER: shards of `humesh synth`. Each arm is `humesh train synthetic-METHOD` with
+the settings below, the same data in the same order for the same seed; runs go on where they were stopped, finished ones
+are not repeated. --options go to all of them, as `--set encoder=resnet18`.
 
-Prints for each arm the errors on what the recipe holds out, mm over 12 limb joints (of clips also the acceleration's,
-mm per frame squared; of JOTR also "joint_img", how far the decoder's own joints are in the last hundred steps of
-training, a mean of shares of the crop and of 2 m of depth): the mean over seeds, and how far the arm is from the first
-one, seed by seed, with half of the 95 % interval of that mean (Student's t). "untrained": the lifter's answers, before
-anything is learned.
+Prints for each arm the errors on what the recipe holds out, mm over 12 limb joints (of JOTR also "joint_img", how far
+the decoder's own joints are in the last hundred steps of training, a mean of shares of the crop and of 2 m of depth):
+the mean over seeds, and how far the arm is from the first one, seed by seed, with half of the 95 % interval of that
+mean (Student's t).
 """
 
 from __future__ import annotations
@@ -40,13 +39,7 @@ ARMS: dict[str, dict[str, list[str]]] = {
         "each by themselves": ["--set", "people=1"],
         "without the refiner": ["--set", "refiner=none"],
     },
-    "int": {
-        "each joint's motion": [],
-        "the whole pose's motion": ["--set", "temporal=whole_pose"],
-        "no motion": ["--set", "temporal=none"],
-    },
 }
-_UNTRAINED = ["--rate", "1e-12", "--steps", "1"]
 _DIGITS = {"joint_img": 4}
 _T95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}  # Student's t for so many seeds
 
@@ -55,15 +48,11 @@ def trained(arguments: argparse.Namespace, method: str, arm: str, options: list[
     """The errors of an arm on what was held out, trained now if it was not."""
     run = arguments.out / f"{method}-{arm.replace(' ', '_')}-{seed}"
     if not (run / "weights.safetensors").exists():
-        data = {
-            "int": [f"posed_clips={arguments.motion}"],
-            "multi_roi": [f"posed={arguments.motion}", *(f"detected={folder}" for folder in arguments.shards)],
-        }.get(method, list(map(str, arguments.shards)))
-        steps = ["--steps", str(arguments.steps)] if arguments.steps and "--steps" not in options else []
         humesh = Path(sys.executable).with_name("humesh")
-        command = [str(humesh), "train", f"lite-{method}", "-o", str(run), "--seed", str(seed)]
-        command += ["--init", str(arguments.init), *(part for place in data for part in ("--data", place))]
-        subprocess.run([*command, *steps, *options], check=True, stdout=subprocess.DEVNULL)
+        command = [str(humesh), "train", f"synthetic-{method}", "-o", str(run), "--seed", str(seed), *options]
+        command += [part for folder in arguments.shards for part in ("--data", str(folder))]
+        command += ["--steps", str(arguments.steps)] if arguments.steps else []
+        subprocess.run([*command, *arguments.options], check=True, stdout=subprocess.DEVNULL)
     with (run / "validation.csv").open() as file:
         *_, last = csv.DictReader(file)
     with (run / "log.csv").open() as file:
@@ -80,18 +69,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="+", choices=sorted(ARMS), metavar="METHOD")
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--init", type=Path, required=True)
     parser.add_argument("--shards", type=Path, nargs="+", required=True)
-    parser.add_argument("--motion", type=Path, required=True)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--options", nargs=argparse.REMAINDER, default=[])
     arguments = parser.parse_args()
     for method in arguments.methods:
-        arms = {"untrained": _UNTRAINED, **ARMS[method]}
         scores: dict[str, list[dict[str, float]]] = {}
         for seed in range(arguments.seeds):  # all arms first: a look after the first seed tells what to expect
-            for arm, options in arms.items():
+            for arm, options in ARMS[method].items():
                 if not arguments.only or arm in arguments.only:
                     scores.setdefault(arm, []).append(trained(arguments, method, arm, options, seed))
         table(method, scores, next(iter(ARMS[method])))

@@ -1,7 +1,6 @@
 """Puts a finished training's weights among those that come with humesh, in 16 bits, with their card in the header.
 
-The lifter is held once: the files of methods that have it, number for number, leave it out and say where it is. What
-only a loss needs is left out too: a training that starts from such a file starts with untrained ones of it.
+The lifter is held once: the files of methods that have it, number for number, leave it out and name it.
 
     python tools/ship_weights.py RUN... --data "what it was trained on" --scores "what it scores"
 
@@ -18,17 +17,21 @@ from humesh.methods.weights import load_method, read_weights, save_weights, ship
 ROOT = Path(__file__).parents[1]
 FOLDER, PAGE = ROOT / "src" / "humesh" / "weights", ROOT / "docs" / "weights.md"
 MOST_MB = 50
-LIFTER = "lifter"  # which most methods start from and hold, frozen
+LIFTER = "lifter"  # which the video method starts from and holds, frozen
 LICENCE = "Apache-2.0; trained by us on data that is free for any use: use them for anything"
 HEAD = """# The weights that come with humesh
 
-Trained by ourselves, on synthetic people, free motion capture and what MediaPipe and MoveNet (Google, Apache-2.0) say
-of rendered people; JOTR's encoder is the trunk of MediaPipe's landmark model as it is. No photograph of a person was
-used here, no licensed body, data set or network. Numbers are stored in 16 bits and widened when they are read. The
-lifter, which the other methods hold frozen, is only in its own file: theirs tell its SHA-256 and are read with it, all
-{together:.0f} MB together. A network that no body needs, only a training's loss, is left out and starts anew with
-`humesh train --init`. What you train or convert is whole. Scores are of the day of the training; today's are in
-results.md. Written by `tools/ship_weights.py` from the files' headers.
+Trained by ourselves, on synthetic people, free motion capture and what MediaPipe and MoveNet (Google, Apache-2.0)
+detect in rendered people. No photograph of a person was used here, no licensed body, data set or network. Numbers are
+stored in 16 bits and widened when they are read. The lifter, which the video method holds frozen, is only in its own
+file: the other one names its SHA-256 and is read with it, {together:.0f} MB together. What you train or convert is
+whole. Scores are of the day of the training; today's are in results.md.
+
+Of the papers' networks (`jotr`, `multi_roi`, `ik_refine`, `int`) no trained weights are shipped: one is when it beats
+the lifter on real photographs by more than the confidence interval. Until then convert the authors' checkpoints
+(`humesh convert`) or train them: `tools/gpu_training.sh` does it on one large GPU in half an hour, on rendered people.
+
+Written by `tools/ship_weights.py` from the files' headers.
 
 """
 
@@ -48,18 +51,22 @@ def main() -> None:
     for name in sorted(methods, key=lambda name: (name != LIFTER, name)):
         header, method = methods[name]
         path = FOLDER / f"{name}.safetensors"
-        save_weights(path, name, method, header.body, header.notes, half=True, rest=LIFTER, without=method.loss_parts)
+        save_weights(path, name, method, header.body, header.notes, half=True, rest=LIFTER)
         path.chmod(0o644)  # safetensors writes for its owner alone
         size = path.stat().st_size / 1e6
         print(f"{path}: {size:.1f} MB")
         if size > MOST_MB:
             path.unlink()
             raise SystemExit(f"expected at most {MOST_MB} MB for a method, got {size:.0f} MB: train a smaller one.")
+    write_page()
+
+
+def write_page() -> None:
+    """Writes docs/weights.md from the headers of all shipped weights."""
     cards = []
     for name, path in shipped().items():
         header, _ = read_weights(path)
         size = f"{path.stat().st_size / 1e6:.1f} MB" + "".join(f", and the {rest}" for rest in header.rest)
-        size += "".join(f"; without `{part}`, which only a loss needs" for part in header.without)
         rows = {"size": size, **header.notes}
         rows["settings"] = f"`{rows.get('settings', '')}`"
         lines = "\n".join(f"- {key}: {value}" for key, value in rows.items() if value)

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from humesh.body.joints import COCO17, JOTR30, SMPL24
+from humesh.body.joints import COCO17, SMPL24
 from humesh.body.kinematics import bone_children, twist_of
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
@@ -23,8 +23,6 @@ from humesh.losses.adversarial import taken_for_real, told_apart
 from humesh.losses.targets import Targets
 from humesh.losses.total import total
 from humesh.methods.ik_refine import IkRefine, IkRefineConfig, IkRefinePrediction
-from humesh.methods.lifter import LifterConfig, LifterMethod
-from humesh.methods.weights import load_fitting
 from humesh.networks.discriminators import PoseDiscriminator, ShapeDiscriminator
 from humesh.networks.refiner import Refiner, Theta
 from humesh.networks.skeleton import SkeletonHead
@@ -490,44 +488,3 @@ def test_the_exported_network_answers_the_same(open_body: BodyModel, tmp_path: P
         expected = Tensors().eval()(*inputs)
     for a, b in zip(found, expected, strict=True):
         assert np.abs(a - b.numpy())[0, :-1].max() < 1e-4
-
-
-def test_with_a_lifter_it_starts_from_the_lifters_answer(open_body: BodyModel) -> None:
-    """What the lifter was trained to is loaded by name; heads that say nothing correct nothing; padding is unseen."""
-    torch.manual_seed(0)
-    lifter = LifterMethod(LifterConfig(width=32, blocks=1), open_body).eval()
-    for parameter in lifter.parameters():
-        parameter.data += 0.02 * torch.randn_like(parameter)
-    method = IkRefine(dataclasses.replace(SMALL, lifter=32, lifter_blocks=1, head_gain=0.0), open_body).eval()
-    assert load_fitting(method, lifter.state_dict()) == len(lifter.state_dict())
-    for head in (method.twist.shape, method.twist.twist, method.twist.leaves):
-        torch.nn.init.zeros_(head.weight)
-    crops = _crops(3, 2)
-    places = torch.cat([64 * torch.rand(3, 2, len(JOTR30), 2), torch.ones(3, 2, len(JOTR30), 1)], dim=-1)
-    landmarks = torch.cat([0.3 * torch.randn(3, 2, 33, 3), torch.ones(3, 2, 33, 1)], dim=-1)
-    crops = dataclasses.replace(crops, keypoints=places, landmarks=landmarks)
-    with torch.no_grad():
-        mine, alone = method(crops), lifter(crops).pose
-    assert torch.allclose(mine.first_pose.shape, alone.shape, atol=1e-6)
-    assert torch.allclose(open_body.joints(mine.first_pose), open_body.joints(alone), atol=2e-4)
-    assert torch.allclose(mine.pose.rotations, alone.rotations, atol=5e-3)  # the IK's angles are that exact
-    assert torch.allclose(mine.points2d, crops.camera.project(open_body.joints(alone)), atol=0.05)
-
-    for head in (method.offset, method.twist.twist, method.twist.leaves, method.refiner.pose):
-        torch.nn.init.normal_(head.weight, std=0.1)
-    answer = method(crops)
-    both = torch.cat([answer.pose.rotations, answer.first_pose.rotations])
-    both.square().mul(torch.arange(9.0).view(3, 3)).sum().backward()
-    reached = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
-    assert {"offset.weight", "twist.leaves.weight", "refiner.embed.weight", "lifter.given.weight"} <= reached
-    assert not torch.allclose(answer.pose.rotations, mine.pose.rotations, atol=1e-2)
-
-    crops.present[:, 1] = False
-    changed = dataclasses.replace(
-        crops, crop_from_photo=crops.crop_from_photo * crops.present[..., None, None], keypoints=crops.keypoints.clone()
-    )
-    changed.keypoints[:, 1] = 7
-    with torch.no_grad():
-        first, other = method(crops).pose, method(changed).pose
-    assert torch.equal(first.rotations[:, 0], other.rotations[:, 0])
-    assert other.rotations.isfinite().all()

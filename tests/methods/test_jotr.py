@@ -23,8 +23,6 @@ from humesh.images.seen_box import seen_box, seen_in_crop
 from humesh.losses.targets import Targets
 from humesh.losses.total import reduced
 from humesh.methods.jotr import Jotr, JotrConfig, JotrPrediction, weak_camera
-from humesh.methods.lifter import LifterConfig, LifterMethod
-from humesh.methods.weights import load_fitting
 from humesh.networks.volumes import LiftedVolume, fractions, sine_code, sine_code_2d
 
 PARITY = Path(__file__).parents[1] / "data" / "parity" / "jotr"
@@ -47,8 +45,6 @@ ABLATIONS = [
     {"read_after": 0},
     {"contrast": ("joint_to_joint",)},
     {"contrast": ("joint_to_non_joint",), "corrected_voxels": True},
-    {"lifter": 32, "lifter_blocks": 1},
-    {"encoder": "blazepose", "added": True},
 ]
 
 
@@ -120,7 +116,7 @@ def test_every_form_trains(body: BodyModel, change: dict[str, object]) -> None:
         assert parameter.grad.any(), name
 
 
-@pytest.mark.parametrize("encoder", ["resnet18", "tf_efficientnet_lite0", "blazepose"])
+@pytest.mark.parametrize("encoder", ["resnet18", "tf_efficientnet_lite0"])
 def test_crops_of_another_size(body: BodyModel, encoder: str) -> None:
     method = Jotr(replace(SMALL, encoder=encoder, size=160), body).eval()
     prediction = method(_crops(2, 160))
@@ -269,28 +265,6 @@ def test_the_box_without_keypoints_is_the_persons() -> None:
     assert np.allclose(seen_box(far, (640, 480)), [688.0, -2.0, 732.0, 42.0])
 
 
-def test_with_a_lifter_it_starts_from_the_lifters_answer(body: BodyModel) -> None:
-    """What the lifter was trained to is loaded by name; heads that say nothing correct nothing."""
-    torch.manual_seed(0)
-    lifter = LifterMethod(LifterConfig(width=32, blocks=1), body).eval()
-    for parameter in lifter.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    method = Jotr(replace(SMALL, lifter=32, lifter_blocks=1), body).eval()
-    assert load_fitting(method, lifter.state_dict()) == len(lifter.state_dict())
-    crops = _crops(3)
-    heads = (method.root_pose_cascade, method.pose_cascade, method.shape_cascade, method.cam_cascade)
-    for head in heads:
-        assert max(float(parameter.detach().abs().max()) for parameter in head.parameters()) < 0.01
-        for parameter in head.parameters():
-            torch.nn.init.zeros_(parameter)
-    with torch.no_grad():
-        mine, alone = method(crops).pose, lifter(crops).pose
-    assert torch.allclose(mine.rotations, alone.rotations, atol=1e-4)
-    assert torch.allclose(mine.shape, alone.shape, atol=1e-5)
-    assert torch.allclose(mine.translation, alone.translation, rtol=1e-4)
-    assert not torch.allclose(alone.rotations[0], alone.rotations[1], atol=0.1)
-
-
 def test_from_a_photo_with_coco_keypoints(body: BodyModel) -> None:
     method = Jotr(SMALL, body).eval()
     rng = np.random.default_rng(0)
@@ -305,8 +279,6 @@ def test_from_a_photo_with_coco_keypoints(body: BodyModel) -> None:
 def test_wrong_inputs_are_told(body: BodyModel) -> None:
     with pytest.raises(ValueError, match=r"expected decoder_sees of flat2d, .*, got 'flat3d'"):
         JotrConfig(decoder_sees="flat3d")
-    with pytest.raises(ValueError, match="a lifter goes with pose_decoder=6d"):
-        JotrConfig(lifter=32, pose_decoder="vposer")
     with pytest.raises(ValueError, match=r"expected contrast of joint_to_joint, joint_to_non_joint, got \('all',\)"):
         JotrConfig(contrast=("all",))
     with pytest.raises(ValueError, match="expected read_after below 4 layers, got 4"):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from humesh.body.joints import COCO17, MEDIAPIPE33, SMPL24
+from humesh.body.joints import COCO17, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.boxes import crop_around
@@ -25,7 +25,6 @@ from humesh.images.photo import Person, Photo
 from humesh.images.rois import ROI_COPIES, box_vectors, keypoint_box, roi_copies
 from humesh.losses.targets import Targets
 from humesh.losses.total import reduced
-from humesh.methods.lifter import LifterConfig, LifterMethod
 from humesh.methods.multi_roi import (
     MultiRoi,
     MultiRoiAuthors,
@@ -33,7 +32,6 @@ from humesh.methods.multi_roi import (
     MultiRoiConfig,
     MultiRoiPrediction,
 )
-from humesh.methods.weights import load_fitting
 from humesh.networks.hrnet import HrNet
 from humesh.networks.pairs import PairLinear, SineCode
 from humesh.networks.regressor import Regressor, mean_starts
@@ -278,7 +276,7 @@ def test_the_papers_body_is_one_and_its_cameras_many(body: BodyModel) -> None:
     features, boxes = torch.randn(2, 5, 512), torch.randn(2, 5, 3)
     present = torch.ones(2, 5, dtype=torch.bool)
     with torch.no_grad():
-        six, shape, weak = method.read(features, boxes, present)
+        six, shape, weak = method.regressed(features, boxes, present)
         for group in range(2):
             mixed = []
             for m in range(5):
@@ -332,49 +330,3 @@ def test_the_authors_keys_need_nothing_else() -> None:
     method.load_state_dict(ours, strict=True)
     config = MultiRoiAuthors.authors_keys.config(theirs)
     assert (config.encoder, config.mixing, config.hidden) == ("resnet50", 12, (24, 16))
-
-
-def test_with_a_lifter_it_starts_from_the_first_boxs_answer(body: BodyModel) -> None:
-    """What the lifter was trained to is loaded by name; heads that say nothing correct nothing; all boxes are mixed."""
-    torch.manual_seed(0)
-    lifter = LifterMethod(LifterConfig(width=32, blocks=1), body).eval()
-    for parameter in lifter.parameters():
-        parameter.data += 0.02 * torch.randn_like(parameter)
-    method = MultiRoi(replace(SMALL, lifter=32, lifter_blocks=1, dropout=0.0), body).eval()
-    assert load_fitting(method, lifter.state_dict()) == len(lifter.state_dict())
-    seen = np.random.default_rng(0).uniform([25, 15, 0.5], [55, 95, 1], (2, 33, 3))
-    told = [
-        replace(p, keypoints=k, keypoint_set=MEDIAPIPE33, landmarks3d=0.01 * k)
-        for p, k in zip(_people(), seen, strict=True)
-    ]
-    crops = group_people(method.spec, _photo(), told)
-    heads = [head.weight for part in (method.mesh, method.camera) for head in part.heads.values()]
-    kept = [weight.detach().clone() for weight in heads]
-    for weight in heads:
-        torch.nn.init.zeros_(weight)
-    for part in (method.mesh, method.camera):
-        for head in part.heads.values():
-            torch.nn.init.zeros_(head.bias)
-    with torch.no_grad():
-        mine, alone = method(crops), lifter(crops).pose
-    assert torch.allclose(mine.pose.rotations, alone.rotations[:, :1].expand_as(alone.rotations), atol=1e-5)
-    assert torch.allclose(mine.pose.shape, alone.shape[:, :1].expand_as(alone.shape), atol=1e-6)
-    assert torch.allclose(mine.pose.translation, alone.translation, rtol=1e-4, atol=1e-4)  # each box's own camera
-
-    for weight, value in zip(heads, kept, strict=True):
-        weight.data = 10 * value
-    method.train()
-    answer = method(crops)
-    answer.pose.rotations.square().mul(torch.arange(9.0).view(3, 3)).sum().backward()
-    assert answer.z is not None
-    reached = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
-    assert {"fusion.pair.weight", "mesh.fc1.weight", "lifter.given.weight"} <= reached
-    method.eval()
-    gone = crops.present.clone()
-    gone[:, 3:] = False
-    with torch.no_grad():
-        few = method(replace(crops, present=gone)).pose.rotations
-        blank = replace(crops, present=gone, crop_from_photo=crops.crop_from_photo * gone[..., None, None])
-        other = method(blank).pose.rotations
-    assert torch.allclose(few[:, :3], other[:, :3], atol=1e-6)
-    assert not torch.allclose(few[:, 0], answer.pose.rotations[:, 0], atol=1e-6)

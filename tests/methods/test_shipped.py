@@ -44,8 +44,7 @@ def test_all_together_are_small_and_on_the_page() -> None:
             assert header.notes[note] in page
 
 
-@pytest.mark.parametrize("name", [name for name in shipped() if name in ("lifter", "jotr")])
-def test_it_poses_people_from_a_detectors_points(name: str, tmp_path: Path) -> None:
+def test_it_poses_people_from_a_detectors_points(tmp_path: Path) -> None:
     """People near the rest pose with arms down, seen with a detector's errors; a T-pose would be off by 150 mm."""
     rng = np.random.default_rng(0)
     poses = rng.normal(0, 0.15, (200, 24, 3))
@@ -53,7 +52,7 @@ def test_it_poses_people_from_a_detectors_points(name: str, tmp_path: Path) -> N
     poses[:, shoulders, 2] += np.array([-1.2, 1.2])
     np.savez(tmp_path / "poses.npz", poses=poses)
     body = BodyModel.load("open-low")
-    _, method = load_method(name, body)
+    _, method = load_method("lifter", body)
     people = PosedPeople([tmp_path / "poses.npz"], seed=1, body=body)
     batch = people.batch(range(64), method.spec, Augment(), rng)
     with torch.no_grad():
@@ -100,6 +99,13 @@ def test_sixteen_bits_are_widened_when_read(tmp_path: Path) -> None:
         assert torch.allclose(state[key], value, rtol=1e-3, atol=1e-6)
 
 
-def test_a_name_that_is_not_shipped_is_told() -> None:
+@pytest.mark.parametrize("name", ["jotr", "multi_roi", "ik_refine"])
+def test_papers_methods_without_weights_are_refused(name: str) -> None:
+    sentence = rf"weights {name}: expected .* file or one of .*lifter.* no trained weights .* `humesh train`"
+    with pytest.raises(ValueError, match=sentence):
+        humesh.Recoverer(weights=name)
+
+
+def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ValueError, match=r"weights nothing: expected a \.safetensors file .* or one of .*lifter"):
         humesh.Recoverer(weights="nothing")

@@ -272,7 +272,6 @@ def test_checkpoints_of_odd_tensors_are_refused(tmp_path: Path) -> None:
 
 
 LITE_INT = {"lifter": 16, "crop": (32, 32), "width": 16, "heads": 2, "depth": 1, "temporal_depth": 1}
-LITE_ROI = {"lifter": 16, "crop": (32, 32), "rois": 3, "hidden": (16, 16)}
 
 
 @pytest.fixture
@@ -308,29 +307,6 @@ def test_what_the_lifter_holds_is_left_out_and_read_from_there(folder: Path, tmp
     assert start_from(method, shared).endswith(f"{len(method.state_dict())} of {len(method.state_dict())} tensors.")
     with safe_open(whole, framework="pt") as file:  # as humesh before this could read it
         assert "rest" not in file.metadata()["humesh"]
-
-
-def test_what_only_a_loss_needs_is_not_shipped(folder: Path, tmp_path: Path) -> None:
-    """Multi-RoI's contrasted features: no body depends on them, and a training starts with untrained ones."""
-    body = BodyModel.load("open-low")
-    method = build("multi_roi", LITE_ROI, body)
-    parts = [key for key in method.state_dict() if key.startswith("contrast.")]
-    for path, without in ((tmp_path / "whole.safetensors", ()), (tmp_path / "w.safetensors", method.loss_parts)):
-        save_weights(path, "multi_roi", method, half=True, without=without)
-    whole, without = (read_weights(tmp_path / f"{name}.safetensors")[1] for name in ("whole", "w"))
-    assert parts
-    assert whole.keys() - without.keys() == set(parts)
-    header, one = load_method(tmp_path / "w.safetensors", body)
-    assert header.without == ["contrast"]
-    assert _same({**one.state_dict(), **{key: whole[key] for key in parts}}, whole)
-    said = start_from(build("multi_roi", LITE_ROI, body), tmp_path / "w.safetensors")
-    assert said.endswith(f"{len(without)} of {len(whole)} tensors; contrast untrained, as the file has none.")
-    assert start_from(build("lifter", {"width": 16}), tmp_path / "w.safetensors").endswith(" tensors.")
-    del without["mesh.fc1.weight"]
-    with safe_open(tmp_path / "w.safetensors", framework="pt") as file:
-        save_file(without, tmp_path / "less.safetensors", metadata=file.metadata())
-    with pytest.raises(WeightsError, match=r"lacks 1 \(mesh\.fc1\.weight\)"):
-        load_method(tmp_path / "less.safetensors", body)
 
 
 def test_another_lifter_or_none_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -20,15 +20,6 @@ def test_both_halves_are_timms_network(name: str) -> None:
         assert encoder(pixels).shape == (1, encoder.width, 3, 2)
 
 
-def test_blazepose_is_cut_at_stride_4() -> None:
-    encoder, pixels = Encoder("blazepose").eval(), torch.rand(1, 3, 96, 64)
-    with torch.no_grad():
-        near = encoder.stem(pixels)
-        assert near.shape == (1, encoder.stem_width, 24, 16)
-        assert encoder(pixels).shape == (1, encoder.width, 3, 2)
-        assert torch.equal(encoder(pixels), encoder.body(near))
-
-
 def test_resnet_50_has_torchvisions_parameters() -> None:
     from torchvision.models import resnet50
 

@@ -319,13 +319,10 @@ def test_judges_learn_and_judge(tmp_path: Path) -> None:
 
 
 def small_form(name: str) -> Recipe:
-    """A lite recipe at a size for tests."""
+    """A recipe on synthetic people at a size for tests."""
     sizes: dict[str, Any] = {"encoder": "test_resnet", "size": 64, "twist_width": 16, "width": 16, "hidden": 16}
-    recipe = RECIPES[f"lite-{name}"]
-    data = (Source("drawn", options={"count": 24}),)
-    return replace(
-        recipe, config={**recipe.config, **sizes}, data=data, batch=3, held_out=3, warm_up=0, encoder_start="none"
-    )
+    recipe = replace(RECIPES[f"synthetic-{name}"], precision="float32", batch=3, held_out=3, warm_up=0)
+    return replace(recipe, config={**recipe.config, **sizes}, data=(Source("drawn", options={"count": 24}),))
 
 
 def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_missing_data_is_told_in_one_sentence(name: str, tmp_path: Path) -> None
 
 def test_settings_are_read_as_their_fields_are() -> None:
     recipe = overridden(
-        RECIPES["lite-jotr"],
+        RECIPES["synthetic-jotr"],
         ["decoder_sees=flat2d", "contrast=()", "read_after=none", "size=160", "dropout=0", "corrected_voxels=true"],
         ["points3d=3", "joint_to_joint=0"],
     )
@@ -93,22 +93,22 @@ def test_settings_are_read_as_their_fields_are() -> None:
     assert (recipe.config["size"], recipe.config["dropout"]) == (160, 0.0)
     assert recipe.config["corrected_voxels"] is True
     assert (recipe.weights["points3d"], recipe.weights["joint_to_joint"]) == (3.0, 0.0)
-    both = overridden(RECIPES["lite-jotr"], ["contrast=joint_to_joint,joint_to_non_joint", "read_after=1"])
+    both = overridden(RECIPES["synthetic-jotr"], ["contrast=joint_to_joint,joint_to_non_joint", "read_after=1"])
     assert both.config["contrast"] == ("joint_to_joint", "joint_to_non_joint")
     assert both.config["read_after"] == 1
-    assert overridden(RECIPES["lite-multi_roi"], ["crop=(128, 96)"]).config["crop"] == (128, 96)
-    assert overridden(RECIPES["lite-ik_refine"], ["leaves=identity"]).config["leaves"] == "identity"
+    assert overridden(RECIPES["synthetic-multi_roi"], ["crop=(128, 96)"]).config["crop"] == (128, 96)
+    assert overridden(RECIPES["synthetic-ik_refine"], ["leaves=identity"]).config["leaves"] == "identity"
 
 
 @pytest.mark.parametrize(
     ("name", "setting", "sentence"),
     [
-        ("lite-jotr", "decoder_see=flat2d", r"jotr has no setting 'decoder_see'; did you mean decoder_sees"),
-        ("lite-jotr", "size=big", "--set size: expected int, got 'big'"),
-        ("lite-jotr", "corrected_voxels=yes", "expected bool"),
-        ("lite-jotr", "size", "expected key=value, got 'size'"),
-        ("lite-multi_roi", "crop=128", "expected 2 values with commas between"),
-        ("lite-ik_refine", "leaves=identit", "did you mean identity"),
+        ("synthetic-jotr", "decoder_see=flat2d", r"jotr has no setting 'decoder_see'; did you mean decoder_sees"),
+        ("synthetic-jotr", "size=big", "--set size: expected int, got 'big'"),
+        ("synthetic-jotr", "corrected_voxels=yes", "expected bool"),
+        ("synthetic-jotr", "size", "expected key=value, got 'size'"),
+        ("synthetic-multi_roi", "crop=128", "expected 2 values with commas between"),
+        ("synthetic-ik_refine", "leaves=identit", "did you mean identity"),
     ],
 )
 def test_wrong_settings_are_told(name: str, setting: str, sentence: str) -> None:

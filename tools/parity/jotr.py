@@ -136,13 +136,13 @@ def _forward(arrays: Arrays, inputs: Arrays, network: Jotr, body: BodyModel) -> 
     mid("feat2d_down", taps["flatten"])
     mid("memory2d", taps["token_encoder.1"])
     mid("decoder_tokens", torch.stack(taps.calls["decoder_norm"]))
-    looked = [network.looked_up(taps["token_encoder.1"], output.volume, joints) for joints in output.joints]
-    for layer, (memory, code) in enumerate(looked[:-1]):  # what is sampled after the last layer is not used
+    memories = [network.refining_memory(taps["token_encoder.1"], output.volume, joints) for joints in output.joints]
+    for layer, (memory, code) in enumerate(memories[:-1]):  # what is sampled after the last layer is not used
         used = taps.inputs[f"decoder.{layer + 1}.cross_attn"][-1]
         assert torch.equal(used[2], memory)
         assert torch.equal(used[1], memory + code)
-    mid("sampled_voxels", torch.stack([memory[:, side * side :] for memory, _ in looked]))
-    mid("sampled_pos", torch.stack([code[:, side * side :] for _, code in looked]))
+    mid("sampled_voxels", torch.stack([memory[:, side * side :] for memory, _ in memories]))
+    mid("sampled_pos", torch.stack([code[:, side * side :] for _, code in memories]))
     mid("sample_grid", torch.stack([2 * volume.warped(joints) - 1 for joints in output.joints]))
     if "mid/vposer_pose" in arrays:
         arrays.compare("mid/vposer_pose", _pose69(network, output.pose[-1], arrays.get("mid/vposer_pose")), of_max=2e-5)

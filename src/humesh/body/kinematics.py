@@ -1,6 +1,6 @@
 """Forward kinematics and the analytic inverse: swing-twist rotations from a 3D skeleton, level by level of the tree.
 
-After HybrIK (Li et al., CVPR 2021) as used by multi-person IK (Cha et al., ECCV 2022, section 3.3, eq. 1-4). A joint's
+After HybrIK (Li et al., CVPR 2021) as used by multi-person IK (Cha et al., ECCV 2022, section 3.2, eq. 1-4). A joint's
 rotation R = swing * twist moves the bone to its one child: the swing brings the rest bone onto the wanted direction,
 the twist turns about the bone. Deliberate differences: no 1e-8 in denominators, opposite bones get a half turn
 instead of the identity, joints without a child are leaves (the right hand too), the root's determinant is fixed.
@@ -65,7 +65,7 @@ def forward_kinematics(
 
 
 def swing(rest: Float[Tensor, "*g 3"], target: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3 3"]:
-    """The rotation of least angle that turns the direction of `rest` into that of `target` (eq. 2-3).
+    """The rotation of least angle that turns the direction of `rest` into that of `target` (eq. 1-2).
 
     As two half turns, about the rest direction u and about the middle h of both: (2 h h^T - I)(2 u u^T - I),
     orthonormal whatever the angle. Opposite directions: a half turn about some axis beside the bone; a zero vector:
@@ -93,7 +93,7 @@ def _beside(unit: Tensor) -> Tensor:
 
 
 def twist_about(rest: Float[Tensor, "*g 3"], cos_sin: Float[Tensor, "*g 2"]) -> Float[Tensor, "*g 3 3"]:
-    """The turn about a rest bone by the angle of (cos, sin), which need not have unit length (eq. 4)."""
+    """The turn about a rest bone by the angle of (cos, sin), which need not have unit length (eq. 3)."""
     axis = torch.nn.functional.normalize(rest, dim=-1)
     cos, sin = torch.nn.functional.normalize(cos_sin, dim=-1).unbind(-1)
     return rotation_about(axis, cos, sin)

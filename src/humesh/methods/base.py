@@ -35,7 +35,6 @@ class Method(nn.Module):
 
     config_type: ClassVar[type]
     authors_keys: ClassVar[KeyMap | None] = None  # None: no checkpoint of the authors' exists
-    loss_parts: ClassVar[tuple[str, ...]] = ()  # submodules that no body needs, only a loss: they are not shipped
     config: Any
     spec: CropSpec
 
@@ -45,6 +44,15 @@ class Method(nn.Module):
 
     def forward(self, crops: Crops) -> Prediction:
         """The bodies of the wanted crops, `B N`; the rest of the answer means nothing."""
+        raise NotImplementedError
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of intermediate results that can be evaluated in place of the last one, see `use_stage`."""
+        return ()
+
+    def use_stage(self, stage: str) -> None:
+        """Makes later predictions those of one of `stages`, for the papers' tables."""
         raise NotImplementedError
 
     def own_terms(self, crops: Crops, prediction: Any, targets: Targets) -> dict[str, Term]:

@@ -1,52 +1,49 @@
 """Multi-person inverse kinematics and refinement (Cha, Saqlain, Kim, Shin, Baek, ECCV 2022; arXiv 2210.13529).
 
-The idea in five lines: one encoder sees each person's crop; heatmaps give the 2D joints and a relative 3D skeleton
-(MeTRAbs, section 3.1), intrinsics make it absolute; the pooled features give twists and a first shape (section 3.2);
-analytic inverse kinematics makes rotations of skeleton and twists (section 3.3, eq. 1-4); a transformer over the joints
-of N people near each other refines pose, shape and camera (section 3.4, eq. 5). Training: eq. 6-13 are `own_terms`.
+The idea in five lines: one encoder sees each person's crop; heatmaps give the 2D joints P_img and a relative 3D
+skeleton P_rel (f_P: MeTRAbs, section 3.1), intrinsics make it absolute; the pooled features give twists and beta_init
+(f_TS); analytic inverse kinematics makes rotations of skeleton and twists (section 3.2, eq. 1-4); f_Ref, a transformer
+over the joints of N people near each other, refines pose, shape and camera (section 3.3, eq. 5). Training: eq. 6-13 are
+`own_terms`.
 
 Ours, where the paper is silent: leaf joints' rotations are predicted (as in HybrIK's 24-joint form) and supervised; a
 crop's intrinsics are its affine map times the photo's; people are near by their absolute pelvis; the refined body has
-its pelvis where the skeleton has it; padding is not looked at, so that nobody's result depends on crops that are not
-there (`mask_padding`; the authors let it be seen, and parity is checked that way). Ours besides: `lifter`, with which
-nobody looks at pixels: skeleton, twists, leaves and shape are what the method "lifter" says of the keypoints, corrected
-by small layers, and its last numbers are the image vector that the refiner gets.
+its pelvis where the skeleton has it; padding is masked, so that nobody's result depends on crops that are not there
+(`mask_padding`; the authors do not mask it, and parity is checked that way).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from humesh.body.joints import JOTR30, MEDIAPIPE33, SMPL24
-from humesh.body.kinematics import bone_children, forward_kinematics, inverse_kinematics, twist_of
+from humesh.body.joints import SMPL24
+from humesh.body.kinematics import bone_children, inverse_kinematics, twist_of
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.absolute import absolute_points, inside_image
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d, rotation_from_quaternion, rotation_to_6d
 from humesh.images.crops import Crops, CropSpec
-from humesh.images.seen_box import seen_box
 from humesh.losses.points import absolute, distance, squared
 from humesh.losses.targets import Targets, Term
 from humesh.methods.base import Method, Prediction
-from humesh.methods.lifter import lifted_from, rotations, with_cameras
 from humesh.methods.weights import KeyMap
 from humesh.networks.backbones import Encoder, ImageNetColours
-from humesh.networks.lifter import Lifter
 from humesh.networks.refiner import Refiner, Theta
 from humesh.networks.skeleton import STRIDE, VOLUME_M, SkeletonHead, TwistHead
 
 _START_CAMERA = (0.9, 0.0, 0.0)  # the authors' C_init
 _CHILD = {SMPL24.index(joint): SMPL24.index(child) for joint, child in bone_children(SMPL24).items()}
 _LEAVES = [joint for joint in range(len(SMPL24)) if joint not in _CHILD]
-_TURNS = [_LEAVES.index(joint) if joint in _LEAVES else len(_LEAVES) for joint in range(len(SMPL24))]
+# Each joint's place among the leaves' rotations and an identity after them.
+_GIVEN = [_LEAVES.index(joint) if joint in _LEAVES else len(_LEAVES) for joint in range(len(SMPL24))]
 _PELVIS = SMPL24.index("pelvis")
 
 
@@ -81,34 +78,20 @@ class IkRefineConfig:
     mask_padding: bool = True
     detach_refiner: bool = True  # the refiner passes no gradients to the pose and shape that it starts from
     head_gain: float = 0.0  # of the refiner's last layers at first; 0: training starts from the IK's result
-    lifter: int = 0  # width of the perceptron of the method "lifter", in the encoder's place; 0: none
-    lifter_blocks: int = 3
 
 
 @dataclass(frozen=True)
 class IkRefinePrediction(Prediction):
     """The refined bodies with everything on the way to them; 2D in crop pixels, 3D in metres."""
 
-    skeleton: Float[Tensor, "*g 24 3"]  # absolute, photo's camera
-    relative: Float[Tensor, "*g 24 3"]  # its origin means nothing
-    points2d: Float[Tensor, "*g 24 2"]
+    skeleton: Float[Tensor, "*g 24 3"]  # P, absolute, in the photo's camera
+    relative: Float[Tensor, "*g 24 3"]  # P_rel, its origin means nothing
+    points2d: Float[Tensor, "*g 24 2"]  # P_img
     twist: Float[Tensor, "*g 23 2"]  # (cos, sin) of joints 1..23, of any length
     leaves: Float[Tensor, "*g 5 3 3"]
     first_pose: BodyPose  # of the inverse kinematics
-    start: Theta  # what the refiner starts from
-    refined: Theta  # what it ends with, before the 6 numbers are made orthonormal
-
-
-class _Told(NamedTuple):
-    """What the inverse kinematics starts from (see `IkRefinePrediction`), and each person's image vector."""
-
-    pooled: Float[Tensor, "*g F"]
-    points2d: Float[Tensor, "*g 24 2"]
-    relative: Float[Tensor, "*g 24 3"]
-    skeleton: Float[Tensor, "*g 24 3"]
-    twist: Float[Tensor, "*g 23 2"]
-    shape: Float[Tensor, "*g S"]
-    leaves: Float[Tensor, "*g 5 3 3"]
+    start: Theta  # Theta_init, from which the refiner starts
+    refined: Theta  # Theta_ref, before the six numbers of a rotation are made orthonormal
 
 
 # Only the refiner was released; these are the names that its parity arrays have, its authors' own ones we never saw.
@@ -149,17 +132,10 @@ class IkRefine(Method):
         if config.people < 1:
             raise ValueError(f"ik_refine: expected people to be at least 1, the person refined, got {config.people}.")
         self.spec = CropSpec((config.size, config.size), "people", None, margin=1.2)  # 1.2: the authors' crop
-        self.body, self.lifter = body, None
-        if config.lifter:
-            self.spec = replace(self.spec, box=seen_box, margin=1.0, keypoints=JOTR30, landmarks=True)
-            self.lifter = Lifter(len(JOTR30), len(MEDIAPIPE33), config.lifter, config.lifter_blocks, body.shapes)
-            self.offset, width = nn.Linear(config.lifter, 3 * len(SMPL24)), config.lifter
-            nn.init.zeros_(self.offset.weight)
-            nn.init.zeros_(self.offset.bias)
-        else:
-            self.colours, self.encoder = ImageNetColours(), Encoder(config.encoder, config.pretrained)
-            width = self.encoder.width
-            self.skeleton = SkeletonHead(width, len(SMPL24), config.depth_bins)
+        self.body = body
+        self.colours, self.encoder = ImageNetColours(), Encoder(config.encoder, config.pretrained)
+        width = self.encoder.width
+        self.skeleton = SkeletonHead(width, len(SMPL24), config.depth_bins)
         leaves = len(_LEAVES) if config.leaves == "predicted" else 0
         sizes = (width, config.twist_width, body.shapes, len(SMPL24) - 1, leaves)
         self.twist = TwistHead(*sizes, config.dropout, config.activation)
@@ -174,66 +150,40 @@ class IkRefine(Method):
 
     def forward(self, crops: Crops) -> IkRefinePrediction:
         config, group, present = self.config, crops.present.shape, crops.present
-        told = self._seen(crops) if self.lifter is None else self._lifted(self.lifter, crops)
-        skeleton, shape = told.skeleton, told.shape
-        turns = torch.cat([told.leaves, torch.eye(3).to(skeleton).expand(*group, 1, 3, 3)], dim=-3)
-        with torch.autocast(skeleton.device.type, enabled=False):
-            turned = inverse_kinematics(
-                skeleton,
-                self.body.rest_joints(shape),
-                told.twist,
-                given_rotations=turns[..., _TURNS, :, :],
-                root=config.root,
-                chain=config.chain,
-                fallback_m=config.fallback_m,
-                detach=config.detach_skeleton,
-            )
-        start = Theta(rotation_to_6d(turned), shape, torch.tensor(_START_CAMERA).to(shape).expand(*group, 3))
-        if config.detach_refiner and self.refiner is not None:
-            start = Theta(start.six.detach(), start.shape.detach(), start.camera)
-        refined = start.plus(self.changes(present, told.pooled, start, skeleton[..., _PELVIS, :]))
-        first_pose = self._standing(turned, shape, skeleton)
-        pose = self._standing(rotation_from_6d(refined.six), refined.shape, skeleton)
-        return IkRefinePrediction(
-            pose, skeleton, told.relative, told.points2d, told.twist, told.leaves, first_pose, start, refined
-        )
-
-    def _seen(self, crops: Crops) -> _Told:
-        """From pixels: MeTRAbs' skeleton, and twists, shape and leaves from the pooled features."""
-        config, group, present = self.config, crops.present.shape, crops.present
         features = self.encoder(self.colours(crops.pixels.flatten(0, 1)))
         pooled = features.mean((-2, -1)).unflatten(0, group)
         points2d, relative = (points.unflatten(0, group) for points in self.skeleton(features))
-        twist, shape, quaternions = self.twist(pooled)
-        twist, shape = twist.to(relative), shape.to(relative)
         matrix = torch.where(present[..., None, None], crops.camera.matrix, torch.eye(3).to(crops.pixels))
         inside = inside_image(points2d, crops.size, 0.75 * STRIDE)  # 0.75: MeTRAbs
         skeleton = absolute_points(
             relative, points2d, Camera(matrix), inside, config.ridge, config.ridge_scales, config.mix
         )
-        leaves = _turns(quaternions, relative)
-        return _Told(pooled.to(relative), points2d, relative, skeleton, twist, shape, leaves)
+        twist, shape, quaternions = self.twist(pooled)
+        pooled, twist, shape = pooled.to(relative), twist.to(relative), shape.to(relative)
+        leaves = torch.eye(3).to(relative).expand(*group, len(_LEAVES), 3, 3)
+        if quaternions is not None:
+            leaves = rotation_from_quaternion(quaternions.to(relative))
+        given = torch.cat([leaves, torch.eye(3).to(skeleton).expand(*group, 1, 3, 3)], dim=-3)
+        with torch.autocast(skeleton.device.type, enabled=False):
+            rotations = inverse_kinematics(
+                skeleton,
+                self.body.rest_joints(shape),
+                twist,
+                given_rotations=given[..., _GIVEN, :, :],
+                root=config.root,
+                chain=config.chain,
+                fallback_m=config.fallback_m,
+                detach=config.detach_skeleton,
+            )
+        start = Theta(rotation_to_6d(rotations), shape, torch.tensor(_START_CAMERA).to(shape).expand(*group, 3))
+        if config.detach_refiner and self.refiner is not None:
+            start = Theta(start.six.detach(), start.shape.detach(), start.camera)
+        refined = start.plus(self.changes(present, pooled, start, skeleton[..., _PELVIS, :]))
+        first_pose = self._placed(rotations, shape, skeleton)
+        pose = self._placed(rotation_from_6d(refined.six), refined.shape, skeleton)
+        return IkRefinePrediction(pose, skeleton, relative, points2d, twist, leaves, first_pose, start, refined)
 
-    def _lifted(self, lifter: Lifter, crops: Crops) -> _Told:
-        """From keypoints: the lifter's body as a skeleton, and small corrections of everything."""
-        group, seen = crops.present.shape, with_cameras(crops)
-        lifted = lifted_from(lifter, seen, seen.landmarks, 0.0)
-        pooled = lifted.hidden.unflatten(0, group)
-        turns, known = rotations(lifted.pose, seen), lifted.shape.unflatten(0, group)
-        place = seen.camera.translation_from_weak(lifted.weak.unflatten(0, group), seen.size)
-        rest = self.body.rest_joints(known)
-        relative = forward_kinematics(turns, rest)[1] + self.offset(pooled).unflatten(-1, (-1, 3))
-        skeleton = relative + place[..., None, :]
-        more, shape, quaternions = self.twist(pooled)
-        # Angles add up: (cos, sin) multiply as complex numbers.
-        (c, s), (d, t) = more.unbind(-1), twist_of(turns[..., 1:, :, :], _bones(rest)).unbind(-1)
-        leaves = _turns(quaternions, relative) @ turns[..., _LEAVES, :, :]
-        ahead = torch.cat([skeleton[..., :2], skeleton[..., 2:].clamp(min=0.1)], dim=-1)
-        points2d = seen.camera.project(ahead)
-        twist = torch.stack([c * d - s * t, c * t + s * d], dim=-1)
-        return _Told(pooled, points2d, relative, skeleton, twist, known + shape, leaves)
-
-    def _standing(self, rotations: Tensor, shape: Tensor, skeleton: Tensor) -> BodyPose:
+    def _placed(self, rotations: Tensor, shape: Tensor, skeleton: Tensor) -> BodyPose:
         """The pose with its pelvis where the skeleton's is."""
         with torch.autocast(shape.device.type, enabled=False):
             pelvis = self.body.rest_joints(shape)[..., _PELVIS, :]
@@ -246,29 +196,29 @@ class IkRefine(Method):
         start: Theta,
         pelvis: Float[Tensor, "B M 3"],
     ) -> Theta:
-        """What the refiner changes for M people: at once for up to N, else for each with the N - 1 nearest."""
+        """The refiner's changes of M people: in one run for up to N, else in a run for each with the N - 1 nearest."""
         if self.refiner is None:
             return Theta(torch.zeros_like(start.six), torch.zeros_like(start.shape), torch.zeros_like(start.camera))
         config, (batch, people) = self.config, present.shape
         nobody = self.refiner.padding(torch.tensor(_START_CAMERA).to(pooled))
         tokens = torch.where(present[..., None, None], self.refiner.tokens(pooled, start), nobody)
         if people <= config.people:
-            answered, rows = people, torch.arange(people, device=present.device).expand(batch, 1, people)
+            targets, rows = people, torch.arange(people, device=present.device).expand(batch, 1, people)
         else:
             apart = (pelvis[:, :, None] - pelvis[:, None]).square().sum(-1).detach()
             apart = torch.where(present[:, None], apart, torch.inf)
-            apart = apart.masked_fill(torch.eye(people, device=present.device).bool(), -1.0)  # first comes oneself
-            answered, rows = 1, apart.topk(config.people, largest=False).indices
+            apart = apart.masked_fill(torch.eye(people, device=present.device).bool(), -1.0)  # the target comes first
+            targets, rows = 1, apart.topk(config.people, largest=False).indices
         members = rows.flatten(1)[..., None, None].expand(-1, -1, *tokens.shape[2:])
         tokens = tokens.gather(1, members).unflatten(1, rows.shape[1:]).flatten(0, 1)
         seen = present.gather(1, rows.flatten(1)).unflatten(1, rows.shape[1:]).flatten(0, 1)
-        if not config.mask_padding and people < config.people:  # the authors' padding, which is looked at
+        if not config.mask_padding and people < config.people:  # the authors' padding, which others attend to
             more = config.people - people
             tokens = torch.cat([tokens, nobody.expand(batch, more, *nobody.shape)], dim=1)
             seen = torch.cat([seen, seen.new_zeros(batch, more)], dim=1)
         if self.training and config.mask_share:
             tokens = self.refiner.hidden(tokens, seen, config.mask_share)
-        change = self.refiner(tokens, answered, seen if config.mask_padding else None)
+        change = self.refiner(tokens, targets, seen if config.mask_padding else None)
         parts = (part.reshape(batch, people, *part.shape[2:]) for part in (change.six, change.shape, change.camera))
         return Theta(*parts)
 
@@ -307,13 +257,6 @@ class IkRefine(Method):
             "refined_3d": squared(_centred(joints, in3d), _centred(points3d, in3d), in3d),
             "refined_2d": squared(scale * (joints[..., :2] + shift), points2d * (2 / crops.size[0]) - 1, in2d),
         }
-
-
-def _turns(quaternions: Float[Tensor, "*g 5 4"] | None, like: Float[Tensor, "*g 24 3"]) -> Float[Tensor, "*g 5 3 3"]:
-    """The leaves' rotations; none where they are not predicted."""
-    if quaternions is None:
-        return torch.eye(3).to(like).expand(*like.shape[:-2], len(_LEAVES), 3, 3)
-    return rotation_from_quaternion(quaternions.to(like))
 
 
 def _bones(rest: Float[Tensor, "*g 24 3"]) -> Float[Tensor, "*g 23 3"]:

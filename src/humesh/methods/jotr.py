@@ -1,9 +1,9 @@
-"""JOTR (Li, Yang, Wang, Luo, Xu, ICCV 2023, arXiv 2307.16377): one person behind things, from a crop and 2D keypoints.
+"""JOTR (Li, Yang, Wang, Ma, Zhou, Yang; ICCV 2023; arXiv 2307.16377): an occluded person from a crop and keypoints.
 
-Heatmaps of the keypoints join the image after the encoder's stem. Its last map is read twice: as 2D tokens, and lifted
-to a volume whose depth axis is stretched (z^k, k learned). A decoder with queries for SMPL's parameters and for 15
-joints first looks at the 2D tokens, then, layer by layer, also at the volume where it last saw the joints. Two
-contrastive losses shape the volume. Where paper and code differ this follows the code, whose weights it can run.
+Heatmaps of the keypoints join the image after the encoder's stem. The last map C5 becomes 2D tokens H_2D, and is lifted
+to a volume H_3D whose depth axis is stretched (z^k, k learned). A decoder with queries for SMPL's parameters and for 15
+joints attends to H_2D, then in each refining layer to H_2D and to H_3D sampled at the joints predicted so far. Two
+contrastive losses shape H_3D. Where paper and code differ this follows the code, whose weights it can run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humesh.body.joints import JOTR15, JOTR30, MEDIAPIPE33, SMPL24
+from humesh.body.joints import JOTR15, JOTR30, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.rotations import rotation_from_6d_rows
@@ -26,13 +26,12 @@ from humesh.losses.joints_in_crop import joints_in_crop
 from humesh.losses.points import absolute
 from humesh.losses.targets import Targets, Term
 from humesh.methods.base import Method, Prediction
-from humesh.methods.lifter import lifted_from, rotations
 from humesh.methods.weights import KeyMap
 from humesh.networks.attention import PostNormLayer
 from humesh.networks.backbones import Encoder
 from humesh.networks.cascade import Cascade, clamped_logit
 from humesh.networks.heatmaps import gaussian_heatmaps
-from humesh.networks.lifter import Lifted, Lifter, rest_six
+from humesh.networks.regressor import mean_starts
 from humesh.networks.volumes import LiftedVolume, interpolation, sine_code_2d
 from humesh.networks.vposer import VPOSER_CODE, Vposer
 
@@ -48,12 +47,9 @@ class JotrConfig:
     """The published network but for `pose_decoder`: "vposer", as published, needs weights with another licence.
 
     `pose_decoder`: "6d" (six numbers a joint) or "vposer" (32 numbers of a body prior). `decoder_sees`: what the
-    refining layers look at; the first one always at the flat 2D tokens. `read_from`: "smpl_tokens" or "joint_tokens"
-    (their mean), `read_after`: the layer whose answer counts, None: the last. `corrected_voxels`: leave just those
-    voxels out of the non-joints that the paper means. Ours: `lifter` and `lifter_blocks`: width and depth of the
-    perceptron of the method "lifter", whose answer from the detector's points alone the decoder corrects; 0: none.
-    `added`: what the heatmaps tell is added to the stem's map, at first nothing, instead of replacing it: a pretrained
-    encoder goes on seeing what it was trained on.
+    refining layers attend to; the first one always to the flat 2D tokens. `read_from`: "smpl_tokens" or "joint_tokens"
+    (their mean), `read_after`: the layer whose prediction counts, None: the last. `corrected_voxels`: leave just those
+    voxels out of the non-joints that the paper means.
     """
 
     encoder: str = "resnet50"
@@ -76,9 +72,6 @@ class JotrConfig:
     read_after: int | None = None
     contrast: tuple[str, ...] = _CONTRASTS
     corrected_voxels: bool = False
-    lifter: int = 0
-    lifter_blocks: int = 3
-    added: bool = False
 
     def __post_init__(self) -> None:
         choices = {"pose_decoder": ("6d", "vposer"), "decoder_sees": _VIEWS}
@@ -88,15 +81,13 @@ class JotrConfig:
                 raise ValueError(f"jotr: expected {name} of {', '.join(known)}, got {value!r}.")
         if self.read_after is not None and not 0 <= self.read_after < self.decoder_layers:
             raise ValueError(f"jotr: expected read_after below {self.decoder_layers} layers, got {self.read_after}.")
-        if self.lifter and self.pose_decoder != "6d":
-            raise ValueError("jotr: a lifter goes with pose_decoder=6d.")
         if self.size % 32:
             raise ValueError(f"jotr: expected a size that is a multiple of 32 px, got {self.size}.")
 
 
 @dataclass(frozen=True)
 class JotrOutput:
-    """What the network says; L decoder layers, T = depth x rows x columns voxels."""
+    """The network's raw predictions; L decoder layers, T = depth x rows x columns voxels."""
 
     joints: Float[Tensor, "L B 15 3"]  # x, y: share of the crop; z: 0.5 + depth from the pelvis / 2 m
     root: Float[Tensor, "L B 6"]
@@ -156,25 +147,19 @@ class Jotr(Method):
         super().__init__(config, body)
         width, layers, size = config.width, config.decoder_layers, config.size
         self.read_after = layers - 1 if config.read_after is None else config.read_after
-        self.spec = CropSpec((size, size), keypoints=JOTR30, box=seen_box, landmarks=config.lifter > 0)
+        self.spec = CropSpec((size, size), keypoints=JOTR30, box=seen_box)
         self.samples_2d, self.samples_3d = "sampled2d" in config.decoder_sees, "sampled3d" in config.decoder_sees
         self.side = size // 32
         self.register_buffer("token_code", sine_code_2d(self.side, self.side, width)[None], persistent=False)
         self.encoder = Encoder(config.encoder, config.pretrained)
         stem = self.encoder.stem_width
-        fuse = nn.Conv2d(stem + len(JOTR30), stem, 3, padding=1)
-        self.fusion = fuse if config.added else nn.Sequential(fuse, nn.BatchNorm2d(stem), nn.ReLU())
+        self.fusion = nn.Sequential(nn.Conv2d(stem + len(JOTR30), stem, 3, padding=1), nn.BatchNorm2d(stem), nn.ReLU())
         self.flatten = nn.Conv2d(self.encoder.width, width, 1)
         self.token_encoder = _layers(config.encoder_layers, config, config.hidden)
-        self.lifter: Lifter | None = None
-        if config.lifter:
-            self.lifter = Lifter(len(JOTR30), len(MEDIAPIPE33), config.lifter, config.lifter_blocks, config.shapes)
-            self.told = nn.Linear(config.lifter, width)  # to every query
-        self.volume = None
+        self.volume: LiftedVolume | None = None
         if self.samples_3d or config.contrast:
-            refining = _layers(config.volume_layers, config, config.volume_hidden)
-            self.volume = LiftedVolume(self.encoder.width, width, (config.depth, self.side, self.side), refining)
-
+            refiner = _layers(config.volume_layers, config, config.volume_hidden)
+            self.volume = LiftedVolume(self.encoder.width, width, (config.depth, self.side, self.side), refiner)
         if config.read_from == "smpl_tokens":
             self.smpl_content = nn.Parameter(torch.zeros(width))
             self.smpl_code = nn.Parameter(torch.randn(3, width))
@@ -185,29 +170,29 @@ class Jotr(Method):
         self.joint_cascade = Cascade(width, 3, layers)
         if self.samples_2d or self.samples_3d:
             self.point_mlp = _point_mlp(width)
-        xavier = ("token_encoder", "decoder.", "joint_cascade", "point_mlp")
-        for name, parameter in self.named_parameters():
-            if name.startswith(xavier) and parameter.dim() > 1:
-                nn.init.xavier_uniform_(parameter)
-            elif name.startswith("fusion.0."):
-                nn.init.normal_(parameter, std=0.001 if parameter.dim() > 1 else 0.0)
-            elif config.added and name.startswith("fusion."):
-                nn.init.zeros_(parameter)
         self.vposer = Vposer() if config.pose_decoder == "vposer" else None
         pose = VPOSER_CODE if self.vposer is not None else 6 * (len(SMPL24) - 1)
         self.root_pose_cascade, self.pose_cascade = Cascade(width, 6, layers), Cascade(width, pose, layers)
         self.shape_cascade, self.cam_cascade = Cascade(width, config.shapes, layers), Cascade(width, 3, layers)
-        if self.vposer is None:  # ours, after HMR: from usual starts some joints turn over for good, two by two
-            heads = [self.root_pose_cascade, self.pose_cascade, self.shape_cascade]
-            heads += [] if self.lifter is None else [self.cam_cascade]
-            for parameter in nn.ModuleList(heads).parameters():
-                nn.init.xavier_uniform_(parameter, 0.01) if parameter.dim() > 1 else nn.init.zeros_(parameter)
-            if self.lifter is None:
-                with torch.no_grad():
-                    self.root_pose_cascade.get_parameter("0.bias").copy_(rest_six(parameter)[0])
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """The authors' start; the heads of "6d" are ours, as HMR's: small, at an upright body at rest."""
+        for name, parameter in self.named_parameters():
+            if name.startswith(("token_encoder", "decoder.", "joint_cascade", "point_mlp")) and parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        nn.init.normal_(self.fusion.get_parameter("0.weight"), std=0.001)
+        nn.init.zeros_(self.fusion.get_parameter("0.bias"))
+        if self.vposer is not None:
+            return
+        # From usual starts some joints turn over for good, two by two.
+        for parameter in nn.ModuleList([self.root_pose_cascade, self.pose_cascade, self.shape_cascade]).parameters():
+            nn.init.xavier_uniform_(parameter, 0.01) if parameter.dim() > 1 else nn.init.zeros_(parameter)
+        upright = mean_starts(self.config.shapes)["pose"][:6]
+        self.root_pose_cascade.get_parameter("0.bias").data.copy_(upright)
 
     def forward(self, crops: Crops) -> JotrPrediction:
-        """The body of each crop's person; a joint counts as seen above confidence 0.05 and inside of the crop."""
+        """The body of each crop's person; a keypoint counts above confidence 0.05 and inside of the crop."""
         if crops.keypoints.shape[-2] != len(JOTR30) or crops.size != self.spec.size:
             raise ValueError(
                 f"jotr: expected crops of {self.spec.size} px with {len(JOTR30)} keypoints, got {crops.size} px with "
@@ -216,90 +201,70 @@ class Jotr(Method):
         group = crops.present.shape
         points = crops.keypoints.flatten(0, 1)
         seen = seen_in_crop(points, crops.size).to(points)
-        lifted = None if self.lifter is None else lifted_from(self.lifter, crops, crops.landmarks, 0.0)
-        output = self.network(crops.pixels.flatten(0, 1), points[..., :2] / _STRIDE, seen, lifted)
-        shape, camera = output.shape[self.read_after], output.camera[self.read_after]
-        if lifted is None:
-            weak, turns = weak_camera(camera), output.rotations.unflatten(0, group)
-        else:  # the decoder's answers are corrections
-            weak = torch.cat([lifted.weak[:, :1] * camera[:, 2:].exp(), lifted.weak[:, 1:] + camera[:, :2]], dim=-1)
-            shape = lifted.shape + shape
-            more = torch.cat([output.root[self.read_after], output.pose[self.read_after]], dim=-1)
-            turns = rotations(lifted.pose + more.unflatten(-1, (-1, 6)), crops)
-        translation = crops.camera.translation_from_weak(weak.unflatten(0, group), crops.size)
-        pose = BodyPose(turns, shape.unflatten(0, group), translation)
+        output = self.network(crops.pixels.flatten(0, 1), points[..., :2] / _STRIDE, seen)
+        weak = weak_camera(output.camera[self.read_after]).unflatten(0, group)
+        translation = crops.camera.translation_from_weak(weak, crops.size)
+        shape = output.shape[self.read_after].unflatten(0, group)
+        pose = BodyPose(output.rotations.unflatten(0, group), shape, translation)
         volume = None if output.volume is None else output.volume.unflatten(0, group)
         return JotrPrediction(pose, output.joints[-1].unflatten(0, group), volume)
 
     def network(
-        self,
-        pixels: Float[Tensor, "B 3 H W"],
-        points: Float[Tensor, "B 30 2"],
-        seen: Float[Tensor, "B 30"],
-        lifted: Lifted | None = None,
+        self, pixels: Float[Tensor, "B 3 H W"], points: Float[Tensor, "B 30 2"], seen: Float[Tensor, "B 30"]
     ) -> JotrOutput:
-        """Everything from RGB in [0, 1] (no other normalisation) and joints in pixels of heatmaps, a quarter of it.
-
-        Next to a lifter's answer root, pose, shape and camera are corrections; `rotations` then means nothing.
-        """
+        """Everything from RGB in [0, 1] (no other normalisation) and joints in pixels of heatmaps, a quarter of it."""
         if self.training:  # the same number of joints of every sample
             seen = seen * (torch.rand_like(seen).argsort(-1) >= int(self.config.dropped_joints * len(JOTR30)))
         cells = self.config.size // _STRIDE
         heatmaps = gaussian_heatmaps(points, seen, cells, 2.5 * cells / 64)  # 2.5 px of the authors' 64
-        near = self.encoder.stem(pixels)
-        fused = self.fusion(torch.cat([near, heatmaps], dim=1))
-        features = self.encoder.body(near + fused if self.config.added else fused)
-        tokens = self.flatten(features).flatten(2).mT
+        c5 = self.encoder.body(self.fusion(torch.cat([self.encoder.stem(pixels), heatmaps], dim=1)))
+        h_2d = self.flatten(c5).flatten(2).mT
         for layer in self.token_encoder:
-            tokens = layer(tokens, self.token_code)
-        volume = None if self.volume is None else self.volume(features)
-        told = None if lifted is None else self.told(lifted.hidden)
-        joints, read = self.decoded(tokens, volume, told)
-        root, pose = self.root_pose_cascade([r[:, 0] for r in read]), self.pose_cascade([r[:, 0] for r in read])
-        shape, camera = self.shape_cascade([r[:, 1] for r in read]), self.cam_cascade([r[:, 2] for r in read])
+            h_2d = layer(h_2d, self.token_code)
+        h_3d = None if self.volume is None else self.volume(c5)
+        joints, tokens = self.decoded(h_2d, h_3d)
+        of_pose, of_shape, of_camera = zip(*(layer.unbind(1) for layer in tokens), strict=True)
+        root, pose = self.root_pose_cascade(of_pose), self.pose_cascade(of_pose)
+        shape, camera = self.shape_cascade(of_shape), self.cam_cascade(of_camera)
         rotations = self.rotations(root[self.read_after], pose[self.read_after])
-        return JotrOutput(joints, root, pose, shape, camera, rotations, volume)
+        return JotrOutput(joints, root, pose, shape, camera, rotations, h_3d)
 
     def decoded(
-        self,
-        tokens: Float[Tensor, "B n C"],
-        volume: Float[Tensor, "B T C"] | None,
-        told: Float[Tensor, "B C"] | None = None,
+        self, h_2d: Float[Tensor, "B n C"], h_3d: Float[Tensor, "B T C"] | None
     ) -> tuple[Float[Tensor, "L B 15 3"], list[Float[Tensor, "B 3 C"]]]:
-        """The joints after each layer, and the tokens that pose (root too), shape and camera are read from."""
-        batch, smpl = len(tokens), self.config.read_from == "smpl_tokens"
+        """The joints after each layer, and each layer's tokens that pose (root too), shape and camera come from."""
+        batch, smpl = len(h_2d), self.config.read_from == "smpl_tokens"
         content, code = self.joint_content.expand(len(JOTR15), -1), self.joint_code[:]
         if smpl:
             content = torch.cat([self.smpl_content.expand(3, -1), content])
             code = torch.cat([self.smpl_code, code])
         queries, code = content.expand(batch, -1, -1), code[None]
-        queries = queries if told is None else queries + told[:, None]
-        memory, memory_code = tokens, self.token_code
+        memory, memory_code = h_2d, self.token_code
         logits: Tensor | None = None
-        joints, read = [], []
+        joints, tokens = [], []
         for layer, block in enumerate(self.decoder):
             # Unlike in DETR the next layer goes on from the norm's output (authors).
             queries = self.decoder_norm(block(queries, code, memory, memory_code))
             of_smpl, of_joints = queries.split((3 if smpl else 0, len(JOTR15)), dim=1)
             joints.append(self.joint_cascade.step(layer, of_joints, logits).sigmoid())
-            read.append(of_smpl if smpl else of_joints.mean(1, keepdim=True).expand(-1, 3, -1))
+            tokens.append(of_smpl if smpl else of_joints.mean(1, keepdim=True).expand(-1, 3, -1))
             logits = clamped_logit(joints[-1])
             if layer + 1 < len(self.decoder):
-                memory, memory_code = self.looked_up(tokens, volume, joints[-1])
-        return torch.stack(joints), read
+                memory, memory_code = self.refining_memory(h_2d, h_3d, joints[-1])
+        return torch.stack(joints), tokens
 
-    def looked_up(
-        self, tokens: Float[Tensor, "B n C"], volume: Float[Tensor, "B T C"] | None, joints: Float[Tensor, "B 15 3"]
+    def refining_memory(
+        self, h_2d: Float[Tensor, "B n C"], h_3d: Float[Tensor, "B T C"] | None, joints: Float[Tensor, "B 15 3"]
     ) -> tuple[Float[Tensor, "B m C"], Float[Tensor, "#B m C"]]:
-        """What the next layer looks at, and its codes: 2D tokens (all, or at the joints), the volume at the joints."""
+        """A refining layer's memory and position codes: H_2D (all, or sampled) and H_3D sampled at the joints."""
         if not (self.samples_2d or self.samples_3d):
-            return tokens, self.token_code
+            return h_2d, self.token_code
         code = self.point_mlp(clamped_logit(joints))
-        memory, codes = [tokens], [self.token_code.expand(len(tokens), -1, -1)]
+        memory, codes = [h_2d], [self.token_code.expand(len(h_2d), -1, -1)]
         if self.samples_2d:
-            memory, codes = [interpolation(joints[..., :2], (self.side, self.side)) @ tokens], [code]
-        if self.samples_3d and self.volume is not None and volume is not None:
-            memory, codes = [*memory, self.volume.at(volume, joints)], [*codes, code]
+            memory, codes = [interpolation(joints[..., :2], (self.side, self.side)) @ h_2d], [code]
+        if self.samples_3d and self.volume is not None and h_3d is not None:
+            memory, codes = [*memory, self.volume.at(h_3d, joints)], [*codes, code]
         return torch.cat(memory, dim=1), torch.cat(codes, dim=1)
 
     def rotations(self, root: Float[Tensor, "B 6"], pose: Float[Tensor, "B P"]) -> Float[Tensor, "B 24 3 3"]:

@@ -3,20 +3,18 @@
 The idea in six lines: the person's box and four shifted and rescaled copies are cut and go through one encoder. For
 each box the features of all are mixed, with weights that come from the features and from codes of how the boxes lie to
 each other. Regressors give the body and a camera for each box; in the photo all these cameras must agree (a loss), and
-features of the same person must be alike (a contrastive loss). Only the first box's answer is wanted.
+features of the same person must be alike (a contrastive loss). The prediction is the first box's.
 
 `MultiRoi` is the paper's form, `MultiRoiAuthors` the one its authors ran, which mixes and regresses in another way
 and gives a mesh for each box. What the paper leaves open is as in the authors' code: three rounds, dropout and no
 activations in the regressors, the contrastive head, 32 frequencies. Ours: each camera's regressor knows its own box,
-the mesh's the mean of the boxes, and self-attention (an ablation) has eight heads, sees no boxes and is added. Ours
-besides: `lifter`, with which nobody looks at pixels: a box's feature is what the method "lifter" makes of the keypoints
-in it, and the regressors correct its answers: the first box's body, each box's camera.
+the mesh's the mean of the boxes, and self-attention (an ablation) has eight heads, sees no boxes and is added.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -24,13 +22,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from humesh.body.joints import JOTR30, MEDIAPIPE33
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.rotations import rotation_from_6d_rows
 from humesh.images.crops import Crops
 from humesh.images.rois import ROI_COPIES, box_vectors, roi_copies, roi_spec
-from humesh.images.seen_box import seen_box
 from humesh.losses.targets import Targets, Term
 from humesh.losses.views import (
     camera_consistency,
@@ -39,12 +35,10 @@ from humesh.losses.views import (
     person_contrast_authors,
 )
 from humesh.methods.base import Method, Prediction
-from humesh.methods.lifter import lifted_from, rotations, with_cameras
 from humesh.methods.weights import KeyMap
 from humesh.networks.attention import Attention
 from humesh.networks.backbones import Encoder, ImageNetColours
 from humesh.networks.hrnet import HrNet
-from humesh.networks.lifter import Lifter
 from humesh.networks.pairs import PairLinear, SineCode
 from humesh.networks.regressor import Regressor, mean_starts
 
@@ -100,8 +94,8 @@ class MultiRoiPrediction(Prediction):
     z: Float[Tensor, "B N D"] | None
 
 
-class Answer(NamedTuple):
-    """What the network says of B groups of N crops."""
+class RoiOutput(NamedTuple):
+    """The network's raw predictions for B groups of N crops."""
 
     rotations: Float[Tensor, "B N J 3 3"]
     shape: Float[Tensor, "B N S"]
@@ -126,7 +120,7 @@ class MultiRoiAuthorsConfig:
 @dataclass(frozen=True)
 class MultiRoiConfig:
     """The paper's tables: `rois` 1 to 5; `boxes` "both", "scale", "shift", "none", "random"; `fusion` "relative",
-    "self_attention", "none"; `code` of the boxes in it "relative", "own", "none", with so many `frequencies`.
+    "self_attention", "none"; `code` gamma of the boxes in it "relative", "own", "none", with L = `frequencies` octaves.
 
     The losses' tables are the weights of `camera_consistency` and `person_contrast`.
     """
@@ -142,8 +136,6 @@ class MultiRoiConfig:
     hidden: tuple[int, int] = (2048, 1024)  # of the regressors
     dropout: float = 0.5
     box_unit_px: float = 1.0
-    lifter: int = 0  # width of the perceptron of the method "lifter", in the encoder's place; 0: none
-    lifter_blocks: int = 3
 
     def __post_init__(self) -> None:
         if self.rois not in range(1, len(ROI_COPIES) + 1):
@@ -165,29 +157,22 @@ class _RoiMethod(Method):
 
     camera_term: ClassVar[Callable[..., Term]]
     contrast_term: ClassVar[Callable[..., Term]]
-    loss_parts = ("contrast",)
 
-    def __init__(
-        self, config: Any, body: BodyModel, copies: tuple[tuple[float, float, float], ...], lifter: Lifter | None = None
-    ) -> None:
+    def __init__(self, config: Any, body: BodyModel, copies: tuple[tuple[float, float, float], ...]) -> None:
         super().__init__(config, body)
-        self.spec, self.lifter = roi_spec(config.crop, copies), lifter
-        if lifter is None:
-            kind = HrNet if config.encoder.startswith("hrnet_") else Encoder
-            self.colours, self.encoder = ImageNetColours(), kind(config.encoder, config.pretrained)
-            self.width = self.encoder.width
-        else:
-            self.width = config.lifter
-            self.spec = replace(self.spec, box=seen_box, margin=1.0, keypoints=JOTR30, landmarks=True)
+        self.spec = roi_spec(config.crop, copies)
+        kind = HrNet if config.encoder.startswith("hrnet_") else Encoder
+        self.colours, self.encoder = ImageNetColours(), kind(config.encoder, config.pretrained)
+        self.width = self.encoder.width
         self.box_code, self.contrast = SineCode(config.frequencies), ContrastHead(self.width)
 
     def forward(self, crops: Crops, contrasted: bool = False) -> MultiRoiPrediction:
         """The bodies; with the features to contrast while training or when asked for them."""
         camera = crops.camera
         boxes = box_vectors(camera, crops.size, self.config.box_unit_px)
-        answer = self.network(self.colours(crops.pixels), boxes, crops.present, contrasted or self.training)
-        translation = camera.translation_from_weak(answer.weak, crops.size)
-        return MultiRoiPrediction(BodyPose(answer.rotations, answer.shape, translation), answer.weak, answer.z)
+        output = self.network(self.colours(crops.pixels), boxes, crops.present, contrasted or self.training)
+        translation = camera.translation_from_weak(output.weak, crops.size)
+        return MultiRoiPrediction(BodyPose(output.rotations, output.shape, translation), output.weak, output.z)
 
     def network(
         self,
@@ -195,14 +180,14 @@ class _RoiMethod(Method):
         boxes: Float[Tensor, "B N 3"],
         present: Bool[Tensor, "B N"],
         contrasted: bool = True,
-    ) -> Answer:
-        """The answer for normalised pixels and the boxes' vectors."""
+    ) -> RoiOutput:
+        """The predictions from normalised pixels and the boxes' vectors."""
         features = self.encoder(pixels.flatten(0, 1)).mean((-2, -1)).unflatten(0, pixels.shape[:2])
-        six, shape, weak = self.read(features, boxes, present)
+        six, shape, weak = self.regressed(features, boxes, present)
         rotations = rotation_from_6d_rows(six.unflatten(-1, (-1, 6)))
-        return Answer(rotations, shape, weak, self.contrast(features) if contrasted else None)
+        return RoiOutput(rotations, shape, weak, self.contrast(features) if contrasted else None)
 
-    def read(self, features: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def regressed(self, features: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Pose in 6D, shape and weak camera of every crop, from the crops' features."""
         raise NotImplementedError
 
@@ -225,39 +210,18 @@ class MultiRoi(_RoiMethod):
     camera_term, contrast_term = staticmethod(camera_consistency), staticmethod(person_contrast)
 
     def __init__(self, config: MultiRoiConfig, body: BodyModel) -> None:
-        points, marks = len(JOTR30), len(MEDIAPIPE33)
-        lifter = Lifter(points, marks, config.lifter, config.lifter_blocks, body.shapes) if config.lifter else None
-        super().__init__(config, body, roi_copies(config.boxes, config.rois), lifter)
+        super().__init__(config, body, roi_copies(config.boxes, config.rois))
         width, self.fuses = self.width, config.fusion if config.rois > 1 else "none"
         if self.fuses == "relative":
             self.fusion: nn.Module = PaperFusion(width, 0 if config.code == "none" else self.box_code.width)
         elif self.fuses == "self_attention":
             self.fusion = Attention(width, 8)
         starts = mean_starts(body.shapes)
-        if config.lifter:  # the estimates are corrections
-            starts = {name: torch.zeros_like(start) for name, start in starts.items()}
         camera = {"cam": starts.pop("cam")}
-        self.mesh = Regressor(width + 3, config.hidden, starts, config.dropout)
-        self.camera = Regressor(width + 3, config.hidden, camera, config.dropout)
+        self.mesh = Regressor(width + 3, config.hidden, starts, config.dropout)  # D_mesh
+        self.camera = Regressor(width + 3, config.hidden, camera, config.dropout)  # D_cam
 
-    def forward(self, crops: Crops, contrasted: bool = False) -> MultiRoiPrediction:
-        """The bodies; with the features to contrast while training or when asked for them."""
-        if self.lifter is None:
-            return super().forward(crops, contrasted)
-        group, seen = crops.present.shape, with_cameras(crops)
-        lifted = lifted_from(self.lifter, seen, seen.landmarks, 0.0)
-        features, known = lifted.hidden.unflatten(0, group), lifted.shape.unflatten(0, group)[:, :1]
-        boxes = box_vectors(seen.camera, seen.size, self.config.box_unit_px)
-        six, shape, change = self.read(features, boxes, seen.present)
-        pose = lifted.pose.unflatten(0, group)[:, 0] + six[:, 0].unflatten(-1, (-1, 6))
-        turns = rotations(pose, seen.map(lambda tensor: tensor[:, :1])).expand(*group, -1, -1, -1)
-        scale, place = lifted.weak.unflatten(0, group).split((1, 2), dim=-1)
-        weak = torch.cat([scale * change[..., :1].clamp(-1, 1).exp(), place + change[..., 1:]], dim=-1)
-        translation = seen.camera.translation_from_weak(weak, seen.size)
-        z = self.contrast(features) if contrasted or self.training else None
-        return MultiRoiPrediction(BodyPose(turns, known + shape, translation), weak, z)
-
-    def read(
+    def regressed(
         self, features: Float[Tensor, "B N D"], boxes: Float[Tensor, "B N 3"], present: Bool[Tensor, "B N"]
     ) -> tuple[Float[Tensor, "B N P"], Float[Tensor, "B N S"], Float[Tensor, "B N 3"]]:
         """Pose in 6D, shape and weak camera of every crop; all have the same body."""
@@ -291,7 +255,7 @@ def _authors_config(state: Any) -> MultiRoiAuthorsConfig:
 
 
 class MultiRoiAuthors(_RoiMethod):
-    """The form that the authors ran: a mesh and a camera for each of five crops, the first ones' are the answer.
+    """The form that the authors ran: a mesh and a camera for each of five crops, the first crop's are the prediction.
 
     An absent crop counts as zeros in what the layers of fixed size see; the authors have none.
     """
@@ -324,7 +288,7 @@ class MultiRoiAuthors(_RoiMethod):
         self.fusion = AuthorsFusion(width, self.box_code.width, config.mixing, rois)
         self.regressor = Regressor(width + 3 * rois, config.hidden, mean_starts(body.shapes), config.dropout)
 
-    def read(
+    def regressed(
         self, features: Float[Tensor, "B N D"], boxes: Float[Tensor, "B N 3"], present: Bool[Tensor, "B N"]
     ) -> tuple[Float[Tensor, "B N P"], Float[Tensor, "B N S"], Float[Tensor, "B N 3"]]:
         """Pose in 6D, shape and weak camera of every crop."""

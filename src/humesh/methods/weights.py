@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,6 @@ class Header:
     part: str = ""
     notes: dict[str, str] = field(default_factory=dict)  # source, licence, scores, in words
     rest: dict[str, str] = field(default_factory=dict)  # shipped weights that hold the other tensors: name, SHA-256
-    without: list[str] = field(default_factory=list)  # submodules that the file lacks: read, they are untrained
 
 
 def save_weights(
@@ -102,17 +101,14 @@ def save_weights(
     notes: Mapping[str, str] | None = None,
     half: bool = False,
     rest: str = "",
-    without: Sequence[str] = (),
 ) -> None:
     """Writes a method's weights and configuration; the file appears only when it is whole.
 
     `half`: numbers are kept in 16 bits, half as large a file; they are widened when they are read. `rest`: shipped
     weights whose tensors are left out where the method has equal ones of all of them; reading fetches them from there.
-    `without`: submodules that are left out (`loss_parts`); whoever loads the file gets untrained ones.
     """
-    header = Header(name, dataclasses.asdict(method.config), body, "", dict(notes or {}), without=list(without))
-    left_out = _of_parts(method, without)
-    state = {key: value for key, value in method.state_dict().items() if key not in left_out}
+    header = Header(name, dataclasses.asdict(method.config), body, "", dict(notes or {}))
+    state: dict[str, Tensor] = method.state_dict()
     if half:
         state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     if rest:
@@ -128,7 +124,7 @@ def _write(path: str | Path, header: Header, state: Mapping[str, Tensor]) -> Non
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
-    words = {key: value for key, value in dataclasses.asdict(header).items() if value or key not in ("rest", "without")}
+    words = {key: value for key, value in dataclasses.asdict(header).items() if value or key != "rest"}
     with writing(path) as draft:
         save_file(tensors, draft, metadata={"humesh": json.dumps(words)})
 
@@ -137,9 +133,14 @@ def read_weights(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
     """The header and tensors of a weights file; raises WeightsError."""
     path = Path(path)
     if not path.is_file():
+        ours = f"one of {', '.join(shipped())} (shipped)"
+        if str(path) in METHODS:
+            raise WeightsError(
+                f"weights {path}: expected a .safetensors file or {ours}, no trained weights of this method come with "
+                "humesh; give a file that `humesh train` or, from its authors' checkpoint, `humesh convert` wrote."
+            )
         raise WeightsError(
-            f"weights {path}: expected a .safetensors file that humesh wrote, or one of {', '.join(shipped())} "
-            "(shipped), found no such file."
+            f"weights {path}: expected a .safetensors file that humesh wrote, or {ours}, found no such file."
         )
     try:
         with safe_open(path, framework="pt") as file:
@@ -153,7 +154,7 @@ def read_weights(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
     try:
         said = parse_json(words or "")
         header = from_values(Header, said if isinstance(said, dict) else {})
-        names = (header.method, header.body, header.part, *header.rest, *header.without)
+        names = (header.method, header.body, header.part, *header.rest)
         if not all(name.isprintable() for name in names):
             raise ValueError("names that cannot be printed")
     except (TypeError, ValueError) as error:
@@ -197,11 +198,6 @@ def _digest(state: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def _of_parts(method: Method, parts: Sequence[str]) -> dict[str, Tensor]:
-    """The tensors of some submodules, under the names that they have in the whole."""
-    return {f"{part}.{key}": value for part in parts for key, value in method.get_submodule(part).state_dict().items()}
-
-
 def _widened(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype == torch.float16 else tensor
 
@@ -221,13 +217,11 @@ def load_method(path: str | Path, body: BodyModel | None = None) -> tuple[Header
     for key, value in config.items():  # each block has tensors of its own: before thousands of them are drawn up
         if re.search("depth|blocks|layers", key) and isinstance(value, int) and value > len(state):
             raise WeightsError(f"{what}: expected {key} of at most its {len(state)} tensors, got {value}.")
-    method = _loaded(lambda: build(header.method, config, body), state, what, without=header.without)
+    method = _loaded(lambda: build(header.method, config, body), state, what)
     return header, method.eval()
 
 
-def _loaded(
-    make: Callable[[], Method], state: Mapping[str, Tensor], what: str, part: str = "", without: Sequence[str] = ()
-) -> Method:
+def _loaded(make: Callable[[], Method], state: Mapping[str, Tensor], what: str, part: str = "") -> Method:
     """A method with these tensors in its place `part`; raises WeightsError where they do not fit.
 
     It is drawn up without memory first: what a file says of itself costs nothing until its tensors bear it out.
@@ -239,15 +233,11 @@ def _loaded(
     except Exception as error:  # whatever a network's parts make of foreign numbers
         reason = str(error).removeprefix(what).strip() or type(error).__name__
         raise WeightsError(f"{what}: {reason}") from None
-    if strange := sorted(set(without) - set(plan.loss_parts)):
-        raise WeightsError(f"{what}: expected a whole network, it leaves out {', '.join(strange)}.")
     if sum(buffer.numel() for buffer in plan.buffers()) > _MOST_BUFFERS:
         raise WeightsError(f"{what}: expected a network that fits into memory; its configuration is damaged.")
-    left_out = _of_parts(plan, without)
-    wanted = {key: value for key, value in plan.get_submodule(part).state_dict().items() if key not in left_out}
-    _check(wanted, state, what)
+    _check(plan.get_submodule(part).state_dict(), state, what)
     method = make()
-    method.get_submodule(part).load_state_dict({**_of_parts(method, without), **state}, strict=True)
+    method.get_submodule(part).load_state_dict(state, strict=True)
     return method
 
 

@@ -15,21 +15,14 @@ HYBRID, PLAIN = "vit_base_r50_s16_224", "vit_base_patch16_224"
 class Encoder(nn.Module):
     """A CNN in two parts: `stem`, to a map of stride 4, and `body`, from there to the last map, of stride 32.
 
-    `name` is "blazepose" (see `BlazePose`) or timm's, of its ResNets ("resnet50" is torchvision's, parameter by
-    parameter) and EfficientNets; parameters keep timm's names. `pretrained` fetches ImageNet weights from timm's hub.
-    ValueError for networks of another kind.
+    `name` is timm's, of its ResNets ("resnet50" is torchvision's, parameter by parameter) and EfficientNets; parameters
+    keep timm's names. `pretrained` fetches ImageNet weights from timm's hub. ValueError for networks of another kind.
     """
 
     def __init__(self, name: str = "resnet50", pretrained: bool = False) -> None:
         super().__init__()
         self.stem_width: int
         self.width: int
-        if name == "blazepose":
-            trunk = BlazePose()
-            self.stem_parts, self.body_parts = ["near"], ["far"]
-            self.stem_width, self.width = trunk.stem_width, trunk.width
-            self.near, self.far = trunk.near, trunk.far
-            return
         import timm  # here: half a second and 0.2 GB that what needs none of its networks is spared
 
         if name not in timm.list_models():
@@ -66,48 +59,6 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D u v"]:
         return self.body(self.stem(pixels))
-
-
-class BlazePose(nn.Module):
-    """The trunk of MediaPipe's landmark model ("full"; Bazarevsky et al., arXiv 2006.10204), RGB in [0, 1].
-
-    Inverted residuals (MobileNetV2) without norms, which its file has folded in. That file is among our
-    wheel's networks; `training/blazepose_weights.py` reads it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.near = nn.Sequential(*_conv(3, 24, 3, 2), _Inverted(24, 24, 16, 3, 1), *_blocks(16, 24, 3, 2, [64, 144]))
-        self.far = nn.Sequential(
-            *_blocks(24, 32, 5, 2, [144, 192]),
-            *_blocks(32, 64, 3, 2, [192, 384, 384]),
-            *_blocks(64, 88, 5, 1, [384, 528, 528]),
-            *_blocks(88, 144, 5, 2, [528, 864, 864, 864]),
-            *_conv(144, 864),
-            *_conv(864, 864, 3, groups=864),
-        )
-        self.stem_width, self.width = 24, 864
-
-
-def _blocks(given: int, width: int, kernel: int, stride: int, hidden: list[int]) -> list[nn.Module]:
-    first = _Inverted(given, hidden[0], width, kernel, stride)
-    return [first, *(_Inverted(width, h, width, kernel, 1) for h in hidden[1:])]
-
-
-def _conv(given: int, width: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(given, width, kernel, stride, kernel // 2, groups=groups), nn.ReLU6()]
-
-
-class _Inverted(nn.Sequential):
-    """MobileNetV2's block: widen, filter each channel by itself, narrow; added to what was given where that fits."""
-
-    def __init__(self, given: int, hidden: int, width: int, kernel: int, stride: int) -> None:
-        widen = _conv(given, hidden) if hidden != given else []
-        super().__init__(*widen, *_conv(hidden, hidden, kernel, stride, hidden), nn.Conv2d(hidden, width, 1))
-        self.added = given == width and stride == 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + super().forward(x) if self.added else super().forward(x)
 
 
 class ImageNetColours(nn.Module):

@@ -1,6 +1,6 @@
 """The relation-aware refiner: a transformer over the joints of several people that corrects their first parameters.
 
-Cha et al., ECCV 2022, section 3.4, in the layout of its authors' code: 2067 numbers a token, no positional embedding,
+Cha et al., ECCV 2022, section 3.3, in the layout of its authors' code: 2067 numbers a token, no positional embedding,
 no final norm. P people with J joints each, S shape coefficients, C the width.
 """
 

@@ -30,7 +30,7 @@ def interpolation(points: Float[Tensor, "*g K D"], cells: tuple[int, ...]) -> Fl
 def fractions(cells: tuple[int, ...], exponent: Tensor | None = None) -> Float[Tensor, "T D"]:
     """Coordinates i / n of the cells along each axis, in the order of the axes; the first one to a power, if any.
 
-    JOTR's "refined relative coordinates" (Li et al., ICCV 2023) are those of (depth, y, x).
+    JOTR's "Rescaled Relative 3D Coordinates" (Li et al., ICCV 2023) are those of (depth, y, x).
     """
     like = torch.ones(()) if exponent is None else exponent
     axes = [torch.arange(count).to(like) / count for count in cells]

@@ -26,7 +26,6 @@ from humesh.images.rois import roi_copies
 from humesh.methods import METHODS
 from humesh.methods.weights import build, load_fitting, read_weights
 from humesh.networks.backbones import Encoder
-from humesh.training.blazepose_weights import BLAZEPOSE, load_convolutions
 from humesh.training.loop import Place, Training
 from humesh.training.recipe import Recipe, TrainingError
 
@@ -51,8 +50,7 @@ def prepare(
     torch.manual_seed(recipe.seed)  # the network's first weights
     method = build(recipe.method, recipe.config, body)
     if recipe.encoder_start != "none":
-        start = start_blazepose if recipe.encoder_start == "mediapipe" else start_encoder
-        place.say(start(method, encoder_weights))
+        place.say(start_encoder(method, encoder_weights))
     if init is not None:  # which may be of a part of the network only
         place.say(start_from(method, init))
     train, held_out = zip(*(split(d, recipe.held_out if i == 0 else 0) for i, d in enumerate(datasets)), strict=True)
@@ -123,12 +121,11 @@ _OWNERS = "NAME=FOLDER as its owner gives it (`humesh data check NAME --root FOL
 
 def start_from(method: nn.Module, path: Path) -> str:
     """Loads the tensors of a weights file that fit by name and shape; says how many did."""
-    header, state = read_weights(path)
+    _, state = read_weights(path)
     fitting = load_fitting(method, state)
     if not fitting:
         raise TrainingError(f"--init {path}: none of its {len(state)} tensors fits this method; give its own weights.")
-    lacks = "".join(f"; {part} untrained, as the file has none" for part in header.without if hasattr(method, part))
-    return f"started from {path}: {fitting} of {len(method.state_dict())} tensors{lacks}."
+    return f"started from {path}: {fitting} of {len(method.state_dict())} tensors."
 
 
 def start_encoder(method: nn.Module, path: Path | None) -> str:
@@ -156,20 +153,6 @@ def start_encoder(method: nn.Module, path: Path | None) -> str:
         raise TrainingError(f"encoder weights: they are of {_LITE0}, the method has another encoder.")
     encoder.load_state_dict({key: named[key] for key in own})
     return f"the encoder starts from ImageNet weights ({len(own)} tensors of EfficientNet-Lite0)."
-
-
-def start_blazepose(method: nn.Module, path: Path | None) -> str:
-    """Gives the method's encoder the weights of MediaPipe's landmark model; says what it starts from."""
-    encoder = next((m for m in method.modules() if isinstance(m, Encoder)), None)
-    if encoder is None or encoder.stem_parts != ["near"]:
-        raise TrainingError('encoder weights: they are of "blazepose", the method has another encoder.')
-    if path is None and not BLAZEPOSE.is_file():
-        return (
-            "the encoder starts from random weights: humesh was built without a connection, so without MediaPipe's "
-            "landmark model; install it again with one."
-        )
-    load_convolutions(encoder, path or BLAZEPOSE)
-    return "the encoder starts from the weights of MediaPipe's landmark model."
 
 
 def _lite0_state(path: Path | None) -> Mapping[str, Tensor] | None:

@@ -1,4 +1,4 @@
-"""The recipes: each paper's own, the same networks on synthetic people, small ones for a laptop, and a trial."""
+"""The recipes: each paper's own, the same networks on synthetic people, the lifter's for a laptop, and a trial."""
 
 from __future__ import annotations
 
@@ -78,32 +78,9 @@ _SYNTHETIC_IK = replace(
 
 # Two hours of two CPU cores.
 _LIFTER_WIDTH = 1024
-_LITE_JOTR = replace(
-    _SYNTHETIC_JOTR,
-    about="a small JOTR on synthetic people: an hour of two CPU cores",
-    config={
-        "encoder": "blazepose", "size": 192, "width": 192, "heads": 6, "hidden": 512, "volume_hidden": 384, "depth": 4,
-        "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 3, "lifter": _LIFTER_WIDTH, "added": True,
-    },
-    data=(Source("synthetic", options={"detected": True}),),
-    starts_from="lite-lifter-2",
-    # The lifter has seen more people than there are pictures of, the encoder more photographs.
-    rates={"encoder": 0.0, "fusion": 0.0, "lifter": 0.0},
-    steps=2000,
-    batch=64,
-    rate=4e-4,
-    warm_up=200,
-    delayed=dict.fromkeys(JOTR_CONTRAST, 0.75),
-    precision="float32",
-    encoder_start="mediapipe",
-    held_out=256,
-    log_every=20,
-    validate_every=500,
-    save_every=100,
-)  # fmt: skip
 # Points are cheap: an hour of two cores sees twelve million people, some hundred times as many as with pictures.
 _LITE_LIFTER = Recipe(
-    about="the perceptron that lite-jotr starts from, and is compared with: 2D keypoints alone",
+    about="the lifter, first stage: a perceptron on 2D keypoints alone",
     method="lifter",
     data=(Source("posed"),),
     config={"width": _LIFTER_WIDTH, "landmarks": False},
@@ -126,7 +103,7 @@ _LITE_LIFTER = Recipe(
 # what it really says of rendered people.
 _LITE_LIFTER_2 = replace(
     _LITE_LIFTER,
-    about="lite-lifter, second stage, with landmarks: a third is what MediaPipe says of rendered people",
+    about="the lifter, second stage, with landmarks: a third is what MediaPipe detects in rendered people",
     config={"width": _LIFTER_WIDTH},
     data=(Source("detected", 0.34), Source("posed", 0.66)),
     steps=1000,
@@ -139,22 +116,6 @@ _LITE_LIFTER_2 = replace(
     log_every=50,
     validate_every=250,
     starts_from="lite-lifter",
-)
-# The lifter's answers for the points in each box: what the boxes tell without pixels.
-_LITE_ROI = replace(
-    _LITE_LIFTER_2,
-    about="a small Multi-RoI of five regions on a detector's points: from the lifter's answers for each",
-    method="multi_roi",
-    config={"crop": (32, 32), "rois": 5, "hidden": (512, 512), "dropout": 0.1, "lifter": _LIFTER_WIDTH},
-    # Summed over all boxes' pairs, the contrast grows with the batch: at 0.01 it was 40 times all other terms together.
-    weights=_OUR_ROI | {"person_contrast": 1e-4},
-    starts_from="lite-lifter-2",
-    rates={"lifter": 0.0},
-    steps=1000,
-    batch=256,
-    rate=4e-4,
-    decay=1e-4,
-    warm_up=100,
 )
 # Clips of points: what a joint does over time needs no picture. Frame by frame the frozen lifter answers.
 _LITE_INT = replace(
@@ -175,25 +136,6 @@ _LITE_INT = replace(
     validate_every=250,
     save_every=250,
 )
-_LITE_IK = replace(
-    _LITE_JOTR,
-    about="a small IK-refine for pairs of people on a detector's points: from the lifter's skeletons",
-    encoder_start="none",
-    method="ik_refine",
-    config={
-        "size": 64, "twist_width": 256, "width": 256, "head_width": 64, "hidden": 512, "people": 2, "dropout": 0.1,
-        "mask_share": 0.1, "lifter": _LIFTER_WIDTH,
-    },
-    weights=_OUR_IK,
-    rates={"lifter": 0.0},
-    steps=1500,
-    batch=64,
-    warm_up=100,
-    delayed={"skeleton_absolute": 0.33},
-    judges=Judges(),
-    people=2,
-)  # fmt: skip
-
 _DEBUG = Recipe(
     about="a tiny JOTR on stick figures: tries everything in seconds",
     method="jotr",
@@ -224,10 +166,7 @@ RECIPES: dict[str, Recipe] = {
     "synthetic-ik_refine": _SYNTHETIC_IK,
     "lite-lifter": _LITE_LIFTER,
     "lite-lifter-2": _LITE_LIFTER_2,
-    "lite-jotr": _LITE_JOTR,
-    "lite-multi_roi": _LITE_ROI,
     "lite-int": _LITE_INT,
-    "lite-ik_refine": _LITE_IK,
     "debug": _DEBUG,
 }
 """Every training by its name."""
