@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,32 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from humesh.body.joints import H36M17, JOINT_SETS, LSP14, SMPL24
+from humesh.body.joints import (
+    COCO17,
+    COCO_FEET,
+    H36M17,
+    JOINT_SETS,
+    LSP14,
+    SMPL24,
+    SPIN9,
+    SPIN24,
+    SURFACE12,
+    JointSet,
+)
 from humesh.body.opcodes import PickleError
 from humesh.body.pickles import read_pickle
 from humesh.body.stored_arrays import Chumpy, Sparse
+from humesh.body.surface import surface_vertices
 from humesh.errors import HumeshError
 from humesh.files import Array, check_arrays, read_arrays
 
 SHIPPED = {"open": "open_body.npz", "open-low": "open_body_low.npz"}
 """The bodies that humesh brings along: the open body and a low-poly level of the same body."""
 
+H36M_FILES = ("J_regressor_h36m_correct.npy", "J_regressor_h36m.npy")
+"""Human3.6M's 17 joints from SMPL's vertices, under the names that the papers' code has for the file."""
+
+_BESIDE = {SPIN9.name: ("J_regressor_extra.npy",), H36M17.name: H36M_FILES}  # a point of both is SPIN's, as in JOTR
 _WHAT = "an SMPL .pkl or .npz"
 _REGRESSOR = "regressor_"  # and the name of a joint set
 _LAYOUT = {
@@ -40,6 +57,10 @@ class BodyFileError(HumeshError, ValueError):
     """A body file that cannot be used; the sentence says what was expected and what to do."""
 
 
+class PointsError(HumeshError, ValueError):
+    """Points that a body file has no regressor for; the sentence says what it has."""
+
+
 @dataclass(frozen=True)
 class BodyData:
     """The arrays of an SMPL-format body: metres, T-pose, y up, facing +z, the subject's left at +x."""
@@ -53,11 +74,34 @@ class BodyData:
     pose_directions: Float[np.ndarray, "V 3 P"] | None = None  # P = 9 (J - 1); None: no correctives
     keypoint_regressors: dict[str, Float[np.ndarray, "K V"]] = field(default_factory=dict)  # by joint set
 
+    def regressor_of(self, name: str, joint_set: JointSet) -> JointSet | None:
+        """The joint set whose regressor gives a point of another joint set; None: it is the skeleton's, or unknown.
+
+        A set that the file has a regressor for is regressed whole; of another one SMPL's 24 joints are the skeleton's,
+        but for SPIN's nine of SPIN's 24, and the rest come from the first regressor that has the name.
+        """
+        if joint_set.name in self.keypoint_regressors:
+            return joint_set
+        if joint_set.name == SPIN24.name and SPIN9.name in self.keypoint_regressors and name in SPIN9.names:
+            return SPIN9
+        sources = (JOINT_SETS[source] for source in self.keypoint_regressors)
+        return None if name in SMPL24.names else next((source for source in sources if name in source.names), None)
+
+    def check_has(self, joint_set: JointSet) -> None:
+        """PointsError where the body lacks a point of a joint set."""
+        for name in joint_set.names:
+            if name not in SMPL24.names and self.regressor_of(name, joint_set) is None:
+                sources = [SMPL24, *(JOINT_SETS[source] for source in self.keypoint_regressors)]
+                known = ", ".join(sorted({point for source in sources for point in source.names}))
+                raise PointsError(f"body {self.name!r} has no point {name!r} of {joint_set.name!r}; it has: {known}.")
+
 
 def read_body(body: str | Path = "open", shapes: int = 10) -> BodyData:
     """The arrays of a shipped body ("open", "open-low") or of an SMPL-format .pkl or .npz, with `shapes` betas.
 
-    Raises BodyFileError for a file that is missing, damaged, of another kind, or that names anything but plain arrays.
+    A user's file gets the points of SURFACE12, and the regressors of Human3.6M's joints (`J_regressor_h36m.npy`) and of
+    SPIN's (`J_regressor_extra.npy`) that lie beside it. Raises BodyFileError for a file that is missing, damaged, of
+    another kind, or that names anything but plain arrays.
     """
     if str(body) in SHIPPED:
         with as_file(files("humesh.body") / "assets" / SHIPPED[str(body)]) as path:
@@ -75,7 +119,47 @@ def read_body(body: str | Path = "open", shapes: int = 10) -> BodyData:
         raise BodyFileError(f"body file {path}: {error}") from None
     except OSError as error:
         raise BodyFileError(f"body file {path}: expected {_WHAT}, could not read it ({error.strerror}).") from None
-    return _body_data(path.stem, arrays, shapes)
+    return _with_points(_body_data(path.stem, {**_beside(path, arrays), **arrays}, shapes))
+
+
+def read_regressor(path: Path, joints: int, vertices: int, error: type[HumeshError]) -> Float[np.ndarray, "K V"]:
+    """The rows of a regressor's .npy file; raises `error` where it is for another body."""
+    return read_arrays(path, {"": Array((joints, vertices))}, what="a regressor for this body", error=error)[""]
+
+
+def _beside(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The regressors in the folder of a body file, under the names that body files have for them."""
+    found = {}
+    for joint_set, names in _BESIDE.items():
+        file = next((path.parent / name for name in names if (path.parent / name).is_file()), None)
+        if file is not None and "v_template" in arrays:
+            rows, vertices = len(JOINT_SETS[joint_set]), len(np.atleast_1d(arrays["v_template"]))
+            found[_REGRESSOR + joint_set] = read_regressor(file, rows, vertices, BodyFileError)
+    return found
+
+
+def _with_points(data: BodyData) -> BodyData:
+    """A body with the points of SURFACE12, each a vertex, where it has none of these by itself."""
+    own = {name for joint_set in data.keypoint_regressors for name in JOINT_SETS[joint_set].names}
+    if own >= set(SURFACE12.names):
+        return data
+    vertices = surface_vertices(data.template, data.weights, *_reference())
+    rows = np.zeros((len(vertices), len(data.template)))
+    rows[range(len(vertices)), vertices] = 1.0
+    return replace(data, keypoint_regressors=data.keypoint_regressors | ({SURFACE12.name: rows} if vertices else {}))
+
+
+@cache
+def _reference() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The open body's points of SURFACE12, its T-pose and its skinning weights."""
+    body = read_body("open")
+    sources = (COCO17, H36M17, COCO_FEET)
+    rows = [
+        body.keypoint_regressors[source.name][source.index(name)]
+        for name in SURFACE12.names
+        for source in [next(s for s in sources if name in s.names)]
+    ]
+    return np.stack(rows) @ body.template, body.template, body.weights
 
 
 def _body_data(name: str, arrays: Mapping[str, np.ndarray], shapes: int) -> BodyData:

@@ -92,6 +92,8 @@ _ENDS = """
     right_big_toe<right_foot
 """
 
+_FACE = "nose left_eye right_eye left_ear right_ear"
+
 SMPL24 = _tree("smpl24", _SMPL24)
 """SMPL's 24 joints and tree: the joints that a body pose rotates."""
 
@@ -112,6 +114,9 @@ COCO_FEET = _named(
     left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel
     """,
 )
+
+SURFACE12 = _named("surface12", f"{_FACE} head_top " + " ".join(COCO_FEET.names))
+"""Points of the skin that are found on every SMPL-format body, see `humesh.body.surface`."""
 
 H36M17 = _named(
     "h36m17",
@@ -167,8 +172,6 @@ MEDIAPIPE33 = _named(
     """,
 )
 
-_FACE = "nose left_eye right_eye left_ear right_ear"
-
 JOTR30 = _named("jotr30", " ".join(SMPL24.names) + f" {_FACE} head_top")
 """SMPL's 24 joints, COCO's face and the top of the head: JOTR's input heatmaps."""
 
@@ -194,6 +197,9 @@ SPIN24 = _named(
     " ".join(LSP14.names) + f" pelvis thorax spine jaw head {_FACE}",
 )
 """The 24 joints of SPIN's data sets (Multi-RoI, INT): LSP's 14, Human3.6M's and MPI-INF-3DHP's trunk, COCO's face."""
+
+SPIN9 = _named("spin9", "right_hip left_hip neck head_top pelvis thorax spine jaw head")
+"""Those of SPIN's 24 that its `J_regressor_extra.npy` (9 x 6890) gives, in the order of its rows."""
 
 MPII16 = _named(
     "mpii16",
@@ -265,6 +271,7 @@ JOINT_SETS = {
         SMPL29,
         COCO17,
         COCO_FEET,
+        SURFACE12,
         H36M17,
         LSP14,
         MPI_INF_3DHP17,
@@ -275,6 +282,7 @@ JOINT_SETS = {
         JOTR15,
         OPENPOSE18,
         SPIN24,
+        SPIN9,
         MPII16,
         CROWDPOSE14,
         POSETRACK17,

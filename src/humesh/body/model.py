@@ -8,15 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humesh.body.files import BodyData, read_body
+from humesh.body.files import BodyData, PointsError, read_body
 from humesh.body.joints import JOINT_SETS, SMPL24, JointSet
 from humesh.body.kinematics import forward_kinematics
 from humesh.body.pose import Bodies, BodyPose, PoseError
-from humesh.errors import HumeshError
-
-
-class PointsError(HumeshError, ValueError):
-    """Points that a body file has no regressor for; the sentence says what it has."""
 
 
 class BodyModel(nn.Module):
@@ -112,21 +107,20 @@ class BodyModel(nn.Module):
     def points(self, bodies: Bodies, joint_set: JointSet) -> Float[Tensor, "*g K 3"]:
         """Points of any joint set on posed bodies, metres, camera frame, put together by name.
 
-        A set that the body file has a regressor for is regressed whole; of another one SMPL's 24 joints are the
-        skeleton's and the rest come from the first regressor that has the name. PointsError where none has.
+        Where each comes from: `BodyData.regressor_of`. PointsError where the body lacks one.
         """
         if joint_set.name in self.keypoint_names:
             return self.keypoints(bodies.vertices, joint_set)
-        sources = [JOINT_SETS[name] for name in self.keypoint_names]
-        found: dict[str, Tensor] = dict(zip(SMPL24.names, bodies.joints.unbind(-2), strict=True))
-        for name in (name for name in joint_set.names if name not in found):
-            source = next((s for s in sources if name in s.names), None)
+        self.data.check_has(joint_set)
+        found = []
+        for name in joint_set.names:
+            source = self.data.regressor_of(name, joint_set)
             if source is None:
-                known = ", ".join(sorted({n for s in sources for n in s.names}))
-                raise PointsError(f"body {self.name!r} has no point {name!r} of {joint_set.name!r}; it has: {known}.")
-            row = self.get_buffer(f"regressor_{source.name}")[source.index(name)]
-            found[name] = row.to(bodies.vertices) @ bodies.vertices
-        return torch.stack([found[name] for name in joint_set.names], dim=-2)
+                found.append(bodies.joints[..., SMPL24.index(name), :])
+            else:
+                row = self.get_buffer(f"regressor_{source.name}")[source.index(name)]
+                found.append(row.to(bodies.vertices) @ bodies.vertices)
+        return torch.stack(found, dim=-2)
 
     def _check_shape(self, shape: Tensor) -> None:
         if shape.shape[-1] != self.shapes:

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humesh.body.joints import JOINT_SETS, SMPL24, JointSet
+from humesh.body.files import PointsError
+from humesh.body.joints import SMPL24, JointSet
 from humesh.body.kinematics import forward_kinematics
-from humesh.body.model import BodyModel, PointsError
+from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 
 _COUNT = len(SMPL24)
@@ -28,19 +29,16 @@ class Rig:
     def of(cls, body: BodyModel, joint_set: JointSet) -> tuple[Rig, list[int]]:
         """The rig of a joint set's points and the positions in the set of those that the body has; float64.
 
-        A body's own regressors come first, as in `BodyModel.points`, then SMPL's joints. Pose correctives, millimetres
-        at such points, are left out.
+        Points come from where `BodyModel.points` takes them; pose correctives, millimetres there, are left out.
         """
         data, here = body.data, range(len(joint_set))
         weights = torch.as_tensor(data.weights).double()
         surface = torch.as_tensor(data.template).double(), torch.as_tensor(data.shape_directions).double()
         joints = body.rest_template.double(), body.rest_directions.double()  # 24 3, S 24 3
         offset, slope, share, kept = [], [], [], []
-        own = joint_set.name in data.keypoint_regressors
-        sources = [joint_set] if own else [JOINT_SETS[name] for name in data.keypoint_regressors]
         for position, name in zip(here, joint_set.names, strict=True):
-            source = next((s for s in sources if name in s.names), None)
-            if name in SMPL24.names and not own:
+            source = data.regressor_of(name, joint_set)
+            if source is None and name in SMPL24.names:
                 one = torch.zeros(_COUNT).double()
                 one[SMPL24.index(name)] = 1.0
                 offset.append(torch.zeros(_COUNT, 3).double())
