@@ -46,20 +46,6 @@ def test_it_is_done_once(shards: Path, people: DetectedPeople) -> None:
     assert len(people) >= 4  # of 12 photos
 
 
-def test_shards_give_it_to_those_whom_it_was_said_of(shards: Path, people: DetectedPeople) -> None:
-    plain, told = ShardedPeople(shards), ShardedPeople(shards, detected=True)
-    assert len(told) == 12
-    differing = 0
-    for scene in range(12):
-        for a, b in zip(plain[scene].people, told[scene].people, strict=True):
-            assert a.identity == b.identity
-            assert torch.equal(a.points3d, b.points3d)
-            assert a.seen.keypoints is not None
-            assert b.seen.keypoints is not None
-            differing += not np.array_equal(a.seen.keypoints, b.seen.keypoints)
-    assert differing == len(people)
-
-
 def test_mediapipe_found_the_person_that_is_labelled(people: DetectedPeople) -> None:
     shoulders = ("left_shoulder", "right_shoulder")
     everyone = people.everyone
@@ -124,7 +110,7 @@ def test_the_same_generator_gives_the_same_batch(people: DetectedPeople) -> None
 def test_several_folders_hold_everyone_as_they_do_alone(tmp_path: Path, shards: Path, people: DetectedPeople) -> None:
     list(write_shards(tmp_path / "t", Plan((str(shards.parent / "poses.npz"),), 6, (1, 2), 256, 2, 1)))
     assert list(detect(tmp_path / "t"))[-1] == (1, 1)
-    alone, both = (ShardedPeople(folders, detected=True) for folders in (tmp_path / "t", [shards, tmp_path / "t"]))
+    alone, both = (ShardedPeople(folders) for folders in (tmp_path / "t", [shards, tmp_path / "t"]))
     assert len(both) == 18
     for scene in range(6):
         assert np.array_equal(alone[scene].photo.pixels, both[12 + scene].photo.pixels)
@@ -138,5 +124,3 @@ def test_several_folders_hold_everyone_as_they_do_alone(tmp_path: Path, shards: 
 def test_shards_nobody_looked_at_are_told(tmp_path: Path, shards: Path) -> None:
     with pytest.raises(ShardError, match="synth --detect"):
         DetectedPeople(tmp_path)
-    with pytest.raises(ShardError, match="expected seed 0"):
-        ShardedPeople(shards, detected=True, seed=3)

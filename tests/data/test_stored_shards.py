@@ -41,9 +41,10 @@ def folder(whole: Path, tmp_path: Path) -> Path:
 
 
 def read(folder: Path) -> None:
-    people = ShardedPeople(folder, detected=True)
+    people = ShardedPeople(folder)
     for number in range(len(people)):
         people[number]
+    seen_arrays(folder)
 
 
 def test_a_whole_folder_is_read(folder: Path) -> None:

@@ -29,11 +29,6 @@ def rotation_to_6d(rotation: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 6"]:
     return rotation[..., :, :2].mT.flatten(-2)
 
 
-def rotation_to_6d_rows(rotation: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 6"]:
-    """The first two columns of the matrix, interleaved (`rotation_from_6d_rows`)."""
-    return rotation[..., :2].flatten(-2)
-
-
 def rotation_from_axis_angle(vector: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3 3"]:
     """Matrix of a rotation vector (axis times angle in radians)."""
     return roma.rotvec_to_rotmat(vector)

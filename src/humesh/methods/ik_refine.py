@@ -56,7 +56,6 @@ class IkRefineConfig:
     size: int = 256  # crop side, px
     depth_bins: int = 8
     ridge: float = 0.0  # of the absolute pose, 0.01 in MeTRAbs of 2021; see geometry/absolute.py
-    ridge_scales: Literal["person", "batch"] = "person"
     mix: float = 0.0  # what 3D tells of x and y inside the image, 0.5 in MeTRAbs of 2023
     twist_width: int = 1024
     dropout: float = 0.5
@@ -155,9 +154,7 @@ class IkRefine(Method):
         points2d, relative = (points.unflatten(0, group) for points in self.skeleton(features))
         matrix = torch.where(present[..., None, None], crops.camera.matrix, torch.eye(3).to(crops.pixels))
         inside = inside_image(points2d, crops.size, 0.75 * STRIDE)  # 0.75: MeTRAbs
-        skeleton = absolute_points(
-            relative, points2d, Camera(matrix), inside, config.ridge, config.ridge_scales, config.mix
-        )
+        skeleton = absolute_points(relative, points2d, Camera(matrix), inside, config.ridge, mix=config.mix)
         twist, shape, quaternions = self.twist(pooled)
         pooled, twist, shape = pooled.to(relative), twist.to(relative), shape.to(relative)
         leaves = torch.eye(3).to(relative).expand(*group, len(_LEAVES), 3, 3)
@@ -239,7 +236,7 @@ class IkRefine(Method):
         leaves = pose.rotations[..., _LEAVES, :, :].flatten(-2)
         flat = _fitted(p.relative[..., :2], points2d, in2d)
         terms = {
-            "skeleton_absolute": absolute(p.skeleton, points3d, in3d * targets.translation_weight[..., None, None]),
+            "skeleton_absolute": absolute(p.skeleton, points3d, in3d * targets.metric_weight[..., None, None]),
             "skeleton_relative": absolute(_centred(p.relative, in3d), _centred(points3d, in3d), in3d),
             "skeleton_2d": absolute(metre * p.points2d, metre * points2d, in2d),
             "skeleton_projected": absolute(metre * flat, metre * points2d, in2d),

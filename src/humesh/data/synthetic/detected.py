@@ -53,7 +53,7 @@ def _detect(folder: str, number: int) -> dict[str, np.ndarray]:
     place = [shard.number for shard in people.shards].index(number)
     with PeopleFinder(workers=1) as finder:
         for scene in range(int(people.starts[place]), int(people.starts[place + 1])):
-            sample = people.simulated(scene)
+            sample = people[scene]
             boxes = np.array([person.seen.box for person in sample.people]).reshape(-1, 4)
             for person, seen in zip(sample.people, finder.landmarks(sample.photo, boxes), strict=True):
                 if seen.keypoints is not None and seen.keypoints[:, 2].any():

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.random import default_rng
 
-from humesh.body.joints import MEDIAPIPE33
 from humesh.data.sample import Sample
 from humesh.data.synthetic.backgrounds import Backgrounds
 from humesh.data.synthetic.layer import Layer
 from humesh.data.synthetic.motion import Motion
 from humesh.data.synthetic.scenes import Stage
-from humesh.data.synthetic.stored import LABELS, Shard, about_name, about_shards, pack, seen_arrays, shard_names
+from humesh.data.synthetic.stored import LABELS, Shard, about_name, about_shards, pack, shard_names
 from humesh.data.synthetic.stored import ShardError as ShardError
 from humesh.data.synthetic.variations import vary
 from humesh.data.synthetic.workers import WorkerDiedError, in_workers
 from humesh.files import locked, write_bytes, write_text
-from humesh.images.photo import Person
-from humesh.people.same_body import box_around_points
 
 PER_SHARD = 256
 
@@ -131,18 +128,14 @@ class ShardedPeople:
 
     `variations`: how many of them the length counts. `backgrounds`: a folder of photos to stand before, in addition
     to drawn ones. `crowding`: how often people of another scene are pasted in front. Of videos all frames of a track
-    share what is varied. `detected`: only the first variation, its people seen as the finder saw them (`humesh synth
-    --detect`) where it found them.
+    share what is varied.
     """
 
     def __init__(
         self, folders: str | Path | Sequence[str | Path], *, backgrounds: str | Path | None = None,
-        variations: int = 1, seed: int = 0, crowding: float = 0.1, detected: bool = False,
+        variations: int = 1, seed: int = 0, crowding: float = 0.1,
     ) -> None:  # fmt: skip
         paths = [folders] if isinstance(folders, str | Path) else list(folders)
-        self.seen: dict[tuple[int, int], tuple[np.ndarray, np.ndarray | None, float]] | None = None
-        if detected and (backgrounds is not None or seed):
-            raise ShardError("detected people: expected seed 0 and no photos as backgrounds.")
         self.seed, self.crowding = seed, crowding
         self.backgrounds = Backgrounds(backgrounds)
         self.shards: list[Shard] = []
@@ -165,12 +158,8 @@ class ShardedPeople:
         self.starts = np.cumsum([0, *lengths])
         self._frames = np.repeat(frames, lengths)
         self.stored = int(self.starts[-1])
-        # A folder's scenes are drawn alike whatever other folders are there: MediaPipe saw them alone.
+        # A folder's scenes are drawn alike whatever other folders are there: the finder saw them alone.
         self._folders = np.array([*self.starts[of_folders], self.stored])
-        if detected:
-            variations = 1
-            seen = (_seen(Path(path), int(start)) for path, start in zip(paths, self._folders[:-1], strict=True))
-            self.seen = {key: value for folder in seen for key, value in folder.items()}
         self._length = self.stored * variations
         self.tracks = tuple(
             range(v * self.stored + s, v * self.stored + s + f)
@@ -189,21 +178,6 @@ class ShardedPeople:
         return self.shards[shard].layer(number - int(self.starts[shard]))
 
     def __getitem__(self, index: int) -> Sample:
-        sample = self.simulated(index)
-        if self.seen is None:
-            return sample
-        people = []
-        for person in sample.people:
-            found = self.seen.get((index, person.identity))
-            if found is not None:
-                keypoints, landmarks, score = found
-                box = box_around_points(keypoints, *sample.photo.size)
-                person = replace(person, seen=Person(box, score, keypoints, MEDIAPIPE33, landmarks))
-            people.append(person)
-        return replace(sample, people=tuple(people))
-
-    def simulated(self, index: int) -> Sample:
-        """The sample with simulated detections."""
         if index < 0:
             raise IndexError(f"sample {index}: expected a number from 0 on.")
         variation, number = divmod(index, self.stored)
@@ -219,14 +193,3 @@ class ShardedPeople:
         others = [other for other in others if other.code.shape == layer.code.shape]
         first = self.layer(video) if frames > 1 else None
         return vary(layer, self.backgrounds, scene, frame, f"scene {number}, variation {variation}", others, first)
-
-
-def _seen(folder: Path, start: int) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray | None, float]]:
-    """Keypoints, landmarks and score by scene (counted from `start`) and identity."""
-    found = {}
-    for arrays in seen_arrays(folder):
-        rows = zip(*(arrays[n] for n in ("scene", "identity", "keypoints", "landmarks", "score")), strict=True)
-        for scene, identity, keypoints, landmarks, score in rows:
-            deep = landmarks.astype(float) if landmarks.any() else None  # zeros: found by MoveNet, not by MediaPipe
-            found[start + int(scene), int(identity)] = keypoints.astype(float), deep, float(score)
-    return found
