@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from humesh.body.joints import H36M17, MPI_INF_3DHP17, SMPL24, JointSet
+from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.sample import LabelledPerson, Sample
-from humesh.evaluation.sources import BodyFiles, Joints
+from humesh.evaluation.sources import Joints
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.images.photo import Person, Photo

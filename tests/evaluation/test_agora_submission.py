@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from humesh.body.label_bodies import BodyFiles
 from humesh.body.pose import BodyPose
 from humesh.commands.main import main
 from humesh.evaluation.agora_submission import submitted, write_submission
-from humesh.evaluation.sources import BodyFiles
 from humesh.evaluation.subsets import EvaluationError
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle

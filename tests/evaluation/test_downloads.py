@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from humesh.body.label_bodies import BodyFiles
 from humesh.body.pose import BodyPose
 from humesh.commands.main import main
 from humesh.data import DATASETS
@@ -24,7 +25,6 @@ from humesh.data.sample import LabelledPerson
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.protocols import PROTOCOLS, Protocol
 from humesh.evaluation.score import Chained
-from humesh.evaluation.sources import BodyFiles
 from humesh.evaluation.subsets import Stretch
 
 _READERS = Path(__file__).parents[1] / "data" / "datasets"

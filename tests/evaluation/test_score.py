@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from parity.ik_evaluation import Frame, Image, agora_scores, mupots_scores
 
 from humesh.body.joints import MPI_INF_3DHP17, SMPL24
+from humesh.body.label_bodies import BodyFiles
 from humesh.body.pose import Bodies
 from humesh.data.sample import Sample
 from humesh.evaluation.answers import Answers, Detections, PredictionsFile
@@ -23,7 +24,6 @@ from humesh.evaluation.protocols import PROTOCOLS, Protocol
 from humesh.evaluation.records import Records
 from humesh.evaluation.report import write_report
 from humesh.evaluation.score import Chained, check_whole, matched, parts_of, run, scored
-from humesh.evaluation.sources import BodyFiles
 from humesh.evaluation.subsets import EvaluationError, Stretch, read_stretches
 from humesh.evaluation.summary import Summary, summary
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from humesh.body.joints import JOTR30, SMPL24
+from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.body.pose import Bodies
 from humesh.data.drawn import DrawnPeople
@@ -17,7 +18,6 @@ from humesh.data.sample import Sample
 from humesh.evaluation.answers import Answers
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.protocols import PROTOCOLS
-from humesh.evaluation.sources import BodyFiles
 from humesh.evaluation.synthetic import Score, scores, slices_of, summary
 from humesh.geometry.rotations import rotation_from_axis_angle
 

@@ -18,6 +18,7 @@ from typing import Any
 from torch import distributed
 
 from humesh.body.files import SHIPPED
+from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.commands.errors import UserError
 from humesh.commands.evaluate import known_benchmark, processes
@@ -31,7 +32,6 @@ from humesh.evaluation.published import Published, published
 from humesh.evaluation.records import Records
 from humesh.evaluation.report import write_report
 from humesh.evaluation.score import Chained, check_whole, run
-from humesh.evaluation.sources import BodyFiles
 from humesh.evaluation.subsets import EvaluationError, read_stretches
 from humesh.evaluation.summary import Summary, summary
 from humesh.files import write_bytes
@@ -217,7 +217,7 @@ def _row(benchmark: str, method: str, against: str) -> Published | None:
 def _notes(ruler: Ruler, records: Records, answer: Answer, method: str, row: Published | None) -> list[str]:
     notes, protocol = [], ruler.protocol
     points = isinstance(answer, PredictionsFile) and bool(answer.point_names)
-    if not points and ruler.joints.own(ruler.body):
+    if not points and ruler.joints.of_open_body(ruler.body):
         notes.append(f"joints of predictions by the regressor of body {ruler.body.name!r}, not of SMPL's vertices")
     if "pve" in protocol.metrics and "pve" not in records.metrics and not records.missed.all():
         why = "predictions are points" if points else f"the labels' mesh is not that of body {ruler.body.name!r}"

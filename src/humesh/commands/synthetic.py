@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from humesh.body.label_bodies import BodyFiles
 from humesh.commands.benchmark import Run, answers_of, predicted_body, write_text
 from humesh.commands.errors import UserError
 from humesh.data.sample import Sample
@@ -16,7 +17,6 @@ from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.evaluation.answers import Answer, Answers, PredictionsFile
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.protocols import PROTOCOLS
-from humesh.evaluation.sources import BodyFiles
 from humesh.evaluation.synthetic import scores, summary
 from humesh.people.finder import PeopleFinder
 from humesh.recover import LANDMARKS

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from humesh.body.files import SHIPPED
+from humesh.body.files import SHIPPED, BodyFileError
 from humesh.body.joints import MPI_INF_3DHP17, SMPL24
+from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.body.pose import Bodies, BodyPose
 from humesh.data.sample import LabelledPerson
@@ -19,7 +20,7 @@ from humesh.evaluation import mupots
 from humesh.evaluation.answers import Answers
 from humesh.evaluation.metrics import aligned, auc, pck, point_errors
 from humesh.evaluation.protocols import Protocol
-from humesh.evaluation.sources import BodyFiles, Joints
+from humesh.evaluation.sources import Joints
 from humesh.evaluation.subsets import EvaluationError
 
 PCK_MM = 150.0  # Mehta et al., 3DV 2017
@@ -98,7 +99,7 @@ class Ruler:
             if meshes:
                 try:
                     _, true_meshes = self._labelled([people[i] for i in meshes])
-                except EvaluationError:  # the user has not given the labels' body: no vertex errors at all
+                except (BodyFileError, EvaluationError):  # the labels' body is not given: no vertex errors at all
                     self.meshes = False
         else:
             meshes = list(range(len(people)))
