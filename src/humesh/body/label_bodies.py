@@ -103,8 +103,8 @@ def _shapes(source: BodyModel, target: BodyModel) -> tuple[Float[Tensor, "S"], F
     return found[0], found[1:]
 
 
-def _about_pelvis(body: BodyModel) -> tuple[Float[Tensor, "3V"], Float[Tensor, "S 3V"]]:
-    """The mean rest surface and the shape directions of a body whose pelvis stays at the origin."""
+def _about_pelvis(body: BodyModel) -> tuple[Float[Tensor, "D"], Float[Tensor, "S D"]]:
+    """The mean rest surface and the shape directions, D = 3 V, of a body whose pelvis stays at the origin."""
     vertices = len(body.data.template)
     pelvis, moves = body.rest_template[_PELVIS].double(), body.rest_directions[:, _PELVIS].double()
     rest = body.template.double() - pelvis.repeat_interleave(vertices)

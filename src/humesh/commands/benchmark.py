@@ -130,11 +130,13 @@ def _dataset(protocol: Protocol, root: Path) -> Chained:
 
 
 def predicted_body(options: Run, bodies: BodyFiles) -> BodyModel:
-    """The body of the predictions: the one that the weights speak of, where the user has it."""
-    if options.what == LANDMARKS or options.what.endswith(".npz") or options.body in SHIPPED:
+    """The body of the predictions, for which the weights are; EvaluationError where it is SMPL's and not given."""
+    if options.what == LANDMARKS or options.what.endswith(".npz"):
         return bodies.predicted
     header, _ = read_weights(shipped().get(options.what, options.what))
-    return bodies["open"] if header.body in SHIPPED else bodies.predicted
+    if header.body not in SHIPPED and options.body in SHIPPED:
+        raise EvaluationError(f"{options.what}: the weights are for SMPL's body; give your SMPL file with --body.")
+    return bodies["open"] if header.body in SHIPPED and options.body not in SHIPPED else bodies.predicted
 
 
 def answers_of(options: Run, protocol: Protocol, body: BodyModel) -> tuple[Answer, str]:

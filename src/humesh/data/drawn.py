@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from humesh.body.joints import COCO17, JOTR30, SMPL24
+from humesh.body.label_bodies import label_of
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.sample import LabelledPerson, Sample
@@ -22,13 +23,15 @@ _SIZE = (160, 128)  # width, height px
 class DrawnPeople:
     """Photos of 1 to `people` standing figures, limbs as coloured lines, with true labels and true keypoints.
 
-    `clip`: frames in which the same figures turn; 1: photos.
+    `clip`: frames in which the same figures turn; 1: photos. `body`: whose, the low-poly open one if None.
     """
 
-    def __init__(self, count: int = 64, seed: int = 0, people: int = 2, clip: int = 1) -> None:
+    def __init__(
+        self, count: int = 64, seed: int = 0, people: int = 2, clip: int = 1, body: BodyModel | None = None
+    ) -> None:
         self.count, self.seed, self.people, self.clip = count, seed, people, clip
         self.tracks = tuple(range(i, min(i + clip, count)) for i in range(0, count, clip)) if clip > 1 else ()
-        self._body = BodyModel.load("open-low")
+        self._body = body or BodyModel.load("open-low")
 
     def __len__(self) -> int:
         return self.count
@@ -68,6 +71,7 @@ class DrawnPeople:
                     points2d=pixels[i],
                     points2d_weight=torch.ones(len(JOTR30)),
                     visible=inside[i],
+                    body=label_of(self._body),
                 )
             )
         return Sample(Photo(np.array(picture), camera, "given"), tuple(people), f"drawn {index}")

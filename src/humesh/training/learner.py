@@ -69,8 +69,8 @@ class Learner(nn.Module):
         if body.data.pose_directions is not None:
             return body.points(body(pose), joint_set)
         if joint_set not in self.rigs:
-            rig, kept = Rig.of(body, joint_set)
-            assert len(kept) == len(joint_set)
+            body.data.check_has(joint_set)
+            rig, _ = Rig.of(body, joint_set)
             self.rigs[joint_set] = Rig(*(getattr(rig, f.name).to(pose.shape) for f in fields(Rig)))
         group = pose.shape.shape[:-1]
         flat = BodyPose(pose.rotations.flatten(0, -4), pose.shape.flatten(0, -2), pose.translation.flatten(0, -2))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from humesh.body.files import SHIPPED
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.batch import Batch, Groups
@@ -295,8 +296,9 @@ class Training:
             "steps": str(self.step),
             "scores": ", ".join(f"{key} {value:.1f} mm on held-out samples" for key, value in self.scores.items()),
         }
+        body = "open" if self.learner.bodies[0].name in SHIPPED else "smpl"
         with self.averaged() as method:
-            save_weights(self.place.out / "weights.safetensors", self.recipe.method, method, notes=notes)
+            save_weights(self.place.out / "weights.safetensors", self.recipe.method, method, body, notes)
 
     def _add(self, means: Mapping[str, Tensor]) -> None:
         for key, mean in means.items():
