@@ -300,6 +300,17 @@ def test_what_an_occluder_covers_is_hidden(layers: list[Layer]) -> None:
     assert not _labels(layer, np.full_like(hidden, 255), everything)
 
 
+def test_the_least_people_that_are_labelled_shrink_with_the_picture(layers: list[Layer]) -> None:
+    """80 of 256 x 256 px are 11.25 of 96 x 96: at 64 px whole people were left out, and photos with them."""
+    from humesh.data.synthetic.variations import _labels
+
+    layer = next(layer for layer in layers if layer.visible[0].sum() > 15)
+    for pixels, labelled in ((12, [0]), (11, [])):
+        code = np.zeros_like(layer.code)
+        code.flat[:pixels] = REGIONS
+        assert list(_labels(replace(layer, code=code), np.zeros_like(code), (0, 0, 96, 96))) == labelled
+
+
 def test_someone_stays_labelled(layers: list[Layer]) -> None:
     backgrounds = Backgrounds()
     labelled = [

@@ -25,7 +25,8 @@ from humesh.images.photo import Person, Photo
 
 _LIMBS = JOTR30.indices(*LIMBS12.names)
 _MIRROR, _LANDMARK_MIRROR = list(JOTR30.mirror), list(MEDIAPIPE33.mirror)
-_FEWEST_PIXELS, _FEWEST_JOINTS = 80, 3  # of a person that is still labelled
+# Of a person that is still labelled: the least share of the picture, 80 of 256 x 256 px, and joints.
+_LEAST_SHARE, _FEWEST_JOINTS = 80 / 256**2, 3
 
 
 def vary(
@@ -199,7 +200,7 @@ def _labels(
     for p in range(len(layer.identity)):
         mask = owner == p + 1
         rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
-        if not len(rows) or mask.sum() < _FEWEST_PIXELS or visible[p, _LIMBS].sum() < _FEWEST_JOINTS:
+        if not len(rows) or mask.sum() < _LEAST_SHARE * layer.code.size or visible[p, _LIMBS].sum() < _FEWEST_JOINTS:
             continue
         box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
         found[p] = box, visible[p, : len(JOTR30)], visible[p, len(JOTR30) :]
