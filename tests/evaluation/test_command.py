@@ -237,7 +237,8 @@ def test_what_is_wrong_is_told_in_one_sentence(
         (("truth.npz",), "expected a method and a benchmark"),
         (("truth.npz", "3dpw", *root, "-o", "n.txt"), "ends in .csv or .json"),
         (("truth.npz", "3dpw", *root, "--report", "n.pdf"), "ends in .html"),
-        (("truth.npz", "3dpw-oc", *root, *NEEDED), "3dpw-oc.txt: expected the list of this subset's sequences"),
+        (("truth.npz", "3dpw-oc", *root, *NEEDED, "--subset", "no.txt"), "no.txt: expected lines `PREFIX` or"),
+        (("truth.npz", "3dpw-oc", *root, *NEEDED), "3dpw-oc: expected people to evaluate, found none"),
         (("truth.npz", "3dpw", *root), "expected SMPL's file for 'smpl-neutral'"),
         (
             ("truth.npz", "3dpw", *root, "--body", "smpl"),

@@ -10,6 +10,7 @@ import pytest
 
 from humesh.body.joints import H36M17, LIMBS12, LSP14, SMPL24
 from humesh.data import DATASETS
+from humesh.evaluation.explain import explain
 from humesh.evaluation.protocols import PROTOCOLS, UNITS
 from humesh.evaluation.published import PUBLISHED, published
 from humesh.evaluation.subsets import Stretch
@@ -28,7 +29,7 @@ def test_every_benchmark_of_the_papers_is_there() -> None:
         assert set(protocol.metrics) <= set(UNITS)
         known = SMPL24.names if protocol.source == "body joints" else (*H36M17.names, *LIMBS12.names, "head")
         assert {*protocol.joints, *protocol.root} <= set(known)
-        text = protocol.explain()
+        text = explain(protocol)
         assert protocol.fingerprint in text
         assert max(map(len, text.splitlines())) <= 120
 
@@ -54,6 +55,8 @@ def test_a_fingerprint_changes_with_what_changes_numbers_alone() -> None:
         {"least_iou": 0.2},
         {"stretches": (Stretch("a", 1, 2),)},
         {"readings": ((("split", "train"),),)},
+        {"needs_keypoints": True},
+        {"clip_span": 128},
     ):
         assert replace(protocol, **change).fingerprint != protocol.fingerprint, change
     prints = [protocol.fingerprint for protocol in PROTOCOLS.values()]

@@ -227,12 +227,12 @@ def test_acceleration_is_that_of_neighbouring_frames_of_one_person(files: tuple[
 
 
 def test_a_subset_is_what_its_list_says(files: tuple[Path, Path], tmp_path: Path) -> None:
-    (tmp_path / "pc.txt").write_text("# prefix first last\ncourtyard_hug 1 2\n\n")
-    (tmp_path / "pc.json").write_text('{"courtyard_hug": [1, 2]}')
-    assert read_stretches(tmp_path / "pc.txt", "it") == (Stretch("courtyard_hug", 1, 2),)
-    assert read_stretches(tmp_path / "pc.json", "it") == (Stretch("courtyard_hug", 1, 2),)
+    (tmp_path / "pc.txt").write_text("# prefix first stop\ncourtyard_hug 1 3\n\n")
+    (tmp_path / "pc.json").write_text('{"courtyard_hug": [1, 3]}')
+    assert read_stretches(tmp_path / "pc.txt") == (Stretch("courtyard_hug", 1, 3),)
+    assert read_stretches(tmp_path / "pc.json") == (Stretch("courtyard_hug", 1, 3),)
     dataset, bodies = FakePeople(*files), BodyFiles(files[0])
-    listed = replace(PROTOCOLS["3dpw-pc"], stretches=read_stretches(tmp_path / "pc.txt", "it"))
+    listed = replace(PROTOCOLS["3dpw-pc"], stretches=read_stretches(tmp_path / "pc.txt"))
     ruler = Ruler(listed, bodies, bodies.predicted, files[1])
     records = Records.joined(run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1)))
     assert set(records.sequence.tolist()) == {"courtyard_hug_00"}
@@ -244,11 +244,11 @@ def test_a_subset_is_what_its_list_says(files: tuple[Path, Path], tmp_path: Path
         ("", "the list is empty"),
         ("a b c", "expected lines `PREFIX`"),
         ("a 1 2 3", "got: "),
-        ("a 5 4", "frames 5 to 4"),
+        ("a 5 5", "no frames from 5 up to 5"),
     ):
         (tmp_path / "bad.txt").write_text(text)
         with pytest.raises(EvaluationError, match=sentence):
-            read_stretches(tmp_path / "bad.txt", "it")
+            read_stretches(tmp_path / "bad.txt")
     for text in (
         "5",
         '["a", 5]',
@@ -262,11 +262,11 @@ def test_a_subset_is_what_its_list_says(files: tuple[Path, Path], tmp_path: Path
     ):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(EvaluationError, match=r"bad.json: expected lines `PREFIX`.*or their JSON"):
-            read_stretches(tmp_path / "bad.json", "it")
+            read_stretches(tmp_path / "bad.json")
     (tmp_path / "good.json").write_text('{"a": [], "b": [5], "c": [5, "9"]}')
-    assert read_stretches(tmp_path / "good.json", "it") == (Stretch("a"), Stretch("b", 5), Stretch("c", 5, 9))
-    with pytest.raises(EvaluationError, match=r"none.txt: expected the list .* what they publish"):
-        read_stretches(tmp_path / "none.txt", "what they publish")
+    assert read_stretches(tmp_path / "good.json") == (Stretch("a"), Stretch("b", 5), Stretch("c", 5, 9))
+    with pytest.raises(EvaluationError, match=r"none.txt: expected lines .*, found nothing"):
+        read_stretches(tmp_path / "none.txt")
 
 
 def test_nobody_to_evaluate_is_told(files: tuple[Path, Path]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import distributed
 
-from humesh.body.files import SHIPPED
+from humesh.body.files import H36M_FILES, SHIPPED
 from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.commands.errors import UserError
@@ -25,21 +25,25 @@ from humesh.commands.evaluate import known_benchmark, processes
 from humesh.commands.progress import progress_bar
 from humesh.data import DATASETS
 from humesh.evaluation.agora_submission import write_submission
-from humesh.evaluation.answers import Answer, Detections, PredictionsFile, asking
+from humesh.evaluation.answers import Answer, Detections, PredictionsFile
+from humesh.evaluation.clips import ClipFrames
 from humesh.evaluation.errors import Ruler
+from humesh.evaluation.estimates import Estimates, Window
 from humesh.evaluation.protocols import PROTOCOLS, Protocol
 from humesh.evaluation.published import Published, published
 from humesh.evaluation.records import Records
 from humesh.evaluation.report import write_report
 from humesh.evaluation.score import Chained, check_whole, run
 from humesh.evaluation.subsets import EvaluationError, read_stretches
-from humesh.evaluation.summary import Summary, summary
+from humesh.evaluation.summary import MISSED_MM, Summary, summary
 from humesh.files import write_bytes
-from humesh.images.photo import Photo
+from humesh.images.photo import Person, Photo
 from humesh.methods.weights import read_weights, shipped
 from humesh.recover import LANDMARKS, Recoverer
 from humesh.scene.record import humesh_version
 from humesh.scene.recovery import Recovery
+
+_STAGES = {"skeleton": "skeleton only", "inverse_kinematics": "no refiner"}  # in tables; JOTR's are called the same
 
 
 @dataclass(frozen=True)
@@ -59,18 +63,20 @@ class Run:
     device: str
     refine: bool
     out: Path | None
+    frames: int | None = None
+    stage: str = ""
+    motion: tuple[Path, ...] = ()
+    count: int = 64
+    seed: int = 2026
 
 
 def run_benchmark(options: Run) -> int:
     """Scores, prints the table, writes the files; the first process does the telling."""
     known_benchmark(options.benchmark)
     protocol = PROTOCOLS[options.benchmark]
-    if options.root is None:
-        raise UserError(f"{protocol.name}: expected the data set's folder, got none; give it with --root.")
-    if protocol.subset_file:
-        path = options.subset or options.root / protocol.subset_file
-        protocol = replace(protocol, stretches=read_stretches(path, protocol.subset_source))
-    dataset = _dataset(protocol, options.root)
+    if options.subset is not None:
+        protocol = replace(protocol, stretches=read_stretches(options.subset))
+    dataset = _dataset(options, protocol)
     bodies = BodyFiles(options.body)
     body = predicted_body(options, bodies)
     ruler = Ruler(protocol, bodies, body, options.regressors)
@@ -88,9 +94,13 @@ def run_benchmark(options: Run) -> int:
     if records.missed.all():
         _tell_of_others(options, answer, dataset[int(records.sample[0])].name)
     records.save(folder / "people.npz")
-    row = _row(protocol.name, method, options.against)
-    result = summary(protocol, records, row.values if row else None)
-    notes = _notes(ruler, records, answer, method, row)
+    row = _row(protocol.name, method, options)
+    fed_here = isinstance(answer, Estimates) and options.detections is None
+    unlike = protocol.unlike or (protocol.unlike_fed if fed_here else "")
+    result = summary(protocol, records, row.values if row else None, compared=not unlike)
+    notes = [f"the network was fed: {_fed(options, protocol, answer)}", *_notes(ruler, records, answer, method, row)]
+    if row is not None and unlike:
+        notes.append(f"no difference to {row.system}: {unlike}")
     _print(options.what, protocol, result, row, notes, folder / "people.npz")
     if options.out is not None:
         write_text(options.out, _text(options, protocol, result, row, notes))
@@ -121,12 +131,29 @@ def submit(options: Run, path: Path) -> int:
     return 0
 
 
-def _dataset(protocol: Protocol, root: Path) -> Chained:
+def _dataset(options: Run, protocol: Protocol) -> Chained:
+    if protocol.dataset == "posed_clips":
+        if not options.motion:
+            raise UserError("clips: expected motion that nothing was trained on, got none; give --motion FILE.npz.")
+        return Chained([ClipFrames(options.motion, options.count, options.seed)])
+    if options.root is None:
+        raise UserError(f"{protocol.name}: expected the data set's folder, got none; give it with --root.")
     make = DATASETS[protocol.dataset]
-    dataset = Chained([make(root=root, **dict(reading)) for reading in protocol.readings])
+    dataset = Chained([make(root=options.root, **dict(reading)) for reading in protocol.readings])
     if not len(dataset):
-        raise EvaluationError(f"{root}: expected photos of {protocol.dataset!r}, it has none; see `humesh data check`.")
+        raise EvaluationError(
+            f"{options.root}: expected photos of {protocol.dataset!r}, it has none; see `humesh data check`."
+        )
     return dataset
+
+
+def _fed(options: Run, protocol: Protocol, answer: Answer) -> str:
+    """Where the people came from that the method was given."""
+    if not isinstance(answer, Estimates):
+        return "unknown (predictions of a file)"
+    if options.detections is not None:
+        return f"the people of {options.detections}"
+    return protocol.fed if protocol.matching == "given" else "the people whom humesh's own finder found"
 
 
 def predicted_body(options: Run, bodies: BodyFiles) -> BodyModel:
@@ -142,25 +169,38 @@ def predicted_body(options: Run, bodies: BodyFiles) -> BodyModel:
 def answers_of(options: Run, protocol: Protocol, body: BodyModel) -> tuple[Answer, str]:
     """Who answers, and the method's name in the zoo where it has one."""
     if options.what.endswith(".npz"):
-        if options.refine or options.detections is not None:
-            unused = "--refine" if options.refine else "--detections"
-            raise UserError(f"{unused}: expected no such option for predictions of a file; leave it out.")
+        given = {"--refine": options.refine, "--detections": options.detections, "--frames": options.frames,
+                 "--stage": options.stage}  # fmt: skip
+        if unused := [option for option, value in given.items() if value]:
+            raise UserError(f"{unused[0]}: expected no such option for predictions of a file; leave it out.")
         return PredictionsFile(Path(options.what), body), ""
     device = options.device
     if device == "cuda" and processes()[1] > 1:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=device)
     detections = None if options.detections is None else Detections(options.detections)
-    find = protocol.matching != "given"
-    return asking(recoverer, detections, find), "" if options.what == LANDMARKS else recoverer.method
+    network = recoverer.network
+
+    def find(photo: Photo) -> list[Person]:
+        return recoverer.finder(photo)
+
+    temporal = network is not None and network.spec.temporal
+    if options.frames is not None and not temporal:
+        raise UserError(f"--frames: expected a method that looks through time, got {options.what}; leave it out.")
+    window = Window.of(network, protocol, options.frames) if network is not None and temporal else None
+    found = None if protocol.matching == "given" else find
+    estimates = Estimates(recoverer, detections, found, options.stage, window)
+    return estimates, "" if options.what == LANDMARKS else recoverer.method
 
 
 def _key(options: Run, protocol: Protocol, photos: int) -> str:
     """Ten hex digits that differ where the kept parts of another run would be of no use."""
     told: dict[str, Any] = {"protocol": protocol.fingerprint, "version": humesh_version(), "photos": photos}
-    told |= {"refine": options.refine, "what": options.what}
-    for name in ("what", "root", "detections", "body", "regressors"):
-        given = getattr(options, name)
+    told |= {name: getattr(options, name) for name in ("refine", "what", "frames", "stage", "count", "seed")}
+    files = {name: getattr(options, name) for name in ("what", "root", "detections", "body", "regressors")}
+    files |= {f"motion {i}": path for i, path in enumerate(options.motion)}
+    files |= {name: Path(options.body).parent / name for name in H36M_FILES}  # where a single body file has it
+    for name, given in files.items():
         given = shipped().get(given, given) if name == "what" else given
         if given is None or not Path(given).exists():
             continue
@@ -206,12 +246,17 @@ def _tell_of_others(options: Run, answer: Answer, name: str) -> None:
         )
 
 
-def _row(benchmark: str, method: str, against: str) -> Published | None:
+def _row(benchmark: str, method: str, options: Run) -> Published | None:
+    """The published row to compare with: as --against says, that of the option's value in a table, or the main one."""
+    against, every = options.against, published(benchmark, ablations=True)
     rows = published(benchmark, method) if method or against else []
+    if not against and (options.frames or options.stage):
+        named = f"T = {options.frames}" if options.frames else _STAGES.get(options.stage, options.stage)
+        rows = [row for row in every if method == row.method and row.system.endswith(named)]
     if against:
-        rows = [row for row in published(benchmark) if against.lower() in row.system.lower()]
+        rows = [row for row in every if against.lower() in row.system.lower()]
         if not rows:
-            known = ", ".join(row.system for row in published(benchmark)) or "none"
+            known = ", ".join(row.system for row in every) or "none"
             raise UserError(f"--against {against}: expected a part of a published row's name, there are: {known}.")
     return rows[0] if rows else None
 
@@ -237,18 +282,22 @@ def _print(what: str, protocol: Protocol, result: Summary, row: Published | None
     paper = "" if protocol.people is None else f" (the paper: {protocol.people:,})"
     share = 100 * result.missed / max(result.people, 1)
     print(f"{what} on {protocol.title}; protocol {protocol.name} {protocol.fingerprint}")
-    missed = f"{result.missed:,} missed ({share:.1f} %), {result.extra:,} answers for nobody"
+    missed = f"{result.missed:,} missed ({share:.1f} %), {result.extra:,} predictions of nobody"
     print(f"{result.people:,} people{paper}, {missed}")
     print(f"95 % intervals: bootstrap over {result.clusters}\n")
-    print(f"| number | ours | 95 % interval | {row.system if row else 'paper'} | difference |")
-    print("| --- | --- | --- | --- | --- |")
+    everyone = f" all, missed as {MISSED_MM:g} mm |" if result.missed else ""
+    print(f"| number | ours | 95 % interval |{everyone} {row.system if row else 'paper'} | difference |")
+    print("| --- | --- | --- | --- | --- |" + " --- |" * bool(everyone))
     for n in result.numbers:
-        name = f"{n.name}, {n.unit}" if n.unit else n.name
-        digits = 2 if not n.unit else 1
-        theirs = "-" if n.paper is None else f"{n.paper:.{digits}f}"
-        apart = "-" if n.difference is None or math.isnan(n.ours) else f"{n.difference:+.{digits}f}"
-        between = "-" if math.isnan(n.low) else f"{n.low:.{digits}f} to {n.high:.{digits}f}"
-        print(f"| {name} | {'-' if math.isnan(n.ours) else f'{n.ours:.{digits}f}'} | {between} | {theirs} | {apart} |")
+        name, digits = (f"{n.name}, {n.unit}", 1) if n.unit else (n.name, 2)
+        ours, low, high, every, theirs, apart = (
+            "-" if value is None or math.isnan(value) else f"{value:{sign}.{digits}f}"
+            for value, sign in zip(
+                (n.ours, n.low, n.high, n.everyone, n.paper, n.difference), ("", "", "", "", "", "+"), strict=True
+            )
+        )
+        between = "-" if low == "-" else f"{low} to {high}"
+        print(f"| {name} | {ours} | {between} |{f' {every} |' if everyone else ''} {theirs} | {apart} |")
     if row is not None:
         print(f"\n{row.system}: {row.source}")
     for note in notes:

@@ -18,11 +18,10 @@ from humesh.body.pose import Bodies, BodyPose
 from humesh.data.sample import Sample
 from humesh.evaluation.subsets import EvaluationError
 from humesh.files import Array, check_arrays, read_arrays
-from humesh.geometry.boxes import box_around
+from humesh.geometry.boxes import box_around, box_iou
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Person, Photo
+from humesh.images.photo import Person
 from humesh.people.given import GivenPeople
-from humesh.scene.recovery import Recovery
 
 _MOST_BYTES = 2**31  # of a file of predictions
 _ALWAYS = {
@@ -61,26 +60,16 @@ class Answers:
 Answer = Callable[[Sample, list[int]], Answers]
 """From a sample, and the places of the people who are evaluated, to what is said of them."""
 
-Recover = Callable[[Photo, list[Person] | None], Recovery]
-"""What a `Recoverer` does: bodies of the people given in a photo, or of those that it finds itself."""
 
-
-def asking(recover: Recover, detections: Detections | None = None, find: bool = False) -> Answer:
-    """Answers of a recoverer for the labelled people as they are seen, for detections, or for whom it finds itself."""
-
-    def answer(sample: Sample, people: list[int]) -> Answers:
-        asked: tuple[int, ...] | None = None
-        if detections is not None or find:
-            recovery = recover(sample.photo, None if detections is None else detections.people(sample))
-        else:
-            recovery = recover(sample.photo, [sample.people[i].seen for i in people])
-            # Whoever came without landmarks comes back as another person, whose box is the very same.
-            place = {id(sample.people[i].seen.box): i for i in people}
-            asked = tuple(place[id(person.box)] for person in recovery.people)
-        boxes = torch.tensor(np.array([p.box for p in recovery.people]).reshape(-1, 4)).float()
-        return Answers(recovery.bodies, recovery.pose.translation, boxes, asked)
-
-    return answer
+def by_overlap(truths: Float[Tensor, "G 4"], boxes: Float[Tensor, "P 4"], least: float) -> dict[int, int]:
+    """Pairs of boxes (place in `truths`: place in `boxes`) from the largest overlap on, each box once."""
+    overlap = box_iou(truths[:, None], boxes[None])
+    found: dict[int, int] = {}
+    for pair in overlap.flatten().sort(descending=True, stable=True).indices.tolist():
+        i, k = divmod(pair, len(boxes))
+        if float(overlap[i, k]) >= least and i not in found and k not in found.values():
+            found[i] = k
+    return found
 
 
 class Detections:

@@ -50,7 +50,9 @@ class Ruler:
         self.meshes = "pve" in protocol.metrics
 
     def evaluates(self, person: LabelledPerson) -> bool:
-        """Whether the labels have what the protocol compares with."""
+        """Whether the labels have what the protocol compares with, and the detector the keypoints that it may need."""
+        if self.protocol.needs_keypoints and (person.seen.keypoints is None or not person.seen.keypoints[:, 2].any()):
+            return False
         if self.protocol.truth != "annotated points":
             return _has_mesh(person)
         known = self._annotated(person)[1]

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import textwrap
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from humesh.body.joints import H36M17, LIMBS12, LSP14, MPI_INF_3DHP17, SMPL24
 from humesh.evaluation.mupots import PCK_JOINTS
-from humesh.evaluation.published import published
-from humesh.evaluation.subsets import Stretch
+from humesh.evaluation.subsets import THREEDPW_OC, THREEDPW_PC, Stretch
 
 UNITS = {"mpjpe": "mm", "pa_mpjpe": "mm", "pve": "mm", "accel": "mm/frame²", "pck": "%", "auc": "%"}
 """The metrics and what they are counted in; where they are computed: `humesh.evaluation.errors`."""
@@ -32,13 +30,15 @@ class Protocol:
 
     The data set is `dataset`, read with each of `readings` (options of its reader), one after the other. Errors are
     means over `joints`, of which those of the prediction come from its mesh or skeleton by `source`; both sides are
-    first moved so that the mean of `root` is 0, meshes by `mesh_root`. `matching`: "given" answers are for the people
-    they were asked for, or, of people found in a photo, for those whose box is the nearest (`least_iou`); "mupots" and
-    "agora" are these benchmarks' own tools. `average`: over people, or over `groups` (parts of sequence names) or
-    sequences, each of these first by itself.
-    `stretches`: the parts of sequences that are evaluated, None: all; they are read from the user's `subset_file` where
-    it is named. `people`: how many the paper with the number evaluates, to compare with. `assumes`: what the published
-    number takes for granted, in sentences.
+    first moved so that the mean of `root` is 0, meshes by `mesh_root`. `matching`: "given" predictions are for the
+    people they were asked for, or, of people found in a photo, for those whose box is the nearest (`least_iou`);
+    "mupots" and "agora" are these benchmarks' own tools. `average`: over people, or over `groups` (parts of sequence
+    names) or sequences, each of these first by itself. `stretches`: the parts of sequences that are evaluated, None:
+    all; `needs_keypoints`: only people of whom the owner's detector saw something.
+    `fed`: what the network gets of the people it is asked for; `unlike_fed`: why that makes a number no match for the
+    printed ones; `unlike`: why none of ours is one, whatever is fed. `clip_span`: how many frames the windows of a
+    temporal method span, `clip_length`: how many of these it sees together; None: as it was trained. `people`: how
+    many the paper with the number evaluates. `assumes`: what the published number takes for granted, in sentences.
     """
 
     name: str
@@ -57,8 +57,12 @@ class Protocol:
     average: Literal["people", "sequences", "groups"] = "people"
     groups: tuple[str, ...] = ()
     stretches: tuple[Stretch, ...] | None = None
-    subset_file: str = ""
-    subset_source: str = ""
+    needs_keypoints: bool = False
+    fed: str = "the labels' own 2D points and the box around them"
+    unlike_fed: str = ""
+    unlike: str = ""
+    clip_span: int | None = None
+    clip_length: int | None = None
     fps: float | None = None
     people: int | None = None
     assumes: tuple[str, ...] = ()
@@ -66,77 +70,21 @@ class Protocol:
     @property
     def fingerprint(self) -> str:
         """Eight hex digits that change with everything that can change a number; words for readers do not count."""
-        fields = {k: v for k, v in asdict(self).items() if k not in ("title", "assumes", "people", "subset_source")}
+        words = ("title", "assumes", "people", "fed", "unlike_fed", "unlike")
+        fields = {k: v for k, v in asdict(self).items() if k not in words}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
 
-    def explain(self) -> str:
-        """The whole protocol in words, ready to print."""
-        told = {
-            "data": "; ".join(self._read(reading) for reading in self.readings),
-            "evaluated": self._evaluated(),
-            "joints": f"{len(self.joints)} ({', '.join(self.joints)}), in metres, of the prediction by: {self.source}",
-            "root": f"mean of {', '.join(self.root)} moved to 0 on both sides",
-            "truth": _TRUTH[self.truth],
-            "people": _MATCHING[self.matching].format(self.least_iou),
-            "metrics": ", ".join(f"{name} ({UNITS[name]})" for name in self.metrics),
-            "alignment": "none but the root; PA: a similarity without mirror per person and frame",
-            "average": _AVERAGE[self.average].format(", ".join(self.groups)),
-        }
-        if "pve" in self.metrics:
-            told["mesh"] = f"all vertices, after moving both meshes by: {self.mesh_root}"
-        if self.true_bone_lengths:
-            told["bones"] = "predicted bones get the true lengths first, from the pelvis outwards"
-        if self.fps is not None and "accel" in self.metrics:
-            told["frame rate"] = f"{self.fps:g} per second; accel is per frame², times {self.fps**2:g} it is per s²"
-        told |= {f"assumed {i}": sentence for i, sentence in enumerate(self.assumes, 1)}
-        for i, row in enumerate(published(self.name), 1):
-            numbers = ", ".join(f"{metric} {value:g}" for metric, value in row.values.items())
-            used = {True: "3DPW's training set used", False: "without 3DPW's training set", None: "training set unsaid"}
-            note = f"; {row.note}" if row.note else ""
-            told[f"printed {i}"] = f"{row.system}: {numbers} ({row.source}; {used[row.used_3dpw]}{note})"
-        lines = [f"{self.name}: {self.title}", f"fingerprint {self.fingerprint}"]
-        for key, value in told.items():
-            lines += textwrap.wrap(f"{key:12} {value}", 110, subsequent_indent=" " * 13)
-        return "\n".join(lines)
-
-    def _read(self, reading: Reading) -> str:
-        return " ".join([self.dataset, *(f"{key}={value}" for key, value in reading)])
-
-    def _evaluated(self) -> str:
-        if self.stretches is not None:
-            which = ", ".join(str(stretch) for stretch in self.stretches)
-        elif self.subset_file:
-            which = f"the sequences that {self.subset_file} lists ({self.subset_source})"
-        else:
-            which = "every sequence"
-        count = "" if self.people is None else f"; {self.people:,} people in the paper"
-        return f"{which}; everybody whose labels have the points or the body that is asked for{count}"
-
-
-_TRUTH = {
-    "gendered body": "mesh of the labelled pose and shape on the labelled gender's body, its joints by the same source",
-    "neutral body": "mesh of the labelled pose and shape on the neutral body, its joints by the same source",
-    "annotated points": "the annotated 3D points, by name",
-}
-_MATCHING = {
-    "given": "the annotated boxes and keypoints are given to the method (or --detections, matched to annotated boxes "
-    "greedily from the largest overlap, at least {}); who gets no body is counted as missed and not averaged",
-    "mupots": "found by the method's detector or --detections; matched by the benchmark's tool (joints within 40 px)",
-    "agora": "found by the method's detector or --detections; matched by the benchmark's tool (joints, box IoU)",
-}
-_AVERAGE = {
-    "people": "mean over all people of all frames",
-    "sequences": "mean over each sequence, then the plain mean of the sequences",
-    "groups": "mean over the people of each of {}, then the plain mean of these",
-}
 
 _OPENPOSE = "the 2D keypoints are OpenPose's as 3DCrowdNet's annotation of 3DPW stores them, used above 0.05"
+_OWNERS = "the owner's OpenPose keypoints (none: fewer than six were found) and the box of the projected joints"
+_MEMORY = "the list is written from memory: compare the number of people with the paper's, or give yours with --subset"
 _ALL_SPLITS = "taken from all three splits, as methods that train on none of them do (from memory)"
 _3DPW = Protocol(
     name="3dpw",
     title="3DPW, test split (von Marcard et al., ECCV 2018), as JOTR, 3DCrowdNet and SPIN's line of work score it",
     dataset="threedpw",
     readings=((("split", "test"),),),
+    fed=_OWNERS,
     fps=30.0,
     people=35_515,
     assumes=(_OPENPOSE, "predictions are on the neutral body, truth on the labelled gender's"),
@@ -144,16 +92,8 @@ _3DPW = Protocol(
 
 _SPLITS: tuple[Reading, ...] = tuple((("split", split),) for split in ("train", "validation", "test"))
 _LISTED = {
-    "3dpw-oc": (
-        20_243,
-        "3DPW-OC, people hidden by objects (Zhang et al., CVPR 2020): 17 prefixes of sequence names",
-        "what its owners publish (JOTR's README points to it)",
-    ),
-    "3dpw-pc": (
-        2_218,
-        "3DPW-PC, people hidden by people (Sun et al., ROMP, ICCV 2021): frame ranges of six sequences",
-        "what ROMP's authors publish (JOTR's README points to it)",
-    ),
+    "3dpw-oc": (20_243, "3DPW-OC, people hidden by objects (Zhang et al., CVPR 2020)", THREEDPW_OC),
+    "3dpw-pc": (2_218, "3DPW-PC, people hidden by people (Sun et al., ROMP, ICCV 2021)", THREEDPW_PC),
 }
 
 _ACTIVITIES = ("haggling", "mafia", "ultimatum", "pizza")
@@ -167,14 +107,29 @@ _H36M = Protocol(
     assumes=("every fifth frame of 50 a second, as in SPIN's preparation (from memory)",),
 )
 
+_SYNTHETIC = Protocol(
+    name="synthetic",
+    title="people that humesh renders for it, from motion that nothing was trained on (--motion)",
+    dataset="synthetic",
+    joints=LIMBS12.names,
+    source="body joints",
+    truth="annotated points",
+    metrics=("mpjpe", "pa_mpjpe"),
+    fed="a simulated detector's keypoints, or those of humesh's finder (--detector)",
+    assumes=(
+        "the same options give the same people; another seed is another test set",
+        "truth is the joints of body 'open-low', which lie up to 1 mm from those of 'open' in the same pose",
+    ),
+)
+
 _ALL = (
     replace(_3DPW, metrics=(*_3DPW.metrics, "accel")),
     *(
         replace(
-            _3DPW, name=name, title=title, readings=_SPLITS, subset_file=f"{name}.txt", people=people,
-            subset_source=owner, assumes=(*_3DPW.assumes, _ALL_SPLITS),
+            _3DPW, name=name, title=title, readings=_SPLITS, stretches=stretches, needs_keypoints=True, people=people,
+            assumes=(*_3DPW.assumes, _ALL_SPLITS, _MEMORY),
         )
-        for name, (people, title, owner) in _LISTED.items()
+        for name, (people, title, stretches) in _LISTED.items()
     ),
     replace(
         _3DPW,
@@ -183,6 +138,7 @@ _ALL = (
         readings=((("split", "validation"),),),
         stretches=(Stretch("courtyard_hug_00"), Stretch("courtyard_dancing_00")),
         people=1_923,
+        unlike_fed="the paper feeds HigherHRNet's keypoints, OpenPose's where these are missing",
         assumes=("the 2D keypoints are HigherHRNet's, OpenPose's where these are missing", _3DPW.assumes[1]),
     ),
     replace(
@@ -200,8 +156,10 @@ _ALL = (
         mesh_root="translation",
         truth="neutral body",
         metrics=(*_3DPW.metrics, "accel"),
+        clip_span=128,
+        clip_length=64,
         assumes=(
-            "clips of 64 frames, two frames apart, boxes 1.1 times the tight ones",
+            "boxes 1.1 times the tight ones, smoothed along the track (ours are not)",
             "the paper's acceleration also counts the frames where one sequence follows another; ours does not",
         ),
     ),
@@ -222,6 +180,7 @@ _ALL = (
         readings=((("split", "test"),),),
         truth="neutral body",
         people=1_290,
+        unlike_fed="JOTR feeds an HRNet detector's keypoints, here the labels' own points are fed",
     ),
     Protocol(
         name="panoptic",
@@ -233,6 +192,7 @@ _ALL = (
         metrics=("mpjpe",),
         average="groups",
         groups=_ACTIVITIES,
+        unlike_fed="papers feed a detector's people, here the labels' own projected points are fed",
         assumes=(
             "no paper's loader is public: the 13 joints that Human3.6M and CMU-Panoptic share are our choice",
             "cameras 16 and 30 (from memory of Zanfir et al., 2018, whose selection later papers use)",
@@ -251,6 +211,8 @@ _ALL = (
         title="Human3.6M as INT's code scores it: 17 joints, hips as root",
         joints=H36M17.names,
         root=("left_hip", "right_hip"),
+        clip_span=128,
+        clip_length=64,
         assumes=("the prepared validation table of the MAED project, which we do not have; protocol 1 stands for it",),
     ),
     replace(
@@ -291,6 +253,7 @@ _ALL = (
         average="sequences",
         assumes=(
             "truth is the universal-height annotation of valid frames",
+            "people are found by humesh's finder where the paper of ik_refine has boxes of the true skeletons",
             "how the paper takes 17 joints from SMPL is not published; the source above is our choice",
         ),
     ),
@@ -306,11 +269,12 @@ _ALL = (
         truth="annotated points",
         metrics=("mpjpe", "pve"),
         matching="agora",
+        unlike="papers print the test server's numbers; these are of the validation part",
         assumes=(
+            "people are found by humesh's finder where the paper of ik_refine has YOLOv4's boxes",
             "people are valid by the annotation's flag and an occlusion of 0 to 90 %; the others cost nothing",
             "children's bodies are mixed with another template, which we do not have: they have no vertex errors",
             "the benchmark's tool compares a part of SMPL's vertices for MVE; here all vertices count",
-            "papers print the test server's numbers, which need its submission file",
         ),
     ),
     Protocol(
@@ -326,18 +290,14 @@ _ALL = (
         fps=30.0,
         assumes=("24 joints about the middle of the hips, as WHAM's line of work scores it (from memory)",),
     ),
-    Protocol(
-        name="synthetic",
-        title="people that humesh renders for it, from motion that nothing was trained on (--motion)",
-        dataset="synthetic",
-        joints=LIMBS12.names,
-        source="body joints",
-        truth="annotated points",
-        metrics=("mpjpe", "pa_mpjpe"),
-        assumes=(
-            "the same options give the same people; another seed is another test set",
-            "truth is the joints of body 'open-low', which lie up to 1 mm from those of 'open' in the same pose",
-        ),
+    _SYNTHETIC,
+    replace(
+        _SYNTHETIC,
+        name="clips",
+        title="clips of one person in motion that nothing was trained on (--motion), as keypoints without pictures",
+        dataset="posed_clips",
+        metrics=(*_SYNTHETIC.metrics, "accel"),
+        fed="a simulated detector's keypoints, whose errors are alike from frame to frame",
     ),
 )  # fmt: skip
 

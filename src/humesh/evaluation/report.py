@@ -11,23 +11,27 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from humesh.body.joints import SMPL24, JointSet
 from humesh.data.sample import Dataset, Sample
 from humesh.evaluation.answers import Answer, Answers
 from humesh.evaluation.errors import Ruler
+from humesh.evaluation.explain import explain
 from humesh.evaluation.protocols import Protocol
 from humesh.evaluation.records import Records
 from humesh.evaluation.score import answered
 from humesh.evaluation.subsets import EvaluationError
-from humesh.evaluation.summary import Summary
+from humesh.evaluation.summary import MISSED_MM, Summary
 from humesh.geometry.boxes import square_crop
 from humesh.images.crops import cut
+from humesh.images.photo import Photo
 from humesh.scene.overlay import PALETTE
 from humesh.scene.render import Stage
 from humesh.scene.studio import Studio, facing
 
-_SIDE = 320  # px; of each picture
+SIDE = 320
+"""Pixels of each picture."""
 _WORST, _EACH = 12, 2  # pictured people, and how many of one sequence and person at most
 _FROM_THE_SIDE = facing(math.pi / 2, math.radians(8))
 _TRUTH = np.array([0.55, 0.55, 0.55])
@@ -55,7 +59,7 @@ def write_report(
     """The file's text, pictures inside; worst cases are asked for again."""
     each = np.full(len(records), np.nan)
     each[~records.missed] = np.nanmean(records.joints_mm[~records.missed], axis=1)
-    body = [f"<h1>{html.escape(title)}</h1>", _numbers(result)]
+    body = [_numbers(result)]
     body += [f"<p>{html.escape(note)}</p>" for note in notes]
     body += ["<h2>Worst cases</h2>", "<p>The photo with what was recovered, and from the side, with the labelled body "
              "in grey where there is one.</p>"]  # fmt: skip
@@ -71,8 +75,14 @@ def write_report(
     body += ["<h2>By occlusion</h2>", _bars(list(_by(records, each, _levels(records), [n for n, _ in _HIDDEN])))]
     names = sorted(set(records.sequence.tolist()))
     rows = sorted(_by(records, each, records.sequence.tolist(), names), key=lambda row: -np.nan_to_num(row[1]))
-    body += ["<h2>By sequence</h2>", _bars(rows), "<h2>Protocol</h2>", f"<pre>{html.escape(protocol.explain())}</pre>"]
-    head = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"
+    body += ["<h2>By sequence</h2>", _bars(rows), "<h2>Protocol</h2>", f"<pre>{html.escape(explain(protocol))}</pre>"]
+    return page(title, body)
+
+
+def page(title: str, body: Sequence[str]) -> str:
+    """An HTML file that needs no other; `body`: its parts as HTML, after the title as a heading."""
+    title = html.escape(title)
+    head = f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>"
     return head + "\n".join(body) + "\n"
 
 
@@ -93,10 +103,12 @@ def _numbers(result: Summary) -> str:
     for n in result.numbers:
         paper = "" if n.paper is None else f"{n.paper:.2f}"
         between = "" if math.isnan(n.low) else f"{n.low:.2f} to {n.high:.2f}"
-        cells = ("" if math.isnan(n.ours) else f"{n.ours:.2f}", between, paper)
+        ours, everyone = ("" if math.isnan(value) else f"{value:.2f}" for value in (n.ours, n.everyone))
+        cells = (ours, between, everyone, paper)
         rows.append(f"<tr><td>{n.name} {n.unit}" + "".join(f"<td class=n>{cell}" for cell in cells))
-    people = f"{result.people:,} people, {result.missed:,} missed, {result.extra:,} answers for nobody"
-    table = f"<table><tr><th><th>ours<th>95 %<th>paper{''.join(rows)}</table>"
+    people = f"{result.people:,} people, {result.missed:,} missed, {result.extra:,} predictions of nobody"
+    head = f"<tr><th><th>found people<th>95 %<th>all, missed as {MISSED_MM:g} mm<th>paper"
+    table = f"<table>{head}{''.join(rows)}</table>"
     return f"<p>{people}; intervals over {result.clusters}.</p>{table}"
 
 
@@ -134,20 +146,20 @@ def _pictures(sample: Sample, person: int, answer: Answer, ruler: Ruler) -> str:
     answers, found = answered(ruler, sample, wanted, answer)
     k = found[person]
     if not answers.bodies.vertices.shape[1]:  # points alone
-        return _image(_cut_out(sample, person)[0])
-    return _image(_front(sample, person, answers, k)) + _image(_from_the_side(sample, person, answers, k, ruler))
+        return image(cut_out(sample.photo, sample.people[person].seen.box)[0])
+    return image(_front(sample, person, answers, k)) + image(_from_the_side(sample, person, answers, k, ruler))
 
 
 def _front(sample: Sample, person: int, answers: Answers, k: int) -> UInt8[np.ndarray, "H W 3"]:
-    back, affine = _cut_out(sample, person)
+    back, affine = cut_out(sample.photo, sample.people[person].seen.box)
     stage = Stage(answers.bodies.vertices[k : k + 1], answers.bodies.faces, PALETTE[:1])
-    return stage.render(sample.photo.camera.cropped(affine), (_SIDE, _SIDE)).over(back, 0.8)
+    return stage.render(sample.photo.camera.cropped(affine), (SIDE, SIDE)).over(back, 0.8)
 
 
-def _cut_out(sample: Sample, person: int) -> tuple[UInt8[np.ndarray, "H W 3"], Float[torch.Tensor, "2 3"]]:
-    """A square of the photo around somebody, and the map into it."""
-    affine = square_crop(torch.as_tensor(sample.people[person].seen.box).double(), _SIDE, 1.3)
-    pixels = cut(sample.photo.pixels, affine[None], (_SIDE, _SIDE))[0]
+def cut_out(photo: Photo, box: Float[np.ndarray, "4"]) -> tuple[UInt8[np.ndarray, "H W 3"], Float[torch.Tensor, "2 3"]]:
+    """A square of a photo around a box (x0 y0 x1 y1 px), and the map into it."""
+    affine = square_crop(torch.as_tensor(box).double(), SIDE, 1.3)
+    pixels = cut(photo.pixels, affine[None], (SIDE, SIDE))[0]
     return (255 * pixels).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy(), affine
 
 
@@ -161,10 +173,23 @@ def _from_the_side(sample: Sample, person: int, answers: Answers, k: int, ruler:
         vertices.append(truth.vertices[0] - truth.joints[0, :1])
         colours.append(_TRUTH)
     stage = Stage(torch.stack(vertices), answers.bodies.faces, np.array(colours))
-    return Studio(stage).picture(_FROM_THE_SIDE, (_SIDE, _SIDE))
+    return Studio(stage).picture(_FROM_THE_SIDE, (SIDE, SIDE))
 
 
-def _image(pixels: UInt8[np.ndarray, "H W 3"]) -> str:
+def image(pixels: UInt8[np.ndarray, "H W 3"]) -> str:
+    """An <img> that holds its picture."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="JPEG", quality=85)
-    return f"<img alt='' width={_SIDE} src='data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}'>"
+    return f"<img alt='' width={SIDE} src='data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}'>"
+
+
+def draw_bones(
+    picture: Image.Image, points: Float[torch.Tensor, "K 2"], joint_set: JointSet, colour: tuple[int, int, int]
+) -> None:
+    """Draws the bones (SMPL's) between points in pixels; those with a point that is NaN are left out."""
+    draw = ImageDraw.Draw(picture)
+    at = {name: points[i].tolist() for i, name in enumerate(joint_set.names)}
+    for name, parent in zip(SMPL24.names, SMPL24.parent_names or (), strict=True):
+        if parent is not None and name in at and parent in at and all(map(np.isfinite, at[name] + at[parent])):
+            ends = np.clip([*at[parent], *at[name]], -1e4, 1e4)
+            draw.line([float(x) for x in ends], fill=colour, width=2)

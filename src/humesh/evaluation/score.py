@@ -17,13 +17,13 @@ from humesh.body.joints import MPI_INF_3DHP17, SMPL24
 from humesh.body.pose import Bodies
 from humesh.data.sample import Dataset, LabelledPerson, Sample
 from humesh.evaluation import agora, mupots
-from humesh.evaluation.answers import Answer, Answers
+from humesh.evaluation.answers import Answer, Answers, by_overlap
 from humesh.evaluation.errors import Ruler
+from humesh.evaluation.estimates import Estimates, Evaluated
 from humesh.evaluation.metrics import acceleration_error
 from humesh.evaluation.protocols import Protocol
 from humesh.evaluation.records import Records
 from humesh.evaluation.subsets import EvaluationError
-from humesh.geometry.boxes import box_iou
 
 _AT_ONCE = 64  # people measured together: 64 SMPL meshes and their truth take 30 MB
 _PART = 200  # photos that are kept together where a data set has no videos
@@ -100,10 +100,19 @@ def scored(
         if not any(stretch.names(sequence) for stretch in stretches):
             advance(len(part))
             return rows.records()
-    for number, sample in _ahead(dataset, part):
-        if stretches is None or any(s.holds(sample.sequence, sample.frame) for s in stretches):
-            rows.add(number, sample, answer)
-        advance(1)
+
+    def evaluated() -> Iterator[Evaluated]:
+        for number, sample in _ahead(dataset, part):
+            advance(1)
+            if stretches is None or any(s.holds(sample.sequence, sample.frame) for s in stretches):
+                yield number, sample, [i for i, person in enumerate(sample.people) if ruler.evaluates(person)]
+
+    if isinstance(answer, Estimates):
+        predictions = answer.over(evaluated())
+    else:
+        predictions = ((number, sample, wanted, answer(sample, wanted)) for number, sample, wanted in evaluated())
+    for number, sample, wanted, answers in predictions:
+        rows.add(number, sample, wanted, _finite(answers))
     return rows.records()
 
 
@@ -130,9 +139,8 @@ class _Rows:
     waiting: list[tuple[int, LabelledPerson, Tensor, Tensor, Tensor, Tensor]] = field(default_factory=list)
     measured: list[tuple[int, dict[str, float], np.ndarray, Tensor, Tensor]] = field(default_factory=list)
 
-    def add(self, number: int, sample: Sample, answer: Answer) -> None:
-        wanted = [i for i, person in enumerate(sample.people) if self.ruler.evaluates(person)]
-        answers, found = answered(self.ruler, sample, wanted, answer)
+    def add(self, number: int, sample: Sample, wanted: list[int], answers: Answers) -> None:
+        found = matched(self.ruler, sample, wanted, answers)
         points = self.ruler.points(answers) if found else torch.zeros(0)
         for i in wanted:
             person, row = sample.people[i], len(self.people)
@@ -218,7 +226,7 @@ def matched(ruler: Ruler, sample: Sample, wanted: list[int], answers: Answers) -
         if answers.asked is not None:
             return {i: k for k, i in enumerate(answers.asked) if i in wanted}
         truths = torch.tensor(np.array([sample.people[i].seen.box for i in wanted]).reshape(-1, 4)).float()
-        return {wanted[i]: k for i, k in _by_overlap(truths, answers.boxes, protocol.least_iou).items()}
+        return {wanted[i]: k for i, k in by_overlap(truths, answers.boxes, protocol.least_iou).items()}
     tool = MPI_INF_3DHP17 if protocol.matching == "mupots" else SMPL24
     people = wanted if protocol.matching == "mupots" else list(range(len(sample.people)))
     labelled = [ruler.pixels(sample.people[i], tool.names) for i in people]
@@ -230,17 +238,6 @@ def matched(ruler: Ruler, sample: Sample, wanted: list[int], answers: Answers) -
         valid = torch.tensor([i in wanted for i in people], dtype=torch.bool)
         found = agora.match(truth_px, valid, predicted_px)
     return {i: k for i, k in zip(people, found.tolist(), strict=True) if k >= 0}
-
-
-def _by_overlap(truths: Float[Tensor, "G 4"], boxes: Float[Tensor, "P 4"], least: float) -> dict[int, int]:
-    """Pairs of boxes from the largest overlap on, each box once."""
-    overlap = box_iou(truths[:, None], boxes[None])
-    found: dict[int, int] = {}
-    for pair in overlap.flatten().sort(descending=True, stable=True).indices.tolist():
-        i, k = divmod(pair, len(boxes))
-        if float(overlap[i, k]) >= least and i not in found and k not in found.values():
-            found[i] = k
-    return found
 
 
 def _finite(answers: Answers) -> Answers:

@@ -1,4 +1,4 @@
-"""Parts of a data set's sequences: by the start of their names and, if wanted, a range of frames."""
+"""Parts of a data set's sequences: by the start of their names and, if wanted, a half-open range of frames."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class EvaluationError(HumeshError, ValueError):
 
 @dataclass(frozen=True)
 class Stretch:
-    """The sequences whose names start so, from the frame `first` to the frame `last`, both included (None: the end)."""
+    """The sequences whose names start so, from the frame `first` up to but not including `stop` (None: to the end)."""
 
     prefix: str
     first: int = 0
-    last: int | None = None
+    stop: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.prefix or self.first < 0 or (self.last is not None and self.last < self.first):
-            raise ValueError(f"the frames {self.first} to {self.last} of sequences {self.prefix!r}")
+        if not self.prefix or self.first < 0 or (self.stop is not None and self.stop <= self.first):
+            raise ValueError(f"no frames from {self.first} up to {self.stop} of sequences {self.prefix!r}")
 
     def __str__(self) -> str:
-        if (self.first, self.last) == (0, None):
+        if (self.first, self.stop) == (0, None):
             return self.prefix
-        return f"{self.prefix} frames {self.first} to {'the end' if self.last is None else self.last}"
+        return f"{self.prefix}[{self.first}:{'' if self.stop is None else self.stop}]"
 
     def names(self, sequence: str) -> bool:
         """Whether the sequence is one of these."""
@@ -39,21 +39,35 @@ class Stretch:
 
     def holds(self, sequence: str, frame: int) -> bool:
         """Whether the frame of the sequence is in it."""
-        return self.names(sequence) and self.first <= frame and (self.last is None or frame <= self.last)
+        return self.names(sequence) and self.first <= frame and (self.stop is None or frame < self.stop)
 
 
-def read_stretches(path: Path, source: str) -> tuple[Stretch, ...]:
-    """The stretches of a list: lines `PREFIX` or `PREFIX FIRST LAST` (# starts a remark), or the same as JSON.
+THREEDPW_OC = (
+    Stretch("courtyard_backpack"), Stretch("courtyard_basketball"), Stretch("courtyard_bodyScannerMotions"),
+    Stretch("courtyard_box"), Stretch("courtyard_golf"), Stretch("courtyard_jacket"), Stretch("courtyard_laceShoe"),
+    Stretch("downtown_stairs"), Stretch("flat_guitar"), Stretch("flat_packBags"), Stretch("outdoors_climbing"),
+    Stretch("outdoors_crosscountry"), Stretch("outdoors_fencing"), Stretch("outdoors_freestyle"),
+    Stretch("outdoors_golf"), Stretch("outdoors_parcours"), Stretch("outdoors_slalom"),
+)  # fmt: skip
+"""3DPW-OC (Zhang et al., CVPR 2020): 17 prefixes; written from memory, to be checked against the 20,243 people."""
 
-    JSON: a list of prefixes, or a dictionary of prefix to [first, last]. `source`: where its owner offers it, for the
-    sentence of the EvaluationError when it is missing.
+THREEDPW_PC = (
+    Stretch("courtyard_basketball_00", 200, 280),
+    Stretch("courtyard_captureSelfies_00", 500, 600),
+    Stretch("courtyard_dancing_00", 60, 370),
+    Stretch("courtyard_dancing_01", 60, 270),
+    Stretch("courtyard_hug_00", 100, 500),
+    Stretch("downtown_bus_00", 1620, 1900),
+)
+"""3DPW-PC (Sun et al., ICCV 2021): six half-open ranges; written from memory, to be checked against 2,218 people."""
+
+
+def read_stretches(path: Path) -> tuple[Stretch, ...]:
+    """The stretches of a list: lines `PREFIX` or `PREFIX FIRST STOP` (# starts a remark), or the same as JSON.
+
+    JSON: a list of prefixes, or a dictionary of prefix to [first, stop]. Ranges are half-open. Raises EvaluationError.
     """
-    if not path.is_file():
-        raise EvaluationError(
-            f"{path}: expected the list of this subset's sequences, found nothing; make that file of {source}, "
-            "a line `PREFIX` or `PREFIX FIRST_FRAME LAST_FRAME` for each sequence, or give another with --subset."
-        )
-    what = "lines `PREFIX` or `PREFIX FIRST_FRAME LAST_FRAME` (from 0 on, the first not after the last), or their JSON"
+    what = "lines `PREFIX` or `PREFIX FIRST STOP` (frames from 0 on, STOP is not included), or their JSON"
     if path.suffix == ".json":
         entries = read_json(path, what=what, error=EvaluationError, most_bytes=_MOST_BYTES)
         if isinstance(entries, dict):

@@ -12,6 +12,8 @@ from humesh.evaluation.protocols import UNITS, Protocol
 from humesh.evaluation.records import Records
 
 DRAWS = 1000
+MISSED_MM = 250.0
+"""What a missed person's error counts as where everyone is averaged (PCK and AUC: 0)."""
 _FEWEST_SEQUENCES = 5  # of fewer an interval over sequences means nothing; it is then over photos
 _MOST_CLUSTERS = 2000
 Weights = Float[np.ndarray, "D C"]
@@ -20,19 +22,25 @@ Weights = Float[np.ndarray, "D C"]
 
 @dataclass(frozen=True)
 class Number:
-    """One number of a benchmark and its 95 % interval (NaN where one cluster says nothing), beside a paper's."""
+    """One number of a benchmark and its 95 % interval (NaN where one cluster says nothing), beside a paper's.
+
+    `ours`: over those who got a body; `everyone`: over the missed people too (NaN: the number has no such form).
+    `compared`: whether a difference to the paper's number means anything.
+    """
 
     name: str
     unit: str
     ours: float
     low: float
     high: float
+    everyone: float = float("nan")
     paper: float | None = None
+    compared: bool = True
 
     @property
     def difference(self) -> float | None:
-        """Ours minus the paper's."""
-        return None if self.paper is None else self.ours - self.paper
+        """Ours minus the paper's, where both mean the same."""
+        return None if self.paper is None or not self.compared else self.ours - self.paper
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,9 @@ class Summary:
     clusters: str
 
 
-def summary(protocol: Protocol, records: Records, paper: dict[str, float] | None = None) -> Summary:
+def summary(
+    protocol: Protocol, records: Records, paper: dict[str, float] | None = None, compared: bool = True
+) -> Summary:
     """The numbers by a protocol. Intervals: percentiles of a bootstrap over clusters (Efron, 1979), fixed seed.
 
     People in frames of one sequence are much alike, so whole sequences are drawn, where there are at least five.
@@ -62,8 +72,9 @@ def summary(protocol: Protocol, records: Records, paper: dict[str, float] | None
     weights = np.concatenate([np.ones((1, len(names))), drawn])
     found = {}
     for name, (unit, values) in _statistics(protocol, records, people, photos, weights).items():
-        low, high = _interval(values[1:]) if len(names) > 1 else (np.nan, np.nan)
-        found[name] = Number(name, unit, float(values[0]), low, high, paper.get(name))
+        low, high = interval(values[1:]) if len(names) > 1 else (np.nan, np.nan)
+        everyone = _of_everyone(records, name) if protocol.matching == "given" else np.nan
+        found[name] = Number(name, unit, float(values[0]), low, high, everyone, paper.get(name), compared)
     return Summary(
         tuple(found.values()),
         len(records),
@@ -73,7 +84,19 @@ def summary(protocol: Protocol, records: Records, paper: dict[str, float] | None
     )
 
 
-def _interval(values: Float[np.ndarray, "D"]) -> tuple[float, float]:
+def _of_everyone(records: Records, name: str) -> float:
+    """The mean over all people, those who were missed at `MISSED_MM`; NaN for what is no mean over people."""
+    values = records.metrics.get(name, np.zeros(0))
+    measured = values[np.isfinite(values)]
+    if not len(values) or name == "accel":
+        return float("nan")
+    missed = int(records.missed.sum())
+    worst = 0.0 if name in ("pck", "auc") else MISSED_MM
+    return float((measured.sum() + missed * worst) / max(len(measured) + missed, 1))
+
+
+def interval(values: Float[np.ndarray, "D"]) -> tuple[float, float]:
+    """The 95 % interval of a number from its values in the draws, NaN where none of them is finite."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return float("nan"), float("nan")
@@ -96,7 +119,7 @@ def _statistics(
 
     def mean(metric: str, inside: Shaped[np.ndarray, "P"]) -> Float[np.ndarray, "D"]:
         chosen = inside & np.isfinite(records.metrics[metric])
-        return _ratio(weights @ sums(records.metrics[metric], chosen), weights @ sums(chosen.astype(float), chosen))
+        return ratio(weights @ sums(records.metrics[metric], chosen), weights @ sums(chosen.astype(float), chosen))
 
     everybody = np.ones(len(records), bool)
     metrics = [name for name in protocol.metrics if name in records.metrics]
@@ -109,10 +132,10 @@ def _statistics(
             chosen = np.isfinite(records.metrics[name])
             total, matched = sums(records.metrics[name], chosen), sums(chosen.astype(float), chosen)
             if name not in ("pck", "auc"):
-                found[name] = (UNITS[name], _of_sequences(weights, _ratio(total, matched)))
+                found[name] = (UNITS[name], _of_sequences(weights, ratio(total, matched)))
                 continue
             for kind, people_in in (("all", annotated), ("matched", matched)):
-                found[f"{name}_{kind}"] = (UNITS[name], _of_sequences(weights, _ratio(total, people_in)))
+                found[f"{name}_{kind}"] = (UNITS[name], _of_sequences(weights, ratio(total, people_in)))
         return found
     if protocol.average == "groups":
         (name,) = protocol.metrics
@@ -123,14 +146,15 @@ def _statistics(
     return {name: (UNITS[name], mean(name, everybody)) for name in metrics}
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """`part / whole`, NaN where the whole is 0."""
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def _of_sequences(weights: Weights, values: Float[np.ndarray, "C"]) -> Float[np.ndarray, "D"]:
     """The plain mean of the drawn sequences, without those that have nobody to take it over."""
     there = np.isfinite(values)
-    return _ratio(weights[:, there] @ values[there], weights[:, there].sum(1))
+    return ratio(weights[:, there] @ values[there], weights[:, there].sum(1))
 
 
 def _agora(
@@ -144,14 +168,14 @@ def _agora(
     hit = weights @ sums((~records.missed).astype(float), np.ones(len(records), bool))
     miss = weights @ sums(records.missed.astype(float), np.ones(len(records), bool))
     extra = weights @ np.bincount(photos, records.extra.astype(np.float64), weights.shape[1])
-    f1 = np.round(_ratio(2 * hit, 2 * hit + miss + extra), 2)
+    f1 = np.round(ratio(2 * hit, 2 * hit + miss + extra), 2)
     found = {}
     for name, (plain, normal) in {"mpjpe": ("mpjpe", "nmje"), "pve": ("mve", "nmve")}.items():
         if name in errors:
             found[plain] = ("mm", errors[name])
-            found[normal] = ("mm", np.round(_ratio(np.round(errors[name], 1), f1), 1))
+            found[normal] = ("mm", np.round(ratio(np.round(errors[name], 1), f1), 1))
     return found | {
         "f1": ("", f1),
-        "precision": ("", np.round(_ratio(hit, hit + extra), 2)),
-        "recall": ("", np.round(_ratio(hit, hit + miss), 2)),
+        "precision": ("", np.round(ratio(hit, hit + extra), 2)),
+        "recall": ("", np.round(ratio(hit, hit + miss), 2)),
     }

@@ -88,6 +88,11 @@ class CropSpec:
     margin: float = 1.0
     copies: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 1.0),)
 
+    @property
+    def temporal(self) -> bool:
+        """Whether the method looks at a person in several frames together."""
+        return self.group == "frames" and self.count != 1
+
 
 def cut(
     photo: UInt8[np.ndarray, "H W 3"], crop_from_photo: Float[Tensor, "n 2 3"], size: tuple[int, int]
