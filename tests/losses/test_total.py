@@ -47,7 +47,7 @@ def _targets(body: BodyModel, pose: BodyPose, camera: Camera) -> Targets:
     one = torch.ones(points.shape[:-1])
     return Targets(
         pose, torch.ones(2, 24), torch.ones(2), torch.ones(2), COCO17, points, one, camera.project(points), one,
-        torch.arange(2),
+        torch.arange(2), torch.ones(2),
     )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def test_the_labels_themselves_have_no_error_and_missing_ones_do_not_count(open_
     zero = torch.zeros_like(targets.points3d_weight)
     blind = Targets(
         pose, torch.zeros(2, 24), torch.zeros(2), torch.zeros(2), COCO17, targets.points3d, zero, targets.points2d,
-        zero, targets.identity,
+        zero, targets.identity, torch.zeros(2),
     )  # fmt: skip
     blind_terms = body_terms(rest, targets.points3d - 5.0, camera, (256, 256), blind)
     assert all(reduced(term) == 0 for term in blind_terms.values())

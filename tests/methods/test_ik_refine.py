@@ -67,7 +67,7 @@ def _targets(crops: Crops, body: BodyModel) -> Targets:
     pose = BodyPose(rotations, torch.randn(*group, 10), torch.randn(*group, 3) + torch.tensor([0.0, 0.0, 5.0]))
     joints, ones = body.joints(pose), torch.ones(*group, 24)
     pixels, identity = crops.camera.project(joints), torch.zeros(group, dtype=torch.int64)
-    return Targets(pose, ones, ones[..., 0], ones[..., 0], SMPL24, joints, ones, pixels, ones, identity)
+    return Targets(pose, ones, ones[..., 0], ones[..., 0], SMPL24, joints, ones, pixels, ones, identity, ones[..., 0])
 
 
 def _answer(prediction: IkRefinePrediction) -> torch.Tensor:
@@ -297,7 +297,7 @@ def test_absent_crops_change_nothing(open_body: BodyModel, people: int) -> None:
         {"leaves": "identity", "activation": "relu"},
         {"root": "two_step", "chain": "naive", "detach_skeleton": True},
         {"fallback_m": None, "detach_refiner": False},
-        {"ridge": 0.01, "ridge_scales": "batch", "mix": 0.5},
+        {"ridge": 0.01, "mix": 0.5},
     ],
 )
 def test_gradients_reach_everything_that_is_trained_in_every_variant(
@@ -389,7 +389,7 @@ def test_missing_labels_cost_nothing_and_other_joint_sets_go_by_name(open_body: 
     points = torch.full((1, 3, 17, 3), 7.0)
     missing = Targets(
         known.pose.map(torch.zeros_like), 0 * known.pose_weight, zeros, zeros, COCO17, points, coco, points[..., :2],
-        coco, known.identity,
+        coco, known.identity, zeros,
     )  # fmt: skip
     prediction = method(crops)
     terms = method.own_terms(crops, prediction, missing)

@@ -87,6 +87,7 @@ def _targets(groups: int, size: int = SMALL.size, seed: int = 1) -> Targets:
         (1.4 * torch.rand(*joints, 2, generator=generator) - 0.2) * size,
         (torch.rand(joints, generator=generator) > 0.2).float(),
         torch.arange(groups)[:, None],
+        one,
     )
 
 

@@ -72,7 +72,7 @@ def _targets(crops: Crops) -> Targets:
     joints, identity = len(SMPL24), torch.arange(group[0])[:, None].expand(group)
     points = torch.zeros(*group, joints, 3), torch.ones(*group, joints)
     flat = torch.zeros(*group, joints, 2), torch.ones(*group, joints)
-    return Targets(BodyPose.rest(*group), torch.ones(*group, joints), one, one, SMPL24, *points, *flat, identity)
+    return Targets(BodyPose.rest(*group), torch.ones(*group, joints), one, one, SMPL24, *points, *flat, identity, one)
 
 
 def _vary(method: MultiRoi | MultiRoiAuthors) -> None:

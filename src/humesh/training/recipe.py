@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import cos, inf, pi
 from typing import Any, Literal
 
+from humesh.data import DATASETS, Reader
 from humesh.data.augment import Augment
 from humesh.errors import HumeshError
 
@@ -19,11 +20,20 @@ class TrainingError(HumeshError, ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """A data set of the mix by its name in `DATASETS`, its share, and the options that it is made with."""
+    """A data set of the mix by its name in `DATASETS`, its share, its split, and its reader's other options.
+
+    `split`: of a data set that others own, one of `TRAINING_SPLITS`. `labels`: the pseudo labels that the paper gives
+    its people ("EFT"), which come with --labels. `stride`: frames between those of a clip, None: the recipe's. `note`:
+    what the paper says of this data set, where it differs here.
+    """
 
     name: str
     share: float = 1.0
+    split: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    labels: str = ""
+    stride: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,12 @@ class Judges:
     decay: float = 1e-4
 
 
+SMPL = "your SMPL file"
+"""The body of recipes that train SMPL's: the user's file must be given for it."""
+
+TRAINING_SPLITS = ("train", "trainval")
+"""The splits that benchmarks do not measure on."""
+
 _LIMITS: Mapping[str, tuple[float, float]] = {
     "steps": (1, 10**9),
     "batch": (1, 2**14),
@@ -49,15 +65,18 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
 class Recipe:
     """One training.
 
+    `body`: a shipped one, an SMPL file, a folder of SMPL's files by gender, or `SMPL`: one of these must be given.
     `batch`: groups of crops in a step, over all processes. `rate`: of learning; `rates`: factors for parts of the
     network by the start of their names, 0: they stay as they are. `drops`: shares of the steps after which "step"
     multiplies the rate by `drop`; "cosine" ends at a hundredth. `weights`: of the loss terms, others do not count, and
     `optional` ones need not exist; `learned`: those that are also weighed by learning (JOTR); `delayed`: terms that
     count only after a share of the steps. `error` of the shared terms. `clip`: the largest gradient norm. `ema`: decay
-    of the running mean of the weights, which is what is kept. `stride`: frames between those of a clip. `held_out`:
-    samples of the first data set that are only validated on. `encoder_start`: "lite0" (ImageNet's), "mediapipe" (its
-    landmark model's) or "none"; methods' own `pretrained` is a setting of theirs. `starts_from`: the recipe whose
-    weights this one goes on from, given with --init. Numbers that no training can have raise TrainingError.
+    of the running mean of the weights, which is what is kept. `stride`: frames between those of a clip.
+    `joints_from_fits`: SMPL's joints are labelled as people's fits have them (see `joints_of_fit`). `held_out`: samples
+    of the first data set that are only validated on. `pretrained`: what the paper's network starts from, in words; it
+    comes with --pretrained. `starts_from`: the recipe whose weights this one goes on from, given with --init. `lacks`:
+    data and conditions of the paper that cannot be had here. TrainingError for numbers that no training can have, and
+    for data sets' splits that are for evaluation.
     """
 
     about: str
@@ -87,8 +106,10 @@ class Recipe:
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     people: int = 3
     stride: int = 1
-    encoder_start: Literal["none", "lite0", "mediapipe"] = "none"
+    joints_from_fits: bool = False
+    pretrained: tuple[str, ...] = ()
     starts_from: str = ""
+    lacks: str = ""
     seed: int = 0
     held_out: int = 256
     log_every: int = 50
@@ -103,10 +124,19 @@ class Recipe:
         strange = [f"{name}={weight}" for name, weight in self.weights.items() if not 0 <= weight < inf]
         if strange:
             raise TrainingError(f"loss weights: expected numbers from 0 up, got {', '.join(strange)}.")
+        for source in self.data:
+            if isinstance(DATASETS.get(source.name), Reader) and source.split not in TRAINING_SPLITS:
+                raise TrainingError(
+                    f"data {source.name}: expected a split to train on ({' or '.join(TRAINING_SPLITS)}), got "
+                    f"{source.split!r}; the others are for evaluation."
+                )
 
     def as_json(self) -> str:
-        """All of it as text, the same for the same training."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        """All of it that decides the result, as text: the same for the same training."""
+        settings = dataclasses.asdict(self)
+        used = ({k: v for k, v in source.items() if k != "note" and v not in ("", None)} for source in settings["data"])
+        settings["data"] = list(used)
+        return json.dumps(settings, sort_keys=True)
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""

@@ -39,8 +39,8 @@ ACTIVITIES = {
     "pizza": ("160906_pizza1",),
 }
 """The test split: the sequences of the activities that multi-person tables are measured on, as SMAP's authors name them
-(ECCV 2020, in their issues 1 and 24) for the 9,600 photos of Zanfir et al. (CVPR 2018): of each activity 2,400, evenly spread, cameras
-16 and 30. That JOTR's and 3DCrowdNet's numbers are of the same photos is not said."""
+(ECCV 2020, in their issues 1 and 24) for the 9,600 photos of Zanfir et al. (CVPR 2018): of each activity 2,400, evenly
+spread, cameras 16 and 30. That JOTR's and 3DCrowdNet's numbers are of the same photos is not said."""
 _TEST = {name for names in ACTIVITIES.values() for name in names}
 _CAMERAS = {"train": (3, 6, 12, 13, 23), "test": (16, 30)}  # ours for training: no paper here names its cameras
 
@@ -50,9 +50,9 @@ class CmuPanoptic:
 
     Test: the sequences of an `activity` of `ACTIVITIES`, cameras 16 and 30; train: all other sequences of the download,
     five other cameras. `sequences`: these names instead, for training none of the test's. `cameras`: numbers of HD
-    cameras. `every`: takes each such frame; `count`: of these so many a sequence and camera, evenly spread. `joints`: 19 or 15, None: 19 where
-    a sequence has them. The lenses distort, and so 2D labels do; the camera is the pinhole without. A person keeps the
-    file's `id` in a sequence; the owner warns that one person may have several.
+    cameras. `every`: takes each such frame; `count`: of these so many a sequence and camera, evenly spread. `joints`:
+    19 or 15, None: 19 where a sequence has them. The lenses distort, and so 2D labels do; the camera is the pinhole
+    without. A person keeps the file's `id` in a sequence; the owner warns that one person may have several.
     """
 
     def __init__(
@@ -69,11 +69,9 @@ class CmuPanoptic:
         known_split("CMU Panoptic", split, _CAMERAS)
         if split == "test" and not sequences and activity not in ACTIVITIES:
             raise DatasetError(f"CMU Panoptic: expected one of {', '.join(ACTIVITIES)}, got {activity!r}.")
-        if split == "train" and (activity or _TEST & set(sequences)):
-            raise DatasetError(
-                f"CMU Panoptic: expected training sequences, got {activity or ', '.join(sorted(_TEST & set(sequences)))}, "
-                "which is measured on."
-            )
+        tested = sorted({activity} - {""} | _TEST & set(sequences))
+        if split == "train" and tested:
+            raise DatasetError(f"CMU Panoptic: expected training sequences, got {tested[0]}, which is measured on.")
         self.root = Path(root)
         there = [path.parent.name for path in part(self.root, ["*/calibration_*.json"], DOWNLOAD)]
         others = tuple(sorted(set(there) - _TEST))

@@ -9,6 +9,7 @@ folder or its `images/`, like `S9_Directions_1.60457274_000001.jpg`. Optionally 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,10 @@ class Human36M:
 
     Points: Human3.6M's 17 joints, which the files keep relative to the pelvis: they are put where they lie best on the
     2D joints' rays (`solved_offset`; the lens's distortion leaves a few millimetres), before the true camera if the
-    JSONs are there, else before a guessed one, where depths mean nothing (`metric` is False). Pose and shape (SMPL of the file's `gender`,
-    m or f, else neutral; in the camera's frame) where the file has them, which SPIN's file of protocol 1 has not; there
-    are no translations, so these stand at the pelvis and weigh nothing. Of several training files one with fits is read.
+    JSONs are there, else before a guessed one, where depths mean nothing (they are not `metric`). Pose and shape (SMPL
+    of the file's `gender`, m or f, else neutral; in the camera's frame) where the file has them, which SPIN's file of
+    protocol 1 has not; there are no translations, so these stand at the pelvis and weigh nothing. Of several training
+    files one with fits is read.
     `step`: how many video frames apart the file's are, for `tracks`. `labels`: another file's name.
     """
 
@@ -126,6 +128,7 @@ class Human36M:
             pose, _ = smpl_label(entry["pose"].numbers(72), entry["shape"].numbers(10), pelvis)
             gender = str(entry["gender"].value) if "gender" in entry else ""
             person = with_smpl(person, (pose, 0.0), _GENDERS.get(gender, "smpl-neutral"))
+        person = replace(person, metric=camera is not None)
         return Sample(photo, (person,), image, name["video"], int(name["frame"]))
 
     def _camera(self, subject: str, camera: str) -> Camera | None:

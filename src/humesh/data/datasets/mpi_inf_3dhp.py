@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ class MpiInf3dhp:
         folder = path.parent.parent.name if self.train else path.parent.name
         subject = int(re.sub(r"\D", "", folder) or 0) + (0 if self.train else 100)
         person = person_3d(subject, joint_set, photo.size, pixels[frame], points[frame])
+        person = replace(person, metric=self.field == "annot3")
         sequence = f"{folder}/{path.parent.name}/video_{camera}" if self.train else folder
         return Sample(photo, (person,), f"{sequence}/{frame:06d}", sequence, frame)
 

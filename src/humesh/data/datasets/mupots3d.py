@@ -6,6 +6,7 @@ Reads `TS1` ... `TS20` (also below `MultiPersonTestSet/`): `annot.mat`, `occlusi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ class MuPoTS3D:
             person_3d(10 * number + i, MPI_INF_3DHP17, photo.size, pixels[i], points[i], hidden=hidden[i])
             for i in np.flatnonzero(truth["isValidFrame"][frame]).tolist()
         )
+        people = tuple(replace(person, metric=self.field == "annot3") for person in people)
         return Sample(photo, people, f"TS{number}/{frame:06d}", f"TS{number}", frame)
 
 

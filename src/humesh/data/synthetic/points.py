@@ -147,6 +147,7 @@ def batch_of(
         points2d=affine_apply(affine.float(), people.pixels[:, None].expand(-1, every, -1, -1)),
         points2d_weight=_near(people)[:, None].repeat(1, every, 1),
         identity=torch.tensor(numbers)[:, None].repeat(1, every),
+        metric_weight=one,
     )
     return Batch(crops, targets)
 

@@ -1,0 +1,108 @@
+"""What a network starts from: weights of an earlier training (--init), and what its paper starts from (--pretrained).
+
+Encoders start from a file of their authors, whose names are timm's and torchvision's too, or from timm's download;
+iterative regressors from SPIN's mean parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from humesh.files import Array, read_arrays
+from humesh.methods.weights import load_fitting, read_checkpoint, read_weights
+from humesh.networks.backbones import HYBRID, PLAIN, Encoder
+from humesh.networks.hrnet import HrNet
+from humesh.training.recipe import TrainingError
+
+_MEANS = {"pose": Array((144,), "float"), "shape": Array((10,), "float"), "cam": Array((3,), "float")}
+_START = re.compile(r"(^|\.)init_(pose|shape|cam)$")
+_VIT = re.compile(r"(patch_embed|blocks|norm|cls_token|pos_embed)\b")
+# Pose networks (Sun et al., CVPR 2019) end in their finest branch: the last fusion into the others is not trained.
+_UNTRAINED = re.compile(r"stage4\.2\.fuse_layers\.[123]\.")
+
+
+def start_from(method: nn.Module, path: Path) -> str:
+    """Loads the tensors of a weights file that fit by name and shape; says how many did."""
+    _, state = read_weights(path)
+    fitting = load_fitting(method, state)
+    if not fitting:
+        raise TrainingError(f"--init {path}: none of its {len(state)} tensors fits this method; give its own weights.")
+    return f"started from {path}: {fitting} of {len(method.state_dict())} tensors."
+
+
+def start_pretrained(method: nn.Module, given: str) -> str:
+    """Loads what one --pretrained names: "timm", an encoder's file or mean parameters (.npz); says what was loaded.
+
+    Every tensor of the encoder must be in the file with its shape, else TrainingError.
+    """
+    if Path(given).suffix == ".npz":
+        return _start_means(method, Path(given))
+    name, encoder, own = _encoder(method)
+    state = _of_timm(name) if given == "timm" else read_checkpoint(given)
+    keys = [key for key in own if not key.endswith("num_batches_tracked")]
+    lasting = {key for key in keys if isinstance(encoder, HrNet) and _UNTRAINED.match(key)}
+    prefix = _prefix(keys, state)
+    missing = [key for key in keys if prefix + key not in state and key not in lasting]
+    wrong = [key for key in keys if prefix + key in state and state[prefix + key].shape != own[key].shape]
+    if missing or wrong:
+        problem = f"it has no {missing[0]!r}" if missing else f"its {wrong[0]!r} has another shape"
+        raise TrainingError(
+            f"--pretrained {given}: expected the {len(keys)} tensors of {name}, {problem}; give weights of it."
+        )
+    found = {key: state[prefix + key].to(own[key]) for key in keys if prefix + key in state}
+    with torch.no_grad():
+        for key, value in found.items():
+            own[key].copy_(value)
+    rest = sorted({key.removeprefix(prefix).partition(".")[0] for key in state.keys() - {prefix + k for k in own}})
+    left_out = f"; left out of the file: {', '.join(rest)}" if rest else ""
+    untrained = len(keys) - len(found)
+    lacks = f"; {untrained} of the last fusion start anew, as pose networks have none of these" if untrained else ""
+    return f"the encoder {name} starts from {given}: all of {len(found)} tensors{lacks}{left_out}."
+
+
+def _encoder(method: nn.Module) -> tuple[str, nn.Module, Mapping[str, Tensor]]:
+    """The timm name of a method's encoder, the module, and its tensors under timm's names."""
+    name = str(getattr(getattr(method, "config", None), "encoder", ""))
+    if name in (HYBRID, PLAIN):
+        return name, method, {key: value for key, value in method.state_dict().items() if _VIT.match(key)}
+    for module in method.modules():
+        if isinstance(module, HrNet):
+            return name, module, module.net.state_dict()
+        if isinstance(module, Encoder):
+            return name, module, module.state_dict()
+    raise TrainingError("--pretrained: this method has no encoder of pictures; leave it out.")
+
+
+def _of_timm(name: str) -> Mapping[str, Tensor]:
+    try:
+        options = {"features_only": True, "feature_location": ""} if name.startswith("hrnet_") else {"num_classes": 0}
+        return timm.create_model(name, pretrained=True, **options).state_dict()
+    except Exception as error:  # of the hub's client, which has no base for its errors
+        why = " ".join(str(error).split())[:200]
+        raise TrainingError(f"--pretrained timm: cannot fetch the weights of {name} ({why}); give a file.") from None
+
+
+def _prefix(keys: list[str], state: Mapping[str, Tensor]) -> str:
+    """What stands before most of an encoder's names in a file's."""
+    found = {name.removesuffix(keys[-1]) for name in state if name == keys[-1] or name.endswith("." + keys[-1])}
+    return max(sorted(found, key=len), key=lambda prefix: sum(prefix + key in state for key in keys), default="")
+
+
+def _start_means(method: nn.Module, path: Path) -> str:
+    """Gives regressors SPIN's mean parameters: pose (6D), shape and camera."""
+    means = read_arrays(path, _MEANS, what="mean parameters (pose, shape, cam)", error=TrainingError, only=_MEANS)
+    places = [(name, buffer) for name, buffer in method.named_buffers() if _START.search(name)]
+    if not places:
+        raise TrainingError(f"--pretrained {path}: this method has no mean parameters to start from; leave it out.")
+    for name, buffer in places:
+        value = torch.from_numpy(means[name.rpartition("_")[2]]).to(buffer)
+        if value.numel() != buffer.numel():
+            raise TrainingError(f"--pretrained {path}: expected {buffer.numel()} numbers for {name}, got {len(value)}.")
+        buffer.copy_(value.reshape(buffer.shape))
+    return f"the regressor starts from {path}: {', '.join(name for name, _ in places)}."
