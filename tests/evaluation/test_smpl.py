@@ -30,6 +30,7 @@ from humesh.data.sample import Sample
 from humesh.data.trained_body import OnTrainedBody, on_trained_body
 from humesh.images.crops import CropSpec
 from humesh.methods.weights import read_weights
+from humesh.training.recipes import RECIPES
 
 from .test_downloads import figures, matrix, threedpw, write_photo
 
@@ -117,6 +118,8 @@ def test_a_paper_recipe_trains_on_gendered_labels(
     smpl: Path, threedpw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    few = replace(RECIPES["multi_roi-r50-3dpw"], held_out=2)  # of five people
+    monkeypatch.setitem(RECIPES, "multi_roi-r50-3dpw", few)
     recipe = ("train", "multi_roi-r50-3dpw", "-o", "run", "--steps", 1, "--batch", 2, "--workers", 0, "--device", "cpu")
     small = ("--set", "encoder=test_resnet", "--set", "crop=(64, 64)", "--set", "hidden=(16, 16)", "--init", "none")
     words = (*recipe, *small, "--data", "threedpw=.")
