@@ -17,7 +17,7 @@ Detector = Literal["simulated", "finder"]
 _TAKES = {  # options besides --body and --device that are used; others are refused
     _SYNTHETIC: {"refine", "motion", "count", "people", "detector", "seed", "out"},
     _CLIPS: {"motion", "count", "seed", "frames", "refine", "report", "keep", "out"},
-    _REAL: {"root", "detections", "sets", "report", "keep", "refine", "out"},
+    _REAL: {"root", "detections", "unrefined", "sets", "report", "keep", "out"},
     "--submission": {"root", "refine", "submission"},
 }
 _TAKEN_BY_OTHERS = {
@@ -43,10 +43,11 @@ def evaluate(
     count: int | None = None,
     people: tuple[int, int] | None = None,
     detector: Detector | None = None,
-    refine: bool | None = None,
+    refine: bool = False,
     frames: int | None = None,
     stage: str = "",
     seed: int | None = None,
+    unrefined: bool = False,
     sets: tuple[str, ...] = (),
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
 ) -> int:
@@ -78,11 +79,11 @@ def evaluate(
         count: How many photos or clips; default: 300, 64 clips.
         people: Least and greatest number of people in a photo; default: 1 2.
         detector: Whose keypoints the method gets: simulated ones (the default), or the finder's on the rendered photo.
-        refine: Fit a method's bodies to the keypoints afterwards, as `humesh predict --refine` does; default: only for
-            "real", which scores what `humesh predict` gives.
+        refine: Fit a method's bodies to the keypoints afterwards, as `humesh predict --refine` does.
         frames: T, the frames that a temporal method sees together; default: the protocol's, or as it was trained.
         stage: Score an intermediate result: jotr's layer0, layer1, ...; ik_refine's skeleton or inverse_kinematics.
         seed: Another seed is another test set; default: 2026.
+        unrefined: Of real photos, which are scored as `humesh predict` does them: leave out the fit to the keypoints.
         sets: Of real photos: only these sets of the labels; default: all.
         out: A .json or .csv file for the numbers; of the synthetic test a .json file of every person's.
     """
@@ -102,16 +103,16 @@ def evaluate(
     options = {
         "root": root, "detections": detections, "subset": subset, "regressors": regressors, "against": against,
         "report": report, "submission": submission, "keep": keep, "motion": motion, "count": count, "people": people,
-        "detector": detector, "refine": refine, "frames": frames, "stage": stage, "seed": seed, "sets": sets,
-        "out": out,
+        "detector": detector, "refine": refine, "frames": frames, "stage": stage, "seed": seed,
+        "unrefined": unrefined, "sets": sets, "out": out,
     }  # fmt: skip
     task = benchmark if submission is None else "--submission"
-    unused = [f"--{name}" for name, given in options.items() if given not in (None, "", ())]
+    unused = [f"--{name}" for name, given in options.items() if given is not False and given not in (None, "", ())]
     unused = [option for option in unused if option[2:] not in _TAKES.get(task, _TAKEN_BY_OTHERS)]
     if unused:
         where = f"the benchmark {benchmark}" if submission is None else "--submission"
         raise UserError(f"{', '.join(unused)}: expected no such option for {where}; leave it out.")
-    keep, refine = keep or Path("humesh_evaluation"), benchmark == _REAL if refine is None else refine
+    keep, refine = keep or Path("humesh_evaluation"), refine or (benchmark == _REAL and not unrefined)
     if count is None:
         count = 64 if benchmark == _CLIPS else 300
     people, seed = people or (1, 2), 2026 if seed is None else seed

@@ -294,8 +294,6 @@ def _file_named(what: str | Path) -> str:
 
 
 def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool, given: bool) -> Recoverer:
-    import torch
-
     from humesh.people.finder import PeopleFinder
     from humesh.people.rtmlib_people import RtmlibPeople
     from humesh.people.runtime import MissingNetworkError
@@ -306,10 +304,17 @@ def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool, 
         recoverer = Recoverer(body, people, device, weights, refine)
     except (ValueError, ImportError, MissingNetworkError) as error:  # of a file or the device; what is not there
         raise UserError(str(error)) from None
+    limit_threads(recoverer)
+    return recoverer
+
+
+def limit_threads(recoverer: Recoverer) -> None:
+    """One thread for methods of many small steps: more only wait for each other, above all on busy machines."""
+    import torch
+
     network = recoverer.network
     if network is None or not any(isinstance(part, torch.nn.Conv2d) for part in network.modules()):
-        torch.set_num_threads(1)  # many small steps: more threads only wait for each other, above all on busy machines
-    return recoverer
+        torch.set_num_threads(1)
 
 
 def _given(detections: Path | None, photos: Sequence[Path]) -> GivenPeople | None:

@@ -39,6 +39,7 @@ class Recovery:
     method: str
     notes: tuple[str, ...] = ()  # what the program guessed, in sentences
     time_s: float | None = None  # of a video's frame: seconds since its first picture
+    expected_error_m: Float[Tensor, "P J"] | None = None  # of each joint once the body is aligned; None: not estimated
 
     def __post_init__(self) -> None:
         counts = len(self.people), len(self.pose.translation), len(self.confidence), len(self.seen)

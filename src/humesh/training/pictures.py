@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
-from humesh.body.joints import SMPL24, JointSet
 from humesh.data.batch import Batch
+from humesh.evaluation.report import draw_bones
 
 _LABEL, _MADE = (255, 255, 255), (255, 120, 0)
 _WIDTH = 192  # px of a crop in the picture
@@ -30,19 +30,10 @@ def contact_sheet(batch: Batch, points: Float[Tensor, "B N K 3"]) -> Image.Image
             (targets.points2d, targets.points3d, _LABEL),
             (pixels, points, _MADE),
         ):
-            _bones(top, zoom * flat[group, crop].cpu(), targets.joint_set, colour)
+            draw_bones(top, zoom * flat[group, crop].cpu(), targets.joint_set, colour)
             shape = solid[group, crop].cpu() - solid[group, crop].cpu().mean(0)
             seen = torch.stack([shape[:, 2], shape[:, 1]], dim=-1)  # from the body's side: depth to the right
-            _bones(side, _WIDTH * (0.5 + seen / 2.4), targets.joint_set, colour)  # 2.4 m across
+            draw_bones(side, _WIDTH * (0.5 + seen / 2.4), targets.joint_set, colour)  # 2.4 m across
         columns.append(np.concatenate([np.asarray(top), np.asarray(side)]))
     assert height
     return Image.fromarray(np.concatenate(columns, axis=1))
-
-
-def _bones(picture: Image.Image, points: Tensor, joint_set: JointSet, colour: tuple[int, int, int]) -> None:
-    draw = ImageDraw.Draw(picture)
-    at = {name: points[i].tolist() for i, name in enumerate(joint_set.names)}
-    for name, parent in zip(SMPL24.names, SMPL24.parent_names or (), strict=True):
-        if parent is not None and name in at and parent in at and all(map(np.isfinite, at[name] + at[parent])):
-            ends = np.clip([*at[parent], *at[name]], -1e4, 1e4)
-            draw.line([float(x) for x in ends], fill=colour, width=2)

@@ -1,0 +1,304 @@
+"""Scores on real photographs with labels: how far recovered bodies are from what people marked or cameras measured.
+
+Labels are SMPL's 12 limb joints in pixels and, where they are known, in metres (camera frame), in FOLDER/labels.json:
+our own format or COCO's keypoint annotations, see docs/benchmarks.md. Every labelled person is paired, one to one,
+with the prediction whose limb joints lie nearest in the photo. Somebody is found if the mean of these distances is
+below half of the person's size, which is 1.2 times the longer side of the box around the labelled limb joints.
+
+found           share of the labelled people who are found
+pa_mpjpe_found  mean distance (mm) of limb joints, 8 or more of a person labelled in 3D, after the best similarity
+pa_mpjpe        the same with 250 mm for everybody who is not found
+pck@x           share of labelled joints within x of the person's size; joints of people who are not found are wrong
+within_68, _95  share of joints whose error is in the range that the expected error of each joint gives
+error_ratio     mean error over mean expected error: above 1, the method is surer than it may be
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from humesh.body.joints import COCO17, LIMBS12, SMPL24
+from humesh.data.datasets import DatasetError
+from humesh.data.datasets.entries import Entry, json_entry
+from humesh.evaluation.metrics import aligned, point_errors
+from humesh.evaluation.subsets import EvaluationError
+from humesh.evaluation.summary import DRAWS, MISSED_MM, Number, interval, ratio
+from humesh.geometry.assignment import assigned
+from humesh.images.photo import Person, Photo
+from humesh.people.sightings import Sightings
+from humesh.scene.record import exact, humesh_version, pixels_of
+from humesh.scene.recovery import Recovery
+
+PCK = (0.05, 0.1)
+WITHIN = {68: 1.1733, 95: 1.7518}
+"""By percentage, how many times its mean an error stays below if its three coordinates are normal (Maxwell): where
+erf(t) - 2 t exp(-t**2) / sqrt(pi) with t = 2 x / sqrt(pi) is 0.68 and 0.95."""
+
+UNITS = {
+    "found": "%",
+    "pa_mpjpe_found": "mm",
+    "pa_mpjpe": "mm",
+    **{f"pck@{x}": "%" for x in PCK},
+    **{f"within_{share}": "%" for share in WITHIN},
+    "error_ratio": "",
+}
+_FACTORS = np.array([100.0 if unit == "%" else 1.0 for unit in UNITS.values()])
+_FOUND_WITHIN = 0.5  # mean 2D error in the person's size
+_FAR = 9.0  # 2D error of a joint of somebody who is not found, and the largest that counts for a pair
+_SIZE_OF_EXTENT = 1.2
+_FEWEST_2D, _FEWEST_3D = 6, 8  # labelled limb joints of a person who counts, and of one with a 3D error
+_SAVED_EVERY = 8  # photos
+_LIMBS = SMPL24.indices(*LIMBS12.names)
+
+
+@dataclass(frozen=True, eq=False)
+class Label:
+    """One labelled person: LIMBS12 in pixels and in metres (camera frame), NaN where a joint has no label."""
+
+    pixels: Float[np.ndarray, "12 2"]
+    metres: Float[np.ndarray, "12 3"]
+
+    @property
+    def size(self) -> float:
+        """The person's size in pixels, by which 2D errors are divided."""
+        extent = np.nanmax(self.pixels, axis=0) - np.nanmin(self.pixels, axis=0)
+        return _SIZE_OF_EXTENT * max(float(extent.max()), 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPhoto:
+    """A photo's file, the set that it belongs to, and its labelled people."""
+
+    path: Path
+    set: str
+    labels: tuple[Label, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """One labelled person's errors of the labelled joints: `errors` in sizes, `errors_mm` after the best similarity.
+
+    `row`: which prediction of the photo's `people` it is, None if missed. `errors_mm`: None where fewer than 8 joints
+    have a 3D label; `expected_mm`: None where the method expects no errors.
+    """
+
+    photo: LabelledPhoto
+    label: Label
+    people: list[Person]
+    row: int | None
+    errors: Float[np.ndarray, "K"]
+    errors_mm: Float[np.ndarray, "D"] | None = None
+    expected_mm: Float[np.ndarray, "D"] | None = None
+
+    @property
+    def pa_mpjpe(self) -> float | None:
+        """Millimetres, None without 3D labels."""
+        return None if self.errors_mm is None else float(self.errors_mm.mean())
+
+
+def read_labels(folder: Path) -> list[LabelledPhoto]:
+    """The photos of FOLDER/labels.json with people who have 6 or more labelled limb joints; raises EvaluationError."""
+    try:
+        content = json_entry(folder / "labels.json", "labels of photos as docs/benchmarks.md describes them")
+        read = _read_coco if isinstance(content.value, dict) else _read_own
+        photos = [photo for photo in read(folder, content) if photo.labels]
+    except DatasetError as error:
+        text = str(error).replace("; fetch it anew.", "; docs/benchmarks.md describes the format.")
+        raise EvaluationError(text) from None
+    if not photos:
+        least = f"people with {_FEWEST_2D} or more labelled limb joints"
+        raise EvaluationError(f"{folder / 'labels.json'}: expected {least}, found none; check the joints' names.")
+    for photo in photos:
+        if not photo.path.is_file():
+            raise EvaluationError(f"{photo.path}: expected a photo that labels.json names, found none; add it.")
+    return photos
+
+
+def _read_own(folder: Path, content: Entry) -> Iterator[LabelledPhoto]:
+    for entry in content:
+        name = entry.get("set")
+        labels = [_label(person.get("joints2d_px"), person.get("joints3d_m")) for person in entry["people"]]
+        yield _photo(folder, entry["image"], folder.name if name is None else name.text(), labels)
+
+
+def _read_coco(folder: Path, content: Entry) -> Iterator[LabelledPhoto]:
+    content.has("images", "annotations", what="COCO's keypoint annotations, or a list of labelled photos")
+    names: dict[int, list[str]] = {}
+    for category in content.get("categories") or ():
+        if (found := category.get("keypoints")) is not None:
+            names[category["id"].integer()] = [name.text() for name in found]
+    labels: dict[int, list[Label]] = {}
+    for person in content["annotations"]:
+        keypoints, crowd = person.get("keypoints"), person.get("iscrowd")
+        if keypoints is None or (crowd is not None and crowd.integer()):
+            continue
+        own = names.get(person["category_id"].integer(), list(COCO17.names))
+        points = keypoints.numbers(-1, 3)
+        if len(points) != len(own):
+            raise keypoints.wrong(f"{len(own)} keypoints, as its category names them")
+        points[:, :2] += 0.5  # COCO counts from the centre of the first pixel
+        named = {name: point[:2].tolist() for name, point in zip(own, points, strict=True) if point[2] > 0}
+        labels.setdefault(person["image_id"].integer(), []).append(_label(Entry(named, person, "keypoints"), None))
+    for image in content["images"]:
+        yield _photo(folder, image["file_name"], folder.name, labels.get(image["id"].integer(), []))
+
+
+def _label(pixels: Entry | None, metres: Entry | None) -> Label:
+    def joints(named: Entry | None, width: int) -> np.ndarray:
+        found = np.full((len(LIMBS12), width), np.nan)
+        for k, name in enumerate(LIMBS12.names if named is not None else ()):
+            if named is not None and (values := named.get(name)) is not None:
+                found[k] = values.numbers(width)
+        return found
+
+    return Label(joints(pixels, 2), joints(metres, 3))
+
+
+def _photo(folder: Path, name: Entry, group: str, labels: list[Label]) -> LabelledPhoto:
+    counted = tuple(label for label in labels if np.isfinite(label.pixels[:, 0]).sum() >= _FEWEST_2D)
+    return LabelledPhoto(folder / name.path(), group, counted)
+
+
+Recover = Callable[[Photo, list[Person]], Recovery]
+"""The bodies of the people given in a photo, as a Recoverer makes them."""
+
+
+def run(
+    photos: Sequence[LabelledPhoto],
+    recover: Recover,
+    find: Callable[[Photo], list[Person]],
+    cache: Path | None = None,
+    advance: Callable[[int], None] = lambda photos: None,
+) -> list[Score]:
+    """Everybody's scores. `find` gives a photo's people; in the folder `cache` they are kept, set by set, for later."""
+    scores: list[Score] = []
+    for name in dict.fromkeys(photo.set for photo in photos):
+        some = [photo for photo in photos if photo.set == name]
+        key = _key(some)
+        kept = Sightings() if cache is None else Sightings.load(cache / f"{key[:12]}.npz", key)
+        for number, photo in enumerate(some):
+            picture = Photo.read(photo.path)
+            if number == len(kept.people):
+                kept.people.append(find(picture))
+                kept.times.append(float(number))
+                if cache is not None and (len(kept.people) % _SAVED_EVERY == 0 or len(kept.people) == len(some)):
+                    cache.mkdir(parents=True, exist_ok=True)
+                    kept.save(cache / f"{key[:12]}.npz", key)
+            scores += scored(photo, recover(picture, kept.people[number]))
+            advance(1)
+    return scores
+
+
+def _key(photos: Sequence[LabelledPhoto]) -> str:
+    """What differs where other photos are to be looked at, or another version looks."""
+    stats = [(photo.path.name, photo.path.stat()) for photo in photos]
+    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return hashlib.sha256(repr((humesh_version(), files)).encode()).hexdigest()
+
+
+def scored(photo: LabelledPhoto, recovery: Recovery) -> list[Score]:
+    """The scores of a photo's labelled people."""
+    joints = exact(recovery.bodies.joints[:, _LIMBS])
+    truth, sizes = np.stack([label.pixels for label in photo.labels]), np.array([label.size for label in photo.labels])
+    known = np.isfinite(truth).all(-1)[:, None]  # G 1 12
+    distances = np.linalg.norm(pixels_of(recovery.photo.camera, joints).numpy() - truth[:, None], axis=-1)
+    errors = np.nan_to_num(distances / sizes[:, None, None], nan=_FAR)  # G P 12
+    cost = np.minimum((errors * known).sum(-1) / known.sum(-1), _FAR)
+    rows, columns = assigned(cost)
+    pairs = {i: k for i, k in zip(rows.tolist(), columns.tolist(), strict=True) if cost[i, k] < _FOUND_WITHIN}
+    scores = []
+    for i, label in enumerate(photo.labels):
+        row, deep = pairs.get(i), np.isfinite(label.metres).all(-1)
+        flat = np.full(known[i].sum(), _FAR) if row is None else errors[i, row, known[i, 0]]
+        errors_mm = expected_mm = None
+        if deep.sum() >= _FEWEST_3D:
+            errors_mm = np.full(deep.sum(), MISSED_MM)
+            if row is not None:
+                true, made = torch.from_numpy(label.metres[deep]), joints[row, torch.from_numpy(deep)]
+                errors_mm = 1000 * point_errors(aligned(made, true), true).numpy()
+                if recovery.expected_error_m is not None:
+                    expected_mm = 1000 * exact(recovery.expected_error_m[row, _LIMBS]).numpy()[deep]
+        scores.append(Score(photo, label, recovery.people, row, flat, errors_mm, expected_mm))
+    return scores
+
+
+@dataclass(frozen=True)
+class Row:
+    """The numbers of a set, of all people together or the means over the sets, in the order of `UNITS`."""
+
+    name: str
+    people: int
+    numbers: tuple[Number, ...]
+
+
+def table(scores: Sequence[Score]) -> list[Row]:
+    """A row for each set; where there are several, one for everybody together and one of the means over the sets.
+
+    Intervals: percentiles of a bootstrap over photos (Efron, 1979), in each set on its own; fixed seed.
+    """
+    generator = np.random.default_rng(0)
+    names = list(dict.fromkeys(score.photo.set for score in scores))
+    groups = [[score for score in scores if score.photo.set == name] for name in names]
+    drawn = np.stack([_drawn(some, generator) for some in groups])  # S D N
+    rows = [_row(name, some, values) for name, some, values in zip(names, groups, drawn, strict=True)]
+    if len(names) > 1:
+        rows.append(_row("together", scores, _drawn(scores, generator)))
+        there = np.isfinite(drawn)
+        rows.append(_row("mean of the sets", scores, ratio(np.where(there, drawn, 0).sum(0), there.sum(0))))
+    return rows
+
+
+def _drawn(scores: Sequence[Score], generator: np.random.Generator) -> Float[np.ndarray, "D N"]:
+    """Each number as it is, then in each draw; every one of them is a sum over people divided by another."""
+    photos = {photo: number for number, photo in enumerate(dict.fromkeys(score.photo for score in scores))}
+    sums = np.zeros((len(photos), len(UNITS), 2))
+    for score in scores:
+        sums[photos[score.photo]] += _parts(score)
+    draws = generator.multinomial(len(photos), np.full(len(photos), 1 / len(photos)), DRAWS)
+    parts = np.tensordot(np.concatenate([np.ones((1, len(photos))), draws]), sums, 1)
+    return _FACTORS * ratio(parts[..., 0], parts[..., 1])
+
+
+def _parts(score: Score) -> Float[np.ndarray, "N 2"]:
+    """What one person adds to each number's numerator and denominator."""
+    found = score.row is not None
+    parts: dict[str, tuple[float, float]] = {"found": (found, 1)}
+    parts |= {f"pck@{x}": ((score.errors < x).sum(), len(score.errors)) for x in PCK}
+    if score.errors_mm is not None:
+        mean = float(score.errors_mm.mean())
+        parts |= {"pa_mpjpe_found": (found * mean, found), "pa_mpjpe": (mean, 1)}
+        if score.expected_mm is not None:
+            errors, expected = score.errors_mm, score.expected_mm
+            parts |= {f"within_{s}": ((errors < x * expected).sum(), len(errors)) for s, x in WITHIN.items()}
+            parts["error_ratio"] = (errors.sum(), expected.sum())
+    return np.array([parts.get(name, (0, 0)) for name in UNITS], dtype=np.float64)
+
+
+def _row(name: str, scores: Sequence[Score], values: Float[np.ndarray, "D N"]) -> Row:
+    single = len({score.photo for score in scores}) == 1
+    bounds = [(np.nan, np.nan) if single else interval(draws) for draws in values[1:].T]
+    named = zip(UNITS.items(), values[0].tolist(), bounds, strict=True)
+    return Row(name, len(scores), tuple(Number(n, unit, value, *bound) for (n, unit), value, bound in named))
+
+
+def cells(rows: Sequence[Row]) -> list[list[str]]:
+    """The table as text, its head first, without the numbers that no set has."""
+    there = [i for i in range(len(UNITS)) if any(np.isfinite(row.numbers[i].ours) for row in rows)]
+    head = [f"{number.name} {number.unit}".strip() for number in (rows[0].numbers[i] for i in there)]
+    lines = [[row.name, f"{row.people}", *(_cell(row.numbers[i]) for i in there)] for row in rows]
+    return [["set", "people", *head], *lines]
+
+
+def _cell(number: Number) -> str:
+    if not np.isfinite(number.ours):
+        return "-"
+    digits = 1 if number.unit else 2
+    between = f" ({number.low:.{digits}f} to {number.high:.{digits}f})" if np.isfinite(number.low) else ""
+    return f"{number.ours:.{digits}f}{between}"
