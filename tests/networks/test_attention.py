@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from humesh.networks.attention import Attention, PostNormLayer, PreNormBlock
+from humesh.networks.attention import Attention, PostNormLayer, PreNormBlock, attention_maps
 
 
 def _copy(ours: Attention, theirs: nn.MultiheadAttention) -> None:
@@ -77,3 +77,21 @@ def test_in_16_bits_on_the_cpu_answers_and_gradients_are_nearly_those_of_32() ->
     assert torch.allclose(answers[1], answers[0], atol=0.02)
     for half_gradient, gradient in zip(gradients[1], gradients[0], strict=True):
         assert torch.allclose(half_gradient, gradient, atol=0.05 * float(gradient.abs().max()) + 0.02)
+
+
+def test_maps_are_what_the_values_are_mixed_by() -> None:
+    """Torch's own weights, also behind a mask and with fewer queries than keys; after the block nothing is kept."""
+    ours, theirs = Attention(16, 4), nn.MultiheadAttention(16, 4, batch_first=True)
+    _copy(ours, theirs)
+    network, query, memory = nn.ModuleDict({"cross": ours}), torch.randn(2, 3, 16), torch.randn(2, 5, 16)
+    mask = torch.tensor([[True, True, False, True, True]] * 2)
+    with attention_maps(network) as maps:
+        network["cross"](query, memory, memory, mask)
+        network["cross"](query, memory, memory, mask=mask)
+    network["cross"](query, memory, memory)
+    _, expected = theirs(query, memory, memory, key_padding_mask=~mask, average_attn_weights=False)
+    assert list(maps) == ["cross"]
+    assert len(maps["cross"]) == 2
+    for found in maps["cross"]:
+        assert torch.allclose(found, expected, atol=1e-6)
+        assert (found[..., 2] == 0).all()

@@ -43,7 +43,7 @@ from humesh.recover import LANDMARKS, Recoverer
 from humesh.scene.record import humesh_version
 from humesh.scene.recovery import Recovery
 
-_STAGES = {"skeleton": "skeleton only", "inverse_kinematics": "no refiner"}  # in tables; JOTR's are called the same
+_STAGES = {"skeleton": "skeleton only", "inverse_kinematics": "no refiner"}  # in ik_refine's table 4
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,8 @@ def _row(benchmark: str, method: str, options: Run) -> Published | None:
     against, every = options.against, published(benchmark, ablations=True)
     rows = published(benchmark, method) if method or against else []
     if not against and (options.frames or options.stage):
-        named = f"T = {options.frames}" if options.frames else _STAGES.get(options.stage, options.stage)
+        stage = _STAGES.get(options.stage, options.stage.replace("layer", "after layer "))
+        named = f"T = {options.frames}" if options.frames else stage
         rows = [row for row in every if method == row.method and row.system.endswith(named)]
     if against:
         rows = [row for row in every if against.lower() in row.system.lower()]

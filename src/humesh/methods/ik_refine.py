@@ -56,7 +56,7 @@ class IkRefineConfig:
     size: int = 256  # crop side, px
     depth_bins: int = 8
     ridge: float = 0.0  # of the absolute pose, 0.01 in MeTRAbs of 2021; see geometry/absolute.py
-    mix: float = 0.0  # what 3D tells of x and y inside the image, 0.5 in MeTRAbs of 2023
+    mix: float = 0.0  # share of the 3D estimate in x and y inside the image, 0.5 in MeTRAbs of 2023
     twist_width: int = 1024
     dropout: float = 0.5
     activation: Literal["none", "relu"] = "none"  # between the twist estimator's layers; "none": HybrIK
@@ -147,6 +147,15 @@ class IkRefine(Method):
                 head_gain=config.head_gain,
             )
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Table 4's rows of one model: the skeleton P alone, and the inverse kinematics without the refiner."""
+        return ("skeleton", "inverse_kinematics")
+
+    def use_stage(self, stage: str) -> None:
+        """Later predictions have the body before the refiner; `skeleton` is in every prediction."""
+        self.refiner = None
+
     def forward(self, crops: Crops) -> IkRefinePrediction:
         config, group, present = self.config, crops.present.shape, crops.present
         features = self.encoder(self.colours(crops.pixels.flatten(0, 1)))
@@ -197,8 +206,8 @@ class IkRefine(Method):
         if self.refiner is None:
             return Theta(torch.zeros_like(start.six), torch.zeros_like(start.shape), torch.zeros_like(start.camera))
         config, (batch, people) = self.config, present.shape
-        nobody = self.refiner.padding(torch.tensor(_START_CAMERA).to(pooled))
-        tokens = torch.where(present[..., None, None], self.refiner.tokens(pooled, start), nobody)
+        padding = self.refiner.padding(torch.tensor(_START_CAMERA).to(pooled))
+        tokens = torch.where(present[..., None, None], self.refiner.tokens(pooled, start), padding)
         if people <= config.people:
             targets, rows = people, torch.arange(people, device=present.device).expand(batch, 1, people)
         else:
@@ -211,7 +220,7 @@ class IkRefine(Method):
         seen = present.gather(1, rows.flatten(1)).unflatten(1, rows.shape[1:]).flatten(0, 1)
         if not config.mask_padding and people < config.people:  # the authors' padding, which others attend to
             more = config.people - people
-            tokens = torch.cat([tokens, nobody.expand(batch, more, *nobody.shape)], dim=1)
+            tokens = torch.cat([tokens, padding.expand(batch, more, *padding.shape)], dim=1)
             seen = torch.cat([seen, seen.new_zeros(batch, more)], dim=1)
         if self.training and config.mask_share:
             tokens = self.refiner.hidden(tokens, seen, config.mask_share)

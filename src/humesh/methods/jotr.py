@@ -191,6 +191,15 @@ class Jotr(Method):
         upright = mean_starts(self.config.shapes)["pose"][:6]
         self.root_pose_cascade.get_parameter("0.bias").data.copy_(upright)
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The decoder's layers, "layer0" first: table 5 reads each of one model."""
+        return tuple(f"layer{layer}" for layer in range(self.config.decoder_layers))
+
+    def use_stage(self, stage: str) -> None:
+        """Reads SMPL's parameters after that layer from now on."""
+        self.read_after = self.stages.index(stage)
+
     def forward(self, crops: Crops) -> JotrPrediction:
         """The body of each crop's person; a keypoint counts above confidence 0.05 and inside of the crop."""
         if crops.keypoints.shape[-2] != len(JOTR30) or crops.size != self.spec.size:

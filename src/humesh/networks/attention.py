@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -36,16 +40,7 @@ class Attention(nn.Module):
 
         `mask` is True for the keys that may be looked at; where a row has none, all are, so that nothing is NaN.
         """
-        if query is key is value:
-            q, k, v = self.qkv(query).chunk(3, dim=-1)
-        elif query is key:
-            (q, k), v = self._map(query, 0, 2).chunk(2, dim=-1), self._map(value, 2, 3)
-        elif key is value:
-            q, (k, v) = self._map(query, 0, 1), self._map(key, 1, 3).chunk(2, dim=-1)
-        else:
-            q, k, v = self._map(query, 0, 1), self._map(key, 1, 2), self._map(value, 2, 3)
-        q, k, v = (tensor.unflatten(-1, (self.heads, -1)).transpose(1, 2) for tensor in (q, k, v))
-        seen = None if mask is None else (mask | ~mask.any(-1, keepdim=True))[:, None, None]
+        q, k, v, seen = self.projected(query, key, value, mask)
         dropout = self.dropout if self.training else 0.0
         # torch's way back through 16 bits takes 1.6 (216 tokens) to 5.6 (16 tokens) times as long on the CPU.
         if q.device.type == "cpu" and q.dtype == torch.bfloat16:
@@ -55,11 +50,52 @@ class Attention(nn.Module):
             mixed = scaled_dot_product_attention(q, k, v, seen, dropout)
         return self.proj(mixed.transpose(1, 2).flatten(-2))
 
+    def projected(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Bool[Tensor, "B K"] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Queries, keys and values of each head `B H n c`, and the mask as attention takes it."""
+        if query is key is value:
+            q, k, v = self.qkv(query).chunk(3, dim=-1)
+        elif query is key:
+            (q, k), v = self._map(query, 0, 2).chunk(2, dim=-1), self._map(value, 2, 3)
+        elif key is value:
+            q, (k, v) = self._map(query, 0, 1), self._map(key, 1, 3).chunk(2, dim=-1)
+        else:
+            q, k, v = self._map(query, 0, 1), self._map(key, 1, 2), self._map(value, 2, 3)
+        q, k, v = (tensor.unflatten(-1, (self.heads, -1)).transpose(1, 2) for tensor in (q, k, v))
+        return q, k, v, None if mask is None else (mask | ~mask.any(-1, keepdim=True))[:, None, None]
+
     def _map(self, tokens: Tensor, start: int, stop: int) -> Tensor:
         """Parts start..stop of the packed layer: 0 queries, 1 keys, 2 values."""
         inner = self.proj.in_features
         rows = slice(start * inner, stop * inner)
         return token_linear(tokens, self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows])
+
+
+@contextmanager
+def attention_maps(network: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
+    """Collects the attention of everything that the network is shown in the block, for the papers' figures.
+
+    Gives the softmax `B H Q K` of each call of each `Attention` by its name, "decoder.0.cross_attn" for one.
+    """
+    maps: dict[str, list[Tensor]] = {}
+
+    def collect(name: str) -> Any:
+        def hook(layer: Attention, inputs: tuple[Tensor, ...], given: dict[str, Tensor]) -> None:
+            q, k, _, seen = layer.projected(*inputs, **given)
+            scores = (q @ k.mT).float() / q.shape[-1] ** 0.5
+            scores = scores if seen is None else scores.masked_fill(~seen, -torch.inf)
+            maps.setdefault(name, []).append(scores.softmax(-1).detach().cpu())
+
+        return hook
+
+    layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, Attention)]
+    hooks = [layer.register_forward_pre_hook(collect(name), with_kwargs=True) for name, layer in layers]
+    try:
+        yield maps
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class Mlp(nn.Module):
