@@ -1,4 +1,4 @@
-"""Several boxes around one person (Multi-RoI, ECCV 2024), and how a network is told where a box lies."""
+"""Several boxes around one person (Multi-RoI, ECCV 2024), and the vector of a box's place."""
 
 from __future__ import annotations
 

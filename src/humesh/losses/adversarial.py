@@ -1,6 +1,6 @@
 """Least-squares adversarial terms (Mao et al., LSGAN, ICCV 2017): a judge gives real ones 1 and made ones 0.
 
-Sums over a judge's scores, as HMR has it (Kanazawa et al., CVPR 2018); `weight` 0 leaves somebody out.
+Sums over a judge's scores, as HMR has it (Kanazawa et al., CVPR 2018); `weight` 0 leaves a person out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Several views of the same person: their cameras must agree, and their features be told from other people's."""
+"""Several views of the same person: their cameras must agree, and their features differ from other people's."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def person_contrast(
     present: Bool[Tensor, "R"] | None = None,
     temperature: float = 0.5,
 ) -> Term:
-    """How ill each of R crops' features tells its person from the others (Multi-RoI, ECCV 2024): an error for each.
+    """Multi-RoI's contrastive loss of R crops' features (ECCV 2024), a term for each.
 
     -log of exp(z_i . z_p / t) over its sum for the crops of other people, mean over the crops p of the same person;
     the weights make the mean of all crops the sum that the paper takes. Crops without positives or without others

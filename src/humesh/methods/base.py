@@ -43,7 +43,7 @@ class Method(nn.Module):
         self.config = config
 
     def forward(self, crops: Crops) -> Prediction:
-        """The bodies of the wanted crops, `B N`; the rest of the answer means nothing."""
+        """The bodies of the wanted crops, `B N`; predictions for the other crops mean nothing."""
         raise NotImplementedError
 
     @property

@@ -88,7 +88,7 @@ class ContrastHead(nn.Module):
 
 @dataclass(frozen=True)
 class MultiRoiPrediction(Prediction):
-    """The body in every crop's camera; `z`: the features to contrast, None where nobody trains."""
+    """The body in every crop's camera; `z`: the features to contrast, None outside of training."""
 
     weak: Float[Tensor, "B N 3"]  # (s, tx, ty) in each crop
     z: Float[Tensor, "B N D"] | None

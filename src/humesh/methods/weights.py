@@ -83,7 +83,7 @@ class KeyMap:
 
 @dataclass(frozen=True)
 class Header:
-    """What a weights file says of itself."""
+    """The header of a weights file."""
 
     method: str
     config: dict[str, Any]
@@ -152,8 +152,8 @@ def read_weights(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
             "convert authors' checkpoints with `humesh convert` first."
         ) from None
     try:
-        said = parse_json(words or "")
-        header = from_values(Header, said if isinstance(said, dict) else {})
+        values = parse_json(words or "")
+        header = from_values(Header, values if isinstance(values, dict) else {})
         names = (header.method, header.body, header.part, *header.rest)
         if not all(name.isprintable() for name in names):
             raise ValueError("names that cannot be printed")
@@ -224,11 +224,11 @@ def load_method(path: str | Path, body: BodyModel | None = None) -> tuple[Header
 def _loaded(make: Callable[[], Method], state: Mapping[str, Tensor], what: str, part: str = "") -> Method:
     """A method with these tensors in its place `part`; raises WeightsError where they do not fit.
 
-    It is drawn up without memory first: what a file says of itself costs nothing until its tensors bear it out.
+    It is built without memory first: a header costs nothing until the file's tensors bear it out.
     """
     try:
         with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about layers without a number in them: what is wrong is told below
+            warnings.simplefilter("ignore")  # about layers without a number; errors below name what is wrong
             plan = make()
     except Exception as error:  # whatever a network's parts make of foreign numbers
         reason = str(error).removeprefix(what).strip() or type(error).__name__
@@ -274,7 +274,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 def convert(
     path: str | Path, name: str, out: str | Path, companion: str | Path | None = None
 ) -> tuple[Header, dict[str, list[str]]]:
-    """Writes an authors' checkpoint as humesh's weights; says what was left out, by reason. Raises WeightsError.
+    """Writes an authors' checkpoint as humesh's weights; gives what was left out, by reason. Raises WeightsError.
 
     `companion`: the second file that some methods need (JOTR: VPoser's decoder, under a licence of its own).
     """
@@ -304,7 +304,7 @@ def convert(
 
 
 def load_fitting(network: torch.nn.Module, state: Mapping[str, Tensor]) -> int:
-    """Loads the tensors that have a place of their name and shape in the network; says how many did."""
+    """Loads the tensors that have a place of their name and shape in the network; gives how many did."""
     own = network.state_dict()
     fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     network.load_state_dict({**own, **fitting})

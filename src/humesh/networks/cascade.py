@@ -10,21 +10,21 @@ from torch import Tensor, nn
 
 
 class Cascade(nn.ModuleList):
-    """A linear head for each decoder layer; each adds to the answer of the one before, which it is also given."""
+    """A linear head for each decoder layer; each adds to the one before's estimate, which is among its inputs."""
 
     def __init__(self, width: int, size: int, layers: int) -> None:
         super().__init__(nn.Linear(width + (size if layer else 0), size) for layer in range(layers))
 
     def step(self, layer: int, token: Tensor, before: Tensor | None) -> Tensor:
-        """The answer of one layer, given that of the one before; None at the first."""
+        """The estimate of one layer, from that of the one before; None at the first."""
         return self[layer](token) if before is None else before + self[layer](torch.cat([token, before], dim=-1))
 
     def forward(self, tokens: Sequence[Float[Tensor, "B C"]]) -> Float[Tensor, "L B n"]:
-        """The answers of all layers, from a token of each."""
-        answers: list[Tensor] = []
+        """The estimates of all layers, from a token of each."""
+        estimates: list[Tensor] = []
         for layer, token in enumerate(tokens):
-            answers.append(self.step(layer, token, answers[-1] if answers else None))
-        return torch.stack(answers)
+            estimates.append(self.step(layer, token, estimates[-1] if estimates else None))
+        return torch.stack(estimates)
 
 
 def clamped_logit(share: Float[Tensor, "*g"], eps: float = 1e-5) -> Float[Tensor, "*g"]:

@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 def fold(network: nn.Module) -> None:
     """Turns batch norms into a part of the convolutions right before them, and standardises weights for good.
 
-    In place, and for prediction only: the same answers but for rounding, a tenth to a fifth faster on a CPU. A norm is
+    In place, and for prediction only: the same outputs but for rounding, a tenth to a fifth faster on a CPU. A norm is
     taken to follow a convolution if it is the next child of the same module and has as many channels, as timm's and our
     networks are built.
     """

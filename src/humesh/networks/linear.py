@@ -24,8 +24,8 @@ def token_linear(
         return linear(tokens, weight, bias)
     # The tokens as a column of pixels, channels last.
     picture = tokens.contiguous().view(1, -1, 1, tokens.shape[-1]).permute(0, 3, 1, 2)
-    answer = conv2d(picture, weight[:, :, None, None], bias).permute(0, 2, 3, 1)
-    return answer.reshape(*tokens.shape[:-1], len(weight))
+    product = conv2d(picture, weight[:, :, None, None], bias).permute(0, 2, 3, 1)
+    return product.reshape(*tokens.shape[:-1], len(weight))
 
 
 class TokenLinear(nn.Linear):

@@ -1,4 +1,4 @@
-"""What tells a network how two boxes lie to each other: a code of numbers, and a layer on pairs."""
+"""The relative position of two boxes for a network: a sinusoidal code, and a linear layer on pairs."""
 
 from __future__ import annotations
 

@@ -91,10 +91,10 @@ class Refiner(nn.Module):
         return tokens
 
     def padding(self, camera: Float[Tensor, "3"]) -> Float[Tensor, "J C"]:
-        """The tokens of somebody who is not there: all zeros but the camera's start, as the authors have it."""
+        """The tokens of an absent person: all zeros but the camera's start, as the authors have it."""
         joints, (features, _, shapes, _) = len(self.spread_shape.weight), self.parts
-        nobody = Theta(camera.new_zeros(joints, 6), camera.new_zeros(shapes), camera)
-        return self.tokens(camera.new_zeros(features), nobody)
+        absent = Theta(camera.new_zeros(joints, 6), camera.new_zeros(shapes), camera)
+        return self.tokens(camera.new_zeros(features), absent)
 
     def hidden(
         self, tokens: Float[Tensor, "R P J C"], present: Bool[Tensor, "R P"], share: float
@@ -110,18 +110,18 @@ class Refiner(nn.Module):
         return torch.where(taken[..., None], 0.01 * self.embed.weight.sum(1) + self.embed.bias, tokens)
 
     def forward(
-        self, tokens: Float[Tensor, "R P J C"], answered: int, seen: Bool[Tensor, "R P"] | None = None
+        self, tokens: Float[Tensor, "R P J C"], targets: int, present: Bool[Tensor, "R P"] | None = None
     ) -> Theta:
-        """Changes `R A ...` for the first `answered` = A people of each row; those not `seen` are not looked at."""
+        """Changes `R A ...` for the first `targets` = A people of each row; those not `present` are masked."""
         if self.positions is not None:
             tokens = tokens + self.positions[: tokens.shape[1]]
         people, joints = tokens.shape[1:3]
-        mask = None if seen is None else seen[..., None].expand(-1, -1, joints).flatten(1)
+        mask = None if present is None else present[..., None].expand(-1, -1, joints).flatten(1)
         tokens = tokens.flatten(1, 2)
         for block in self.blocks[:-1]:
             tokens = block(tokens, mask=mask)
-        first = None if answered == people else answered * joints  # the last block renews only what is answered
-        tokens = self.blocks[-1](tokens, first, mask).unflatten(1, (answered, joints))
+        first = None if targets == people else targets * joints  # the last block renews only theirs
+        tokens = self.blocks[-1](tokens, first, mask).unflatten(1, (targets, joints))
         shape = self.collapse_shape(self.shape(tokens).mT)[..., 0]
         camera = self.collapse_camera(self.camera(tokens).mT)[..., 0]
         return Theta(self.pose(tokens), shape, camera)
