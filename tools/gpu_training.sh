@@ -85,9 +85,11 @@ train() {
     done
     code=0
     wait "$trainer" || code=$?
-    kill $killer 2>/dev/null || true
+    [ -z "$killer" ] || kill "$killer" 2>/dev/null || code=130 # it was too slow to end and was killed
     trainer="" killer=""
-    pace="$(($(step) - ${from:-0})) $((SECONDS - began))" # steps in seconds
+    if [ -z "$pace" ] || [ $((SECONDS - began)) -ge 60 ]; then # short ones are mostly their start
+        pace="$(($(step) - ${from:-0})) $((SECONDS - began))"  # steps in seconds
+    fi
     [ -n "$rendering" ] || echo "$pace" >"$RUN/pace"
 }
 
@@ -120,7 +122,7 @@ if [ "$(left)" -gt 0 ]; then
     fi
 fi
 pace=$(cat "$RUN/pace" 2>/dev/null || true) steps=$STEPS
-while [ "$(left)" -gt 0 ]; do
+while [ "$(left)" -gt "$SAVING" ]; do
     time=$(left)
     if [ -z "$STEPS" ] && [ -n "$pace" ]; then # the learning rate's schedule ends with the time
         read -r done_steps seconds <<<"$pace"
@@ -160,7 +162,9 @@ END
         if [ -z "$PIECES" ] || [[ " $PIECES " == *" ${piece##*-} "* ]]; then cp "$piece" "$OUT"; fi
     done
     cp "$WORK/pieces/SHA256SUMS" "$WORK/pieces/join.sh" "$OUT"
-    cat "$RUN"/{validation,log}.csv >"$OUT/$RECIPE.csv"
+    for table in validation log; do
+        [ ! -f "$RUN/$table.csv" ] || cp "$RUN/$table.csv" "$OUT/$RECIPE.$table.csv"
+    done
     say "step $(step), $(spent) s in all: $OUT holds $(find "$OUT" -name "$name.part-*" | wc -l) pieces; bash $OUT/join.sh"
 else
     say "no weights yet after $(spent) of $((60 * MINUTES)) s; call again with more MINUTES"
