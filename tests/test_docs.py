@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -11,23 +12,31 @@ import pytest
 from PIL import Image
 from skimage.data import camera
 
+from humesh.commands.evaluate import evaluate
+from humesh.evaluation.published import ABLATIONS
 from humesh.images.film import Film
 from humesh.methods import METHODS
 from humesh.training.prepare import overridden
 from humesh.training.recipes import RECIPES
 
+EVALUATES = set(inspect.signature(evaluate).parameters)
 DOCS = Path(__file__).parents[1] / "docs"
-SECTIONS = re.findall(r"^### (.*?)\n(.*?)(?=^###|\Z)", (DOCS / "methods.md").read_text(), re.DOTALL | re.MULTILINE)
+METHODS_PAGE = (DOCS / "methods.md").read_text()
+ABLATION_PART = METHODS_PAGE.partition("## The papers' ablations")[2].partition("## Attention")[0]
+SECTIONS = re.findall(r"^### (.*?)\n(.*?)(?=^###|\Z)", ABLATION_PART, re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize(("title", "text"), SECTIONS, ids=[title.split(",")[0] for title, _ in SECTIONS])
 def test_every_row_of_the_papers_tables_is_a_command(title: str, text: str) -> None:
     """Recipes are known, each row's options change the recipe as they say, and the method can be built so."""
     recipes = re.findall(r"humesh train (\S+)", text)
-    rows = re.findall(r"^\| (.*?) \| (.*) \|$", text, re.MULTILINE)[2:]
+    rows = re.findall(r"^\| \d.*? \| (.*?) \| (.*) \| .*? \|$", text, re.MULTILINE)
     assert recipes
     assert len(rows) >= 5
     for row, cell in rows:
+        if cell.startswith("evaluate"):
+            assert {flag.replace("-", "_") for flag in re.findall(r"--(\S+)", cell)} <= EVALUATES
+            continue
         for options in re.findall(r"`(--[^`]+)`", cell) or [""]:
             words = shlex.split(options)
             pairs = list(zip(words[::2], words[1::2], strict=True))
@@ -42,6 +51,19 @@ def test_every_row_of_the_papers_tables_is_a_command(title: str, text: str) -> N
                     assert str(got) == value, (row, key)
                 for key, value in (pair.split("=") for pair in given.get("--weights", ())):
                     assert plan.weights[key] == float(value)
+
+
+def test_every_printed_ablation_is_in_the_tables() -> None:
+    """Row by row with its table and numbers, and no other rows."""
+    lines = [[cell.strip() for cell in line.split("|")] for line in ABLATION_PART.splitlines() if line[:3] > "| 0"]
+    rows = [cells[1:5] for cells in lines if cells[1][:1].isdigit()]
+    for row in ABLATIONS:
+        numbers = " / ".join(f"{value:.1f}" for value in row.values.values())
+        table = re.search(r"table (\d)", row.source)
+        assert table is not None
+        label = row.system.partition(", ")[2]
+        assert any(c[0][0] == table[1] and c[1] == label and c[3] == numbers for c in rows), row
+    assert len(rows) == len(ABLATIONS)
 
 
 def test_the_python_page_runs(

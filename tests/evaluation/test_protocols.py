@@ -12,7 +12,7 @@ from humesh.body.joints import H36M17, LIMBS12, LSP14, SMPL24
 from humesh.data import DATASETS
 from humesh.evaluation.explain import explain
 from humesh.evaluation.protocols import PROTOCOLS, UNITS
-from humesh.evaluation.published import PUBLISHED, published
+from humesh.evaluation.published import ABLATIONS, PUBLISHED, published
 from humesh.evaluation.subsets import Stretch
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
@@ -76,6 +76,35 @@ def test_published_numbers_agree_with_each_other() -> None:
     assert mupots.values["pck_all"] == pytest.approx(sum(map(float, every.split())) / 20, abs=0.05)
     assert published("3dpw-multi-roi", "multi_roi_authors") == published("3dpw-multi-roi", "multi_roi")
     assert {row.benchmark for row in PUBLISHED} <= set(PROTOCOLS)
+
+
+def test_ablations_end_in_the_papers_main_rows() -> None:
+    """The full system of a table is the one that the main table prints, where it was trained in the same way."""
+    of = {row.system: row for row in ABLATIONS}
+    (jotr,), (ik,) = published("3dpw-oc", "jotr"), published("3dpw", "ik_refine")
+    int2 = published("3dpw-int", "int")[0].values
+    assert of["JOTR, both contrasts"].values == jotr.values
+    assert of["IK + refiner, N = 3"].values == ik.values
+    assert of["INT, per-joint motion"].values == {name: int2[name] for name in ("pa_mpjpe", "accel")}
+    assert of["JOTR, after layer 3"].values == of["JOTR, no contrast"].values
+    assert of["INT, T = 64"].values == {"mpjpe": 75.9, "pa_mpjpe": 42.3, "pve": 88.5, "accel": 17.4}
+    assert not [row for row in (*PUBLISHED, *ABLATIONS) if not re.search(r"tables? \d", row.source)]
+    assert published("3dpw-int", "int", ablations=True)[0] == published("3dpw-int", "int")[0]
+    assert "3dpw-multi-roi" in explain(PROTOCOLS["3dpw"])
+    assert "h36m-multi-roi" in explain(PROTOCOLS["h36m-p1"])
+    for name in ("3doh50k", "panoptic"):
+        assert "labels' own" in " ".join(explain(PROTOCOLS[name]).split())
+
+
+def test_lists_of_3dpw_are_half_open() -> None:
+    """17 prefixes and six ranges, as the sheets count them; ranges hold at least the people that papers evaluate."""
+    oc, pc = (PROTOCOLS[name].stretches or () for name in ("3dpw-oc", "3dpw-pc"))
+    assert len({stretch.prefix for stretch in oc}) == 17
+    assert len(pc) == 6
+    frames = sum((stretch.stop or 0) - stretch.first for stretch in pc)
+    assert frames <= (PROTOCOLS["3dpw-pc"].people or 0) <= 2 * frames  # of one or two people
+    assert Stretch("a", 5, 7).holds("a_00", 6)
+    assert not Stretch("a", 5, 7).holds("a_00", 7)
 
 
 def test_the_document_prints_the_same_numbers() -> None:

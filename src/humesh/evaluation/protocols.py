@@ -171,7 +171,10 @@ _ALL = (
         source="body joints",
         truth="annotated points",
         metrics=("mpjpe", "pa_mpjpe", "accel"),
-        assumes=("no paper prints it so; for bodies other than SMPL, whose joints lie elsewhere, read PA-MPJPE",),
+        assumes=(
+            "the paper of ik_refine can only mean these joints where it scores the skeleton alone; no other prints it",
+            "for bodies other than SMPL, whose joints lie elsewhere, read PA-MPJPE",
+        ),
     ),
     Protocol(
         name="3doh50k",

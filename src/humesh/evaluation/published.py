@@ -178,8 +178,8 @@ ABLATIONS: tuple[Published, ...] = (
         "INT, T = 64": (75.9, 42.3, 88.5, 17.4),
         "INT, T = 128": (75.4, 42.2, 88.0, 15.1),
     }),
+    *_ablation("3dpw-24", "ik_refine", "IK and refinement, table 4", False, {"IK, skeleton only": (71.8, 42.5)}),
     *_ablation("3dpw", "ik_refine", "IK and refinement, table 4", False, {
-        "IK, skeleton only": (71.8, 42.5),
         "IK, no refiner": (67.3, 39.3, 77.5),
         "IK + refiner, positional embedding": (68.3, 39.4, 78.3),
         "IK + refiner, no masking": (67.1, 39.0, 76.6),
