@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from humesh.body.model import BodyModel
     from humesh.data.datasets.download import Download
     from humesh.data.sample import Dataset
 
@@ -49,7 +51,8 @@ class Reader:
 
     Its module is imported when first used; `download_name` is the module's constant that tells what a download holds.
     `pseudo`: side files of EFT, NeuralAnnot or CLIFF that give people poses and shapes, of the weight `pseudo_weight`.
-    `betas_within`: fits with a larger shape coefficient get the mean shape. `each_person`: one sample a person.
+    `betas_within`, `within_m`: see `CheckedFits`; `bodies`: the user's, for readers and for these checks by their names
+    in labels. `each_person`: one sample a person.
     """
 
     module: str
@@ -61,12 +64,17 @@ class Reader:
         pseudo: str | list[str] | None = None,
         pseudo_weight: float = 1.0,
         betas_within: float | None = None,
+        within_m: float | None = None,
+        bodies: Mapping[str, BodyModel] | None = None,
         each_person: bool = False,
         **options: Any,
     ) -> Dataset:
-        from humesh.data.views import EachPerson, WithinBetas
+        from humesh.data.views import CheckedFits, EachPerson
 
-        dataset: Dataset = getattr(self._module(), self.class_name)(**options)
+        kind = getattr(self._module(), self.class_name)
+        if bodies and "bodies" in signature(kind).parameters:
+            options["bodies"] = bodies
+        dataset: Dataset = kind(**options)
         if not len(dataset):
             from humesh.data.datasets import DatasetError
 
@@ -77,8 +85,8 @@ class Reader:
             from humesh.data.datasets.pseudo_labels import WithFits
 
             dataset = WithFits(dataset, pseudo, pseudo_weight)
-        if betas_within is not None:
-            dataset = WithinBetas(dataset, betas_within)
+        if betas_within is not None or within_m is not None:
+            dataset = CheckedFits(dataset, betas_within, within_m, bodies or {})
         return EachPerson(dataset) if each_person else dataset
 
     @property

@@ -28,13 +28,14 @@ _POSE_R50 = "a COCO-pose ResNet-50 (Xiao et al., ECCV 2018: pose_resnet_50_256x1
 _JOTR_LOSSES = {"points3d": 5.0, "joint_img": 1.0, "points2d": 4.0, "rotations": 1.0, "shape": 1.0}
 _EACH = {"each_person": True}
 _SMALL_BETAS = {"betas_within": 3.0}
+_CHECKED = {"within_m": 0.025, **_SMALL_BETAS}
 JOTR_CONTRAST = {"joint_to_joint": 0.1, "joint_to_non_joint": 0.1}
 _JOTR_1 = Recipe(
     about="JOTR, first stage: no contrastive losses",
     method="jotr",
     data=(  # 3D and 2D half and half, inside by size
-        _set("human36m", 0.35, _SMALL_BETAS, note="the authors' fits are SMPLify-X's; here those of SPIN's file"),
-        _set("muco", 0.15, {"nearest": True, "fits": True, "within_m": 0.025, **_SMALL_BETAS}),
+        _set("human36m", 0.35, _CHECKED, note="the authors' fits are SMPLify-X's; here those of SPIN's file"),
+        _set("muco", 0.15, {"nearest": True, "fits": True, **_CHECKED}),
         _set("coco", 0.43, _EACH | _SMALL_BETAS, "NeuralAnnot"),
         _set(
             "crowdpose", 0.07, _EACH | _SMALL_BETAS, "NeuralAnnot",

@@ -25,8 +25,6 @@ _WANTED = {
     "posed_clips": "posed_clips=FILE of motion",
 }
 _OWNERS = "NAME=FOLDER as its owner gives it (`humesh data check NAME --root FOLDER`)"
-_TAKE_BODIES = ("agora", "emdb", "muco", "threedoh", "threedpw")
-"""Readers whose fits need a body model: for where people stand, and for how far a fit is from the points."""
 
 
 def sources(
@@ -94,9 +92,7 @@ def _options(
             raise TrainingError(f"--labels {name}=...: the people of this data set have labels of their own.")
         options["pseudo"] = files
     if source.split:
-        options["split"] = source.split
-        if name in _TAKE_BODIES and bodies:
-            options["bodies"] = bodies
+        options |= {"split": source.split, "bodies": bodies}
     if name == "drawn":
         options["body"] = bodies.get("smpl-neutral")
     return options if name == "drawn" or options.keys() & {key, "motion"} else None

@@ -191,3 +191,20 @@ def test_damaged_entries_are_told_with_their_place(
     file.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match=f"person_keypoints_train2017.json, {sentence}"):
         Coco(tmp_path, "train")
+
+
+def test_people_who_cannot_be_cut_out_or_show_their_head_alone_are_left_out(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    file = tmp_path / "annotations/person_keypoints_train2017.json"
+    content = json.loads(file.read_text())
+    points = true_points(0, COCO17)
+    face = annotation(50, 3, points, [2] * 5 + [0] * 12)  # its box is the whole person's, as COCO's are
+    small = annotation(51, 3, points / 100 + 40, [2] * 17)
+    boxless = {key: value for key, value in small.items() if key != "bbox"} | {"id": 52}
+    content["annotations"] += [face, small, boxless]
+    file.write_text(json.dumps(content))
+    everybody, bodies = Coco(tmp_path, "train"), Coco(tmp_path, "train", least_points=6)
+    assert [[p.identity for p in dataset[0].people] for dataset in (everybody, bodies)] == [[12, 50], [12]]
+    assert (everybody.people_per_photo, bodies.people_per_photo) == ([2, 1], [1, 1])
+    each = DATASETS["coco"](root=tmp_path, split="train", each_person=True)
+    assert [[p.identity for p in each[i].people] for i in range(len(each))] == [[12], [50], [41]]

@@ -69,6 +69,7 @@ def test_the_truth_comes_back_where_the_cameras_are_known(download: Any, matrix:
         assert np.allclose(sample.photo.camera.matrix, matrix)
         assert np.array_equal(person.seen.box, [10, 20, 110, 120])
         assert not person.pose_weight.any()
+        assert person.metric
     assert (sample.sequence, sample.frame, person.identity) == ("S11_Walking_1.54138969", 1, 11)
 
 
@@ -80,6 +81,7 @@ def test_fits_and_guessed_cameras(download: Any) -> None:
     sample = dataset[0]
     (person,) = sample.people
     assert sample.photo.camera_source.startswith("guessed")
+    assert not person.metric
     relative = person.points3d - person.points3d[H36M17.index("pelvis")]
     true = people[4].of(H36M17, people[4].points)
     assert np.allclose(relative, true - true[0], atol=1e-4)

@@ -65,6 +65,8 @@ def test_training_labels_come_back(training: Any, matrix: np.ndarray) -> None:
         assert np.allclose(person.points2d, pixels, atol=1e-3)
     assert np.allclose(MpiInf3dhp(root, "train", universal=True)[0].people[0].points3d,
                        1.1 * people[0].of(MUCO21, people[0].points), atol=1e-5)  # fmt: skip
+    assert person.metric
+    assert not MpiInf3dhp(root, "train", universal=True)[0].people[0].metric
     sparse = MpiInf3dhp(root, "train", every=2, cameras=(8,))
     assert [sparse[i].frame for i in range(len(sparse))] == [0, 2, 4]
     assert sparse.tracks == (range(0, 3),)

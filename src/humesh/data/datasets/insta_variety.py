@@ -20,7 +20,7 @@ from humesh.body.joints import LSP14_FACE
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry
-from humesh.data.datasets.labels import box_of, known_split, loaded, part, person_2d, runs, stored_photo
+from humesh.data.datasets.labels import box_of, known_split, loaded, part, person_2d, runs, stored_photo, usable
 from humesh.data.datasets.tfrecord import features, records
 from humesh.data.sample import Sample
 
@@ -34,7 +34,8 @@ DOWNLOAD = Download(
 
 
 class InstaVariety:
-    """`{split}/*.tfrecord` below root, a video a record. Frames in which nothing was found are left out of clips.
+    """`{split}/*.tfrecord` below root, a video a record. Frames in which nothing was found, or too little of the body
+    for a box, are left out of clips.
 
     The cameras are guessed for the cut frames, as nothing tells where in the video they were cut.
     """
@@ -45,7 +46,7 @@ class InstaVariety:
         frames, points = list[tuple[Path, int, int]](), list[np.ndarray]()
         for path in files:
             for offset, labels in loaded(path, lambda file: list(_videos(file)), "InstaVariety's TFRecord"):
-                known = np.flatnonzero(labels[..., 2].any(-1))
+                known = np.flatnonzero([usable(box_of(frame)) for frame in labels])
                 frames += [(path, offset, int(frame)) for frame in known]
                 points.append(labels[known])
         if not frames:

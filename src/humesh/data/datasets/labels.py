@@ -22,6 +22,9 @@ from humesh.images.photo import MAX_MEGAPIXELS, Person, Photo
 
 T = TypeVar("T")
 
+_SMALLEST = 8.0  # px, a box's longer side
+_HEAD = {"nose", "left_eye", "right_eye", "left_ear", "right_ear", "jaw", "head", "head_top"}
+
 
 def person_2d(
     box: Float[np.ndarray, "4"],
@@ -68,6 +71,16 @@ def box_of(points: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, "4"]:
     low, high = known.min(0), known.max(0)
     grown = 0.1 * max((high - low).max(), 1.0)
     return np.concatenate([low - grown, high + grown]).astype(np.float64)
+
+
+def usable(box: Float[np.ndarray, "4"]) -> bool:
+    """Whether a person's box is large enough to cut a crop around: of less nothing can be seen (our bound)."""
+    return bool((box[2:] - box[:2]).max() >= _SMALLEST)
+
+
+def below_the_head(points: Float[np.ndarray, "K 3"], joint_set: JointSet) -> int:
+    """How many labelled points a person has besides those of the head, which alone tell nothing of the body."""
+    return sum(name not in _HEAD for name, weight in zip(joint_set.names, points[:, 2], strict=True) if weight > 0)
 
 
 def stored_photo(source: Path | io.BytesIO, camera: Camera | None = None, *, name: str = "") -> Photo:

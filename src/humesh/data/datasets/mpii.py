@@ -12,7 +12,16 @@ from humesh.body.joints import MPII16
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry
-from humesh.data.datasets.labels import box_of, known_split, loaded, part, person_2d, stored_photo
+from humesh.data.datasets.labels import (
+    below_the_head,
+    box_of,
+    known_split,
+    loaded,
+    part,
+    person_2d,
+    stored_photo,
+    usable,
+)
 from humesh.data.datasets.matlab import cells, read_matlab, struct
 from humesh.data.sample import Sample
 
@@ -28,20 +37,24 @@ DOWNLOAD = Download(
 class Mpii:
     """The training photos with everybody whose joints are labelled; those of the test set are not published.
 
-    Matlab counts pixel centres from 1, so labels are moved by -0.5. The head's two points have no visibility flag.
-    A person's box is the square of their height (200 px at scale 1) about the position that the owner gives.
+    Matlab counts pixel centres from 1, so labels are moved by -0.5. The head's two points have no visibility flag. A
+    person's box is the square of their height (200 px at scale 1) about the position that the owner gives. Those whose
+    box is too small to cut out are left out, and those with fewer than `least_points` points below the head (see
+    `people_per_photo`).
     """
 
     tracks: tuple[range, ...] = ()
 
-    def __init__(self, root: str | Path, split: str) -> None:
+    def __init__(self, root: str | Path, split: str, least_points: int = 0) -> None:
         known_split("MPII", split, ("train",))
         root = Path(root)
         name = "mpii_human_pose_v1_u12_1.mat"
         path = part(root, [name, f"*/{name}"], DOWNLOAD)[0]
         self.folder = part(root, ["images"], DOWNLOAD)[0]
         for file in track([path], "MPII", transient=True):  # some 20 seconds
-            self._photos = _labelled_photos(loaded(file, read_matlab, "MPII's annotations (the struct RELEASE)"))
+            content = loaded(file, read_matlab, "MPII's annotations (the struct RELEASE)")
+            self._photos = _labelled_photos(content, least_points)
+        self.people_per_photo = [len(people) for _, people in self._photos]
         if not self._photos:
             raise DatasetError(f"{path}: expected training photos with labelled joints, found none; fetch it anew.")
 
@@ -57,14 +70,15 @@ class Mpii:
 _Person = tuple[int, np.ndarray, np.ndarray]  # identity, points K 4 (x, y, labelled, visible), box 4
 
 
-def _labelled_photos(content: Entry) -> list[tuple[str, list[_Person]]]:
+def _labelled_photos(content: Entry, least_points: int) -> list[tuple[str, list[_Person]]]:
     release = struct(content["RELEASE"])
     photos, training = cells(release["annolist"]), release["img_train"].numbers(-1)
     if len(photos) != len(training):
         raise release["img_train"].wrong(f"a number for each of {len(photos)} photos")
     found = []
     for number, photo in enumerate(photos):
-        people = list(_people(photo, number)) if training[number] else []
+        annotated = _people(photo, number) if training[number] else ()
+        people = [p for p in annotated if usable(p[2]) and below_the_head(p[1][:, :3], MPII16) >= least_points]
         if people:
             found.append((struct(photo["image"])["name"].path(), people))
     return found

@@ -31,7 +31,7 @@ class MuCo:
 
     `nearest`: only the person nearest to the camera, as JOTR takes them. `fits`: also SMPL's pose and shape from
     `smpl_param.json` (neutral, in the camera's frame, metres: from memory, check before use); people without a fit keep
-    their points. JOTR drops fits whose joints are 25 mm and more off on average; nothing is dropped here.
+    their points.
     """
 
     tracks: tuple[range, ...] = ()
@@ -58,6 +58,7 @@ class MuCo:
                 (image, [min(annotated, key=lambda entry: entry["keypoints_cam"][pelvis][2].number())])
                 for image, annotated in self._photos
             ]
+        self.people_per_photo = [len(annotated) for _, annotated in self._photos]
 
     def __len__(self) -> int:
         return len(self._photos)

@@ -10,7 +10,7 @@ from rich.progress import track
 from humesh.body.joints import PENN13
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import box_of, known_split, loaded, part, person_2d, runs, stored_photo
+from humesh.data.datasets.labels import box_of, known_split, loaded, part, person_2d, runs, stored_photo, usable
 from humesh.data.datasets.matlab import read_matlab
 from humesh.data.sample import Sample
 
@@ -40,7 +40,9 @@ class PennAction:
         for path in track(part(self.root, ["labels/*.mat"], DOWNLOAD), "Penn Action", transient=True):
             training, here, around = _video(path)
             if training in splits[split]:
-                known = np.flatnonzero(here[..., 2].any(-1))
+                known = np.flatnonzero(
+                    [frame[:, 2].any() and usable(box) for frame, box in zip(here, around, strict=True)]
+                )
                 points.append(here[known])
                 boxes.append(around[known])
                 self._frames += [(path.stem, int(frame) + 1) for frame in known]

@@ -101,7 +101,7 @@ class WithFits:
 
     def __init__(self, dataset: Dataset, files: str | Path | Sequence[str | Path], weight: float = 1.0) -> None:
         self.dataset, self.weight, self.tracks = dataset, weight, dataset.tracks
-        self.people = getattr(dataset, "people", None)
+        self.people_per_photo = getattr(dataset, "people_per_photo", None)
         self._by_id, self._by_photo = dict[int, Fit](), dict[str, list[Fit]]()
         for path in map(Path, [files] if isinstance(files, str | Path) else files):
             read = _cliff if path.suffix == ".npz" else _json

@@ -62,6 +62,7 @@ class ThreeDPW:
         self._valid = [_valid(sequence) for sequence in self._sequences]
         self._frames = [(s, int(f)) for s, flags in enumerate(self._valid) for f in np.flatnonzero(flags.any(0))]
         self.tracks = runs(self._frames)
+        self.people_per_photo = [int(self._valid[s][:, f].sum()) for s, f in self._frames]
 
     def __len__(self) -> int:
         return len(self._frames)
