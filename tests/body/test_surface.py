@@ -68,6 +68,21 @@ def test_face_head_and_feet_are_found_by_shape(tmp_path: Path) -> None:
             assert miss < (0.03 if "heel" in name else 0.012 if "toe" in name else 0.009), (betas, name)
 
 
+def test_the_face_is_found_where_the_neck_hangs_on_the_head(tmp_path: Path) -> None:
+    """Bodies differ in where the head's part of the skin ends below."""
+    arrays, face = arrays_of("open-low"), slice(0, 6)
+    np.savez(tmp_path / "body.npz", **arrays)
+    found = read_body(tmp_path / "body.npz").keypoint_regressors[SURFACE12.name].argmax(1)
+    neck = arrays["weights"].argmax(1) == SMPL24.index("neck")
+    assert neck.sum() > 10
+    arrays["weights"][neck] = np.eye(24)[SMPL24.index("head")]
+    low = arrays["v_template"][:, 1]
+    assert low[neck].min() < low[arrays["weights"].argmax(1) == SMPL24.index("head")].max() - 0.2
+    np.savez(tmp_path / "body.npz", **arrays)
+    again = read_body(tmp_path / "body.npz").keypoint_regressors[SURFACE12.name].argmax(1)
+    assert np.linalg.norm(arrays["v_template"][found[face]] - arrays["v_template"][again[face]], axis=-1).max() < 0.02
+
+
 def test_a_mesh_of_smpls_numbering_gives_smpls_vertices(tmp_path: Path) -> None:
     arrays = arrays_of()
     part = arrays["weights"].argmax(1)
