@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
+from humesh.evaluation.answers import Detections
 from humesh.evaluation.estimates import Estimates, Window
 from humesh.evaluation.protocols import PROTOCOLS
 from humesh.evaluation.subsets import EvaluationError
@@ -22,6 +24,7 @@ from humesh.images.crops import Crops, CropSpec
 from humesh.images.photo import Person, Photo
 from humesh.methods.base import Method, Prediction
 from humesh.methods.weights import build, save_weights
+from humesh.people.given import DetectionsError
 from humesh.recover import Recoverer
 
 SMALL_JOTR = {"encoder": "resnet18", "size": 64, "width": 32, "heads": 2, "hidden": 32, "volume_hidden": 32}
@@ -108,6 +111,21 @@ def test_detections_are_followed_as_the_people_they_overlap(monkeypatch: pytest.
     found = list(estimates.over((frame, _numbered(frame, (3,)), [0]) for frame in range(3)))
     assert [answers.asked for *_, answers in found] == [(0,), (), (0,)]
     assert found[0][3].boxes.tolist() == [[21, 20, 41, 40]]
+
+
+def test_detections_that_say_whose_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the place among the labelled people, wherever the boxes lie; of others' places nobody is asked for."""
+    recoverer, _ = _temporal(monkeypatch)
+    entries = [{"image_id": f"a/{i}", "bbox": [60, 0, 10, 9], "person": place} for i in range(2) for place in (1, 2)]
+    (tmp_path / "d.json").write_text(json.dumps(entries))
+    estimates = Estimates(recoverer, Detections(tmp_path / "d.json"), window=Window(2, 1))
+    sample = _numbered(1, (3, 4))
+    assert estimates(sample, [0, 1]).asked == (1,)
+    found = list(estimates.over((frame, _numbered(frame, (3, 4)), [0, 1]) for frame in range(2)))
+    assert [answers.asked for *_, answers in found] == [(1,), (1,)]
+    (tmp_path / "d.json").write_text(json.dumps([entries[0] | {"person": "1"}]))
+    with pytest.raises(DetectionsError, match="expected a whole number from 0 in person, got '1'"):
+        Detections(tmp_path / "d.json")
 
 
 def test_windows_follow_the_protocol_the_option_or_the_training() -> None:

@@ -213,7 +213,11 @@ class Estimates:
         asked: tuple[int, ...] | None = None
         if self.detections is not None:
             seen = self.detections.people(sample)
-            if matched:
+            places = tuple(person.track for person in seen if person.track is not None)
+            if len(places) == len(seen) == len(set(places)):  # the file says whose keypoints they are
+                kept = [(person, place) for person, place in zip(seen, places, strict=True) if place in people]
+                seen, asked = [person for person, _ in kept], tuple(place for _, place in kept)
+            elif matched:
                 of = by_overlap(_boxes([sample.people[i].seen for i in people]), _boxes(seen), 0.1)
                 seen, asked = [seen[k] for k in of.values()], tuple(people[i] for i in of)
         elif self.find is not None:

@@ -13,8 +13,9 @@ _TRUTH = {
     "annotated points": "the annotated 3D points, by name",
 }
 _MATCHING = {
-    "given": "the annotated people are given to the method (or --detections, matched to annotated boxes greedily from "
-    "the largest overlap, at least {}); who gets no body is counted as missed",
+    "given": 'the annotated people are given to the method (or --detections, matched by "person", the place among the '
+    "photo's annotated people, else to annotated boxes greedily from the largest overlap, at least {}); who gets no "
+    "body is counted as missed",
     "mupots": "found by humesh's finder or --detections; matched by the benchmark's tool (joints within 40 px)",
     "agora": "found by humesh's finder or --detections; matched by the benchmark's tool (joints, box IoU)",
 }

@@ -34,7 +34,8 @@ class GivenPeople:
 
     Reads a COCO results JSON (list of {image_id, bbox, score, keypoints}), a COCO dictionary with images and
     annotations, a folder of OpenPose JSON files (PHOTO_keypoints.json, in folders like the photos) or a JSON
-    {"photo.jpg": [[x0, y0, x1, y1], ...]}. Photos are found by their paths, see `Names`. Raises DetectionsError.
+    {"photo.jpg": [[x0, y0, x1, y1], ...]}. A COCO entry's "person" becomes the track: who it is, if that is known.
+    Photos are found by their paths, see `Names`. Raises DetectionsError.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -207,7 +208,12 @@ def _coco_person(where: str, entry: dict[str, Any]) -> Person:
     if "bbox" in entry:
         x, y, width, height = _numbers(where, "bbox", entry["bbox"], 4)
         box = np.array([x, y, x + width, y + height])
-    return _person(where, box, score, keypoints, COCO17)
+    person = _person(where, box, score, keypoints, COCO17)
+    if "person" not in entry:
+        return person
+    if type(entry["person"]) is not int or not 0 <= entry["person"] < 2**31:
+        raise DetectionsError(f"{where}: expected a whole number from 0 in person, got {entry['person']!r}.")
+    return replace(person, track=entry["person"])
 
 
 def _boxes(path: Path, name: str, boxes: Any) -> list[Person]:
