@@ -1,0 +1,394 @@
+"""Scores on labelled photographs: numbers by hand and by a naive twin, labels of both formats, the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from math import erf, exp, pi, sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from humesh.body.joints import COCO17, LIMBS12, MEDIAPIPE33, SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.commands.main import main
+from humesh.evaluation import real
+from humesh.evaluation.real import UNITS, WITHIN, Label, LabelledPhoto, Score, read_labels, run, scored, table
+from humesh.evaluation.subsets import EvaluationError
+from humesh.images.masks import Mask
+from humesh.images.photo import Person, Photo
+from humesh.people.given import GivenPeople
+from humesh.recover import Recoverer
+from humesh.scene.recovery import Recovery
+
+LIMBS = SMPL24.indices(*LIMBS12.names)
+SIZE = (240, 320)
+
+
+def standing(count: int, body: BodyModel | None = None) -> Recovery:
+    """People side by side, three metres away, arms and legs as at rest, in a grey photo."""
+    body = body or BodyModel.load("open-low")
+    upright = torch.eye(3).repeat(count, 24, 1, 1)
+    upright[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    place = torch.tensor([[1.5 * k - 0.75 * (count - 1), 0.2, 3.0 + k] for k in range(count)]).reshape(-1, 3)
+    pose = BodyPose(upright, torch.zeros(count, 10), place)
+    photo = Photo.of(np.full((SIZE[1], SIZE[0], 3), 90, np.uint8))
+    people = [Person(np.array([0.0, 0.0, 9.0, 9.0]), 1.0) for _ in range(count)]
+    whole = torch.ones(count, 24)
+    return Recovery(photo, people, pose, whole, whole.bool(), body, "none")
+
+
+def limbs(recovery: Recovery) -> tuple[np.ndarray, np.ndarray]:
+    """Everybody's limb joints in pixels and metres."""
+    joints = recovery.bodies.joints[:, LIMBS].double()
+    return recovery.photo.camera.project(joints).numpy(), joints.numpy()
+
+
+def naive_errors(made: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Distances in mm after the best similarity (Umeyama, 1991), written out."""
+    a, b = made - made.mean(0), true - true.mean(0)
+    u, s, vt = np.linalg.svd(b.T @ a / len(a))
+    turn = np.diag([1, 1, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
+    scale = np.trace(np.diag(s) @ turn) / (a**2).sum(1).mean()
+    return np.array([1000 * np.linalg.norm(scale * (u @ turn @ vt) @ p - q) for p, q in zip(a, b, strict=True)])
+
+
+def one_photo(*labels: Label, group: str = "set") -> LabelledPhoto:
+    return LabelledPhoto(Path("photo.jpg"), group, labels)
+
+
+def test_errors_of_somebody_found_are_those_of_the_labelled_joints() -> None:
+    recovery = standing(1)
+    (pixels,), (metres,) = limbs(recovery)
+    size = 1.2 * float(np.ptp(pixels, axis=0).max())
+    flat, deep = pixels.copy(), 2 * metres + 1  # scale and place do not count
+    flat[:4] += [0.07 * size, 0]
+    flat[4] = np.nan
+    size_of_known = 1.2 * float(np.nanmax(np.nanmax(flat, axis=0) - np.nanmin(flat, axis=0)))
+    deep[0] += [0.3, 0, 0]
+    deep[1] = np.nan
+    (score,) = scored(one_photo(Label(flat, deep)), recovery)
+    shifted = 0.07 * size / size_of_known
+    assert score.row == 0
+    assert score.errors == pytest.approx([shifted] * 4 + [0] * 7, abs=1e-4)
+    known = np.arange(12) != 1
+    assert score.errors_mm == pytest.approx(naive_errors(metres[known], deep[known]), rel=1e-4)
+    assert score.expected_mm is None
+    flat[5:] = np.nan  # 4 joints of 11 remain, and 7 labels in 3D are too few
+    deep[2:6] = np.nan
+    (score,) = scored(one_photo(Label(flat, deep)), recovery)
+    assert score.errors_mm is None
+
+
+def test_pairs_are_the_nearest_and_whoever_is_far_is_missed() -> None:
+    recovery = standing(3)
+    pixels, metres = limbs(recovery)
+    far = pixels[2] + [5 * SIZE[0], 0]
+    labels = [Label(pixels[2], metres[2]), Label(far, metres[2]), Label(pixels[0] + 1, metres[0])]
+    scores = scored(one_photo(*labels), recovery)
+    assert [score.row for score in scores] == [2, None, 0]
+    assert scores[1].errors.tolist() == [9.0] * 12
+    assert scores[1].pa_mpjpe == 250
+    assert [scores[i].pa_mpjpe for i in (0, 2)] == pytest.approx([0, 0], abs=1e-3)
+    nobody = scored(one_photo(*labels), standing(0))
+    assert [(score.row, score.pa_mpjpe) for score in nobody] == [(None, 250)] * 3
+
+
+def test_somebody_within_half_a_size_is_found() -> None:
+    recovery = standing(1)
+    (pixels,), (metres,) = limbs(recovery)
+    size = 1.2 * float(np.ptp(pixels, axis=0).max())
+    for share, found in ((0.49, True), (0.51, False)):
+        (score,) = scored(one_photo(Label(pixels + np.array([share * size, 0]), metres)), recovery)
+        assert (score.row is not None) == found
+
+
+def test_expected_errors_are_compared_with_the_errors() -> None:
+    recovery = standing(1)
+    (pixels,), (metres,) = limbs(recovery)
+    deep = metres + np.random.default_rng(0).normal(0, 0.05, metres.shape)
+    errors = naive_errors(metres, deep)
+    expected = torch.full((1, 24), 9.0)
+    expected[0, LIMBS] = torch.from_numpy(errors / 1000 / 1.5).float()  # every error is one and a half times it
+    scores = scored(one_photo(Label(pixels, deep)), replace(recovery, expected_error_m=expected))
+    (row,) = table(scores)
+    ours = {number.name: number.ours for number in row.numbers}
+    assert ours["error_ratio"] == pytest.approx(1.5, rel=1e-4)
+    assert (ours["within_68"], ours["within_95"]) == (0, 100)
+
+
+def test_ranges_are_those_of_a_maxwell_distribution() -> None:
+    for share, times_mean in WITHIN.items():
+        t = 2 * times_mean / sqrt(pi)
+        assert erf(t) - 2 / sqrt(pi) * t * exp(-(t**2)) == pytest.approx(share / 100, abs=1e-4)
+    lengths = np.linalg.norm(np.random.default_rng(0).normal(size=(200_000, 3)), axis=1)
+    for share, times_mean in WITHIN.items():
+        assert (lengths < times_mean * lengths.mean()).mean() == pytest.approx(share / 100, abs=0.005)
+
+
+def _score(photo: LabelledPhoto, error: float, mm: float | None, found: bool = True) -> Score:
+    errors_mm = None if mm is None else np.full(12, mm)
+    return Score(photo, photo.labels[0], [], 0 if found else None, np.full(12, error), errors_mm)
+
+
+def test_numbers_of_sets_their_mean_and_intervals() -> None:
+    label = Label(np.zeros((12, 2)), np.full((12, 3), np.nan))
+    photos = [one_photo(label, group=name) for name in ("a", "a", "b", "c")]
+    scores = [
+        _score(photos[0], 0.01, 40.0),
+        _score(photos[0], 0.07, 60.0),
+        _score(photos[1], 9.0, 250.0, found=False),
+        _score(photos[2], 0.04, 80.0),
+        _score(photos[3], 0.2, None),
+    ]
+    rows = {row.name: row for row in table(scores)}
+    assert list(rows) == ["a", "b", "c", "together", "mean of the sets"]
+    assert [row.people for row in rows.values()] == [3, 1, 1, 5, 5]
+    ours = {name: {n.name: n.ours for n in row.numbers} for name, row in rows.items()}
+    assert list(ours["a"]) == list(UNITS)
+    assert ours["a"]["found"] == pytest.approx(200 / 3)
+    assert ours["a"]["pa_mpjpe_found"] == pytest.approx(50)
+    assert ours["a"]["pa_mpjpe"] == pytest.approx(350 / 3)
+    assert ours["a"]["pck@0.05"] == pytest.approx(100 / 3)
+    assert ours["a"]["pck@0.1"] == pytest.approx(200 / 3)
+    assert np.isnan(ours["c"]["pa_mpjpe"])
+    assert ours["together"]["pa_mpjpe"] == pytest.approx(430 / 4)
+    assert ours["mean of the sets"]["pa_mpjpe"] == pytest.approx((350 / 3 + 80) / 2)  # c has no 3D labels
+    assert ours["mean of the sets"]["pck@0.05"] == pytest.approx((100 / 3 + 100 + 0) / 3)
+    assert np.isnan(ours["mean of the sets"]["error_ratio"])
+    # Of two photos a quarter of the draws has the first twice, and a quarter the second.
+    bounds = {n.name: (n.low, n.high) for n in rows["a"].numbers}
+    assert bounds["pa_mpjpe"] == pytest.approx((50, 250))
+    assert bounds["pck@0.1"] == pytest.approx((0, 100))
+    assert np.isnan(rows["b"].numbers[0].low), "a single photo has no interval"
+    assert [row.name for row in table(scores[:3])] == ["a"], "one set needs no mean"
+
+
+def picture(folder: Path, *names: str) -> None:
+    for name in names:
+        Image.new("RGB", SIZE, (90, 90, 90)).save(folder / name)
+
+
+def test_both_formats_of_labels_are_read(tmp_path: Path) -> None:
+    picture(tmp_path, "one.png", "two.png")
+    flat = {name: [10.0 * k, 5.0] for k, name in enumerate(LIMBS12.names)}
+    few = dict(list(flat.items())[:5])
+    deep = {"left_knee": [0.1, 0.2, 3.0]}
+    people = [{"joints2d_px": flat | {"nose": [1, 1]}, "joints3d_m": deep}, {"joints2d_px": few}, {}]
+    own = [{"image": "one.png", "set": "mine", "K": None, "people": people}, {"image": "none.png", "people": []}]
+    (tmp_path / "labels.json").write_text(json.dumps(own))
+    (photo,) = read_labels(tmp_path)
+    assert (photo.path, photo.set, len(photo.labels)) == (tmp_path / "one.png", "mine", 1)
+    assert photo.labels[0].pixels == pytest.approx(np.array(list(flat.values())))
+    known = np.isfinite(photo.labels[0].metres).all(-1)
+    assert [name for name, is_known in zip(LIMBS12.names, known, strict=True) if is_known] == ["left_knee"]
+    assert photo.labels[0].size == pytest.approx(1.2 * 110)
+
+    points = np.array([[k, 2 * k, 1 + k % 2] for k in range(17)], dtype=float)
+    points[COCO17.index("left_wrist")] = 0
+    backwards = {"id": 7, "keypoints": list(COCO17.names)[::-1]}
+    annotation = {"image_id": 2, "category_id": 1, "keypoints": points.ravel().tolist(), "iscrowd": 0}
+    coco: dict[str, Any] = {
+        "images": [{"id": 1, "file_name": "one.png"}, {"id": 2, "file_name": "two.png"}],
+        "categories": [{"id": 1, "keypoints": list(COCO17.names)}, backwards, {"id": 3}],
+        "annotations": [
+            annotation,
+            annotation | {"category_id": 7, "keypoints": points[::-1].ravel().tolist()},
+            annotation | {"iscrowd": 1},
+            {"image_id": 1, "category_id": 1},
+        ],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(coco))
+    (photo,) = read_labels(tmp_path)
+    assert (photo.path.name, photo.set, len(photo.labels)) == ("two.png", tmp_path.name, 2)
+    expected = points[COCO17.indices(*LIMBS12.names), :2] + 0.5
+    expected[LIMBS12.index("left_wrist")] = np.nan
+    for label in photo.labels:
+        np.testing.assert_allclose(label.pixels, expected)
+    coco["annotations"][0]["keypoints"] = [1.0] * 6
+    (tmp_path / "labels.json").write_text(json.dumps(coco))
+    with pytest.raises(EvaluationError, match=r"annotations\[0\].keypoints: expected 17 keypoints"):
+        read_labels(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "labels.json: expected labels of photos as docs/benchmarks.md describes them, found nothing"),
+        ("[{", "it cannot be read as JSON"),
+        ("3", "labels.json: expected a list, got 3"),
+        ("{}", "it has no images, annotations"),
+        ('[{"image": "one.png"}]', "[0]: expected an entry 'people'"),
+        ('[{"people": []}]', "[0]: expected an entry 'image'"),
+        ('[{"image": "one.png", "people": []}]', "expected people with 6 or more labelled limb joints, found none"),
+        ('[{"image": "../one.png", "people": []}]', "expected the name of a file inside the dataset's folder"),
+        (
+            '[{"image": "gone.png", "people": [PERSON]}]',
+            "gone.png: expected a photo that labels.json names, found none",
+        ),
+        ('[{"image": "one.png", "people": [{"joints2d_px": {"left_hip": [1]}}]}]', ".left_hip: expected 2 finite"),
+        ('[{"image": "one.png", "people": [{"joints2d_px": {"left_hip": [1, NaN]}}]}]', ".left_hip: expected 2 finite"),
+        ('[{"image": "one.png", "set": 5, "people": []}]', "[0].set: expected a text, got 5"),
+    ],
+)
+def test_broken_labels_are_one_sentence(tmp_path: Path, content: str | None, sentence: str) -> None:
+    picture(tmp_path, "one.png")
+    person = json.dumps({"joints2d_px": {name: [3, k] for k, name in enumerate(LIMBS12.names)}})
+    if content is not None:
+        (tmp_path / "labels.json").write_text(content.replace("PERSON", person))
+    with pytest.raises(EvaluationError) as told:
+        read_labels(tmp_path)
+    assert sentence in str(told.value)
+    assert "fetch it anew" not in str(told.value)
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_people_are_found_once_and_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(real, "_SAVED_EVERY", 1)
+    picture(tmp_path, "0.png", "1.png", "2.png")
+    recovery = standing(1)
+    (pixels,), (metres,) = limbs(recovery)
+    photos = [LabelledPhoto(tmp_path / f"{i}.png", "set", (Label(pixels, metres),)) for i in range(3)]
+    points = np.random.default_rng(0).random((33, 3))
+    mask = Mask.of(np.eye(128, dtype=bool), np.eye(2, 3))
+    person = Person(np.array([1.0, 2.0, 30.0, 40.0]), 0.5, points, MEDIAPIPE33, points - 1, mask=mask)
+    looked: list[str] = []
+    given: list[list[Person]] = []
+
+    def find(photo: Photo) -> list[Person]:
+        if len(looked) == 2 and photo.path.endswith("2.png"):
+            looked.append("stopped")
+            raise KeyboardInterrupt
+        looked.append(Path(photo.path).name)
+        return [person]
+
+    def recover(photo: Photo, people: list[Person]) -> Recovery:
+        given.append(people)
+        return recovery
+
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, recover, find, tmp_path / "kept")
+    done: list[int] = []
+    scores = run(photos, recover, find, tmp_path / "kept", done.append)
+    assert looked == ["0.png", "1.png", "stopped", "2.png"]
+    assert len(done) == len(scores) == 3
+    for (again,) in given:
+        np.testing.assert_array_equal(again.box, person.box)
+        np.testing.assert_array_equal(again.keypoints, points)
+        np.testing.assert_array_equal(again.landmarks3d, points - 1)
+        assert again.mask is not None
+        np.testing.assert_array_equal(again.mask.region, mask.region)
+    run(photos, recover, find, tmp_path / "kept")
+    assert len(looked) == 4
+    Image.new("RGB", SIZE).save(tmp_path / "1.png")  # another photo of the same name
+    run(photos, recover, find, tmp_path / "kept")
+    assert len(looked) == 7
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two sets of drawn photos; the detections are their limb joints exactly, the labels some pixels beside."""
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path, "a.png", "b.png")
+    recovery = standing(2, BodyModel.load("open"))
+    pixels, metres = limbs(recovery)
+    entries, detections = [], []
+    for number, (name, shift) in enumerate((("a.png", 1.0), ("b.png", 4.0))):
+        people = [
+            {
+                "joints2d_px": dict(zip(LIMBS12.names, (flat + shift).tolist(), strict=True)),
+                "joints3d_m": dict(zip(LIMBS12.names, deep.tolist(), strict=True)),
+            }
+            for flat, deep in zip(pixels, metres, strict=True)
+        ]
+        entries.append({"image": name, "set": f"set {number}", "people": people})
+        for flat in pixels[number:]:  # of the second photo only the second person
+            keypoints = np.zeros((17, 3))
+            keypoints[COCO17.indices(*LIMBS12.names)] = np.column_stack([flat, np.ones(12)])
+            detections.append({"image_id": name, "category_id": 1, "keypoints": keypoints.ravel().tolist(), "score": 1})
+    (tmp_path / "labels.json").write_text(json.dumps(entries))
+    (tmp_path / "found.json").write_text(json.dumps(detections))
+    return tmp_path
+
+
+def evaluate(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """The command's exit code."""
+    monkeypatch.setattr("sys.argv", ["humesh", "evaluate", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_the_command_scores_what_a_recoverer_gives(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("lifter", "real", "--root", labelled, "--detections", "found.json")
+    assert evaluate(monkeypatch, *words, "-o", "n.json", "--report", "n.html") == 0
+    out = capsys.readouterr().out
+    told = json.loads((labelled / "n.json").read_text())
+    rows = {row["set"]: row for row in told["sets"]}
+    assert list(rows) == ["set 0", "set 1", "together", "mean of the sets"]
+    assert [person["found"] for person in told["people"]] == [True, True, False, True]
+    assert told["people"][2]["pa_mpjpe_mm"] == 250
+    recoverer = Recoverer(weights="lifter")
+    labels = json.loads((labelled / "labels.json").read_text())[0]["people"]
+    photo = Photo.read("a.png")
+    recovery = recoverer(photo, GivenPeople("found.json").on(photo, "a.png")[0])
+    pixels, metres = limbs(recovery)
+    for label, flat, deep, person in zip(labels, pixels, metres, told["people"], strict=False):
+        true = np.array([label["joints2d_px"][name] for name in LIMBS12.names])
+        size = 1.2 * float(np.ptp(true, axis=0).max())
+        assert person["size_px"] == pytest.approx(size, abs=0.1)
+        assert person["error_2d"] == pytest.approx(np.linalg.norm(flat - true, axis=1).mean() / size, abs=2e-5)
+        true = np.array([label["joints3d_m"][name] for name in LIMBS12.names])
+        assert person["pa_mpjpe_mm"] == pytest.approx(naive_errors(deep, true).mean(), abs=0.006)
+    first = np.mean([person["pa_mpjpe_mm"] for person in told["people"][:2]])
+    second = np.mean([person["pa_mpjpe_mm"] for person in told["people"][2:]])
+    assert rows["set 0"]["pa_mpjpe"]["ours"] == pytest.approx(first, abs=0.01)
+    assert rows["mean of the sets"]["pa_mpjpe"]["ours"] == pytest.approx((first + second) / 2, abs=0.01)
+    assert f"| set 0 | 2 | 100.0 | {first:.1f} | {first:.1f} |" in out
+    page = (labelled / "n.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 2 + 2 * 3 + 2 * 3  # one who is missed, then both photos twice
+    assert "set 1, b.png: missed" in page
+    assert "http" not in page
+    assert evaluate(monkeypatch, *words, "--unrefined", "--sets", "set 1", "-o", "n.csv") == 0
+    with (labelled / "n.csv").open() as stream:
+        people_rows = list(csv.DictReader(stream))
+    assert [row["found"] for row in people_rows] == ["False", "True"]
+    assert float(people_rows[1]["error_2d"]) != told["people"][3]["error_2d"], "without the fit"
+
+
+def test_what_is_wrong_is_told_in_one_sentence(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = ("--root", labelled)
+    for words, sentence in (
+        (("lifter", "real"), "expected a folder of labelled photos with labels.json, got none; give it with --root"),
+        (("lifter", "real", "--root", "nowhere"), "nowhere/labels.json: expected labels of photos"),
+        (("truth.npz", "real", *root), "truth.npz: expected a method or weights for the benchmark real"),
+        (
+            ("lifter", "real", *root, "--sets", "set 7"),
+            "--sets set 7: expected sets of labels.json, which are set 0, set 1",
+        ),
+        (("lifter", "real", *root, "--refine"), "--refine: expected no such option for the benchmark real"),
+        (
+            ("lifter", "real", *root, "--count", 0, "--subset", "x", "--regressors", "x", "--against", "x"),
+            "--subset, --regressors, --against, --count: expected no such option for the benchmark real",
+        ),
+        (("lifter", "3dpw", *root, "--unrefined"), "--unrefined: expected no such option for the benchmark 3dpw"),
+        (("lifter", "3dpw", *root, "--sets", "a"), "--sets: expected no such option for the benchmark 3dpw"),
+        (("lifter", "synthetic", "--keep", "x"), "--keep: expected no such option for the benchmark synthetic"),
+        (("lifter", "real", *root, "-o", "n.txt"), "ends in .csv or .json"),
+    ):
+        assert evaluate(monkeypatch, *words) == 2, words
+        told = capsys.readouterr().err.strip()
+        assert sentence in told, told
+        assert len(told.splitlines()) == 1
+    assert evaluate(monkeypatch, "explain", "real") == 0
+    assert "250 mm" in capsys.readouterr().out
