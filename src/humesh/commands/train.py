@@ -42,6 +42,7 @@ def train(
     weights: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     init: str = "",
     pretrained: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    real: Path | None = None,
     dry_run: bool = False,
 ) -> int:
     """Train a method after a recipe; the same command goes on after it was stopped or killed.
@@ -72,10 +73,13 @@ def train(
             from another's weights starts without.
         pretrained: What the encoder starts from: timm (its own download) or a file of ImageNet or COCO-pose weights in
             their authors' names; smpl_mean_params.npz for regressors. May be repeated.
+        real: A folder of labelled photos (see docs/benchmarks.md), on which every validation measures as well what
+            `humesh predict` would make of them; nothing is chosen by it.
         dry_run: Only print the whole recipe; with data also counts, labels, and a measured estimate of time and memory.
     """
     import torch
 
+    from humesh.evaluation.real import read_labels
     from humesh.training.checkpoints import checkpoints
     from humesh.training.loop import Place
     from humesh.training.prepare import known, overridden, prepare
@@ -92,7 +96,9 @@ def train(
         plan = dataclasses.replace(RECIPES[recipe], **{k: v for k, v in given.items() if v is not None})
         plan = overridden(plan, settings, weights)
         say = partial(print, flush=True) if rank == 0 else lambda sentence: None  # the first process's words are enough
-        place = Place(out or Path("run"), _device(device), _workers(workers), say)
+        place = Place(out or Path("run"), _device(device), _workers(workers), say, real=real)
+        if real is not None:
+            read_labels(real)  # what is wrong with them is not to be found out after the first steps
         start = None if init in ("", "none") else Path(init)
         if dry_run:
             describe(recipe, plan, place, (_places(data), start, pretrained, backgrounds, _places(labels)))

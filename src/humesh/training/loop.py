@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -28,7 +26,8 @@ from humesh.training.learner import PRECISIONS, Learner, PoseJudges, in_half_pre
 from humesh.training.loading import loaded
 from humesh.training.log import Table
 from humesh.training.recipe import Recipe, TrainingError
-from humesh.training.validation import held_out_errors
+from humesh.training.signals import stopping
+from humesh.training.validation import held_out_errors, real_errors
 
 _MOST_GB = 4  # of a batch's pictures; what the network makes of them takes many times as much
 _BAD_STEPS = 3  # steps in a row without finite gradients after which training stops
@@ -38,7 +37,8 @@ _BAD_STEPS = 3  # steps in a row without finite gradients after which training s
 class Place:
     """Where and how a training runs; nothing of it decides the result but the rounding of the device.
 
-    `say` gets sentences for the user, `watch` the step and its losses after each step.
+    `say` gets sentences for the user, `watch` the step and its losses after each step. `real`: a folder of labelled
+    photos to validate on, too.
     """
 
     out: Path
@@ -46,6 +46,7 @@ class Place:
     workers: int = 0
     say: Callable[[str], None] = field(default_factory=lambda: lambda sentence: None)
     watch: Callable[[int, Mapping[str, float]], None] = field(default_factory=lambda: lambda step, means: None)
+    real: Path | None = None
 
     @property
     def rank(self) -> int:
@@ -118,7 +119,7 @@ class Training:
             write_text(place.out / "recipe.json", json.dumps(settings, indent=1))
         log = Table(place.out / "log.csv", self.step) if first else None
         began = time.perf_counter()
-        with _stopping(self):
+        with stopping(self._stop):
             for batch in self.batches(self.step):
                 means = self.one_step(batch.to(place.device))
                 self._add(means)
@@ -130,8 +131,10 @@ class Training:
                         log.write(self.step, row)
                 if first and (self.step % recipe.validate_every == 0 or self.step == recipe.steps):
                     self.scores = self.validate()
-                    Table(place.out / "validation.csv", self.step - 1).write(self.step, self.scores)
-                    place.say(f"step {self.step}: " + ", ".join(f"{k} {v:.1f} mm" for k, v in self.scores.items()))
+                    found = self.scores | self.validate_on_real()
+                    Table(place.out / "validation.csv", self.step - 1).write(self.step, found)
+                    named = (f"{k} {v:.1f} {'%' if 'PCK' in k else 'mm'}" for k, v in found.items())
+                    place.say(f"step {self.step}: " + ", ".join(named))
                 stop = not self._everyone(torch.tensor(not self.stopped))
                 if first and (self.step % recipe.save_every == 0 or self.step == recipe.steps or stop):
                     self.save()
@@ -140,6 +143,10 @@ class Training:
         if first:
             self.save_weights()
         return self.scores
+
+    def _stop(self) -> None:
+        self.stopped = True
+        self.place.say("stopping after this step (again: at once) ...")
 
     def one_step(self, batch: Batch) -> dict[str, Tensor]:
         """One step on a batch; its losses' means."""
@@ -234,6 +241,14 @@ class Training:
             sheet = self.place.out / "pictures" / f"step-{self.step:07d}.jpg"
             return held_out_errors(method, self.learner.bodies[0], batches, self.recipe.seed, sheet)
 
+    def validate_on_real(self) -> dict[str, float]:
+        """Errors of the running mean, saved as the method's weights, on real photos; see `real_errors`."""
+        if self.place.real is None:
+            return {}
+        self.save_weights()
+        weights, device = self.place.out / "weights.safetensors", str(self.place.device)
+        return real_errors(self.place.real, weights, self.recipe.body, device, self.place.say)
+
     # Checkpoints
 
     def save(self) -> None:
@@ -322,25 +337,3 @@ class Training:
             so = so.to(self.place.device, torch.float32)
             distributed.all_reduce(so, distributed.ReduceOp.MIN)
         return bool(so)
-
-
-@contextmanager
-def _stopping(training: Training) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the training after the step; a second Ctrl-C at once."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if training.stopped:
-            raise KeyboardInterrupt
-        training.stopped = True
-        training.place.say("stopping after this step (again: at once) ...")
-
-    try:
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

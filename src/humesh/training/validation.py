@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import isfinite
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from humesh.body.files import SHIPPED
 from humesh.body.joints import LIMBS12
+from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.data.batch import Batch
+from humesh.errors import HumeshError
 from humesh.evaluation.metrics import acceleration_error, mpjpe, pa_mpjpe
+from humesh.evaluation.real import read_labels, run, table
 from humesh.files import writing
 from humesh.methods.base import Method
+from humesh.recover import Recoverer
 from humesh.training.pictures import contact_sheet
 
 _PICTURED = 8  # groups
+_OF_REAL = {"pa_mpjpe": "real PA-MPJPE", "pck@0.05": "real PCK@0.05", "pck@0.1": "real PCK@0.1"}
 _HIPS = LIMBS12.indices("left_hip", "right_hip")
 
 
@@ -49,3 +56,20 @@ def held_out_errors(
             shaken.append(acceleration_error(made, true)[three])
     parts = {"MPJPE": plain, "PA-MPJPE": aligned, "ACCEL": shaken}
     return {name: 1000 * torch.cat(part).mean().item() for name, part in parts.items() if sum(map(len, part))}
+
+
+def real_errors(
+    folder: Path, weights: Path, body: str, device: str, say: Callable[[str], None] = lambda sentence: None
+) -> dict[str, float]:
+    """PA-MPJPE (mm) and PCK (%) of a weights file on labelled photos, as `humesh evaluate WEIGHTS real` has them.
+
+    The people of the photos are found once and kept in the folder `real` beside the weights. `say` gets what keeps the
+    photos from being scored, such as more people than the method allows; there are no errors then.
+    """
+    try:
+        recoverer = Recoverer("open" if body in SHIPPED else BodyFiles(body).predicted, weights=weights, device=device)
+        scores = run(read_labels(folder), recoverer, lambda photo: recoverer.finder(photo), weights.parent / "real")
+    except HumeshError as error:
+        say(f"the real photos are not validated on: {error}")
+        return {}
+    return {_OF_REAL[n.name]: n.ours for n in table(scores)[-1].numbers if n.name in _OF_REAL and isfinite(n.ours)}
