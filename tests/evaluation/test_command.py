@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +177,6 @@ def test_a_recoverer_is_asked_for_the_labelled_people_and_for_detections(
         (folder / f"{dataset.names[video]}.json").write_text(json.dumps(boxes))
     detected = ("--detections", folder, "-o", "d.json")
     words = ("int.safetensors", "3dpw", "--root", place, *NEEDED)
-    monkeypatch.setattr(Recoverer, "_incomplete", lambda *_: False)
-    monkeypatch.setattr("humesh.people.given._boxes", _with_keypoints)
     assert run(monkeypatch, *words, *detected) == 0
     told = json.loads((place / "d.json").read_text())
     assert (told["people"], told["missed"]) == (16, 8)
@@ -207,10 +206,36 @@ def _nobody(recoverer: Recoverer, photo: Photo, people: list[Person] | None = No
     return Recovery(photo, [], pose, nobody, nobody.bool(), recoverer.body, "none")
 
 
-def _with_keypoints(path: Path, name: str, boxes: list[list[float]]) -> list[Any]:
-    from humesh.body.joints import COCO17
+def test_a_temporal_method_sees_tracks(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """T changes what is predicted, the table's row of that T is compared with, and windows are told."""
+    from humesh.body.model import BodyModel
+    from humesh.methods.weights import build, save_weights
 
-    return [Person(np.array(box), 1.0, np.ones((17, 3)), COCO17) for box in boxes]
+    small = {"encoder": "resnet18", "crop": (64, 64), "width": 48, "heads": 4, "depth": 1, "frames": 4}
+    save_weights(place / "int.safetensors", "int", build("int", small, BodyModel.load("open-low")))
+    accel = []
+    for words, window in (("3dpw", "4 frames, 1 apart"), ("3dpw --frames 1", "1 frames, 1 apart")):
+        words = ("int.safetensors", *words.split(), "--root", place, *NEEDED, "-o", "n.json")
+        assert run(monkeypatch, *words) == 0
+        out = capsys.readouterr().out
+        assert "note: the network was fed: the owner's OpenPose keypoints (none: fewer than six were found)" in out
+        assert f"in windows of {window}" in out
+        accel.append({n["name"]: n["ours"] for n in json.loads((place / "n.json").read_text())["numbers"]}["accel"])
+    assert accel[0] != accel[1]
+    row = benchmark._row("3dpw-int", "int", replace(_run_of(place), frames=16))
+    assert row is not None
+    assert row.values["accel"] == 18.1
+    row = benchmark._row("3dpw-oc", "jotr", replace(_run_of(place), stage="layer1"))
+    assert row is not None
+    assert row.values["mpjpe"] == 145.5
+    assert run(monkeypatch, "landmarks", "3dpw", "--root", place, *NEEDED, "--frames", "8") == 2
+    assert "--frames: expected a method that looks through time, got landmarks" in capsys.readouterr().err
+
+
+def _run_of(place: Path) -> Run:
+    return Run("jotr", "3dpw", place, None, None, "open", None, "", None, place / "kept", "cpu", False, None)
 
 
 def test_what_is_wrong_is_told_in_one_sentence(

@@ -32,10 +32,13 @@ def test_means_by_hand() -> None:
     result = summary(replace(PROTOCOLS["3dpw"], metrics=("mpjpe",)), records, {"mpjpe": 25.0})
     (number,) = result.numbers
     assert (number.ours, number.paper, number.difference) == (30, 25, 5)
+    assert number.everyone == (10 + 20 + 60 + 250) / 4
+    (unlike,) = summary(replace(PROTOCOLS["3dpw"], metrics=("mpjpe",)), records, {"mpjpe": 25.0}, False).numbers
+    assert (unlike.paper, unlike.difference) == (25, None)
     assert (result.people, result.missed, result.extra) == (4, 1, 0)
     groups = replace(PROTOCOLS["panoptic"], groups=("a", "b"))
-    found = {n.name: n.ours for n in summary(groups, records).numbers}
-    assert found == {"a": 15, "b": 60, "mpjpe": 37.5}
+    found = {n.name: (n.ours, n.everyone) for n in summary(groups, records).numbers}
+    assert found == {"a": (15, 15), "b": (60, 155), "mpjpe": (37.5, 85)}
     by_sequence = summary(
         replace(PROTOCOLS["mupots"], metrics=("pck",)), replace(records, metrics={"pck": records.metrics["mpjpe"]})
     )

@@ -152,8 +152,11 @@ def _fed(options: Run, protocol: Protocol, answer: Answer) -> str:
     if not isinstance(answer, Estimates):
         return "unknown (predictions of a file)"
     if options.detections is not None:
-        return f"the people of {options.detections}"
-    return protocol.fed if protocol.matching == "given" else "the people whom humesh's own finder found"
+        fed = f"the people of {options.detections}"
+    else:
+        fed = protocol.fed if protocol.matching == "given" else "the people whom humesh's own finder found"
+    window = answer.window
+    return fed if window is None else f"{fed}; in windows of {window.length} frames, {window.interval} apart"
 
 
 def predicted_body(options: Run, bodies: BodyFiles) -> BodyModel:
