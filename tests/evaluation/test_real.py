@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from math import erf, exp, pi, sqrt
 from pathlib import Path
@@ -223,6 +224,16 @@ def test_both_formats_of_labels_are_read(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text(json.dumps(coco))
     with pytest.raises(EvaluationError, match=r"annotations\[0\].keypoints: expected 17 keypoints"):
         read_labels(tmp_path)
+
+
+def test_the_format_is_as_documented(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "shots").mkdir()
+    picture(tmp_path, "shots/0001.jpg")
+    (tmp_path / "labels.json").write_text(example)
+    (photo,) = read_labels(tmp_path)
+    assert (photo.set, np.isfinite(photo.labels[0].pixels[:, 0]).sum()) == ("sports", 6)
 
 
 @pytest.mark.parametrize(
