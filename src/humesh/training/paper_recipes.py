@@ -116,6 +116,13 @@ _ROI_HR48 = replace(
     rate=5e-5,
 )
 
+_ROI_COCO_ALONE = replace(
+    _ROI_R50,
+    about="Multi-RoI as in the paper's ablations",
+    data=(_set("coco", 1.0, _ROI_COCO, "CLIFF"),),
+    weights={name: weight for name, weight in _ROI_LOSSES.items() if name != "points3d"},  # COCO has no 3D points
+)
+
 
 def _on_3dpw(recipe: Recipe, start: str, steps: int) -> Recipe:
     about = f"{recipe.about}, fine-tuned on 3DPW"
@@ -242,9 +249,7 @@ PUBLISHED: dict[str, Recipe] = {
     "jotr-stage2": _JOTR_2,
     "multi_roi-r50": _ROI_R50,
     "multi_roi-hr48": _ROI_HR48,
-    "multi_roi-coco": replace(
-        _ROI_R50, about="Multi-RoI as in the paper's ablations", data=(_set("coco", 1.0, _ROI_COCO, "CLIFF"),)
-    ),
+    "multi_roi-coco": _ROI_COCO_ALONE,
     "multi_roi-r50-3dpw": _on_3dpw(_ROI_R50, "multi_roi-r50", 2400),  # 5 epochs of 3DPW's 22.7k people
     "multi_roi-hr48-3dpw": _on_3dpw(_ROI_HR48, "multi_roi-hr48", 5700),
     "int-phase1": _INT_1,
