@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from humesh.commands.errors import UserError
 from humesh.commands.train import train
+from humesh.data.datasets.labels3d import only_2d
+from humesh.data.drawn import DrawnPeople
+from humesh.data.sample import Sample
 from humesh.files import locked
 from humesh.training import prepare as preparing
 from humesh.training.recipe import TrainingError
+from humesh.training.recipes import RECIPES
 
 WRONG = {
     "seed": ({"seed": -1}, "seed: expected a number from 0 to 4,294,967,295, got -1"),
@@ -59,3 +64,64 @@ def test_a_fault_of_ours_is_not_told_as_the_users(tmp_path: Path, monkeypatch: p
     with pytest.raises(ValueError, match="shapes do not match") as raised:
         train("debug", tmp_path, workers=0)
     assert not isinstance(raised.value, UserError)
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "debug"])
+def test_a_dry_run_prints_the_whole_recipe_without_data(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also those of the papers, which want SMPL's file, float16 and data sets that nobody here has."""
+    recipe = RECIPES[name]
+    assert train(name, dry_run=True) == 0
+    told = capsys.readouterr().out
+    for source in recipe.data:
+        assert f"  {source.name}, {source.share:.1%} of the samples" in told
+        assert not source.split or f"split {source.split}" in told
+        assert all(f"{key} {value}" in told for key, value in source.options.items())
+        assert f"pseudo labels of {source.labels} (--labels)" in told or not source.labels
+    for start in recipe.pretrained:
+        assert start in told
+        assert "NOT GIVEN, it would start from nothing" in told
+    assert all(f"  {term}: {weight:g}" in told for term, weight in recipe.weights.items())
+    assert f"  rate: {recipe.rate}" in told
+    assert f"  the weights of {recipe.starts_from} (--init): NOT GIVEN" in told or not recipe.starts_from
+    assert f"body: {recipe.body}" in told
+
+
+def test_a_dry_run_with_data_counts_labels_and_warns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Flat(DrawnPeople):
+        """Figures of whom only the points in the photo are labelled."""
+
+        def __getitem__(self, index: int) -> Sample:
+            sample = super().__getitem__(index)
+            return replace(sample, people=tuple(map(only_2d, sample.people)))
+
+    monkeypatch.setattr("humesh.data.drawn.DrawnPeople", Flat)
+    monkeypatch.setattr(
+        "humesh.commands.describe._measure", lambda training: print("measured", training.recipe.precision)
+    )
+    assert train("debug", dry_run=True, precision="float16") == 0
+    told = capsys.readouterr().out
+    assert "drawn: 128 samples; pose 0%, shape 0%, 3D 0%, 2D 100%, camera-frame 3D 0%" in told
+    assert "WARNING: the loss points3d has a weight, but nobody in the data has a label of 3D." in told
+    assert "WARNING: the loss rotations has a weight, but nobody in the data has a label of pose." in told
+    assert "loss points2d" not in told
+    assert "measured in float32, as float16 needs a GPU" in told
+    assert told.endswith("measured float32\n")
+
+
+def test_what_a_start_needs_is_told(tmp_path: Path) -> None:
+    for options, sentence in (
+        ({"recipe": "debug", "out": None}, "expected a folder for the run; give it with -o"),
+        (
+            {"recipe": "lite-lifter-2"},
+            "lite-lifter-2 goes on from the weights of lite-lifter: give them with --init FILE",
+        ),
+        ({"recipe": "debug", "pretrained": (str(tmp_path / "none.pth"),)}, "none.pth"),
+        ({"recipe": "debug", "labels": ("eft.json",)}, "--labels eft.json: expected NAME=FILE, NAME of drawn"),
+        ({"recipe": "debug", "labels": ("coco=eft.json",)}, r"--labels coco=\.\.\.: this recipe trains on drawn"),
+        ({"recipe": "debug", "labels": ("drawn=eft.json",)}, "the people of this data set have labels of their own"),
+    ):
+        with pytest.raises(UserError, match=sentence) as told:
+            train(**{"out": tmp_path / "run", "workers": 0, **options})
+        assert len(str(told.value).splitlines()) == 1
