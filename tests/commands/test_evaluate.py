@@ -93,6 +93,11 @@ def test_wrong_words_are_told(
             "--count: expected a number from 1 to 1,000,000",
         ),
         (("landmarks", "synthetic", "--motion", motion, "--seed", -1), "--seed: expected a number from 0 to"),
+        (
+            ("landmarks", "synthetic", "--motion", motion, "--detector", "simulated"),
+            "--detector simulated: expected no such option for landmarks",
+        ),
+        (("p.npz", "synthetic", "--motion", motion, "--detector", "finder"), "--detector finder: expected no such"),
         (("landmarks", "3dpw", "-o", "x" * 300 + ".csv"), "expected a name of at most 255 bytes"),
         (("landmarks", "3dpw", "--motion", motion), "--motion: expected no such option for the benchmark 3dpw"),
         (

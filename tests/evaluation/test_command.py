@@ -118,7 +118,7 @@ def test_other_weights_of_a_shipped_name_are_another_run(tmp_path: Path, monkeyp
     assert keys[0] == keys[1] != keys[2]
 
 
-@pytest.mark.parametrize("more", [["--refine"], ["--detections", "truth.npz"]])
+@pytest.mark.parametrize("more", [["--refine"], ["--detections", "truth.npz"], ["--device", "cuda"]])
 def test_predictions_of_a_file_take_no_options_of_methods(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
@@ -264,6 +264,7 @@ def test_what_is_wrong_is_told_in_one_sentence(
         (("truth.npz", "3dpw", *root, "--report", "n.pdf"), "ends in .html"),
         (("truth.npz", "3dpw-oc", *root, *NEEDED, "--subset", "no.txt"), "no.txt: expected lines `PREFIX` or"),
         (("truth.npz", "3dpw-oc", *root, *NEEDED), "3dpw-oc: expected people to evaluate, found none"),
+        (("truth.npz", "3dpw-24", *root, *NEEDED), "--regressors: expected no such option for 3dpw-24"),
         (("truth.npz", "3dpw", *root), "expected SMPL's file for 'smpl-neutral'"),
         (
             ("truth.npz", "3dpw", *root, "--body", "smpl"),

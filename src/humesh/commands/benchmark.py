@@ -74,6 +74,10 @@ def run_benchmark(options: Run) -> int:
     """Scores, prints the table, writes the files; the first process does the telling."""
     known_benchmark(options.benchmark)
     protocol = PROTOCOLS[options.benchmark]
+    if options.regressors is not None and protocol.source == "body joints":
+        raise UserError(
+            f"--regressors: expected no such option for {protocol.name}; leave it out."
+        )
     if options.subset is not None:
         protocol = replace(protocol, stretches=read_stretches(options.subset))
     dataset = _dataset(options, protocol)
@@ -173,7 +177,7 @@ def answers_of(options: Run, protocol: Protocol, body: BodyModel) -> tuple[Answe
     """Who answers, and the method's name in the zoo where it has one."""
     if options.what.endswith(".npz"):
         given = {"--refine": options.refine, "--detections": options.detections, "--frames": options.frames,
-                 "--stage": options.stage}  # fmt: skip
+                 "--stage": options.stage, "--device": options.device != "cpu"}  # fmt: skip
         if unused := [option for option, value in given.items() if value]:
             raise UserError(f"{unused[0]}: expected no such option for predictions of a file; leave it out.")
         return PredictionsFile(Path(options.what), body), ""

@@ -112,6 +112,8 @@ def evaluate(
     if unused:
         where = f"the benchmark {benchmark}" if submission is None else "--submission"
         raise UserError(f"{', '.join(unused)}: expected no such option for {where}; leave it out.")
+    if detector is not None and (what.endswith(".npz") or (what == "landmarks" and detector != "finder")):
+        raise UserError(f"--detector {detector}: expected no such option for {what}; leave it out.")
     keep, refine = keep or Path("humesh_evaluation"), refine or (benchmark == _REAL and not unrefined)
     if count is None:
         count = 64 if benchmark == _CLIPS else 300
