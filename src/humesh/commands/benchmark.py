@@ -75,9 +75,7 @@ def run_benchmark(options: Run) -> int:
     known_benchmark(options.benchmark)
     protocol = PROTOCOLS[options.benchmark]
     if options.regressors is not None and protocol.source == "body joints":
-        raise UserError(
-            f"--regressors: expected no such option for {protocol.name}; leave it out."
-        )
+        raise UserError(f"--regressors: expected no such option for {protocol.name}; leave it out.")
     if options.subset is not None:
         protocol = replace(protocol, stretches=read_stretches(options.subset))
     dataset = _dataset(options, protocol)
