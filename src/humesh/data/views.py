@@ -72,8 +72,8 @@ class CheckedFits:
             person = replace(person, pose=replace(person.pose, shape=torch.zeros_like(person.pose.shape)))
         if self.within_m is None or self._error_m(person) < self.within_m:
             return person
-        nothing = {"pose_weight": torch.zeros_like(person.pose_weight), "shape_weight": torch.zeros(())}
-        return replace(person, **nothing, translation_weight=torch.zeros(()))
+        pose, nothing = torch.zeros_like(person.pose_weight), torch.zeros(())
+        return replace(person, pose_weight=pose, shape_weight=nothing, translation_weight=nothing)
 
     def _error_m(self, person: LabelledPerson) -> float:
         if person.body not in self.bodies:
