@@ -31,7 +31,7 @@ def test_without_motion_it_says_what_it_needs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_it_trains_goes_on_and_gives_the_weights_in_pieces(tmp_path: Path) -> None:
-    debug = {"DEBUG": 1, "MINUTES": 20, "SCENES": 64, "FIRST": 32, "CORES": 2}
+    debug = {"DEBUG": 1, "MINUTES": 600, "SCENES": 64, "FIRST": 32, "CORES": 2}
     for steps in (3, 5):  # the second call goes on from the first one's checkpoint
         done = call(tmp_path, STEPS=steps, **debug)
         assert done.returncode == 0, done.stdout + done.stderr
