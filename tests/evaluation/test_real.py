@@ -177,6 +177,10 @@ def test_numbers_of_sets_their_mean_and_intervals() -> None:
     assert bounds["pck@0.1"] == pytest.approx((0, 100))
     assert np.isnan(rows["b"].numbers[0].low), "a single photo has no interval"
     assert [row.name for row in table(scores[:3])] == ["a"], "one set needs no mean"
+    drawn = np.random.default_rng(0).normal(100, 10, 100)
+    (row,) = table([_score(one_photo(label), 0.01, mm) for mm in drawn.tolist()])
+    number = row.numbers[list(UNITS).index("pa_mpjpe")]
+    assert (number.high - number.low) / 2 == pytest.approx(1.96 * drawn.std() / 10, rel=0.15)
 
 
 def picture(folder: Path, *names: str) -> None:
