@@ -224,6 +224,10 @@ def test_a_temporal_method_sees_tracks(
         assert f"in windows of {window}" in out
         accel.append({n["name"]: n["ours"] for n in json.loads((place / "n.json").read_text())["numbers"]}["accel"])
     assert accel[0] != accel[1]
+    assert run(monkeypatch, "int.safetensors", "3dpw-crowd", "--root", place, *NEEDED, "--against", "jotr") == 0
+    out = capsys.readouterr().out
+    assert "| 82.4 | - |" in out
+    assert "note: no difference to JOTR: the paper feeds HigherHRNet's keypoints" in out
     row = benchmark._row("3dpw-int", "int", replace(_run_of(place), frames=16))
     assert row is not None
     assert row.values["accel"] == 18.1

@@ -269,6 +269,18 @@ def test_a_subset_is_what_its_list_says(files: tuple[Path, Path], tmp_path: Path
         read_stretches(tmp_path / "none.txt")
 
 
+def test_subsets_leave_out_who_has_no_keypoints(files: tuple[Path, Path]) -> None:
+    """As their owner's reader does; the whole test set evaluates everybody."""
+    bodies, person = BodyFiles(files[0]), FakePeople(*files)[0].people[0]
+    assert person.seen.keypoints is not None
+    blind = replace(person, seen=replace(person.seen, keypoints=person.seen.keypoints * [1, 1, 0]))
+    boxed = replace(person, seen=replace(person.seen, keypoints=None, keypoint_set=None))
+    for name, evaluated in (("3dpw", True), ("3dpw-pc", False), ("3dpw-oc", False)):
+        ruler = Ruler(PROTOCOLS[name], bodies, bodies.predicted, files[1])
+        assert ruler.evaluates(person)
+        assert [ruler.evaluates(other) for other in (blind, boxed)] == [evaluated] * 2
+
+
 def test_nobody_to_evaluate_is_told(files: tuple[Path, Path]) -> None:
     dataset, bodies = FakePeople(*files), BodyFiles(files[0])
     ruler = Ruler(replace(PROTOCOLS["3dpw"], stretches=(Stretch("nowhere"),)), bodies, bodies.predicted, files[1])

@@ -108,6 +108,8 @@ def run_benchmark(options: Run) -> int:
         write_text(options.out, _text(options, protocol, result, row, notes))
     if options.report is not None:
         title = f"{options.what} on {protocol.name}"
+        if isinstance(answer, Estimates) and answer.window is not None:
+            notes.append("the pictures show what the method predicts of each frame by itself, not in its window")
         write_text(options.report, write_report(protocol, records, result, dataset, answer, ruler, title, notes))
     return 0
 
