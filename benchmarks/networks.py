@@ -10,7 +10,7 @@ JOTR 1.56 (batch 1) and 1.47 (batch 8), INT 1.67 (an image) and 2.7 (16 frames),
 what `humesh predict` runs: batch norms inside the convolutions, weights standardised once. INT's encoder standardises
 its weights in every run; in the rows "std_mean" it does so by torch.std_mean, which is eight times slower than our way
 and brings the encoder, and so the ratio, near to the authors'. `--attention` times our attention there and back under
-bfloat16 autocast against torch's own of the same sizes: lite-int's joints and frames, JOTR's volume.
+bfloat16 autocast against torch's own of the same sizes: a small INT's joints and frames, JOTR's volume.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How well moving people are recovered from rendered videos, frame by frame and smoothed.
 
-Run: python benchmarks/video_accuracy.py CLIPS.npz [--videos 8] [--frames 60] [--size 360] [--weights lifter int].
+Run: python benchmarks/video_accuracy.py CLIPS.npz [--videos 8] [--frames 60] [--size 360] [--weights NAME ...].
 The videos are rendered (people one or two, known truth), written as MP4 and read back as a user's would be; people are
 found and followed by MediaPipe. Prints, for several amounts of smoothing: PA-MPJPE and acceleration error over 12 limb
 joints where a found person overlaps a labelled one, the share of labelled people found, and identity switches.
@@ -40,8 +40,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--size", type=int, default=360)
     parser.add_argument("--fps", type=float, default=30.0)
-    parser.add_argument("--weights", nargs="*", default=["lifter", "int"])
-    parser.add_argument("--finder", choices=["heavy", "full"], default="heavy")
+    parser.add_argument("--weights", nargs="*", default=["lifter", "lifter_video"])
+    parser.add_argument("--fast", action="store_true", help="the finder's faster networks")
     parser.add_argument("--no-refine", action="store_true", help="without the fit to each frame's keypoints")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--smooth", type=float, nargs="*", default=[0.0, 0.04, 0.06, 0.08, 0.12, 0.2])
@@ -51,7 +51,7 @@ def main() -> None:
         [arguments.motion], count, people=(1, 2), size=arguments.size, seed=arguments.seed, frames=arguments.frames
     )
     refine = not arguments.no_refine
-    finder = PeopleFinder(model=arguments.finder)
+    finder = PeopleFinder(fast=arguments.fast)
     recoverers = {weights: Recoverer(finder=finder, weights=weights, refine=refine) for weights in arguments.weights}
     rows: dict[tuple[str, float], list[tuple[float, float, int, int]]] = {
         (weights, smooth): [] for weights in arguments.weights for smooth in arguments.smooth
@@ -78,7 +78,8 @@ def main() -> None:
                 )
     print(
         f"{arguments.videos} videos of {arguments.frames} frames, {labelled} labelled people; "
-        f"{arguments.finder} landmark model; {switched} identity switches{'; no fit' * arguments.no_refine}"
+        f"{'fast' if arguments.fast else 'accurate'} finder; {switched} identity switches"
+        f"{'; no fit' * arguments.no_refine}"
     )
     print("weights      smoothing s   PA-MPJPE mm   acceleration error m/s2   found %")
     for (name, smooth), found in rows.items():

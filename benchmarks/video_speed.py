@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=90)
     parser.add_argument("--fps", type=float, default=25.0)
     parser.add_argument("--video", type=Path)
-    parser.add_argument("--weights", default="int")
+    parser.add_argument("--weights", default="lifter_video")
     parser.add_argument("--no-refine", action="store_true", help="without the fit to each frame's keypoints")
     parser.add_argument("--fast", action="store_true", help="the faster finder")
     parser.add_argument("--seed", type=int, default=1)

@@ -31,7 +31,7 @@ from humesh.scene.recovery import Recovery
 
 PersonFinder = Callable[[Photo], list[Person]]
 
-LANDMARKS, DEFAULT, IN_VIDEOS = "landmarks", "lifter", "int"
+LANDMARKS, DEFAULT, IN_VIDEOS = "landmarks", "lifter", "lifter_video"
 """What `weights` may be besides a file: no network at all, or a network that is shipped; the defaults."""
 FINDERS = ("accurate", "fast")
 """What `finder` may be besides a function."""

@@ -24,6 +24,7 @@ from humesh.geometry.camera import GUESSED, Camera
 from humesh.images.crops import Crops
 from humesh.images.photo import Person, Photo
 from humesh.images.video import Video
+from humesh.methods.base import ClipMethod
 from humesh.methods.landmark_ik import SEEN_ABOVE
 from humesh.methods.windows import Windows
 from humesh.people.sightings import Sightings
@@ -76,7 +77,7 @@ def recover_video(
     """The bodies in every frame of a video, one after the other; all of it is looked at before the first is given.
 
     What is live (a webcam, `source` its number; rtsp://) gives each frame at once, unsmoothed. `recoverer`: default
-    with the weights of INT, which looks at 16 frames together, for what is live those of the lifter. `finder` finds and
+    with the weights of the lifter through time, for what is live those of the lifter. `finder` finds and
     follows people (default: `VideoPeople`); `camera`: of all frames, if it is known. Raises VideoError, and
     ArgumentError for what is no video.
     """
@@ -253,14 +254,17 @@ def _answers(
     """Frame, person and what the network itself says of everyone."""
     assert recoverer.network is not None
     spec = recoverer.network.spec
-    windows = Windows(recoverer.answers, spec.count or 16, settings.interval) if spec.group == "frames" else None
+    network, windows = recoverer.network, None
+    if isinstance(network, ClipMethod):
+        windows = Windows(network, spec.count or 16, settings.interval, recoverer.device)
     waiting: list[tuple[int, Person]] = []
     cut: list[Crops] = []
     for frame in video:
         here = people[frame.number] if frame.number < len(people) else []
         crops = recoverer.cut(Photo.of(frame.pixels, camera), here)
         if crops is not None and windows is not None:
-            windows.add(frame.number, [person.track for person in here if person.track is not None], crops)
+            tracks = [person.track for person in here if person.track is not None]
+            windows.add(frame.number, frame.time_s, tracks, crops)
             yield from _of(people, windows.ready())
         elif crops is not None:
             waiting += [(frame.number, person) for person in here]

@@ -7,7 +7,7 @@ import sys
 def test_importing_humesh_loads_no_compiler_and_no_timm() -> None:
     code = (
         "import sys, humesh; from humesh.recover import Recoverer; Recoverer(weights='lifter', finder=lambda p: []);"
-        "Recoverer(weights='int', finder=lambda p: []);"
+        "Recoverer(weights='lifter_video', finder=lambda p: []);"
         "print([name for name in ('torch._dynamo', 'timm', 'torchvision', 'onnxruntime') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

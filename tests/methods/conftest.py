@@ -27,6 +27,7 @@ from humesh.scene.render import Stage
 
 SMALL: dict[str, dict[str, Any]] = {
     "lifter": {"width": 64, "blocks": 2},
+    "lifter_video": {"width": 48, "heads": 4, "depth": 2, "lifter": 64, "lifter_blocks": 2},
     "jotr": {
         "encoder": "resnet18", "size": 96, "width": 32, "heads": 4, "hidden": 64, "volume_hidden": 64, "depth": 3,
         "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 2,
@@ -41,7 +42,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Settings with which each method of the zoo fits into a test."""
 
-COUNTS = {"int": 3, "ik_refine": 2}  # crops in a group, where the method takes any number
+COUNTS = {"int": 3, "lifter_video": 3, "ik_refine": 2}  # crops in a group, where the method takes any number
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,6 @@ from humesh.losses.targets import Targets
 from humesh.losses.total import reduced
 from humesh.methods.deploy import Deployed, example_inputs
 from humesh.methods.int_tokens import IntConfig, IntTokens, parameter_norm, person_square, resized
-from humesh.methods.lifter import LifterConfig, LifterMethod
-from humesh.methods.weights import load_fitting
 from humesh.networks import hybrid
 from humesh.networks.hybrid import HYBRID, PLAIN, PatchEmbed, StandardisedConv
 
@@ -260,48 +258,22 @@ def test_it_becomes_a_plain_graph(open_body: BodyModel) -> None:
             assert torch.allclose(a, b, atol=1e-6)
 
 
+def test_frames_looked_at_one_by_one_are_the_clip(open_body: BodyModel) -> None:
+    network = _small(open_body)
+    crops = _crops(network, count=3)
+    looked = torch.cat([network.look(crops.map(lambda tensor, i=i: tensor[:, i : i + 1])) for i in range(3)], dim=1)
+    blank = dataclasses.replace(crops, pixels=torch.zeros(()).expand(crops.pixels.shape))
+    one, whole = network.through_time(looked, blank).pose, network(crops).pose
+    assert torch.allclose(one.rotations, whole.rotations, atol=1e-5)
+    assert torch.allclose(one.translation, whole.translation, rtol=1e-4)
+
+
 def test_the_body_stays_out_of_the_network(open_body: BodyModel) -> None:
     network = _small(open_body)
     assert not any(module is open_body for module in network.modules())
     assert network.spec.size == (64, 64)
     assert (network.spec.group, network.spec.count) == ("frames", 4)
     assert network.joint_tokens.shape == (1, len(SMPL24), 48)
-
-
-def test_with_a_lifter_it_corrects_the_lifters_answer_for_each_frame(open_body: BodyModel) -> None:
-    """What the lifter was trained to is loaded by name; heads that say nothing correct nothing; frames are mixed."""
-    torch.manual_seed(0)
-    lifter = LifterMethod(LifterConfig(width=32, blocks=1), open_body).eval()
-    for parameter in lifter.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    config = IntConfig(
-        crop=(32, 32), width=48, heads=4, depth=1, frames=4, temporal_depth=1, lifter=32, lifter_blocks=1
-    )
-    method = IntTokens(config, open_body).eval()
-    assert load_fitting(method, lifter.state_dict()) == len(lifter.state_dict())
-    crops = _crops(method, 2, 4)
-    gone = torch.zeros_like(crops.present)
-    gone[:, 3] = True
-    crops = dataclasses.replace(crops, present=~gone)
-    with torch.no_grad():
-        first = method(crops).pose
-        other = dataclasses.replace(crops, keypoints=torch.where(gone[..., None, None], 7.0, crops.keypoints))
-        changed = method(other).pose  # what is said of an absent frame
-        moved = dataclasses.replace(crops, keypoints=crops.keypoints.clone())
-        moved.keypoints[:, 0] += 9
-        later = method(moved).pose
-    assert torch.allclose(first.rotations[:, :3], changed.rotations[:, :3], atol=1e-6)
-    assert not torch.allclose(first.rotations[:, 1:3], later.rotations[:, 1:3], atol=1e-6)
-    method(crops).pose.rotations.square().mul(torch.arange(9.0).view(3, 3)).sum().backward()
-    reached = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
-    assert {"told.weight", "turned.weight", "joint_tokens", "temporal.position", "lifter.given.weight"} <= reached
-    for head in (method.joint_head, method.shape_head, method.camera_head):
-        torch.nn.init.zeros_(head.weight)
-    with torch.no_grad():
-        mine, alone = method(crops).pose, lifter(crops).pose
-    assert torch.allclose(mine.rotations, alone.rotations, atol=1e-5)
-    assert torch.allclose(mine.shape, alone.shape, atol=1e-6)
-    assert torch.allclose(mine.translation, alone.translation, rtol=1e-4)
 
 
 def test_wrong_settings_are_said_in_a_sentence(open_body: BodyModel) -> None:

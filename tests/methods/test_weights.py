@@ -235,7 +235,7 @@ def test_wrong_headers_are_told(words: Any, sentence: str, tmp_path: Path) -> No
         ("int", {"crop": [32]}, "expected crop to be"),
         ("int", {"crop": [32, "x"]}, "expected crop to be"),
         ("int", {"temporal": "x", "depth": 1, "temporal_depth": 1}, "temporal: expected none"),
-        ("int", {"heads": 0, "depth": 1, "temporal_depth": 1, "lifter": 16, "lifter_blocks": 1}, "w.safetensors: "),
+        ("lifter_video", {"heads": 0, "depth": 1, "lifter": 16, "lifter_blocks": 1}, "w.safetensors: "),
         ("jotr", {"contrast": [3]}, "expected contrast to be"),
         ("jotr", {"encoder": "hf-hub:somebody/network", "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 1},
          "timm has no such network"),
@@ -269,7 +269,7 @@ def test_checkpoints_of_odd_tensors_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "r.safetensors").exists()
 
 
-LITE_INT = {"lifter": 16, "crop": (32, 32), "width": 16, "heads": 2, "depth": 1, "temporal_depth": 1}
+LITE_VIDEO = {"lifter": 16, "width": 16, "heads": 2, "depth": 1}
 
 
 @pytest.fixture
@@ -280,9 +280,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "shipped"
 
 
-def _int_on_lifter() -> Method:
-    """A small INT that holds the shipped lifter."""
-    method = build("int", LITE_INT, BodyModel.load("open-low"))
+def _video_on_lifter() -> Method:
+    """A small method for videos that holds the shipped lifter."""
+    method = build("lifter_video", LITE_VIDEO, BodyModel.load("open-low"))
     assert start_from(method, shipped()["lifter"]).startswith("started")
     return method
 
@@ -292,10 +292,10 @@ def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def test_what_the_lifter_holds_is_left_out_and_read_from_there(folder: Path, tmp_path: Path) -> None:
-    method, body = _int_on_lifter(), BodyModel.load("open-low")
+    method, body = _video_on_lifter(), BodyModel.load("open-low")
     whole, shared = tmp_path / "whole.safetensors", tmp_path / "elsewhere" / "copy.safetensors"
-    save_weights(whole, "int", method, half=True)
-    save_weights(shared, "int", method, half=True, rest="lifter")
+    save_weights(whole, "lifter_video", method, half=True)
+    save_weights(shared, "lifter_video", method, half=True, rest="lifter")
     lifter = (folder / "lifter.safetensors").stat().st_size
     assert shared.stat().st_size < whole.stat().st_size - 0.8 * lifter
     (header, one), (_, other) = load_method(shared, body), load_method(whole, body)
@@ -308,7 +308,7 @@ def test_what_the_lifter_holds_is_left_out_and_read_from_there(folder: Path, tmp
 
 
 def test_another_lifter_or_none_is_refused(folder: Path, tmp_path: Path) -> None:
-    save_weights(tmp_path / "w.safetensors", "int", _int_on_lifter(), half=True, rest="lifter")
+    save_weights(tmp_path / "w.safetensors", "lifter_video", _video_on_lifter(), half=True, rest="lifter")
     other = build("lifter", {"width": 16})
     other.load_state_dict(read_weights(shipped()["lifter"])[1])
     save_weights(folder / "lifter.safetensors", "lifter", other, notes={"another": "card"}, half=True)
@@ -333,16 +333,16 @@ def test_shipping_another_lifter_leaves_the_others_as_they_are(
         monkeypatch.setattr("sys.argv", ["ship_weights.py", str(tmp_path / "run"), "--data", "d", "--scores", "s"])
         ship_weights.main()
 
-    ship("int", _int_on_lifter())
-    header, before = read_weights(shipped()["int"])
+    ship("lifter_video", _video_on_lifter())
+    header, before = read_weights(shipped()["lifter_video"])
     assert header.rest
     assert header.notes.keys() == {"recipe", "data", "test", "licence"}
     card = (folder / "lifter.safetensors").read_bytes()
     ship("lifter", build("lifter", {"width": 16}))
     assert card != (folder / "lifter.safetensors").read_bytes()
-    header, after = read_weights(shipped()["int"])
+    header, after = read_weights(shipped()["lifter_video"])
     assert not header.rest
     assert _same(before, after)
-    ship("int", _int_on_lifter())
-    assert read_weights(shipped()["int"])[0].rest
+    ship("lifter_video", _video_on_lifter())
+    assert read_weights(shipped()["lifter_video"])[0].rest
     assert "MB, and the lifter\n" in (tmp_path / "page.md").read_text()

@@ -23,6 +23,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 2,
     },
     "lifter": {"width": 16, "blocks": 1},
+    "lifter_video": {"width": 16, "heads": 2, "depth": 1, "frames": 2, "lifter": 16, "lifter_blocks": 1},
     "multi_roi": {"encoder": "test_resnet", "crop": (64, 64), "hidden": (16, 16)},
     "int": {"encoder": "test_resnet", "crop": (64, 64), "width": 16, "heads": 2, "depth": 2, "frames": 2},
     "ik_refine": {
@@ -54,7 +55,8 @@ def test_each_weight_is_of_a_term_that_there_is(name: str, tmp_path: Path) -> No
     """At debug size, on stick figures, with everything else as the recipe has it."""
     torch.set_num_threads(1)
     recipe = RECIPES[name]
-    clips = {"count": 32, "clip": 16 if recipe.config.get("temporal") == "per_joint" else 1}
+    moving = recipe.config.get("temporal") == "per_joint" or recipe.method == "lifter_video"
+    clips = {"count": 32, "clip": 16 if moving else 1}
     changed = {
         "config": {key: v for key, v in {**recipe.config, **SIZES[recipe.method]}.items() if key != "pretrained"},
         "data": (Source("drawn", options=clips),),

@@ -58,7 +58,7 @@ class VideoOptions:
     bridge_s: float = 0.5
     """Gaps in which a person is not seen are bridged up to so many seconds."""
     interval: int = 1
-    """Frames between those that a method through time (INT) looks at together."""
+    """Frames between those that a method for clips looks at together."""
     ground: bool = False
     """Keep feet that rest on the ground where they are, by moving people mostly in depth; for a still camera only."""
     beside: bool = True

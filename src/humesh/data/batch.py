@@ -62,7 +62,7 @@ def joined(batches: Sequence[Batch], dim: int = 0) -> Batch:
     names = [f.name for f in fields(Targets) if f.name not in ("pose", "joint_set")]
     labels = {name: torch.cat([getattr(part, name) for part in targets], dim) for name in names}
     pose = BodyPose.joined([part.pose for part in targets], dim)
-    crops = Crops.joined([batch.crops for batch in batches], dim)
+    crops = type(batches[0].crops).joined([batch.crops for batch in batches], dim)
     return Batch(crops, Targets(pose=pose, joint_set=targets[0].joint_set, **labels))
 
 

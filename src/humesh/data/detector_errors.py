@@ -149,10 +149,23 @@ def told_by_detector(
     generator: np.random.Generator,
 ) -> Float[np.ndarray, "P K 3"]:
     """What a detector says of P people in as many photos of one size, each with O neighbours (`seen_by_detector`)."""
+    return look_by_detector(points2d, visible, joint_set, others, size, errors, generator)[0]
+
+
+def look_by_detector(
+    points2d: Float[np.ndarray, "P K 2"],
+    visible: Float[np.ndarray, "P K"],
+    joint_set: JointSet,
+    others: Float[np.ndarray, "P O K 2"],
+    size: tuple[int, int],
+    errors: DetectorErrors,
+    generator: np.random.Generator,
+) -> tuple[Float[np.ndarray, "P K 3"], Int[np.ndarray, "P K"], Float[np.ndarray, "P K"]]:
+    """What a detector says, which joint of the person each point was taken for, and how hidden that is."""
     tables, (count, points) = _tables(errors, joint_set), visible.shape
     chance = generator.random((count, 15)) / max(errors.harder, 1e-9)
     extent = np.ptp(points2d, axis=1).max(-1)[:, None, None]
-    true, hidden = _whose(points2d, 1.0 - visible, others, extent[:, 0, 0], tables, errors, chance)
+    true, hidden, whose = _whose(points2d, 1.0 - visible, others, extent[:, 0, 0], tables, errors, chance)
     person, limbs = generator.standard_normal((count, 1)), generator.standard_normal((count, 12))
     own, told = generator.standard_normal((2, count, points))
     seen_spread, hidden_spread = errors.limb_spread
@@ -165,7 +178,7 @@ def told_by_detector(
     odds -= errors.doubt * np.minimum(np.hypot(error[..., 0], error[..., 1]) / 0.1, 1)
     odds += errors.confidence_spread[0] * limbs[:, 6 + tables.limb] + errors.confidence_spread[1] * told
     confidence = ((places >= 0) & (places <= size)).all(-1) / (1 + np.exp(-odds))
-    return np.concatenate([places, confidence[..., None]], axis=-1)
+    return np.concatenate([places, confidence[..., None]], axis=-1), whose, hidden
 
 
 def _whose(
@@ -176,8 +189,8 @@ def _whose(
     tables: _Tables,
     errors: DetectorErrors,
     chance: Float[np.ndarray, "P 15"],
-) -> tuple[Float[np.ndarray, "P K 2"], Float[np.ndarray, "P K"]]:
-    """Where each joint is taken to be, its own place, the other side's or a neighbour's, and how hidden it is."""
+) -> tuple[Float[np.ndarray, "P K 2"], Float[np.ndarray, "P K"], Int[np.ndarray, "P K"]]:
+    """Where each joint is taken to be, its own place, the other side's or a neighbour's; how hidden it is; whose."""
     whose = np.tile(np.arange(points.shape[1]), (len(points), 1))
     turned = chance[:, 0] < np.array(errors.turned)[from_behind(points, tables.corners).astype(int)]
     whose[turned] = tables.mirror
@@ -205,7 +218,7 @@ def _whose(
             taken = ~copied & (chance[:, 11 + number] < np.array(errors.taken)[unseen.astype(int)])
             taken &= away[rows, nearest] < errors.reach * extent
             places[np.ix_(taken, limb)] = theirs[rows, nearest][taken]
-    return places, hiding
+    return places, hiding, whose
 
 
 def from_behind(points: Float[np.ndarray, "*g K 2"], corners: Int[np.ndarray, "_"]) -> Bool[np.ndarray, "*g"]:

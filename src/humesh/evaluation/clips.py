@@ -23,7 +23,7 @@ class ClipFrames:
     """The frames of `count` clips, each clip a track; frames in which too little of the person is seen are empty."""
 
     def __init__(self, motion: Sequence[str | Path], count: int, seed: int, frames: int = CLIP_FRAMES) -> None:
-        self.clips, self.seed, self.frames = PosedClips(motion, frames=frames, seed=seed), seed, frames
+        self.clips, self.seed, self.frames = PosedClips(motion, frames=(frames, frames), seed=seed), seed, frames
         self.tracks = tuple(range(i * frames, (i + 1) * frames) for i in range(count))
         self._clip = lru_cache(maxsize=4)(self._drawn)  # threads read ahead
 
@@ -32,12 +32,13 @@ class ClipFrames:
 
     def __getitem__(self, index: int) -> Sample:
         clip, frame = divmod(index, self.frames)
-        people, seen = self._clip(clip)
+        people, seen, seconds = self._clip(clip)
         name = f"clip {clip:05d}"
         sample = sample_of(people.rows(torch.tensor([frame])), clip, f"{name}/{frame:05d}")
         whole = sample.people if seen[frame] else ()
-        return replace(sample, people=whole, sequence=name, frame=frame)
+        return replace(sample, people=whole, sequence=name, frame=frame, time_s=float(seconds[frame]))
 
-    def _drawn(self, clip: int) -> tuple[Points, Tensor]:
+    def _drawn(self, clip: int) -> tuple[Points, Tensor, Tensor]:
         with torch.no_grad():
-            return self.clips.people(1, default_rng([self.seed, 8, clip]))
+            people, seen, seconds = self.clips.people([clip], default_rng([self.seed, 8, clip]))
+        return people, seen, seconds[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from humesh.geometry.camera import Camera
 from humesh.images.photo import Person
 
 Box = Float[np.ndarray, "4"]  # x0 y0 x1 y1 px
+_Crops = TypeVar("_Crops", bound="Crops")  # crops of a kind stay of that kind
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Crops:
     landmarks: Float[Tensor, "B N L 4"]  # L = 0 where the method wants none
 
     @classmethod
-    def joined(cls, parts: Sequence[Crops], dim: int = 0) -> Crops:
+    def joined(cls: type[_Crops], parts: Sequence[_Crops], dim: int = 0) -> _Crops:
         """Groups one after the other (dim 0), or crops of one group (dim 1)."""
         names = [field.name for field in fields(cls) if field.name != "photo_camera"]
         matrix = torch.cat([part.photo_camera.matrix for part in parts], dim)
@@ -55,11 +56,25 @@ class Crops:
         """(height, width) of the crops in pixels."""
         return self.pixels.shape[-2], self.pixels.shape[-1]
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Crops:
+    def map(self: _Crops, function: Callable[[Tensor], Tensor]) -> _Crops:
         """The crops with a function applied to each of their tensors (indexing, moving)."""
         names = [field.name for field in fields(self) if field.name != "photo_camera"]
         camera = Camera(function(self.photo_camera.matrix))
         return replace(self, photo_camera=camera, **{name: function(getattr(self, name)) for name in names})
+
+
+@dataclass(frozen=True)
+class ClipCrops(Crops):
+    """Crops of one person's frames, with their times in seconds from any moment on."""
+
+    seconds: Float[Tensor, "B N"]
+
+
+def seconds_of(crops: Crops) -> Float[Tensor, "B N"]:
+    """The frames' times; of crops without times as in a video of 30 frames a second."""
+    if isinstance(crops, ClipCrops):
+        return crops.seconds
+    return (torch.arange(crops.present.shape[1]).to(crops.keypoints) / 30).expand(crops.present.shape)
 
 
 def longer_side(person: Person, size: tuple[int, int]) -> Box:

@@ -56,6 +56,12 @@ def _lifter() -> type[Method]:
     return LifterMethod
 
 
+def _lifter_video() -> type[Method]:
+    from humesh.methods.lifter_video import LifterVideo
+
+    return LifterVideo
+
+
 _NEEDS = "weights: converted from the authors' with `humesh convert`, or trained by you"
 _NONE = "none shipped yet"
 
@@ -93,5 +99,11 @@ METHODS = {
         "nothing",
         _NONE,
         _lifter,
+    ),
+    "lifter_video": MethodCard(
+        "ours: the lifter on the frames of a video together, with INT's idea of a path through time for each joint",
+        "nothing",
+        _NONE,
+        _lifter_video,
     ),
 }

@@ -55,6 +55,26 @@ class Method(nn.Module):
         """Makes later predictions those of one of `stages`, for the papers' tables."""
         raise NotImplementedError
 
+    def as_detected(self, crops: Crops, targets: Targets) -> Crops:
+        """The crops as training shows them: with what a detector's errors have to do with the method's own."""
+        return crops
+
     def own_terms(self, crops: Crops, prediction: Any, targets: Targets) -> dict[str, Term]:
         """The loss terms that only this method has, unreduced, by name."""
+        raise NotImplementedError
+
+
+class ClipMethod(Method):
+    """A method for the frames of one person: it looks at each by itself, then at what that gave of all together."""
+
+    def forward(self, crops: Crops) -> Prediction:
+        """The bodies of all frames of each clip."""
+        return self.through_time(self.look(crops), crops)
+
+    def look(self, crops: Crops) -> Float[Tensor, "B N ..."]:
+        """What is needed of each frame: numbers that depend on nothing but its crop."""
+        raise NotImplementedError
+
+    def through_time(self, looked: Float[Tensor, "B N ..."], crops: Crops) -> Prediction:
+        """The bodies of all frames from what `look` gave; the crops' pixels are not looked at."""
         raise NotImplementedError

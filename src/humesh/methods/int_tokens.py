@@ -10,17 +10,16 @@ As in the authors' code, ViT's class token stays in the sequence and nothing rea
 of time is resized for other numbers of frames without being overwritten. A single photo is a clip of one frame and
 goes through the temporal part too, as in the authors' training: their heads read nothing else after phase 1.
 
-Ours: the CNNs of `Encoder` for small machines, and `lifter`, with which nobody looks at pixels: the tokens are told
-what the method "lifter" says of a frame's keypoints, and correct that; `whole_pose` in its details; the weights to
-start from (ViT's rule, and biases that are the rest pose and SPIN's mean camera); frames that are absent are not looked
-at. The parallel attention over space and time of MAED, in the paper's comparison, is another method's and not here.
+Ours: the CNNs of `Encoder` for small machines; `whole_pose` in its details; the weights to start from (ViT's rule, and
+biases that are the rest pose and SPIN's mean camera); absent frames are not attended to. The parallel attention over
+space and time of MAED, in the paper's comparison, is another method's and not here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -29,23 +28,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from humesh.body.joints import JOTR30, MEDIAPIPE33, SMPL24
+from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.rotations import rotation_from_6d_rows, rotation_to_axis_angle
 from humesh.images.crops import Box, Crops, CropSpec
 from humesh.images.photo import Person
 from humesh.images.rois import keypoint_box
-from humesh.images.seen_box import seen_box
 from humesh.losses.motion import velocity
 from humesh.losses.points import centred
 from humesh.losses.targets import Targets, Term
-from humesh.methods.base import Method, Prediction
-from humesh.methods.lifter import lifted_from, rotations
+from humesh.methods.base import ClipMethod, Prediction
 from humesh.methods.weights import KeyMap, load_fitting
 from humesh.networks.attention import PreNormBlock
 from humesh.networks.backbones import HYBRID, PLAIN, ImageNetColours
-from humesh.networks.lifter import Lifter
 
 _JOINTS = len(SMPL24)
 _READ = _JOINTS + 2  # tokens that the heads read: joints, shape, camera
@@ -56,8 +52,7 @@ class IntConfig:
     """The paper's tables 2 and 3: `temporal` "none", "per_joint" or "whole_pose"; `encoder` (see `PatchEmbed`).
 
     `pretrained`: ImageNet weights; of a ViT the blocks that have a place here. `frames`: length of the position code
-    of time, 16 or 64 in the released files; clips may have any length. `lifter`, `lifter_blocks`: width and depth of
-    the perceptron of the method "lifter" that takes the encoder's place; 0: none.
+    of time, 16 or 64 in the released files; clips may have any length.
     """
 
     encoder: str = HYBRID
@@ -70,8 +65,6 @@ class IntConfig:
     temporal: str = "per_joint"
     frames: int = 16
     temporal_depth: int = 3
-    lifter: int = 0
-    lifter_blocks: int = 3
 
     def __post_init__(self) -> None:
         if self.temporal not in ("none", *_MOTIONS):
@@ -162,7 +155,7 @@ def _authors_config(state: Mapping[str, Tensor]) -> IntConfig:
     return IntConfig(crop=(side, side), **moving)
 
 
-class IntTokens(Method):
+class IntTokens(ClipMethod):
     """The whole method. `network` takes normalised pixels, as the authors' does; `forward` takes crops."""
 
     config_type = IntConfig
@@ -188,20 +181,14 @@ class IntTokens(Method):
         def token(count: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(1, count, config.width))
 
-        self.lifter: Lifter | None = None
-        if config.lifter:
-            self.spec = replace(self.spec, box=seen_box, margin=1.0, keypoints=JOTR30, landmarks=True)
-            self.lifter = Lifter(len(JOTR30), len(MEDIAPIPE33), config.lifter, config.lifter_blocks, body.shapes)
-            self.told, self.turned = nn.Linear(config.lifter, config.width), nn.Linear(6, config.width)
-        else:
-            from humesh.networks.hybrid import PatchEmbed  # here: it takes half a second
+        from humesh.networks.hybrid import PatchEmbed  # here: it takes half a second
 
-            self.colours = ImageNetColours()
-            self.patch_embed = PatchEmbed(config.encoder, config.width, config.pretrained)
-            rows, columns = (side // self.patch_embed.stride for side in config.crop)
-            if (rows * self.patch_embed.stride, columns * self.patch_embed.stride) != config.crop:
-                raise ValueError(f"crop: expected multiples of {self.patch_embed.stride} px, got {config.crop}.")
-            self.cls_token, self.pos_embed = token(1), token(1 + rows * columns)
+        self.colours = ImageNetColours()
+        self.patch_embed = PatchEmbed(config.encoder, config.width, config.pretrained)
+        rows, columns = (side // self.patch_embed.stride for side in config.crop)
+        if (rows * self.patch_embed.stride, columns * self.patch_embed.stride) != config.crop:
+            raise ValueError(f"crop: expected multiples of {self.patch_embed.stride} px, got {config.crop}.")
+        self.cls_token, self.pos_embed = token(1), token(1 + rows * columns)
         self.joint_tokens, self.shape_token, self.camera_token = token(_JOINTS), token(1), token(1)
         self.blocks, self.norm = _blocks(config, config.depth), nn.LayerNorm(config.width, eps=1e-6)
         self.temporal = _MOTIONS[config.temporal](config) if moving else None
@@ -209,7 +196,7 @@ class IntTokens(Method):
         self.shape_head = nn.Linear(config.width, body.shapes)
         self.camera_head = nn.Linear(config.width, 3)
         self._start()
-        if config.pretrained and not config.lifter and config.encoder in (HYBRID, PLAIN):
+        if config.pretrained and config.encoder in (HYBRID, PLAIN):
             from humesh.networks.hybrid import pretrained_vit
 
             load_fitting(self, pretrained_vit(config.encoder))
@@ -227,37 +214,19 @@ class IntTokens(Method):
                 if isinstance(layer, nn.Linear):
                     nn.init.trunc_normal_(layer.weight, std=0.02)
                     nn.init.zeros_(layer.bias)
-        if self.lifter is not None:  # the heads correct its answer: at first by next to nothing
-            for head in (self.joint_head, self.shape_head, self.camera_head):
-                head.weight /= 100
-            return
         self.joint_head.bias[[0, 3]] = 1.0  # the identity, interleaved: no joint is bent much
         self.camera_head.bias[0] = 0.9  # the scale of SPIN's mean camera; about 0, bodies would start infinitely far,
         self.camera_head.weight /= 10  # and with much spread behind the camera
 
-    def forward(self, crops: Crops) -> Prediction:
-        """The bodies of all frames."""
-        if self.lifter is not None:
-            return self._corrected(self.lifter, crops)
-        six, shape, weak = self.network(self.colours(crops.pixels), crops.present)
+    def look(self, crops: Crops) -> Float[Tensor, "B N R C"]:
+        """The frames' tokens for joints, shape and camera."""
+        return self.encode(self.colours(crops.pixels).flatten(0, 1)).unflatten(0, crops.present.shape)
+
+    def through_time(self, looked: Float[Tensor, "B N R C"], crops: Crops) -> Prediction:
+        """The bodies of all frames from their tokens."""
+        six, shape, weak = self.read(looked, crops.present)
         translation = crops.camera.translation_from_weak(weak, crops.size)
         return Prediction(BodyPose(rotation_from_6d_rows(six), shape, translation))
-
-    def _corrected(self, lifter: Lifter, crops: Crops) -> Prediction:
-        """The bodies that each frame's points tell, corrected by tokens that know of the other frames."""
-        lifted, group = lifted_from(lifter, crops, crops.landmarks, 0.0), crops.present.shape
-        prior = torch.cat([self.joint_tokens, self.shape_token, self.camera_token], dim=1)
-        told = prior + self.told(lifted.hidden)[:, None]
-        tokens = torch.cat([told[:, :_JOINTS] + self.turned(lifted.pose), told[:, _JOINTS:]], dim=1)
-        for block in self.blocks:
-            tokens = block(tokens)
-        six, shape, weak = self.read(self.norm(tokens).unflatten(0, group), crops.present)
-        turns = rotations(lifted.pose + six.flatten(0, 1), crops)
-        shape = lifted.shape.unflatten(0, group) + shape
-        nearer, beside = weak.split((1, 2), dim=-1)
-        scale, place = lifted.weak.unflatten(0, group).split((1, 2), dim=-1)
-        camera = torch.cat([scale * nearer.clamp(-1, 1).exp(), place + beside], dim=-1)
-        return Prediction(BodyPose(turns, shape, crops.camera.translation_from_weak(camera, crops.size)))
 
     def network(
         self, pixels: Float[Tensor, "B N 3 H W"], present: Bool[Tensor, "B N"] | None = None

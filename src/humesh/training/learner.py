@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from humesh.networks.discriminators import PoseDiscriminator, ShapeDiscriminator
 from humesh.networks.hrnet import HrNet
 from humesh.networks.hybrid import PatchEmbed
 from humesh.networks.lifter import LifterBlock
+from humesh.networks.through_time import TimeBlock
 from humesh.training.recipe import Recipe, TrainingError
 
 SHARED = ("rotations", "shape", "points3d", "points2d")
@@ -80,6 +81,7 @@ class Learner(nn.Module):
         self, batch: Batch, step: int, judges: PoseJudges | None = None
     ) -> tuple[Tensor, dict[str, Tensor], BodyPose]:
         """The loss; its terms' means by name and the predicted pose, without gradients."""
+        batch = replace(batch, crops=self.method.as_detected(batch.crops, batch.targets))
         prediction = self.method(batch.crops)
         terms = self.terms(batch, prediction)
         if judges is not None:
@@ -137,7 +139,7 @@ def in_half_precision(method: Method, dtype: torch.dtype, device: torch.device) 
     for module in method.modules():
         if isinstance(module, Encoder):
             module.stem, module.body = wrapped(module.stem), wrapped(module.body)  # type: ignore[method-assign]
-        elif isinstance(module, HrNet | PatchEmbed | PostNormLayer | PreNormBlock | LifterBlock):
+        elif isinstance(module, HrNet | PatchEmbed | PostNormLayer | PreNormBlock | LifterBlock | TimeBlock):
             module.forward = wrapped(module.forward)  # type: ignore[method-assign]
 
 

@@ -117,20 +117,22 @@ _LITE_LIFTER_2 = replace(
     validate_every=250,
     starts_from="lite-lifter",
 )
-# Clips of points: what a joint does over time needs no picture. Frame by frame the frozen lifter answers.
-_LITE_INT = replace(
+# Clips of points: what a joint does over time needs no picture. The lifter stays as it is.
+_LITE_VIDEO = replace(
     _LITE_LIFTER,
-    about="a small INT on a detector's points: clips without pictures, from the lifter's answer for each frame",
-    method="int",
+    about="the lifter through time: clips without pictures, from the lifter's estimate of each frame",
+    method="lifter_video",
     data=(Source("posed_clips"),),
-    config={"crop": (32, 32), "width": 128, "heads": 4, "depth": 1, "temporal_depth": 2, "lifter": _LIFTER_WIDTH},
-    starts_from="lite-lifter-2",
-    weights=_OUR_LIFTER | {"velocity": 10.0},
+    config={"lifter": _LIFTER_WIDTH},
+    starts_from="lite-lifter",
+    weights=_OUR_LIFTER | {"velocity": 0.5, "path": 1.0, "depth": 1.0, "spread": 0.02},
     rates={"lifter": 0.0},
-    steps=3000,
-    batch=48,
+    steps=1200,
+    batch=16,
     rate=1e-3,
-    warm_up=100,
+    warm_up=50,
+    ema=0.99,
+    augment=Augment(),
     held_out=128,
     log_every=50,
     validate_every=250,
@@ -166,7 +168,7 @@ RECIPES: dict[str, Recipe] = {
     "synthetic-ik_refine": _SYNTHETIC_IK,
     "lite-lifter": _LITE_LIFTER,
     "lite-lifter-2": _LITE_LIFTER_2,
-    "lite-int": _LITE_INT,
+    "lite-lifter_video": _LITE_VIDEO,
     "debug": _DEBUG,
 }
 """Every training by its name."""

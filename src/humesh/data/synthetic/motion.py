@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class Clip:
     length: int
     fps: float
     category: int
+    sequence: int = 0  # of its file
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Motion:
         for part in parts:
             number = np.array([names.index(name) for name in part.categories])
             category.append(number[part.category])
-            clips += [Clip(c.start + start, c.length, c.fps, int(number[c.category])) for c in part.clips]
+            clips += [replace(c, start=c.start + start, category=int(number[c.category])) for c in part.clips]
             start += len(part.poses)
         return cls(
             np.concatenate([part.poses for part in parts]),
@@ -147,16 +148,16 @@ def _order(path: Path, data: dict[str, np.ndarray], count: int) -> tuple[np.ndar
     if names is None:
         rate = data.get("mocap_framerate", data.get("mocap_frame_rate", np.full(1, 30.0)))
         fps = float(rate.flat[0]) if rate.size else 0.0
-        return np.zeros(count, int), (path.stem,), (_clip(path, 0, count, fps, 0, count),)
+        return np.zeros(count, int), (path.stem,), (_clip(path, 0, count, fps, 0, 0, count),)
     known, of_sequence = np.unique(names, return_inverse=True)
     clips: tuple[Clip, ...] = ()
     if "clip_start" in data:
         numbers, lengths = data["clip_sequence"], data["clip_length"]
         if ((numbers < 0) | (numbers >= len(names))).any():
             raise MotionError(f"motion {path}: expected clip_sequence to number its {len(names)} sequences.")
-        columns = (data["clip_start"], lengths, data["clip_fps"].astype(float), of_sequence[numbers])
+        columns = (data["clip_start"], lengths, data["clip_fps"].astype(float), of_sequence[numbers], numbers)
         rows = zip(*(column.tolist() for column in columns), strict=True)
-        clips = tuple(_clip(path, start, length, fps, kind, count) for start, length, fps, kind in rows)
+        clips = tuple(_clip(path, start, length, fps, kind, number, count) for start, length, fps, kind, number in rows)
         if sequence is None and sum(clip.length for clip in clips) == count:
             sequence = np.repeat(numbers, lengths)
     wrong = sequence is None or len(sequence) != count
@@ -167,20 +168,20 @@ def _order(path: Path, data: dict[str, np.ndarray], count: int) -> tuple[np.ndar
         ends = [0, *(np.flatnonzero(breaks) + 1).tolist(), count]
         rates, kinds = data["seq_fps"][sequence].astype(float).tolist(), of_sequence[sequence].tolist()
         clips = tuple(
-            _clip(path, start, end - start, rates[start], kinds[start], count)
+            _clip(path, start, end - start, rates[start], kinds[start], int(sequence[start]), count)
             for start, end in pairwise(ends)
             if end > start
         )
     return of_sequence[sequence], tuple(map(str, known)), clips
 
 
-def _clip(path: Path, start: int, length: int, fps: float, category: int, count: int) -> Clip:
+def _clip(path: Path, start: int, length: int, fps: float, category: int, sequence: int, count: int) -> Clip:
     if min(start, length) < 0 or start + length > count or not 0 < fps <= _FASTEST:
         raise MotionError(
             f"motion {path}: expected clips among its {count} poses and frames a second above 0, got {length} frames "
             f"from {start} on at {fps:g} a second."
         )
-    return Clip(start, length, fps, category)
+    return Clip(start, length, fps, category, sequence)
 
 
 def _check(path: Path, poses: np.ndarray, places: np.ndarray) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from numpy.random import Generator
+from torch import Tensor
 
 from humesh.body.joints import MEDIAPIPE33
-from humesh.data.detector_errors import DetectorErrors, person_of, told_by_detector
+from humesh.body.kinematics import swing
+from humesh.data.detector_errors import DetectorErrors, look_by_detector, person_of, told_by_detector
+from humesh.data.landmark_errors import LandmarkErrors, landmarks_told
 from humesh.images.photo import Person
+
+_NEAREST_M = 0.3  # of a point whose error in pixels is turned into metres
 
 
 def seen_person(
@@ -21,8 +27,7 @@ def seen_person(
 ) -> Person:
     """The person as `PeopleFinder` would see them, from the true points in pixels; `others`: the other people's.
 
-    `box`: the tight one of the person's pixels. There are no 3D landmarks: their errors are too much like those of any
-    guess from the same keypoints to be simulated apart; `detected.py` has real ones.
+    `box`: the tight one of the person's pixels. There are no 3D landmarks; `looked_at` has them.
     """
     around = np.array(others).reshape(1, len(others), len(MEDIAPIPE33), 2)
     keypoints = seen_people(points[None], visible[None], around, size, g)
@@ -43,3 +48,30 @@ def seen_people(
     near = np.array(size)
     points, others = np.clip(points, -near, 2 * near), np.clip(others, -near, 2 * near)
     return told_by_detector(points, visible.astype(np.float64), MEDIAPIPE33, others, size, DetectorErrors(), g)
+
+
+def looked_at(
+    points: Float[Tensor, "P 33 3"],
+    pixels: Float[Tensor, "P 33 2"],
+    visible: Bool[Tensor, "P 33"],
+    focal: Float[Tensor, "P"],
+    others: Float[np.ndarray, "P O 33 2"],
+    size: tuple[int, int],
+    g: Generator,
+) -> tuple[Float[Tensor, "P 33 3"], Float[Tensor, "P 33 3"]]:
+    """Keypoints (x, y px, confidence) and 3D landmarks (metres, about the hips) of people, as one look gives both.
+
+    `points`: metres in the camera's frame; `focal`: pixels.
+    """
+    near, three = np.array(size), points.double()
+    true = np.clip(pixels.double().numpy(), -near, 2 * near)
+    told, whose, hidden = look_by_detector(
+        true, visible.double().numpy(), MEDIAPIPE33, np.clip(others, -near, 2 * near), size, DetectorErrors(), g
+    )
+    middle = three.mean(1)
+    ahead = torch.tensor([0.0, 0.0, 1.0]).to(middle).expand_as(middle)
+    along_ray = (three @ swing(middle / middle.norm(dim=-1, keepdim=True), ahead).mT).numpy()
+    metres_a_pixel = np.maximum(along_ray[..., 2], _NEAREST_M) / focal.double().numpy()[:, None]
+    wrong = told[..., :2] - np.take_along_axis(true, whose[..., None], axis=1)
+    deep = landmarks_told(along_ray, wrong * metres_a_pixel[..., None], hidden, whose, LandmarkErrors(), g)
+    return torch.from_numpy(told).float(), torch.from_numpy(deep).float()
