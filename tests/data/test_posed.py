@@ -15,6 +15,7 @@ from humesh.data.augment import Augment
 from humesh.data.batch import Groups, joined, split
 from humesh.data.synthetic.motion import MotionError
 from humesh.data.synthetic.posed import PosedPeople
+from humesh.geometry.align import procrustes
 from humesh.geometry.boxes import affine_apply, affine_inverse
 from humesh.images.crops import CropSpec
 from humesh.images.rois import ROI_COPIES
@@ -124,3 +125,28 @@ def test_boxes_of_whole_batches_are_varied_by_the_seed(people: PosedPeople) -> N
 def test_a_missing_motion_is_told(tmp_path: Path) -> None:
     with pytest.raises(MotionError, match=r"none\.npz"):
         PosedPeople([tmp_path / "none.npz"])
+
+
+def test_a_guessed_focal_length_changes_nothing_but_the_camera(people: PosedPeople) -> None:
+    spec = CropSpec((32, 32), keypoints=JOTR30, box=seen_box, landmarks=True)
+    numbers = list(range(512))
+    guess = [Augment(focal=focal) for focal in (0.0, 0.2)]
+    true, guessed = (people.batch(numbers, spec, augment, np.random.default_rng(0)) for augment in guess)
+    ratio = guessed.crops.photo_camera.focal_px / true.crops.photo_camera.focal_px
+    wrong = ratio[..., 0] != 1
+    assert wrong.float().mean() == pytest.approx(0.6, abs=0.07)
+    assert ratio[wrong].log().std() == pytest.approx(0.2, rel=0.15)
+    assert torch.equal(guessed.crops.keypoints, true.crops.keypoints)
+    assert torch.equal(guessed.targets.points3d, true.targets.points3d)
+
+
+def test_landmarks_belong_to_the_keypoints(people: PosedPeople) -> None:
+    """Of people who are seen well they are near the truth, a little too small."""
+    points = people.chunk(0)
+    seen = points.visible.float().mean(1) > 0.8
+    mp, jotr = MEDIAPIPE33.indices(*LIMBS12.names), JOTR30.indices(*LIMBS12.names)
+    true, made = points.points[seen][:, jotr].double(), points.landmarks[seen][:, mp].double()
+    fitted = procrustes(made, true)
+    errors = (fitted(made) - true).norm(dim=-1).mean(1)
+    assert 0.02 < errors.median() < 0.09
+    assert 1 / fitted.scale.median() == pytest.approx(0.9, abs=0.05)

@@ -27,8 +27,9 @@ class Augment:
 
     `centre`: standard deviation of the box's shift, in its sides; `scale`: of the logarithm of its side; `mirror`:
     probability; `roll`: standard deviation of the camera's roll, degrees, drawn for the share `rolled` of samples;
-    `colour`, `brightness`, `contrast`: largest relative changes; `noise`: largest standard deviation, of 1;
-    `erase`: probability of a rectangle without a picture, up to half a side each way.
+    `focal`: of the logarithm of a guessed focal length over the true one (people without pictures alone); `colour`,
+    `brightness`, `contrast`: largest relative changes; `noise`: largest standard deviation, of 1; `erase`: probability
+    of a rectangle without a picture, up to half a side each way.
     """
 
     centre: float = 0.0
@@ -36,6 +37,7 @@ class Augment:
     mirror: float = 0.0
     roll: float = 0.0
     rolled: float = 0.6  # JOTR's share
+    focal: float = 0.0
     colour: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0

@@ -1,4 +1,4 @@
-"""What a landmark network would say of people's 3D landmarks, beside their 2D keypoints of the same look.
+"""Simulated 3D landmarks with the errors of a landmark network, beside 2D keypoints of the same look.
 
 The errors belong together: a limb that is taken for the other one in 2D is so in 3D, the error across the ray is mostly
 that of the keypoint, and the depth of each bone errs by itself, is too flat on average and now and then turned round.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import roma
+import torch
 from jaxtyping import Float, Int
 from numpy.random import Generator
 
@@ -40,14 +42,14 @@ class LandmarkErrors:
     hidden: float = 1.8
     """Factor on the depth errors where a joint is hidden."""
     made_up: tuple[float, float] = (0.01, 0.4)
-    """Chance that a limb is another person's, turned with the trunk: where it is seen, where most of it is hidden."""
+    """Chance that a limb is another person's, turned with the trunk: a limb that is seen, and one mostly hidden."""
     spread: tuple[float, float] = (0.25, 0.3)
     """Deviations of the logarithms of factors on the depth errors of one person, and of one limb."""
     flipped: float = 0.02
     """Chance that a limb bone's depth is turned round; hidden ones twice."""
 
 
-def landmarks_told(
+def detected_landmarks(
     points: Float[np.ndarray, "P 33 3"],
     across: Float[np.ndarray, "P 33 2"],
     hidden: Float[np.ndarray, "P 33"],
@@ -62,34 +64,32 @@ def landmarks_told(
     """
     count = len(points)
     true = np.take_along_axis(points, whose[..., None], axis=1)
-    depth = true[..., 2] - true[:, _HIPS, 2].mean(1, keepdims=True)
+    true_z = true[..., 2] - true[:, _HIPS, 2].mean(1, keepdims=True)
     flat = np.maximum(errors.flat[0] + errors.flat[1] * g.standard_normal((count, 1)), 0.4)
     factor = np.exp(errors.spread[0] * g.standard_normal((count, 1)) + errors.spread[1] * g.standard_normal((count, 5)))
-    told = np.zeros_like(depth)
-    noise = g.standard_normal((count, 33))
+    z, noise = np.zeros_like(true_z), g.standard_normal((count, 33))
     flips = np.where(g.random((count, 33)) < errors.flipped * (1 + hidden), -1.0, 1.0)
     worse = 1 + (errors.hidden - 1) * hidden
     for joint, parent in enumerate(_PARENT):
         limb = factor[:, _LIMB[joint]]
         if joint in _CORNERS:
-            told[:, joint] = depth[:, joint] + errors.trunk_m * limb * noise[:, joint] * worse[:, joint]
-        elif parent < 0:
-            continue
-        else:
+            z[:, joint] = true_z[:, joint] + errors.trunk_m * limb * noise[:, joint] * worse[:, joint]
+        elif parent >= 0:
             bone = np.linalg.norm(true[:, joint] - true[:, parent], axis=-1)
-            along = (depth[:, joint] - depth[:, parent]) * (flips[:, joint] if _GRADE[joint] else 1)
+            along = (true_z[:, joint] - true_z[:, parent]) * (flips[:, joint] if _GRADE[joint] else 1)
             error = errors.bone * _SCALE[_GRADE[joint]] * bone * limb * worse[:, joint] * noise[:, joint]
-            told[:, joint] = told[:, parent] + np.clip(along + error, -bone, bone)
-    shoulders = told[:, _SHOULDERS].mean(1) - depth[:, _SHOULDERS].mean(1)
+            z[:, joint] = z[:, parent] + np.clip(along + error, -bone, bone)
+    shoulders = z[:, _SHOULDERS].mean(1) - true_z[:, _SHOULDERS].mean(1)
     face = factor[:, 4] * errors.trunk_m * worse[:, 0] * noise[:, 0]
-    told[:, _FACE] = depth[:, _FACE] + (shoulders + face)[:, None]
+    z[:, _FACE] = true_z[:, _FACE] + (shoulders + face)[:, None]
     side = errors.across[0] * across + errors.across[1] * g.standard_normal((count, 33, 2)) * worse[..., None]
-    all_told = np.concatenate([true[..., :2] + side, (flat * told)[..., None]], axis=-1)
-    all_told = _made_up(all_told, hidden, errors.made_up, g)
-    all_told -= all_told[:, _HIPS].mean(1, keepdims=True)
+    landmarks = np.concatenate([true[..., :2] + side, (flat * z)[..., None]], axis=-1)
+    landmarks = _made_up(landmarks, hidden, errors.made_up, g)
+    landmarks -= landmarks[:, _HIPS].mean(1, keepdims=True)
     turns = np.radians(errors.turn_deg) * g.standard_normal((count, 3))
     size = errors.size[0] * np.exp(errors.size[1] * g.standard_normal((count, 1, 1)))
-    return size * (all_told @ _turned(turns).swapaxes(-1, -2))
+    turned = roma.rotvec_to_rotmat(torch.from_numpy(turns)).numpy()
+    return size * (landmarks @ turned.swapaxes(-1, -2))
 
 
 def _made_up(
@@ -98,13 +98,13 @@ def _made_up(
     chances: tuple[float, float],
     g: Generator,
 ) -> Float[np.ndarray, "P 33 3"]:
-    """Points where some limbs are those of the person before: for a limb that is hidden networks give a usual one."""
+    """Points where some limbs are those of the person before: of a hidden limb a network gives a usual one."""
     frames, points = _trunks(points), points.copy()
     to_mine = frames @ np.roll(frames, 1, axis=0).swapaxes(-1, -2)
     theirs = np.roll(points, 1, axis=0)
     for number in range(4):
         limb = [j for j, of in enumerate(_LIMB) if of == number]
-        root = _LIMB_ROOTS[number]
+        root = _CORNERS[number]
         chance = np.array(chances)[(hidden[:, limb].mean(1) > 0.5).astype(int)]
         rows = np.nonzero(g.random(len(points)) < chance)[0][:, None]
         bones = (theirs[:, limb] - theirs[:, root, None]) @ to_mine.swapaxes(-1, -2)
@@ -122,15 +122,6 @@ def _trunks(points: Float[np.ndarray, "P 33 3"]) -> Float[np.ndarray, "P 3 3"]:
     return np.stack([left, up, np.cross(left, up)], axis=-1)
 
 
-def _turned(vectors: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3 3"]:
-    """Rotation matrices of rotation vectors (Rodrigues)."""
-    angle = np.linalg.norm(vectors, axis=-1)[:, None, None] + 1e-12
-    x, y, z = (vectors / angle[..., 0]).T
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(-1, 3, 3)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
-
-
 def _parent_of(name: str) -> int:
     side, _, joint = name.partition("_")
     return MEDIAPIPE33.index(f"{side}_{_PARENTS[joint]}") if joint in _PARENTS else -1
@@ -140,19 +131,11 @@ _PARENT = [_parent_of(name) for name in MEDIAPIPE33.names]
 _CORNERS = MEDIAPIPE33.indices(*_ENDS)
 _SHOULDERS, _HIPS = _CORNERS[:2], _CORNERS[2:]
 _FACE = [j for j, parent in enumerate(_PARENT) if parent < 0 and j not in _CORNERS]
-
-
-def _grade(parent: int) -> int:
-    if parent < 0 or (parent > 0 and _PARENT[parent] >= 0 and _PARENT[_PARENT[parent]] >= 0):
-        return 0
-    return 1 if _PARENT[parent] < 0 else 2
-
-
-_GRADE = [_grade(parent) for parent in _PARENT]
-"""0: hands, feet and what is of no limb; 1: upper arms and thighs; 2: forearms and shins."""
+_GRADE = [1 if parent in _CORNERS else 2 if parent >= 0 and _PARENT[parent] in _CORNERS else 0 for parent in _PARENT]
+"""1: upper arms and thighs; 2: forearms and shins; 0: hands, feet and what is of no limb."""
 _SCALE = (1.0, 1.0, 1.4)
 _LIMB = [
-    4 if parent < 0 else 2 * (joint >= MEDIAPIPE33.index("left_hip")) + MEDIAPIPE33.names[joint].startswith("right")
-    for joint, parent in enumerate(_PARENT)
+    4 if parent < 0 else 2 * (joint >= _CORNERS[2]) + name.startswith("right")
+    for joint, (parent, name) in enumerate(zip(_PARENT, MEDIAPIPE33.names, strict=True))
 ]
-_LIMB_ROOTS = [_CORNERS[0], _CORNERS[1], _CORNERS[2], _CORNERS[3]]
+"""Left and right arm, left and right leg, the rest."""

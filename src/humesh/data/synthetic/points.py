@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from humesh.images.groups import points_as
 from humesh.images.photo import Person, Photo
 from humesh.images.seen_box import boxes_around
 from humesh.losses.targets import Targets
+
+_GUESSED = 0.6  # share of people whose focal length is not known
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ def batch_of(
     Of the augmentation mirror, roll (the same for label and points) and the box's changes are drawn, from `g`.
     """
     n, size = len(numbers), people.size.double().numpy()
+    if augment.focal:  # not known of photos without EXIF
+        factor = np.where(g.random(n) < _GUESSED, np.exp(augment.focal * g.normal(size=n)), 1.0)
+        camera = people.camera.clone()
+        camera[:, [0, 1], [0, 1]] *= torch.from_numpy(factor).to(camera)[:, None]
+        people = replace(people, camera=camera)
     if augment.mirror:
         people = people.mirrored(torch.from_numpy(g.random(n) < augment.mirror))
     told = people.keypoints.double().numpy()

@@ -27,7 +27,7 @@ from humesh.data.synthetic.motion import Motion
 from humesh.data.synthetic.points import Points, batch_of, sample_of
 from humesh.data.synthetic.poses import PoseSource, mirrored, turn
 from humesh.data.synthetic.scenery import FRAMINGS, TO_CAMERA
-from humesh.data.synthetic.seen import seen_people
+from humesh.data.synthetic.seen import looked_at
 from humesh.images.crops import CropSpec
 
 _CHUNK, _VIEWS = 512, 4  # people made at once; of each pose so many, from other sides: poses are what takes time
@@ -84,8 +84,9 @@ class PosedPeople:
         return sample_of(one, index, f"posed {index}")
 
     def batch(self, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: Generator) -> Batch:
-        """The people of some numbers at once; of the augmentation only the box's changes: they are varied enough."""
-        return batch_of(self.people(numbers), numbers, spec, replace(augment, mirror=0.0, roll=0.0), self.body, g)
+        """The people of some numbers at once; of the augmentation the box's changes and the focal length's alone."""
+        augment = replace(augment, mirror=0.0, roll=0.0)  # they are varied enough
+        return batch_of(self.people(numbers), numbers, spec, augment, self.body, g)
 
     def _made(self, g: Generator) -> Points:
         """A chunk; whoever shows too little is somebody else of it, from the same side."""
@@ -102,13 +103,13 @@ class PosedPeople:
         pixels, visible = seen_from(points, joints, focal, self.size)
         visible &= ~behind_boxes(pixels, self.size, g)
         nobody, size = np.zeros((_CHUNK, 0, len(MEDIAPIPE33), 2)), (self.size, self.size)
-        told = seen_people(pixels[:, 30:].double().numpy(), visible[:, 30:].numpy(), nobody, size, g)
+        keypoints, landmarks = looked_at(points[:, 30:], pixels[:, 30:], visible[:, 30:], focal, nobody, size, g)
         placed = BodyPose(pose.rotations, pose.shape, shift)
         camera = camera_matrices(focal, self.size)
         joints30 = slice(None, len(JOTR30))
         chunk = Points(
-            placed, points[:, joints30], pixels[:, joints30], visible[:, joints30], _tensor(told),
-            torch.zeros(_CHUNK, len(MEDIAPIPE33), 3),
+            placed, points[:, joints30], pixels[:, joints30], visible[:, joints30], keypoints,
+            landmarks,
             camera, torch.full((_CHUNK, 2), float(self.size)),
         )  # fmt: skip
         enough = (visible[:, 30:][:, LIMBS33].sum(-1) >= FEWEST).nonzero()[:, 0]

@@ -11,7 +11,7 @@ from torch import Tensor
 from humesh.body.joints import MEDIAPIPE33
 from humesh.body.kinematics import swing
 from humesh.data.detector_errors import DetectorErrors, look_by_detector, person_of, told_by_detector
-from humesh.data.landmark_errors import LandmarkErrors, landmarks_told
+from humesh.data.landmark_errors import LandmarkErrors, detected_landmarks
 from humesh.images.photo import Person
 
 _NEAREST_M = 0.3  # of a point whose error in pixels is turned into metres
@@ -73,5 +73,5 @@ def looked_at(
     along_ray = (three @ swing(middle / middle.norm(dim=-1, keepdim=True), ahead).mT).numpy()
     metres_a_pixel = np.maximum(along_ray[..., 2], _NEAREST_M) / focal.double().numpy()[:, None]
     wrong = told[..., :2] - np.take_along_axis(true, whose[..., None], axis=1)
-    deep = landmarks_told(along_ray, wrong * metres_a_pixel[..., None], hidden, whose, LandmarkErrors(), g)
+    deep = detected_landmarks(along_ray, wrong * metres_a_pixel[..., None], hidden, whose, LandmarkErrors(), g)
     return torch.from_numpy(told).float(), torch.from_numpy(deep).float()
