@@ -80,6 +80,13 @@ def rotation_angle_between(a: Float[Tensor, "*#g 3 3"], b: Float[Tensor, "*#g 3 
     return roma.rotmat_geodesic_distance(a, b)
 
 
+def slerp(
+    a: Float[Tensor, "*g 3 3"], b: Float[Tensor, "*g 3 3"], share: Float[Tensor, "*g"]
+) -> Float[Tensor, "*g 3 3"]:
+    """The rotation a share (0..1) of the shortest way from `a` to `b`."""
+    return a @ rotation_from_axis_angle(share[..., None] * rotation_to_axis_angle(a.mT @ b))
+
+
 def rotation_from_quaternion(wxyz: Float[Tensor, "*g 4"]) -> Float[Tensor, "*g 3 3"]:
     """Matrix of a quaternion (w, x, y, z) of any length and sign; the identity for zeros."""
     w, x, y, z = wxyz.unbind(-1)

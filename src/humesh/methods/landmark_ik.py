@@ -28,7 +28,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.align import translation_onto_pixels
 from humesh.geometry.camera import Camera
-from humesh.geometry.rotations import nearest_rotation, rotation_about
+from humesh.geometry.rotations import nearest_rotation, rotation_about, slerp
 from humesh.methods.base import SkeletonPrediction
 
 Points = dict[str, Tensor]  # by joint or landmark name: `P 3` metres, or `P` confidences; of the resting guide just `3`
@@ -108,11 +108,17 @@ class LandmarkIK:
             placed = _by_name(torch.where(from_2d, rays * ahead[..., 2:], ahead), MEDIAPIPE33, -2)
             shape = self._shape(placed, trust)
             skeleton, sides, turn = _skeleton(placed, trust)
-            fixed, is_fixed = _rest_like(_by_name(seen, SMPL24, -1), turn["pelvis"])
+            share = (joint_confidence / self.seen_above).clamp(max=1)
+            fixed, share = _rest_like(_by_name(share, SMPL24, -1), turn["pelvis"])
             rest = self.body.rest_joints(shape)
-            rotations = inverse_kinematics(
-                skeleton, rest, given_rotations=fixed, given=is_fixed, sides=sides, fallback_m=self.fallback_m
+            rotations, by_landmarks = (
+                inverse_kinematics(
+                    skeleton, rest, given_rotations=fixed, given=given, sides=sides, fallback_m=self.fallback_m
+                )
+                for given in (share < 1, share < 0)
             )
+            # Doubtful limbs lie between a rest pose and where the landmarks have them.
+            rotations = slerp(rotations, by_landmarks, share)
             rotations = _with_head(rotations, turn["head"], seen[..., SMPL24.index("head")])
             joints = self.body.joints(BodyPose(rotations, shape, torch.zeros_like(offset)))
             translation = translation_onto_pixels(joints, camera.project(skeleton), joint_weights, camera, steps=5)
@@ -261,10 +267,8 @@ def _skeleton(placed: Points, trust: Points) -> tuple[Float[Tensor, "P 24 3"], S
         put(f"{s}_foot", (f"{s}_ankle",), foot)
         in_hand = _middle(trust, _LANDMARKS_OF[f"{s}_hand"])[..., None]
         in_foot = _middle(trust, _LANDMARKS_OF[f"{s}_foot"])[..., None]
-        sideways[f"{s}_elbow"] = (
-            _Z,
-            0.5 * in_hand * hand[..., 2],
-        )  # 0.5: half of the forearm's turn shows at the wrist
+        half = 0.5 * in_hand * hand[..., 2]  # of the forearm's turn shows at the wrist
+        sideways[f"{s}_elbow"] = (_Z, half)
         sideways[f"{s}_wrist"] = (_Z, in_hand * hand[..., 2])
         sideways[f"{s}_ankle"] = (_X, in_foot * foot[..., 0])
         # A knee bends backwards about the body's left; an elbow forwards and a little up.
@@ -309,14 +313,14 @@ def _turned(rotation: Tensor, vector: Tensor) -> Tensor:
     return (rotation @ vector[..., None])[..., 0]
 
 
-def _rest_like(seen: Points, pelvis: Float[Tensor, "P 3 3"]) -> tuple[Float[Tensor, "P 24 3 3"], Bool[Tensor, "P 24"]]:
-    """Rotations for what is not seen, and which joints take them: every joint that moves a bone with an unseen end.
+def _rest_like(seen: Points, pelvis: Float[Tensor, "P 3 3"]) -> tuple[Float[Tensor, "P 24 3 3"], Float[Tensor, "P 24"]]:
+    """Rotations for what is not seen, and how far (0..1) each joint's rotation is seen: that of a bone's lesser end.
 
     Arms hang beside the trunk, elbows just bent. Legs hang down the photo, as those of somebody who stands and bends,
     up to 80 degrees from the trunk's line; for people who lie or hang upside down they go on along the trunk.
     """
     fixed: Points = {joint: torch.eye(3).to(pelvis).expand_as(pelvis) for joint in SMPL24.names}
-    taken: Points = {joint: torch.zeros_like(seen["pelvis"]) for joint in SMPL24.names}
+    share: Points = {joint: torch.ones_like(seen["pelvis"]) for joint in SMPL24.names}
     down = pelvis[..., 1, :]  # the camera's y, in the pelvis' frame
     upright = -down[..., 1] > math.cos(math.radians(80))
     hanging = torch.where(upright[..., None, None], swing(-_Y.expand_as(down), down), fixed["pelvis"])
@@ -327,12 +331,12 @@ def _rest_like(seen: Points, pelvis: Float[Tensor, "P 3 3"]) -> tuple[Float[Tens
         fixed[f"{s}_hip"] = hanging
         for limb, end in zip(_LIMBS, ("foot", "hand"), strict=True):
             for joint, child in pairwise((*limb, end)):
-                unseen_joint = torch.zeros_like(seen["pelvis"]) if joint == limb[0] else ~seen[f"{s}_{joint}"]
-                taken[f"{s}_{joint}"] = unseen_joint | ~seen[f"{s}_{child}"]
-    taken["neck"] = ~seen["head"]
+                end_seen = seen[f"{s}_{child}"]
+                share[f"{s}_{joint}"] = end_seen if joint == limb[0] else torch.minimum(seen[f"{s}_{joint}"], end_seen)
+    share["neck"] = seen["head"]
     return (
         torch.stack([fixed[joint] for joint in SMPL24.names], dim=-3),
-        torch.stack([taken[joint] for joint in SMPL24.names], dim=-1),
+        torch.stack([share[joint] for joint in SMPL24.names], dim=-1),
     )
 
 
