@@ -2,9 +2,11 @@
 
 The lifter is held once: the files of methods that have it, number for number, leave it out and name it.
 
-    python tools/ship_weights.py RUN... --data "what it was trained on" --scores "what it scores"
+    python tools/ship_weights.py RUN... [--towards START SHARE] --data "what it was trained on" --scores "its scores"
 
-RUN is a folder of `humesh train`. docs/weights.md is then written anew from the headers of all shipped weights.
+RUN is a folder of `humesh train`. With `--towards` its weights are moved a share (0..1) of the way back to those that
+it started from: robust fine-tuning (Wortsman et al., CVPR 2022). docs/weights.md is then written anew from the headers
+of all shipped weights.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import torch
+
+from humesh.methods.base import Method
 from humesh.methods.weights import load_method, read_weights, save_weights, shipped
 
 ROOT = Path(__file__).parents[1]
@@ -40,18 +45,24 @@ def main() -> None:
     """Ships one run and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="*")
+    parser.add_argument("--towards", nargs=2, metavar=("START", "SHARE"))
     parser.add_argument("--data", default="")
     parser.add_argument("--scores", default="")
     arguments = parser.parse_args()
     methods = {name: load_method(name) for name in shipped()}  # whole, before another lifter takes the place of theirs
     for run in arguments.runs:
         header, method = load_method(run / "weights.safetensors")
+        if arguments.towards is not None:
+            _move(method, Path(arguments.towards[0]), float(arguments.towards[1]))
+            header.notes["towards"] = f"{arguments.towards[1]} of the way back to the weights that it started from"
         header.notes.update(data=arguments.data, test=arguments.scores, licence=LICENCE)
         methods[header.method] = header, method
     for name in sorted(methods, key=lambda name: (name != LIFTER, name)):
         header, method = methods[name]
         path = FOLDER / f"{name}.safetensors"
-        save_weights(path, name, method, header.body, header.notes, half=True, rest=LIFTER)
+        save_weights(
+            path, name, method, header.body, header.notes, half=True, rest=LIFTER if LIFTER in shipped() else ""
+        )
         path.chmod(0o644)  # safetensors writes for its owner alone
         size = path.stat().st_size / 1e6
         print(f"{path}: {size:.1f} MB")
@@ -59,6 +70,14 @@ def main() -> None:
             path.unlink()
             raise SystemExit(f"expected at most {MOST_MB} MB for a method, got {size:.0f} MB: train a smaller one.")
     write_page()
+
+
+def _move(method: Method, start: Path, share: float) -> None:
+    """Moves a method's weights towards others of the same names and shapes."""
+    first = read_weights(start)[1]
+    with torch.no_grad():
+        for name, parameter in method.state_dict().items():
+            parameter.lerp_(first[name].to(parameter), share)
 
 
 def write_page() -> None:

@@ -10,6 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,9 +22,9 @@ from humesh.body.pose import BodyPose
 from humesh.errors import ArgumentError, HumeshError
 from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
-from humesh.images.groups import group_people
+from humesh.images.groups import group_people, landmarks_of
 from humesh.images.photo import Person, Photo
-from humesh.methods.base import Method, SkeletonPrediction
+from humesh.methods.base import Method, Prediction, SkeletonPrediction
 from humesh.methods.landmark_ik import LandmarkIK, believed, confidence_of_joints
 from humesh.people.finder import PeopleFinder
 from humesh.people.given import complete
@@ -140,6 +141,7 @@ class Recoverer:
             body=self.body,
             method=self.method,
             notes=tuple(notes),
+            expected_error_m=prediction.expected_error_m,
         )
 
     def usable(self, people: list[Person]) -> list[Person]:
@@ -164,22 +166,32 @@ class Recoverer:
             nobody = torch.zeros(0, len(SMPL24))
             return SkeletonPrediction(BodyPose.rest(0, shapes=self.body.shapes), nobody, nobody.bool())
         if self.network is not None and crops is not None:
-            return self.finished(self.answers(crops), people, camera, size)
+            prediction = self.predictions(crops)
+            finished = self.finished(prediction.pose, people, camera, size)
+            return replace(finished, expected_error_m=prediction.expected_error_m)
         assert all(person.keypoint_set == MEDIAPIPE33 for person in people)
         landmarks = torch.stack([torch.as_tensor(person.landmarks3d) for person in people])
         prediction = self._landmark_ik(_keypoints(people), landmarks, camera, size)
         return replace(prediction, pose=self._refined(prediction.pose, people, camera, size))
 
-    @torch.no_grad()
     def answers(self, crops: Crops) -> BodyPose:
-        """The network's own answers for the wanted crops, one after the other."""
-        groups = torch.arange(len(crops.present)).split(_GROUPS_AT_ONCE)
-        return BodyPose.joined([self._answer(crops.map(itemgetter(rows))) for rows in groups])
+        """The network's own poses of the wanted crops, one after the other."""
+        return self.predictions(crops).pose
 
-    def _answer(self, crops: Crops) -> BodyPose:
+    @torch.no_grad()
+    def predictions(self, crops: Crops) -> Prediction:
+        """The network's own predictions for the wanted crops, one after the other, on the CPU."""
+        groups = torch.arange(len(crops.present)).split(_GROUPS_AT_ONCE)
+        parts = [self._predicted(crops.map(itemgetter(rows))) for rows in groups]
+        errors = [part.expected_error_m for part in parts if part.expected_error_m is not None]
+        pose = BodyPose.joined([part.pose for part in parts])
+        return Prediction(pose, expected_error_m=torch.cat(errors) if errors else None)
+
+    def _predicted(self, crops: Crops) -> Prediction:
         assert self.network is not None
-        pose = self.network(crops.map(lambda tensor: tensor.to(self.device))).pose
-        return pose.map(lambda tensor: tensor.cpu()[crops.wanted])
+        prediction = self.network(crops.map(lambda tensor: tensor.to(self.device)))
+        pose, error = prediction.pose.map(lambda tensor: tensor.cpu()[crops.wanted]), prediction.expected_error_m
+        return Prediction(pose, expected_error_m=None if error is None else error.cpu()[crops.wanted])
 
     def finished(
         self, pose: BodyPose, people: list[Person], camera: Camera, size: tuple[int, int]
@@ -206,6 +218,7 @@ class Recoverer:
         if self._shape_by_outline:
             pose = replace(pose, shape=shapes_by_outline(pose, people, camera, size))
         settings = FitSettings() if self.network is None else NEAR_NETWORK
+        prior, landmarks = PosePrior.load(), torch.from_numpy(np.stack([landmarks_of(person) for person in people]))
         sets = [person.keypoint_set for person in people if person.keypoint_set is not None]
         for joint_set in {joint_set.name: joint_set for joint_set in sets}.values():
             mine = torch.tensor([person.keypoint_set == joint_set for person in people])
@@ -213,7 +226,7 @@ class Recoverer:
             keypoints[mine] = _keypoints([p for p in people if p.keypoint_set == joint_set]).double()
             if joint_set == MEDIAPIPE33:
                 keypoints[..., 2] = believed(keypoints, size)
-            pose = fit(self.body, PosePrior.load(), pose, keypoints, joint_set, camera, settings)
+            pose = fit(self.body, prior, pose, keypoints, joint_set, camera, settings, landmarks)
         return pose.map(lambda tensor: tensor.float())
 
 

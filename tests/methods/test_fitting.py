@@ -178,6 +178,20 @@ def test_who_is_not_seen_stays(open_body: BodyModel) -> None:
     assert _same(unseen, start)
 
 
+def test_landmarks_bring_depth(open_body: BodyModel) -> None:
+    """Of a start that is wrong in depth, keypoints tell less than landmarks that are right, at any size and place."""
+    truth = _people(3)
+    start, keypoints = _disturbed(truth), _keypoints(open_body, truth)
+    points = open_body.keypoints(open_body(truth).vertices, MEDIAPIPE33)
+    landmarks = torch.cat([1.3 * points + 2.0, torch.ones(3, 33, 1).double()], dim=-1)
+    alone = fit(open_body, PRIOR, start, keypoints, MEDIAPIPE33, CAMERA)
+    both = fit(open_body, PRIOR, start, keypoints, MEDIAPIPE33, CAMERA, landmarks=landmarks)
+    assert _pa(open_body, both, truth).mean() < 0.9 * _pa(open_body, alone, truth).mean()
+    for nothing in (0 * landmarks, landmarks * torch.tensor([1, 1, 1, 0]), torch.full_like(landmarks, torch.nan)):
+        same = fit(open_body, PRIOR, start, keypoints, MEDIAPIPE33, CAMERA, landmarks=nothing)
+        assert _same(same, alone, atol=1e-9)
+
+
 def test_a_hidden_joint_stays_near_the_start(open_body: BodyModel) -> None:
     truth = _people(2, spread=0.1)
     keypoints = _keypoints(open_body, truth)

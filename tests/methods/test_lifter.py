@@ -11,11 +11,13 @@ import torch
 
 from humesh.body.joints import COCO17, JOTR30, MEDIAPIPE33
 from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
 from humesh.images.groups import group_people
 from humesh.images.photo import Person, Photo
-from humesh.methods.lifter import LifterConfig, LifterMethod, ray_of
+from humesh.losses.targets import Targets
+from humesh.methods.lifter import _FLOOR_M, _OWN, LifterConfig, LifterMethod, calibrated, ray_of
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +107,52 @@ def test_the_root_is_seen_along_the_ray(method: LifterMethod) -> None:
     angle = torch.acos(((torch.trace(turn) - 1) / 2).clamp(-1, 1))
     between = torch.acos(torch.nn.functional.cosine_similarity(ray[0], ray[1], dim=0))
     assert angle == pytest.approx(float(between), abs=0.03)
+
+
+def _targets(method: LifterMethod, crops: Crops, body: BodyModel) -> Targets:
+    pose = BodyPose.rest(1, shapes=body.shapes)
+    group = pose.map(lambda tensor: tensor[:, None].float())
+    joints = body.joints(pose).float()[:, None]
+    points, every = torch.cat([joints, torch.zeros(1, 1, 6, 3)], dim=2), torch.ones(1, 1)
+    return Targets(
+        pose=group, pose_weight=torch.ones(1, 1, 24), shape_weight=every, translation_weight=every, joint_set=JOTR30,
+        points3d=points, points3d_weight=torch.ones(1, 1, 30), points2d=points[..., :2],
+        points2d_weight=torch.ones(1, 1, 30), metric_weight=every, identity=torch.zeros(1, 1, dtype=torch.long),
+    )  # fmt: skip
+
+
+def test_simulated_landmarks_err_as_the_network_does(method: LifterMethod, body: BodyModel) -> None:
+    crops = _crops(method, _person(np.random.default_rng(0)))
+    targets = _targets(method, crops, body)
+    moved = method.as_detected(crops, targets).landmarks - crops.landmarks
+    assert torch.equal(moved[..., 3], torch.zeros(1, 1, 33))
+    hips = MEDIAPIPE33.indices("left_hip", "right_hip")
+    assert torch.allclose(moved[..., hips, :3].mean(-2), torch.zeros(1, 1, 3), atol=0.1)
+    assert moved[..., :3].norm(dim=-1).max() > 0.05  # the untrained network is far off
+    assert moved[..., :3].norm(dim=-1).max() < 0.5  # and landmarks less
+    none = replace(crops, landmarks=torch.zeros_like(crops.landmarks))
+    assert method.as_detected(none, targets) is none
+
+
+def test_expected_errors_are_learned_by_laplaces_likelihood(method: LifterMethod, body: BodyModel) -> None:
+    """Of an error e (decimetres) and s = log of the expected one: e exp(-s) + s, least at s = log e."""
+    crops = _crops(method, _person(np.random.default_rng(0)))
+    targets = _targets(method, crops, body)
+    prediction = method(crops)
+    joints = body.joints(prediction.pose.map(lambda tensor: tensor.flatten(0, 1)))
+    apart = (joints - joints.mean(1, keepdim=True)) - (
+        targets.points3d[0, :, :24] - targets.points3d[0, :, :24].mean(1)
+    )
+    error = 10 * apart.norm(dim=-1)
+    s = torch.full((1, 1, 24), 0.3)
+    value, weight = method.own_terms(crops, replace(prediction, log_error=s), targets)["log_error"]
+    assert torch.allclose(value[0], error * math.exp(-0.3) + 0.3, atol=1e-5)
+    assert torch.equal(weight, torch.ones(1, 1, 24))
+
+
+def test_expected_errors_grow_with_the_networks_and_with_doubt() -> None:
+    low, high = torch.full((1, 24), -1.0), torch.full((1, 24), 1.0)
+    sure, unsure = torch.ones(1, 30, 3), torch.full((1, 30, 3), 0.5)
+    assert (calibrated(high, sure) > calibrated(low, sure)).all()
+    assert (calibrated(low, unsure) > calibrated(low, sure)).all()
+    assert torch.allclose(calibrated(low, sure), torch.hypot(_OWN * low.exp() / 10, torch.tensor(_FLOOR_M)))

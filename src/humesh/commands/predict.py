@@ -29,7 +29,7 @@ _VIDEO = VideoOptions()
 _PHOTOS_AT_ONCE = 4  # more of them only take memory
 
 Finder = Literal["accurate", "fast", "rtmlib"]
-Format = Literal["jpg", "views", "mp4", "glb", "obj", "ply", "npz", "json", "bvh"]
+Format = Literal["jpg", "views", "errors", "mp4", "glb", "obj", "ply", "npz", "json", "bvh"]
 _FORMATS: tuple[Format, ...] = ("jpg", "glb", "json")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float
@@ -20,6 +20,8 @@ class Prediction:
     """Posed bodies in the photo's camera frame; a method that needs more subclasses it."""
 
     pose: BodyPose
+    expected_error_m: Float[Tensor, "*g J"] | None = field(default=None, kw_only=True)
+    """Of each joint once the body is aligned as a whole, metres; None: not estimated."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def as_detected(self, crops: Crops, targets: Targets) -> Crops:
-        """The crops as training shows them: with what a detector's errors have to do with the method's own."""
+        """A training batch's crops with detector errors that depend on the network itself; unchanged by default."""
         return crops
 
     def own_terms(self, crops: Crops, prediction: Any, targets: Targets) -> dict[str, Term]:

@@ -16,13 +16,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from humesh.body.joints import SMPL24, JointSet
+from humesh.body.joints import LIMBS12, MEDIAPIPE33, SMPL24, JointSet
 from humesh.body.kinematics import forward_kinematics
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.pose_prior import PRIOR_JOINTS, PosePrior
 from humesh.body.rig import Rig
-from humesh.geometry.align import translation_onto_pixels
+from humesh.geometry.align import procrustes, translation_onto_pixels
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import (
     axis_angle_rate,
@@ -35,6 +35,7 @@ from humesh.geometry.rotations import (
 _COUNT = len(SMPL24)
 _FREE = slice(3 * SMPL24.index(PRIOR_JOINTS[0]), 3 * SMPL24.index(PRIOR_JOINTS[-1]) + 3)  # they lie side by side
 _WIDE = 4.0  # how much wider the robust scale is at first
+_LIMBS24, _LIMBS33 = SMPL24.indices(*LIMBS12.names), MEDIAPIPE33.indices(*LIMBS12.names)
 _NEAR_M = 0.1  # no body is nearer to the camera
 
 
@@ -52,6 +53,7 @@ class FitSettings:
     root_sd: float = 0.2  # rad, of the start's whole body; people cut off at the hips would lean without
     joint_sd_m: float = 0.12  # of the start's joints about their middle, apart from how the whole body is turned
     shape_sd: float = 0.5  # of the start's shape coefficients, besides N(0, 1) of people
+    landmarks: float = 0.5  # how far the start's joints are moved towards the 3D landmarks, at full confidence
     depth_sd: float = 0.3  # of the start's place, in shares of its depth
     wide_steps: int = 8  # with a wider robust scale, for starts that are far off
     steps: int = 16
@@ -64,7 +66,7 @@ NEAR_NETWORK = FitSettings(
     prior=0.6,
     turn_sd=0.4,
     root_sd=0.2,
-    joint_sd_m=0.12,
+    joint_sd_m=0.06,
     wide_steps=3,
     steps=5,
 )
@@ -232,6 +234,20 @@ def _moved(pose: BodyPose, step: Float[Tensor, "P U"]) -> BodyPose:
     )
 
 
+def _towards_landmarks(
+    joints: Float[Tensor, "P 24 3"], landmarks: Float[Tensor, "P 33 4"], share: float
+) -> Float[Tensor, "P 24 3"]:
+    """The limbs' joints moved by a share times confidence of the way to landmarks laid onto them by a similarity."""
+    limbs, landmarks = list(_LIMBS24), landmarks[:, _LIMBS33]
+    there = (landmarks.isfinite().flatten(1).all(-1) & landmarks[..., :3].flatten(1).any(-1))[:, None, None]
+    places = torch.where(there, landmarks[..., :3], joints[:, limbs])
+    confidence = torch.where(there, landmarks[..., 3:], 0.0)
+    near = procrustes(places, joints[:, limbs])(places)
+    moved = joints.clone()
+    moved[:, limbs] += share * confidence * (near - joints[:, limbs])
+    return moved
+
+
 def _choose(which: Bool[Tensor, "P"], a: Tensor, b: Tensor) -> Tensor:
     return torch.where(which.reshape(-1, *[1] * (a.ndim - 1)), a, b)
 
@@ -262,9 +278,11 @@ def fit(
     keypoint_set: JointSet,
     camera: Camera,
     settings: FitSettings = _AS_MEASURED,
+    landmarks: Float[Tensor, "P 33 4"] | None = None,
 ) -> BodyPose:
     """The start's bodies moved onto 2D keypoints (x, y px, confidence) of one camera.
 
+    `landmarks`: MediaPipe's 3D landmarks (metres, any origin) with their confidences, zeros for people without.
     People without a confident keypoint, or whose start is not finite, stay as they are. The work is done in float64 on
     the CPU, whose small solves beat a GPU's; the answer comes in the start's dtype on its device. ValueError for
     keypoints of other people or points.
@@ -292,6 +310,9 @@ def fit(
     behind = now.points[..., 2].amin(-1) <= _NEAR_M
     first = replace(first, translation=_choose(behind, placed, first.translation))
     anchor = now.joints - now.joints.mean(1, keepdim=True)
+    if landmarks is not None:
+        anchor = _towards_landmarks(anchor, landmarks.double().cpu()[moved], settings.landmarks)
+        anchor = anchor - anchor.mean(1, keepdim=True)
     problem = _Problem(body, rig, prior, first, anchor, pixels, weights, camera, settings)
     wide = _descend(problem, problem.at(first, _WIDE), _WIDE, settings.wide_steps)
     begin, then = problem.at(first, 1.0), problem.at(wide.pose, 1.0)

@@ -20,6 +20,7 @@ class Lifted:
     shape: Float[Tensor, "B S"]
     weak: Float[Tensor, "B 3"]  # weak-perspective camera (s, tx, ty) in the crop
     hidden: Float[Tensor, "B W"]
+    log_error: Float[Tensor, "B 24"]  # logarithm of each joint's expected error about the middle, in decimetres
 
 
 class Lifter(nn.Module):
@@ -30,7 +31,7 @@ class Lifter(nn.Module):
         self.given = nn.Linear(3 * points + 4 * landmarks + 3, width)
         self.blocks = nn.ModuleList(LifterBlock(width) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
-        self.answer = nn.Linear(width, 6 * _JOINTS + shapes + 3)
+        self.answer = nn.Linear(width, 6 * _JOINTS + shapes + 3 + _JOINTS)
         with torch.no_grad():  # at first landmarks are not listened to: a training without them leaves it so
             self.given.weight[:, 3 * points : 3 * points + 4 * landmarks] = 0
         nn.init.xavier_uniform_(self.answer.weight, 0.01)
@@ -51,9 +52,11 @@ class Lifter(nn.Module):
             x = block(x)
         x = self.norm(x)
         answer = self.answer(x)
-        pose, shape, camera = answer.split((6 * _JOINTS, answer.shape[1] - 6 * _JOINTS - 3, 3), dim=-1)
+        pose, shape, camera, log_error = answer.split(
+            (6 * _JOINTS, answer.shape[1] - 7 * _JOINTS - 3, 3, _JOINTS), dim=-1
+        )
         weak = torch.cat([camera[:, :1].clamp(-3, 3).exp(), camera[:, 1:]], dim=-1)
-        return Lifted(pose.unflatten(-1, (_JOINTS, 6)), shape, weak, x)
+        return Lifted(pose.unflatten(-1, (_JOINTS, 6)), shape, weak, x, log_error)
 
 
 def rest_six(like: Tensor) -> Float[Tensor, "24 6"]:

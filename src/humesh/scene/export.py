@@ -18,7 +18,7 @@ from humesh.scene.bvh import write_bvh
 from humesh.scene.gltf import write_glb
 from humesh.scene.meshes import write_obj, write_ply
 from humesh.scene.options import PLAIN, FileOptions, OptionsError
-from humesh.scene.overlay import contact_sheet, overlay, turntable
+from humesh.scene.overlay import contact_sheet, error_rings, overlay, turntable
 from humesh.scene.record import write_json, write_npz
 from humesh.scene.recovery import Recovery, VideoRecovery
 
@@ -66,6 +66,7 @@ def _save_jpg(picture: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
 WRITERS: dict[str, Writer[Recovery]] = {
     "jpg": one_file(lambda recovery, path, _: _save_jpg(overlay(recovery), path)),
     "views": one_file(lambda recovery, path, _: _save_jpg(contact_sheet(recovery), path)),
+    "errors": one_file(lambda recovery, path, _: _save_jpg(error_rings(recovery), path)),
     "mp4": one_file(lambda recovery, path, _: turntable(recovery, path)),
     "glb": one_file(write_glb),
     "obj": one_file(write_obj),
@@ -76,7 +77,8 @@ WRITERS: dict[str, Writer[Recovery]] = {
 }
 """Every format that a recovery can be written in; JSON last, so that it tells that the others are there."""
 
-ENDINGS = {name: f".{name}" for name in WRITERS} | {"jpg": "_overlay.jpg", "views": "_views.jpg"}
+_PICTURES = {"jpg": "_overlay.jpg", "views": "_views.jpg", "errors": "_errors.jpg"}
+ENDINGS = {name: f".{name}" for name in WRITERS} | _PICTURES
 """What a file of each format is called after the photo's own name; no picture can take the place of its photo."""
 
 

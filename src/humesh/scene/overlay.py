@@ -25,6 +25,7 @@ PALETTE = np.array([[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code
 colour-blind viewers; ordered so that the first ones differ most."""
 
 _OPACITY = 0.9  # of the meshes over the photo
+_RED_M, _NEAREST_M = 0.15, 0.05
 _FILM_RAYS = EDGE_RAYS // 4  # nobody sees the difference in a moving picture
 SHEET_HEIGHT = 540  # px at most; a contact sheet is for a quick look, the overlay keeps the photo's size
 _FROM_THE_SIDE = facing(math.pi / 2, math.radians(8))  # 8 degrees up: the floor shows who stands in front of whom
@@ -39,6 +40,37 @@ def overlay(recovery: Recovery) -> UInt8[np.ndarray, "H W 3"]:
     """The photo with everybody's mesh drawn over it, a little transparent."""
     photo = recovery.photo
     return _stage(recovery).render(photo.camera, photo.size).over(photo.pixels, _OPACITY)
+
+
+def error_rings(recovery: Recovery) -> UInt8[np.ndarray, "H W 3"]:
+    """The overlay with a ring around each joint, as large as its expected error, from green to red (150 mm or more).
+
+    Without expected errors the picture says so.
+    """
+    image, camera, expected = Image.fromarray(overlay(recovery)), recovery.photo.camera, recovery.expected_error_m
+    pen, letter = ImageDraw.Draw(image), max(11, image.height // 40)
+    legend = "rings: expected error; red: 15 cm or more"
+    if expected is None:
+        legend = f"{recovery.method} estimates no errors"
+    else:
+        joints = recovery.bodies.joints.double()
+        depth = joints[..., 2].clamp(min=_NEAREST_M)
+        places = camera.project(torch.cat([joints[..., :2], depth[..., None]], dim=-1)).flatten(0, 1)
+        radii = (expected.double() * camera.focal_px.double() / depth).flatten()
+        reds = (expected / _RED_M).clamp(0, 1).flatten()
+        for (x, y), radius, red in zip(places.tolist(), radii.tolist(), reds.tolist(), strict=True):
+            radius = min(max(radius, 2.0), float(max(image.size)))
+            colour = (int(255 * min(1, 2 * red)), int(220 * min(1, 2 - 2 * red)), 40)
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=max(2, letter // 8))
+    pen.text(
+        (letter / 2, letter / 2),
+        legend,
+        fill="white",
+        font=ImageFont.load_default(letter),
+        stroke_width=2,
+        stroke_fill="black",
+    )
+    return np.asarray(image)
 
 
 def contact_sheet(recovery: Recovery) -> UInt8[np.ndarray, "H W 3"]:

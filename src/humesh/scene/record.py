@@ -79,6 +79,7 @@ def people_arrays(recovery: Recovery) -> dict[str, np.ndarray]:
     people, pose, camera = recovery.people, recovery.pose.map(exact), recovery.photo.camera
     joints = exact(recovery.bodies.joints)
     names, keypoints = _coco17(recovery, joints)
+    expected = recovery.expected_error_m
     ids = [index if person.track is None else person.track for index, person in enumerate(people)]
     return {
         "id": np.array(ids, dtype=np.int64),
@@ -91,6 +92,7 @@ def people_arrays(recovery: Recovery) -> dict[str, np.ndarray]:
         "joints/xyz_m": _rounded(joints),
         "joints/xy_px": _rounded(pixels_of(camera, joints), 3),
         "joints/confidence": _rounded(recovery.confidence),
+        **({} if expected is None else {"joints/expected_error_m": _rounded(expected)}),
         "joints/seen": recovery.seen.detach().cpu().numpy().astype(bool),
         "keypoints_coco17/names": np.array(names),
         "keypoints_coco17/xyz_m": _rounded(keypoints),
