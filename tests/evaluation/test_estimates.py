@@ -20,7 +20,7 @@ from humesh.evaluation.answers import Detections
 from humesh.evaluation.estimates import Estimates, Window
 from humesh.evaluation.protocols import PROTOCOLS
 from humesh.evaluation.subsets import EvaluationError
-from humesh.images.crops import Crops, CropSpec
+from humesh.images.crops import Crops, CropSpec, seconds_of
 from humesh.images.photo import Person, Photo
 from humesh.methods.base import Method, Prediction
 from humesh.methods.weights import build, save_weights
@@ -53,11 +53,13 @@ class _Through(Method):
         super().__init__(object(), BodyModel.load("open-low"))
         self.spec = CropSpec((8, 8), "frames", 4)
         self.seen: list[list[int]] = []
+        self.steps: list[float] = []
 
     def forward(self, crops: Crops) -> Prediction:
         """Translations (frame number, mean of the group's, 2)."""
         number = (255 * crops.pixels.mean((-3, -2, -1))).round()
         self.seen += [row.int().tolist() for row in number]
+        self.steps += seconds_of(crops).diff(dim=-1).flatten().tolist()
         place = torch.stack([number, number.mean(-1, keepdim=True).expand_as(number), 2 + 0 * number], dim=-1)
         rest = BodyPose.rest(number.numel()).map(lambda tensor: tensor.unflatten(0, number.shape))
         return Prediction(replace(rest, translation=place))
@@ -84,7 +86,8 @@ def test_a_track_is_seen_in_windows_and_ends_with_a_gap(monkeypatch: pytest.Monk
     recoverer, network = _temporal(monkeypatch)
     there = {frame: (7, 8) if frame in (0, 1, 3, 4) else (7,) for frame in range(11)}
     samples = [(frame, _numbered(frame, who), list(range(len(who)))) for frame, who in there.items()]
-    found = list(Estimates(recoverer, window=Window(4, 2)).over(iter(samples)))
+    found = list(Estimates(recoverer, window=Window(4, 2, fps=10.0)).over(iter(samples)))
+    assert set(np.round(network.steps, 6)) == {0.2}
     assert [number for number, *_ in found] == list(range(11))
     for number, sample, wanted, answers in found:
         assert sample.photo.pixels.strides == (0, 0, 0)  # its pixels are gone

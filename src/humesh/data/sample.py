@@ -42,13 +42,17 @@ class LabelledPerson:
 
 @dataclass(frozen=True)
 class Sample:
-    """A photo with its labelled people; `name` finds it again in its dataset, `sequence` and `frame` in a benchmark."""
+    """A photo with its labelled people; `name` finds it again in its dataset, `sequence` and `frame` in a benchmark.
+
+    `time_s`: when a video's frame was taken, in seconds; None: not known.
+    """
 
     photo: Photo
     people: tuple[LabelledPerson, ...]
     name: str = ""
     sequence: str = ""
     frame: int = 0
+    time_s: float | None = None
 
 
 @runtime_checkable

@@ -21,7 +21,7 @@ from humesh.evaluation.answers import Answers, Detections, by_overlap
 from humesh.evaluation.protocols import Protocol as Benchmark
 from humesh.evaluation.subsets import EvaluationError
 from humesh.geometry.camera import Camera
-from humesh.images.crops import Crops
+from humesh.images.crops import ClipCrops, Crops
 from humesh.images.photo import Person, Photo
 from humesh.methods.base import Method, Prediction
 from humesh.people.finder import PeopleFinder
@@ -47,23 +47,25 @@ class Recovers(Protocol):
 
 @dataclass(frozen=True)
 class Window:
-    """What a temporal method sees at once: `length` frames of a track, `interval` apart."""
+    """What a temporal method sees at once: `length` frames of a track, `interval` apart; `fps`: of the video."""
 
     length: int
     interval: int
+    fps: float = 30.0
 
     @classmethod
     def of(cls, network: Method, protocol: Benchmark, length: int | None = None) -> Window:
         """By the option `length`, the protocol, or the method's training; raises EvaluationError for no such window."""
         length = length or protocol.clip_length or network.spec.count or 16
+        fps = protocol.fps or cls.fps
         if protocol.clip_span is None:
-            return cls(length, getattr(network.config, "interval", 1))
+            return cls(length, getattr(network.config, "interval", 1), fps)
         if protocol.clip_span % length:
             raise EvaluationError(
                 f"--frames {length}: expected a divisor of the {protocol.clip_span} frames that a window of "
                 f"{protocol.name} spans (16, 32, 64 and 128 in INT's table 4)."
             )
-        return cls(length, protocol.clip_span // length)
+        return cls(length, protocol.clip_span // length, fps)
 
     @property
     def span(self) -> int:
@@ -90,6 +92,7 @@ class _Track:
     """
 
     numbers: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
     crops: list[Crops] = field(default_factory=list)
     dropped: int = 0
     posed: int = 0
@@ -164,6 +167,7 @@ class Estimates:
             for row, who in enumerate(here):
                 track = tracks.setdefault(who, _Track())
                 track.numbers.append(number)
+                track.times.append(len(track.times) / self.window.fps if sample.time_s is None else sample.time_s)
                 assert crops is not None
                 track.crops.append(_of_row(crops, row))
                 if len(track.numbers) - track.posed > self.window.span:
@@ -180,10 +184,13 @@ class Estimates:
         """The poses of one track's next window by sample and person; `ended`: of all that is left of it."""
         assert self.window is not None
         poses, count = {}, len(track.numbers)
+        step = (track.times[-1] - track.times[0]) / (count - 1) if count > 1 else 1 / self.window.fps
+        seconds = step * self.window.interval * torch.arange(self.window.length)[None]
         while track.posed < count and (ended or track.posed + self.window.span <= count):
             for places, new in self.window.parts(track.posed, count):
                 crops = Crops.joined([track.crops[place - track.dropped] for place in places], dim=1)
-                pose = self.recoverer.answers(replace(crops, pixels=crops.pixels.float()))
+                clip = ClipCrops(**vars(crops) | {"pixels": crops.pixels.float()}, seconds=seconds)
+                pose = self.recoverer.answers(clip)
                 for row, place in enumerate(places[:new]):
                     poses[track.numbers[place], who] = pose.map(itemgetter(row))
             track.posed += self.window.span
