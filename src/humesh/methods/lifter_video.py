@@ -24,8 +24,8 @@ from humesh.images.crops import Crops, CropSpec, seconds_of
 from humesh.images.seen_box import seen_box, seen_in_crop
 from humesh.losses.points import absolute
 from humesh.losses.targets import Targets, Term
-from humesh.methods.base import ClipMethod, Prediction
-from humesh.methods.lifter import lifted_from, ray_of, rotations, with_cameras
+from humesh.methods.base import ClipMethod
+from humesh.methods.lifter import LifterPrediction, calibrated, lifted_from, ray_of, rotations, with_cameras
 from humesh.networks.lifter import Lifter
 from humesh.networks.through_time import TimeBlock, rotary
 
@@ -57,13 +57,6 @@ class LifterVideoConfig:
     dropped: float = 0.05
 
 
-@dataclass(frozen=True)
-class VideoPrediction(Prediction):
-    """Bodies, and the logarithm of each joint's expected error (decimetres) about the middle of the joints."""
-
-    spread: Float[Tensor, "B N 24"]
-
-
 class LifterVideo(ClipMethod):
     """The whole method: `look` frame by frame, `through_time` on what that gave of a clip."""
 
@@ -93,7 +86,7 @@ class LifterVideo(ClipMethod):
         lifted = lifted_from(self.lifter, crops, crops.landmarks, self.config.dropped if self.training else 0.0)
         return torch.cat([lifted.pose.flatten(1), lifted.shape, lifted.weak], dim=-1).unflatten(0, crops.present.shape)
 
-    def through_time(self, looked: Float[Tensor, "B N F"], crops: Crops) -> VideoPrediction:
+    def through_time(self, looked: Float[Tensor, "B N F"], crops: Crops) -> LifterPrediction:
         """The bodies of clips from what `look` gave of their frames; of the crops no pixel is needed."""
         crops = with_cameras(crops)
         there, (body,) = crops.present.to(looked), self.bodies
@@ -121,7 +114,7 @@ class LifterVideo(ClipMethod):
         for block in self.blocks:
             tokens = block(tokens, seconds, mask[:, None, None])
         tokens = self.norm(tokens)
-        six, betas, move, spread = self.answer(tokens).split(self.answers, dim=-1)
+        six, betas, move, log_error = self.answer(tokens).split(self.answers, dim=-1)
         weights = self._weights(tokens, seconds, mask)
         own = torch.einsum("bjts,bsjc->btjc", weights[:, :-1], own) + six.unflatten(-1, (_JOINTS, 6))
         path = middle + weights[:, -1] @ (path - middle) + move
@@ -130,7 +123,8 @@ class LifterVideo(ClipMethod):
         turns = torch.cat([facing[:, None, None] @ turns[:, :, :1], turns[:, :, 1:]], dim=2)
         depth = path[..., 2:].exp() * _size(rest)
         place = torch.cat([path[..., :2] * unit * depth, depth], dim=-1) - rest[..., 0, :]
-        return VideoPrediction(BodyPose(turns, shape, place), spread)
+        expected = calibrated(log_error, crops.keypoints)
+        return LifterPrediction(BodyPose(turns, shape, place), log_error, expected_error_m=expected)
 
     def _weights(self, tokens: Tensor, seconds: Float[Tensor, "B T"], mask: Tensor) -> Float[Tensor, "B P T T"]:
         """For each path and frame, how much each frame counts."""
@@ -185,7 +179,7 @@ class LifterVideo(ClipMethod):
         flat = BodyPose(pose.rotations.flatten(0, -4), pose.shape.flatten(0, -2), pose.translation.flatten(0, -2))
         return self._rigs[0].points(self.bodies[0], flat)[0].unflatten(0, pose.shape.shape[:-1])
 
-    def own_terms(self, crops: Crops, prediction: VideoPrediction, targets: Targets) -> dict[str, Term]:
+    def own_terms(self, crops: Crops, prediction: LifterPrediction, targets: Targets) -> dict[str, Term]:
         """Errors of the root's depth (logarithm), of velocities (m/s) and of the expected errors (Laplace's).
 
         "velocity": of points about their middle; "path": of the pelvis, in shares of its depth a second.
@@ -203,14 +197,14 @@ class LifterVideo(ClipMethod):
         speed, wanted_speed = (points.diff(dim=1) / seconds[..., None] for points in (apart, about))
         with torch.no_grad():
             error = 10 * (apart - about).norm(dim=-1)
-        spread = prediction.spread.float().clamp(-5, 3)
+        log_error = prediction.log_error.float().clamp(-5, 3)
         return {
             "depth": absolute(made[..., 2:].clamp(min=_NEAR_M).log(), deep.log(), there),
             "path": absolute(
                 made.diff(dim=1) / seconds / deep[:, 1:], wanted.diff(dim=1) / seconds / deep[:, 1:], both
             ),
             "velocity": absolute(speed, wanted_speed, both[..., None]),
-            "spread": (error * (-spread).exp() + spread, weight[..., :_JOINTS].amin(-1, keepdim=True)),
+            "log_error": (error * (-log_error).exp() + log_error, weight[..., :_JOINTS].amin(-1, keepdim=True)),
         }
 
 

@@ -131,7 +131,7 @@ FED_BY: Mapping[str, str] = {
     "joint_to_joint": "3D", "joint_to_non_joint": "3D", "velocity": "3D", "skeleton_absolute": "camera-frame 3D",
     "skeleton_relative": "3D", "skeleton_2d": "2D", "skeleton_projected": "2D", "twist": "pose", "leaves": "pose",
     "first_shape": "shape", "refined_pose": "pose", "refined_shape": "shape", "refined_3d": "3D", "refined_2d": "2D",
-    "depth": "camera-frame 3D", "path": "camera-frame 3D", "spread": "3D",
+    "depth": "camera-frame 3D", "path": "camera-frame 3D", "log_error": "3D",
     "adversarial": "pose", "norm": "", "camera_consistency": "", "person_contrast": "",
 }  # fmt: skip
 """The label without which a loss term is 0; "": none is needed."""
