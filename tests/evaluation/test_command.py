@@ -213,7 +213,7 @@ def test_a_temporal_method_sees_tracks(
     from humesh.body.model import BodyModel
     from humesh.methods.weights import build, save_weights
 
-    small = {"encoder": "resnet18", "crop": (64, 64), "width": 48, "heads": 4, "depth": 1, "frames": 4}
+    small = {"encoder": "resnet18", "crop": (64, 64), "width": 48, "heads": 4, "depth": 1, "frames": 4, "interval": 1}
     save_weights(place / "int.safetensors", "int", build("int", small, BodyModel.load("open-low")))
     accel = []
     for words, window in (("3dpw", "4 frames, 1 apart"), ("3dpw --frames 1", "1 frames, 1 apart")):

@@ -64,6 +64,7 @@ class IntConfig:
     mlp_ratio: int = 4
     temporal: str = "per_joint"
     frames: int = 16
+    interval: int = 8  # from one frame of a clip to the next in training
     temporal_depth: int = 3
 
     def __post_init__(self) -> None:
