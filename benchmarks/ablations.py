@@ -6,8 +6,8 @@ METHOD: jotr, multi_roi, ik_refine. FOLDER: shards of `humesh synth`. Each arm i
 the settings below, the same data in the same order for the same seed; runs go on where they were stopped, finished ones
 are not repeated. --options go to all of them, as `--set encoder=resnet18`.
 
-Prints for each arm the errors on what the recipe holds out, mm over 12 limb joints (of JOTR also "joint_img", how far
-the decoder's own joints are in the last hundred steps of training, a mean of shares of the crop and of 2 m of depth):
+Prints for each arm the errors on what the recipe holds out, mm over 12 limb joints (of JOTR also "body_joint_img", how
+far the decoder's own joints are in the last hundred steps of training, a mean of shares of crop and 2 m of depth):
 the mean over seeds, and how far the arm is from the first one, seed by seed, with half of the 95 % interval of that
 mean (Student's t).
 """
@@ -32,7 +32,7 @@ ARMS: dict[str, dict[str, list[str]]] = {
         "five boxes": [],
         "three boxes": ["--set", "rois=3"],
         "one box": ["--set", "rois=1"],
-        "without camera consistency": ["--weights", "camera_consistency=0"],
+        "without camera consistency": ["--weights", "camera=0"],
     },
     "ik_refine": {
         "pairs of people": [],
@@ -40,7 +40,7 @@ ARMS: dict[str, dict[str, list[str]]] = {
         "without the refiner": ["--set", "refiner=none"],
     },
 }
-_DIGITS = {"joint_img": 4}
+_DIGITS = {"body_joint_img": 4}
 _T95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}  # Student's t for so many seeds
 
 
@@ -58,9 +58,9 @@ def trained(arguments: argparse.Namespace, method: str, arm: str, options: list[
     with (run / "log.csv").open() as file:
         logged = list(csv.DictReader(file))
     scores = {name: float(value) for name, value in last.items() if name != "step"}
-    if "joint_img" in logged[-1]:
+    if "body_joint_img" in logged[-1]:
         rows = [row for row in logged if int(row["step"]) > int(logged[-1]["step"]) - 100]
-        scores["joint_img"] = mean(float(row["joint_img"]) for row in rows)
+        scores["body_joint_img"] = mean(float(row["body_joint_img"]) for row in rows)
     return scores
 
 

@@ -103,9 +103,9 @@ def test_a_dry_run_with_data_counts_labels_and_warns(
     assert train("debug", dry_run=True, precision="float16") == 0
     told = capsys.readouterr().out
     assert "drawn: 128 samples; pose 0%, shape 0%, 3D 0%, 2D 100%, camera-frame 3D 0%" in told
-    assert "WARNING: the loss points3d has a weight, but nobody in the data has a label of 3D." in told
-    assert "WARNING: the loss rotations has a weight, but nobody in the data has a label of pose." in told
-    assert "loss points2d" not in told
+    assert "WARNING: the loss body_joint_cam has a weight, but nobody in the data has a label of 3D." in told
+    assert "WARNING: the loss smpl_pose has a weight, but nobody in the data has a label of pose." in told
+    assert "loss body_joint_proj" not in told
     assert "measured in float32, as float16 needs a GPU" in told
     assert told.endswith("measured float32\n")
 

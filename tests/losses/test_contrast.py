@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +14,6 @@ from hypothesis import strategies as st
 from torch.nn.functional import grid_sample, normalize
 
 from humesh.losses import contrast
-from humesh.losses.total import reduced
 from humesh.networks.volumes import interpolation
 
 CELLS = (3, 4, 5)
@@ -64,7 +67,8 @@ def test_joint_to_joint_compares_what_was_drawn() -> None:
     valid = torch.rand(3, 6, generator=_generator(3)) > 0.4
     valid[:, 2] = False  # nobody's third joint: its anchors are left out
     draw = contrast.draw_joint_to_joint(valid, _generator(4), anchors=12, positives=4, negatives=5)
-    term = contrast.joint_to_joint(volume, predicted, true, CELLS, draw), draw.weight
+    features = [contrast.features_at(volume, points, CELLS) for points in (predicted, true)]
+    loss = contrast.joint_to_joint(*features, draw)
     at_predicted, at_true = (
         normalize(interpolation(points, CELLS) @ volume, dim=-1).numpy() for points in (predicted, true)
     )
@@ -81,22 +85,22 @@ def test_joint_to_joint_compares_what_was_drawn() -> None:
             others = [at_predicted[n] for n in negatives]
             losses.append(_by_loop(at_predicted[sample, joint], at_true[positive, joint], others))
     assert 0 < len(losses) < 48
-    assert np.isclose(float(reduced(term)), np.mean(losses))
+    assert np.isclose(float(loss), np.mean(losses))
 
 
 def test_joint_to_non_joint_compares_what_was_drawn() -> None:
     volume, predicted = _volume(2), _points(2)
     pool = contrast.non_joint_voxels(predicted, CELLS, corrected=True)
     draw = contrast.draw_joint_to_non_joint(6, pool, _generator(5), anchors=7, positives=4, negatives=9)
-    term = contrast.joint_to_non_joint(volume, predicted, CELLS, draw), draw.weight
-    features = contrast.features_at(volume, predicted, CELLS).numpy()
+    found = contrast.features_at(volume, predicted, CELLS)
+    loss, features = contrast.joint_to_non_joint(found, volume, draw), found.flatten(0, 1).numpy()
     voxels = [volume.flatten(0, 1)[n].numpy() for n in draw.negatives.tolist()]
     assert pool.flatten()[draw.negatives].all()
     losses = []
     for anchor, positives in zip(draw.anchors.tolist(), draw.positives.tolist(), strict=True):
         assert anchor not in positives
         losses += [_by_loop(features[anchor], features[p], voxels) for p in positives]
-    assert np.isclose(float(reduced(term)), np.mean(losses))
+    assert np.isclose(float(loss), np.mean(losses))
 
 
 @pytest.mark.parametrize("samples", [1, 8])
@@ -142,27 +146,59 @@ def test_the_coded_voxels_have_x_and_z_changed() -> None:
     assert (~pool)[0].nonzero().tolist() == [[7, 4, 0], [7, 4, 1]]
 
 
-def test_nobody_valid_counts_nothing() -> None:
-    volume, points = _volume(2).requires_grad_(), _points(2)
-    terms = contrast.joint_contrasts(
-        ("joint_to_joint",), volume, points, points, torch.zeros(2, 6, dtype=torch.bool), CELLS
-    )
-    loss = reduced(terms["joint_to_joint"])
+BOTH = ("joint_to_joint", "joint_to_non_joint")
+
+
+def test_nobody_valid_or_known_counts_nothing() -> None:
+    volume, points, everyone = _volume(2).requires_grad_(), _points(2), torch.ones(2, dtype=torch.bool)
+    nobody = torch.zeros(2, 6, dtype=torch.bool)
+    loss = contrast.joint_contrasts(BOTH[:1], volume, points, points, nobody, everyone, CELLS)["joint_to_joint"]
     loss.backward()
     assert loss == 0
     assert not volume.grad.any()
-    empty = contrast.joint_contrasts(
-        ("joint_to_joint", "joint_to_non_joint"), volume[:0], points[:0], points[:0], torch.ones(0, 6).bool(), CELLS
-    )
-    assert [float(reduced(term)) for term in empty.values()] == [0, 0]
+    unknown = contrast.joint_contrasts(BOTH, volume, points, points, ~nobody, ~everyone, CELLS)
+    assert [float(loss) for loss in unknown.values()] == [0, 0]
+    sum(unknown.values()).backward()
+    assert not volume.grad.any()
+
+
+def test_only_people_known_in_3d_are_compared() -> None:
+    volume, points, valid = _volume(3), _points(3), torch.ones(3, 6, dtype=torch.bool)
+    known, wild = torch.tensor([True, False, True]), volume.clone()
+    wild[1] += 100
+    results = []
+    for volumes in (volume, wild):
+        torch.manual_seed(0)
+        results.append(contrast.joint_contrasts(BOTH, volumes, points, points, valid, known, CELLS))
+    assert results[0] == results[1]
 
 
 def test_gradients_reach_volume_and_joints() -> None:
     volume, points = _volume(2).requires_grad_(), _points(2).requires_grad_()
-    terms = contrast.joint_contrasts(
-        ("joint_to_joint", "joint_to_non_joint"), volume, points, _points(2, seed=9), torch.ones(2, 6).bool(), CELLS
-    )
-    for term in terms.values():
-        for tensor, grad in zip((volume, points), torch.autograd.grad(reduced(term), (volume, points)), strict=True):
-            assert grad.any(), tensor.shape
+    everyone, valid = torch.ones(2, dtype=torch.bool), torch.ones(2, 6, dtype=torch.bool)
+    losses = contrast.joint_contrasts(BOTH, volume, points, _points(2, seed=9), valid, everyone, CELLS)
+    for loss in losses.values():
+        for grad in torch.autograd.grad(loss, (volume, points), retain_graph=True):
+            assert grad.any(), grad.shape
             assert torch.isfinite(grad).all()
+
+
+_PROGRAM = """
+import sys, torch
+from torch import distributed
+from humesh.losses.contrast import gathered
+rank = int(sys.argv[1])
+distributed.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
+own = torch.full((2, 3), float(rank + 1), requires_grad=True)
+whole = gathered(own)
+assert whole[:, 0].tolist() == [1, 1, 2, 2], whole
+assert gathered(torch.tensor([rank == 0])).tolist() == [True, False]
+(whole * torch.arange(4.0)[:, None]).sum().backward()
+assert own.grad[:, 0].tolist() == [2 * rank, 2 * rank + 1], own.grad
+"""
+
+
+def test_people_of_all_processes_are_gathered_with_gradients_for_the_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _PROGRAM]
+    processes = [subprocess.Popen([*command, str(rank), str(tmp_path / "meet")]) for rank in range(2)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]

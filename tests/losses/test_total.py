@@ -9,10 +9,10 @@ from humesh.body.joints import COCO17, LIMBS12, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
-from humesh.losses.bodies import body_terms
+from humesh.losses.bodies import body_losses
 from humesh.losses.points import absolute, centred, distance, squared
 from humesh.losses.targets import Targets
-from humesh.losses.total import LearnedWeights, reduced, total
+from humesh.losses.total import LearnedWeights, mean_of, mean_of_labelled, reduced
 
 
 def test_terms_are_what_their_names_say() -> None:
@@ -24,14 +24,12 @@ def test_terms_are_what_their_names_say() -> None:
     assert centred(torch.tensor([[1.0, 1, 1], [3, 3, 3]]), 0, 1).tolist() == [[-1, -1, -1], [1, 1, 1]]
 
 
-def test_what_is_not_labelled_counts_in_the_mean_as_zero() -> None:
-    term = (torch.tensor([[2.0, 4.0], [6.0, 8.0]]), torch.tensor([[1.0], [0.0]]))
-    assert reduced(term) == 1.5
-    loss, means = total({"a": term, "b": term}, {"a": 2.0, "b": 0.5})
-    assert loss == pytest.approx(2.5 * 1.5)
-    assert set(means) == {"a", "b"}
-    with pytest.raises(KeyError):
-        total({"a": term}, {})
+def test_means_are_over_all_over_those_counted_or_over_those_labelled() -> None:
+    error, weight = torch.tensor([[2.0, 4.0], [6.0, 8.0]]), torch.tensor([[0.5], [0.0]])
+    assert reduced((error, weight)) == 0.75
+    assert mean_of_labelled((error, weight)) == 1.5
+    assert mean_of((error, torch.ones(2, 1)), torch.tensor([[True], [False]])) == 3
+    assert mean_of((error, weight), torch.zeros(2, 1)) == mean_of_labelled((error, 0 * weight)) == 0
 
 
 def test_learned_weights_are_their_formula() -> None:
@@ -56,19 +54,23 @@ def test_the_labels_themselves_have_no_error_and_missing_ones_do_not_count(open_
     pose = BodyPose(rest.rotations, rest.shape + 0.3, torch.tensor([0.0, 0.0, 3.0]).expand(2, 3))
     camera = Camera(Camera.virtual(500.0, (256, 256)).matrix.float().expand(2, 3, 3))
     targets = _targets(open_body, pose, camera)
-    terms = body_terms(pose, targets.points3d, camera, (256, 256), targets)
-    assert all(reduced(term) < 1e-10 for term in terms.values())
-    off = body_terms(
-        BodyPose(rest.rotations, rest.shape, pose.translation), targets.points3d * 1.1, camera, (256, 256), targets
-    )
-    assert all(reduced(off[name]) > 1e-6 for name in ("shape", "points3d"))
+    losses = body_losses(open_body, pose, camera, (256, 256), targets)
+    assert losses.keys() == {"rotations", "shape", "points3d", "points2d"}
+    assert all(loss < 1e-4 for loss in losses.values()), losses
+    off = body_losses(open_body, BodyPose(rest.rotations, rest.shape, pose.translation), camera, (256, 256), targets)
+    assert off["shape"] == pytest.approx(0.3)
+    points, true = open_body.points(open_body(rest), COCO17), targets.points3d - pose.translation[:, None]
+    apart = (points - points.mean(1, keepdim=True)) - (true - true.mean(1, keepdim=True))
+    assert off["points3d"] == pytest.approx(float(apart.abs().mean()), rel=1e-3)
+    pixels = camera.project(points + pose.translation[:, None])
+    assert off["points2d"] == pytest.approx(float((pixels - targets.points2d).abs().mean() / 128), rel=1e-3)
     zero = torch.zeros_like(targets.points3d_weight)
     blind = Targets(
         pose, torch.zeros(2, 24), torch.zeros(2), torch.zeros(2), COCO17, targets.points3d, zero, targets.points2d,
         zero, targets.identity, torch.zeros(2),
     )  # fmt: skip
-    blind_terms = body_terms(rest, targets.points3d - 5.0, camera, (256, 256), blind)
-    assert all(reduced(term) == 0 for term in blind_terms.values())
+    moved = BodyPose(rest.rotations, rest.shape, pose.translation - 5.0)
+    assert all(loss == 0 for loss in body_losses(open_body, moved, camera, (256, 256), blind).values())
 
 
 def test_labels_are_chosen_by_name(open_body: BodyModel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import check_parity
 import numpy as np
@@ -21,7 +22,7 @@ from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_6d
 from humesh.images.crops import Crops
 from humesh.losses.adversarial import taken_for_real, told_apart
 from humesh.losses.targets import Targets
-from humesh.losses.total import total
+from humesh.methods.ik_loss import of_smpl
 from humesh.methods.ik_refine import IkRefine, IkRefineConfig, IkRefinePrediction
 from humesh.networks.discriminators import PoseDiscriminator, ShapeDiscriminator
 from humesh.networks.refiner import Refiner, Theta
@@ -305,15 +306,14 @@ def test_gradients_reach_everything_that_is_trained_in_every_variant(
 ) -> None:
     method, crops = _method(open_body, **choice).train(), _crops(2, 3)
     prediction = method(crops)
-    terms = method.own_terms(crops, prediction, _targets(crops, open_body))
-    loss, _ = total(terms, dict.fromkeys(terms, 1.0))
-    loss.backward()
-    assert loss.isfinite()
+    losses = method.objective(crops, prediction, _targets(crops, open_body))
+    assert all(loss.isfinite() and loss > 0 for loss in losses.values()), losses
+    sum(losses.values()).backward()
     still = [
         n for n, p in method.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
     ]
     assert not still
-    assert (len(terms) == 11) == (method.config.refiner == "relation")
+    assert (len(losses) == 11) == (method.config.refiner == "relation")
     assert not any("body" in name for name in method.state_dict())
 
 
@@ -332,7 +332,7 @@ def _true_prediction(method: IkRefine, targets: Targets, body: BodyModel, size: 
     return IkRefinePrediction(pose, points3d, points3d + 3.0, targets.points2d, twist, leaves, pose, theta, theta)
 
 
-def test_own_terms_are_zero_for_the_truth_and_count_what_is_off(open_body: BodyModel) -> None:
+def test_losses_are_zero_for_the_truth_and_count_what_is_off(open_body: BodyModel) -> None:
     method, crops = _method(open_body), _crops(2, 3)
     targets = _targets(crops, open_body)
     truth = _true_prediction(method, targets, open_body, 64)
@@ -344,12 +344,12 @@ def test_own_terms_are_zero_for_the_truth_and_count_what_is_off(open_body: BodyM
     flat = theta.camera[..., None, :1] * (centred[..., :2] + theta.camera[..., None, 1:])
     targets = dataclasses.replace(targets, points2d=(flat + 1) * 32)
     truth = dataclasses.replace(truth, points2d=targets.points2d, relative=centred * 0.7)
-    terms = method.own_terms(crops, truth, targets)
-    for name, (error, weight) in terms.items():
+    losses = method.objective(crops, truth, targets)
+    for name, loss in losses.items():
         if name != "skeleton_relative":
-            assert (error * weight).max() < 1e-3, name  # float32, of people 5 m away
+            assert loss < 0.02, name  # sums over 24 joints in float32, of people 5 m away
     relative = centred - centred.mean(-2, keepdim=True)
-    assert torch.allclose(terms["skeleton_relative"][0], 0.3 * relative.abs(), atol=1e-4)
+    assert torch.isclose(losses["skeleton_relative"], 0.3 * relative.abs().sum((-2, -1)).mean(), rtol=1e-4)
 
     six = theta.six.clone()
     six[0, 0, 5] += 0.1
@@ -363,23 +363,58 @@ def test_own_terms_are_zero_for_the_truth_and_count_what_is_off(open_body: BodyM
         first_pose=dataclasses.replace(truth.first_pose, shape=targets.pose.shape + 0.2),
         refined=dataclasses.replace(theta, six=six, camera=theta.camera * torch.tensor([2.0, 1, 1])),
     )
-    terms = method.own_terms(crops, off, targets)
+    losses = method.objective(crops, off, targets)
     expected = {
-        "skeleton_absolute": 0.5,
-        "skeleton_2d": 4.0 * 2.2 / 64,
+        "skeleton_absolute": 72 * 0.5,  # sums over 24 joints and their axes (eq. 7)
+        "skeleton_2d": 48 * 4.0 * 2.2 / 64,
+        "twist": 0.5,  # the mean over joints (eq. 9)
         "leaves": 0.3,  # 9 entries of 0.1
         "first_shape": 0.2 * 10**0.5,
+        "refined_pose": (0.1**2 + 0.2**2) ** 0.5 * 6**0.5 / 6,  # one norm of a person (eq. 12), six people
+        "refined_2d": float(flat.square().sum((-2, -1)).mean()),  # twice as large: once too much (eq. 13)
     }
     for name, value in expected.items():
-        assert torch.allclose(terms[name][0], torch.full_like(terms[name][0], value), atol=1e-4), name
-    twists, weights = terms["twist"]
-    bones = torch.tensor([name in bone_children(SMPL24) for name in SMPL24.names[1:]])
-    assert torch.allclose(twists[..., bones], torch.tensor(0.5), atol=1e-4)
-    assert torch.equal(weights, bones.float().expand(2, 3, 23))
-    pose = terms["refined_pose"][0]
-    assert torch.allclose(pose[0, 0, [5, 7]], torch.tensor([0.1, 0.2]) * 6**0.5, atol=1e-4)
-    assert torch.allclose(pose.sum(), pose[0, 0, [5, 7]].sum(), atol=1e-3)
-    assert torch.allclose(terms["refined_2d"][0], flat.square(), atol=1e-3)
+        assert losses[name] == pytest.approx(value, rel=1e-3), name
+    moved = dataclasses.replace(truth, pose=dataclasses.replace(truth.pose, shape=truth.pose.shape + 0.5))
+    joints = open_body.joints(dataclasses.replace(moved.pose, translation=torch.zeros(2, 3, 3)))
+    apart = (joints - joints.mean(-2, keepdim=True)) - relative
+    found = method.objective(crops, moved, targets)["refined_3d"]
+    assert found == pytest.approx(float(apart.square().sum((-2, -1)).mean()), rel=1e-2)
+
+
+def test_losses_are_means_over_the_people_who_have_the_label(open_body: BodyModel) -> None:
+    """Who has no 2D, no 3D, no place or no fit counts in no denominator."""
+    method, crops = _method(open_body), _crops(2, 3)
+    targets, some = _targets(crops, open_body), torch.tensor([[1.0, 0, 1], [0, 1, 0]])
+    prediction = method(crops)
+    partly = dataclasses.replace(
+        targets, pose_weight=targets.pose_weight * some[..., None], shape_weight=some, metric_weight=some,
+        points3d_weight=targets.points3d_weight * some[..., None],
+        points2d_weight=targets.points2d_weight * some[..., None],
+    )  # fmt: skip
+    losses = method.objective(crops, prediction, partly)
+    each = [
+        method.objective(
+            crops.map(lambda t, b=b, n=n: t[b : b + 1, n : n + 1]),
+            IkRefinePrediction(
+                **{f.name: _one(getattr(prediction, f.name), b, n) for f in dataclasses.fields(prediction)}
+            ),
+            _one(targets, b, n),
+        )
+        for b, n in some.nonzero().tolist()
+    ]
+    for name, loss in losses.items():
+        assert torch.isclose(loss, sum(one[name] for one in each) / 3, rtol=1e-3), name
+
+
+def _one(value: Any, group: int, person: int) -> Any:
+    """The numbers of one person, in a group of their own."""
+    if isinstance(value, torch.Tensor):
+        return value[group : group + 1, person : person + 1]
+    if isinstance(value, BodyPose | Theta | Targets):
+        changed = {f.name: _one(getattr(value, f.name), group, person) for f in dataclasses.fields(value)}
+        return type(value)(**changed)
+    return value
 
 
 def test_missing_labels_cost_nothing_and_other_joint_sets_go_by_name(open_body: BodyModel) -> None:
@@ -392,21 +427,17 @@ def test_missing_labels_cost_nothing_and_other_joint_sets_go_by_name(open_body: 
         coco, known.identity, zeros,
     )  # fmt: skip
     prediction = method(crops)
-    terms = method.own_terms(crops, prediction, missing)
-    loss, _ = total(terms, dict.fromkeys(terms, 1.0))
-    loss.backward()
-    assert loss == 0
+    losses = method.objective(crops, prediction, missing)
+    sum(losses.values()).backward()
+    assert all(loss == 0 for loss in losses.values())
     assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
     weights = coco + torch.arange(17)
-    error, weight = method.own_terms(crops, prediction, dataclasses.replace(missing, points2d_weight=weights))[
-        "skeleton_2d"
-    ]
+    _, points2d, in3d, in2d = of_smpl(dataclasses.replace(missing, points2d_weight=weights))
+    assert not in3d.any()
     for j, name in enumerate(SMPL24.names):
         expected = COCO17.index(name) if name in COCO17.names else 0
-        assert (weight[..., j, :] == expected).all()
-    knee = SMPL24.index("left_knee")
-    expected = 2.2 / 64 * (prediction.points2d[..., knee, :] - 7.0).abs()
-    assert torch.allclose(error[..., knee, :], expected, atol=1e-6)
+        assert (in2d[..., j, :] == expected).all()
+    assert (points2d[in2d[..., 0] > 0] == 7.0).all()
 
 
 @given(seeds)

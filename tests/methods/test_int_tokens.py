@@ -13,13 +13,13 @@ from humesh.body.joints import COCO17, JOINT_SETS, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
-from humesh.geometry.rotations import rotation_angle_between, rotation_from_axis_angle
+from humesh.geometry.rotations import rotation_angle_between, rotation_from_axis_angle, rotation_to_axis_angle
 from humesh.images.crops import Crops
 from humesh.images.photo import Person
 from humesh.losses.targets import Targets
-from humesh.losses.total import reduced
 from humesh.methods.deploy import Deployed, example_inputs
-from humesh.methods.int_tokens import IntConfig, IntTokens, parameter_norm, person_square, resized
+from humesh.methods.int_loss import IntEstimates, IntLabels, int_losses
+from humesh.methods.int_tokens import IntConfig, IntTokens, person_square, resized
 from humesh.networks import hybrid
 from humesh.networks.hybrid import HYBRID, PLAIN, PatchEmbed, StandardisedConv
 
@@ -157,39 +157,103 @@ def test_gradients_reach_every_parameter(open_body: BodyModel, kind: str) -> Non
     network = _small(open_body, kind).train()
     crops = _crops(network)
     prediction = network(crops)
-    terms = network.own_terms(crops, prediction, _targets(open_body))
-    assert terms.keys() == {"norm", "velocity"}
-    pose = prediction.pose
-    rest = (pose.rotations * torch.randn(24, 3, 3)).mean() + pose.shape.square().mean() + pose.translation.mean()
-    (sum(map(reduced, terms.values())) + rest).backward()
+    losses = network.objective(crops, prediction, _targets(open_body))
+    assert losses.keys() == {"kp_2d", "kp_3d", "velocity", "pose", "shape", "norm"}
+    assert all(loss > 0 for loss in losses.values()), losses
+    sum(losses.values()).backward()
     lost = [
         n for n, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
     ]
     assert lost == []
 
 
-def test_terms_are_zero_for_the_truth_and_leave_out_what_has_no_labels(open_body: BodyModel) -> None:
+def _drawn(batch: int, frames: int) -> tuple[IntEstimates, IntLabels]:
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(batch, frames, *shape, dtype=torch.float64)
+
+    def turned() -> torch.Tensor:
+        return rotation_from_axis_angle(0.5 * normal(24, 3))
+
+    made = IntEstimates(normal(7, 2), normal(7, 3), turned(), normal(10))
+    present = torch.rand(batch, frames) > 0.3
+    counted = present & (torch.arange(batch) % 2 == 0)[:, None]
+    confidence = torch.rand(2, batch, frames, 7, dtype=torch.float64)
+    truth = (normal(7, 2), normal(7, 3), turned(), normal(10))
+    return made, IntLabels(*truth, *confidence, torch.rand(batch, frames) > 0.4, present, counted)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_losses_are_sums_in_loops(seed: int) -> None:
+    """Squared errors times confidences over all points and axes of the frames that count."""
+    torch.manual_seed(seed)
+    made, true = _drawn(4, 5)
+    losses = int_losses(made, true)
+    errors: dict[str, list[torch.Tensor]] = {name: [] for name in losses if name != "norm"}
+    length, frames = 0.0, 0
+    for b in range(4):
+        for t in range(5):
+            apart = {n: (getattr(made, n) - getattr(true, n))[b, t] for n in vars(made)}
+            if true.present[b, t]:
+                errors["kp_2d"].append(true.confidence2d[b, t, :, None] * apart["keypoints"] ** 2)
+            if not true.counted[b, t]:
+                continue
+            errors["kp_3d"].append(true.confidence3d[b, t, :, None] * apart["points"] ** 2)
+            if true.fitted[b, t]:
+                errors["pose"].append(apart["rotations"] ** 2)
+                errors["shape"].append(apart["shape"] ** 2)
+            vectors = rotation_to_axis_angle(made.rotations[b, t])
+            length += float(vectors.square().sum() + made.shape[b, t].square().sum())
+            frames += 1
+            if t and true.counted[b, t - 1]:
+                moved = (made.points - true.points)[b, t] - (made.points - true.points)[b, t - 1]
+                both = true.confidence3d[b, t] * true.confidence3d[b, t - 1]
+                errors["velocity"].append(both[:, None] * moved**2)
+    for name, each in errors.items():
+        assert torch.isclose(losses[name], torch.stack(each).mean()), name
+    assert torch.isclose(losses["norm"], torch.tensor(length**0.5 / frames).double())
+
+
+def test_clips_and_images_are_two_batches_mixed_by_their_frames(open_body: BodyModel) -> None:
+    """Three frames of a clip beside one image: each part's means, 3 to 1; points are about the hips, crops -1 to 1."""
     network = _small(open_body)
     crops, targets = _crops(network), _targets(open_body)
+    crops.present[1, 1:] = False
     prediction = network(crops)
-    points = open_body.points(open_body(prediction.pose), targets.joint_set)
-    same = dataclasses.replace(targets, points3d=points + torch.randn(2, 3, 1, 3))
-    assert reduced(network.own_terms(crops, prediction, same)["velocity"]) < 1e-10
-    assert reduced(network.own_terms(crops, prediction, targets)["velocity"]) > 0.1
-    nothing = dataclasses.replace(targets, points3d_weight=torch.zeros_like(targets.points3d_weight))
-    assert all(reduced(term) == 0 for term in network.own_terms(crops, prediction, nothing).values())
-    absent = dataclasses.replace(crops, present=torch.zeros_like(crops.present))
-    assert all(reduced(term) == 0 for term in network.own_terms(absent, prediction, targets).values())
-    one = _crops(network, count=1)
-    assert network.own_terms(one, network(one), _targets(open_body, 1)).keys() == {"norm"}
+    losses = network.objective(crops, prediction, targets)
+
+    def part(group: int, frames: int) -> dict[str, torch.Tensor]:
+        def chosen(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor[group : group + 1, :frames]
+
+        labels = {n: chosen(v) if isinstance(v, torch.Tensor) else v for n, v in vars(targets).items() if n != "pose"}
+        some = dataclasses.replace(targets, **labels, pose=targets.pose.map(chosen))
+        pose = prediction.pose.map(chosen)
+        return network.objective(crops.map(chosen), dataclasses.replace(prediction, pose=pose), some)
+
+    clip, image = part(0, 3), part(1, 1)
+    for name, loss in losses.items():
+        assert torch.isclose(loss, 0.75 * clip[name] + 0.25 * image[name], rtol=1e-4), name
+    assert image["velocity"] == 0
+    pose = prediction.pose.map(lambda tensor: tensor[:1])
+    points, truth = open_body.points(open_body(pose), targets.joint_set), targets.points3d[:1]
+    hips = targets.joint_set.indices("left_hip", "right_hip")
+    apart = (points - points[..., hips, :].mean(-2, keepdim=True)) - (
+        truth - truth[..., hips, :].mean(-2, keepdim=True)
+    )
+    assert torch.isclose(clip["kp_3d"], apart.square().mean(), rtol=1e-3)
 
 
-def test_the_norm_is_that_of_all_counted_frames_together() -> None:
-    vectors, shape = 0.3 * torch.randn(2, 3, 24, 3), torch.randn(2, 3, 10)
-    counted = torch.tensor([[True, False, True], [True, True, False]])
-    squares = [vectors[i, j].square().sum() + shape[i, j].square().sum() for i, j in counted.nonzero().tolist()]
-    term = parameter_norm(BodyPose(rotation_from_axis_angle(vectors), shape, torch.zeros(2, 3, 3)), counted)
-    assert torch.allclose(reduced(term), torch.stack(squares).sum().sqrt() / 4)
+def test_absent_frames_are_not_encoded_and_images_are_no_clips(open_body: BodyModel) -> None:
+    network = _small(open_body)
+    crops, seen = _crops(network, count=4), []
+    crops.present[1, 1:] = False
+    network.norm.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    pose = network(crops).pose
+    assert seen == [5]  # four frames and one image
+    image = network(crops.map(lambda tensor: tensor[1:, :1])).pose
+    assert torch.allclose(pose.rotations[1, :1], image.rotations[0], atol=1e-5)
+    clip = network(crops.map(lambda tensor: tensor[:1])).pose
+    assert torch.allclose(pose.rotations[0], clip.rotations[0], atol=1e-5)
 
 
 def test_untrained_bodies_stand_about_the_rest_pose_before_the_camera(open_body: BodyModel) -> None:

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from humesh.body.joints import COCO17, JOTR15, JOTR30
+from humesh.body.joints import COCO17, JOTR15, JOTR30, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.boxes import square_crop
 from humesh.geometry.camera import Camera
-from humesh.geometry.rotations import rotation_angle_between
+from humesh.geometry.rotations import rotation_angle_between, rotation_from_axis_angle, rotation_to_axis_angle
 from humesh.images.crops import Crops
 from humesh.images.groups import group_people
 from humesh.images.photo import Person, Photo
 from humesh.images.seen_box import seen_box, seen_in_crop
 from humesh.losses.targets import Targets
-from humesh.losses.total import reduced
 from humesh.methods.jotr import Jotr, JotrConfig, JotrPrediction, weak_camera
+from humesh.methods.jotr_loss import jotr_estimates, jotr_labels, nearest_vectors
 from humesh.networks.volumes import LiftedVolume, fractions, sine_code, sine_code_2d
 
 PARITY = Path(__file__).parents[1] / "data" / "parity" / "jotr"
@@ -37,6 +37,9 @@ SMALL = JotrConfig(
     encoder_layers=1,
     decoder_layers=3,
 )
+SUPERVISED = (
+    "body_joint_img", "smpl_joint_img", "smpl_pose", "smpl_shape", "body_joint_proj", "body_joint_cam",
+)  # fmt: skip
 ABLATIONS = [
     {},
     {"pose_decoder": "vposer"},
@@ -44,7 +47,7 @@ ABLATIONS = [
     {"read_from": "joint_tokens"},
     {"read_after": 0},
     {"contrast": ("joint_to_joint",)},
-    {"contrast": ("joint_to_non_joint",), "corrected_voxels": True},
+    {"contrast": ("joint_to_non_joint",), "corrected_voxels": True, "warped_contrast": True},
 ]
 
 
@@ -103,12 +106,10 @@ def test_every_form_trains(body: BodyModel, change: dict[str, object]) -> None:
     method = _nudged(Jotr(replace(SMALL, **change), body)).train()
     crops, targets = _crops(4), _targets(4)
     prediction = method(crops)
-    terms = method.own_terms(crops, prediction, targets)
-    assert set(terms) == {"joint_img", *method.config.contrast}
-    assert all(value.isfinite().all() for term in terms.values() for value in term)
-    pose = prediction.pose
-    loss = sum(reduced(term) for term in terms.values()) + pose.rotations[..., 0].sum() + pose.shape.square().sum()
-    (loss + pose.translation.square().sum()).backward()
+    losses = method.objective(crops, prediction, targets)
+    assert set(losses) == {*SUPERVISED, *method.config.contrast}
+    assert all(loss.isfinite() and loss > 0 for loss in losses.values()), losses
+    sum(losses.values()).backward()
     unread = () if method.config.read_after is None else ("root_pose_cascade", "pose_casc", "shape_casc", "cam_casc")
     for name, parameter in method.named_parameters():
         if name.startswith("vposer") or (name.startswith(unread) and int(name.split(".")[1]) > 0):
@@ -226,31 +227,115 @@ def test_read_after_reads_an_earlier_layer(body: BodyModel) -> None:
     assert torch.equal(output.rotations, last.rotations(output.root[2], output.pose[2]))
 
 
-def test_joint_term_counts_what_is_known_as_the_authors_do(body: BodyModel) -> None:
+def test_losses_are_the_authors_sums_in_their_units(body: BodyModel) -> None:
+    """Loops over people, joints and axes: heatmap cells, metres from the pelvis, axis-angle; means over everything."""
     method, crops, targets = Jotr(replace(SMALL, contrast=()), body), _crops(4), _targets(4)
-    joints = torch.rand(4, 1, 15, 3, generator=torch.Generator().manual_seed(5))
-    prediction = JotrPrediction(BodyPose.rest(4, 1), joints, None)
-    labels = targets.only(JOTR15)
-    total = 0.0
-    for person in range(4):
-        for joint in range(15):
-            x, y = (labels.points2d[person, 0, joint] / SMALL.size * 64).tolist()  # heatmap units
-            depth = float(labels.points3d[person, 0, joint, 2] - labels.points3d[person, 0, 0, 2])
-            z = (depth + 1) / 2 * 64
-            deep = bool(labels.points3d_weight[person, 0, joint] * labels.points3d_weight[person, 0, 0])
-            seen = bool(labels.points2d_weight[person, 0, joint]) and 0 <= x < 64 and 0 <= y < 64
-            seen = seen and (not deep or 0 <= z < 64)
-            miss = (64 * joints[person, 0, joint] - torch.tensor([x, y, z])).abs() / 64
-            total += float(seen * (miss[0] + miss[1] + deep * miss[2]))
-    assert np.isclose(float(reduced(method.own_terms(crops, prediction, targets)["joint_img"])), total / 180, rtol=1e-5)
+    generator = torch.Generator().manual_seed(5)
+    joints = torch.rand(4, 1, 15, 3, generator=generator)
+    turns = rotation_from_axis_angle(0.3 * torch.randn(2, 4, 1, 24, 3, generator=generator))
+    away = crops.camera.translation_from_weak(torch.tensor([0.7, 0.0, 0.0]).expand(4, 1, 3), crops.size)
+    shapes = torch.rand(2, 4, 1, 10, generator=generator)
+    fit, made = (BodyPose(turn, shape, away) for turn, shape in zip(turns, shapes, strict=True))
+    fitted, known = torch.tensor([1.0, 0, 1, 1])[:, None], torch.tensor([1.0, 0, 1, 0])[:, None]
+    targets = replace(
+        targets, pose=fit, pose_weight=fitted[..., None].expand(-1, -1, 24), shape_weight=fitted,
+        translation_weight=torch.tensor([1.0, 1, 0, 0])[:, None],  # the third's place is known from their 3D points
+        points3d_weight=targets.points3d_weight.index_fill(2, torch.tensor([0]), 1.0) * known[..., None],
+        points2d_weight=targets.points2d_weight * (torch.arange(30) < torch.tensor([[[30]], [[30]], [[30]], [[5]]])),
+    )  # fmt: skip
+    losses = method.objective(crops, JotrPrediction(made, joints, None), targets)
+    points, fits = (body.points(body(pose), JOTR30)[:, 0] for pose in (made, fit))
+    fits[2] += targets.points3d[2, 0, 0] - fits[2, 0]
+    pixels, fit_pixels = (crops.camera.project(p[:, None])[:, 0] / SMALL.size for p in (points, fits))
+    label2d, label3d = targets.points2d[:, 0] / SMALL.size, targets.points3d[:, 0]
+    sums = dict.fromkeys(SUPERVISED, 0.0)
+    fifteen = JOTR30.indices(*JOTR15.names)
+    for n in range(4):
+        for k in range(30):
+            deep = bool(targets.points3d_weight[n, 0, k] * targets.points3d_weight[n, 0, 0])
+            z = float(label3d[n, k, 2] - label3d[n, 0, 2]) / 2 + 0.5
+            seen = bool(targets.points2d_weight[n, 0, k]) and all(0 <= v < 1 for v in label2d[n, k])
+            seen = seen and (not deep or 0 <= z < 1)
+            apart = 5 * ((points[n, k] - points[n, 0]) - (label3d[n, k] - label3d[n, 0])).abs()
+            sums["body_joint_cam"] += deep * float(apart.sum())
+            sums["body_joint_proj"] += seen * float((64 * pixels[n, k] - 64 * label2d[n, k]).abs().sum() / 8)
+            if k not in fifteen:
+                continue
+            joint = 64 * joints[n, 0, fifteen.index(k)]
+            miss = (joint - 64 * torch.tensor([*label2d[n, k], z])).abs() / 64
+            sums["body_joint_img"] += seen * float(miss[0] + miss[1] + deep * miss[2])
+            z = float(fits[n, k, 2] - fits[n, 0, 2]) / 2 + 0.5
+            place = torch.tensor([*fit_pixels[n, k], z])
+            inside = bool(fitted[n]) and n < 3 and bool(((place >= 0) & (place < 1)).all())  # the last one's is unknown
+            sums["smpl_joint_img"] += inside * float((joint / 64 - place).abs().sum())
+        for k, name in enumerate(SMPL24.names):
+            if not name.endswith(("ankle", "foot", "wrist", "hand")) and fitted[n]:
+                vectors = (rotation_to_axis_angle(pose.rotations[n, 0, k]) for pose in (made, fit))
+                sums["smpl_pose"] += float((next(vectors) - next(vectors)).abs().sum())
+        sums["smpl_shape"] += float(fitted[n] * (made.shape[n] - fit.shape[n]).abs().sum())
+    counts = {
+        "body_joint_cam": 360, "body_joint_img": 180, "body_joint_proj": 240, "smpl_joint_img": 180, "smpl_pose": 288,
+        "smpl_shape": 40,
+    }  # fmt: skip
+    for name, loss in losses.items():
+        assert np.isclose(float(loss), sums[name] / counts[name], rtol=1e-4), name
+        assert loss > 0, name
+
+
+def test_a_fit_without_a_place_is_put_where_its_points_are_seen(body: BodyModel) -> None:
+    crops, targets = _crops(2), _targets(2)
+    place = crops.camera.translation_from_weak(torch.tensor([0.7, 0.0, 0.0]).expand(2, 1, 3), crops.size)
+    pose = BodyPose(rotation_from_axis_angle(0.3 * torch.randn(2, 1, 24, 3)), torch.randn(2, 1, 10), place)
+    points = body.points(body(pose), JOTR30)
+    unplaced = replace(pose, translation=torch.randn(2, 1, 3))
+    nothing, one = torch.zeros(2, 1), torch.ones(2, 1, 30)
+    targets = replace(
+        targets, pose=unplaced, translation_weight=nothing, points3d_weight=0 * one, points2d_weight=one,
+        points2d=crops.camera.project(points),
+    )  # fmt: skip
+    made = jotr_estimates(body, torch.rand(2, 1, 15, 3), pose, crops)
+    labels, at = jotr_labels(body, made, targets, crops), JOTR30.indices(*JOTR15.names)
+    assert torch.allclose(labels.fit_joints[..., :2], made.projected[..., at, :], atol=2e-3)
+    assert torch.allclose(labels.fit_joints[..., 2], 0.5 + made.points[..., at, 2] / 2, atol=1e-3)
+    assert labels.fit_joints_weight.all()
+
+
+def test_a_turn_beyond_half_a_one_is_compared_with_the_nearer_vector() -> None:
+    """(3.2, 0, 0) and (-3.08, 0, 0) are the same turn: a prediction of (3.1, 0, 0) is 0.1 off, not 6.2."""
+    label, made = torch.zeros(1, 24, 3), torch.zeros(1, 24, 3)
+    label[0, 0, 0], made[0, 0, 0] = 3.2 - 2 * torch.pi, 3.1
+    near = nearest_vectors(label, made)
+    assert torch.allclose(near[0, 0], torch.tensor([3.2, 0, 0]), atol=1e-5)
+    assert torch.equal(near[0, 1:], label[0, 1:])
 
 
 def test_without_3d_there_is_no_contrast(body: BodyModel) -> None:
     method, crops, targets = Jotr(SMALL, body), _crops(2), _targets(2)
     flat = replace(targets, points3d_weight=torch.zeros_like(targets.points3d_weight))
-    terms = method.own_terms(crops, method(crops), flat)
-    assert reduced(terms["joint_to_joint"]) == reduced(terms["joint_to_non_joint"]) == 0
-    assert reduced(terms["joint_img"]) > 0
+    losses = method.objective(crops, method(crops), flat)
+    assert losses["joint_to_joint"] == losses["joint_to_non_joint"] == losses["body_joint_cam"] == 0
+    assert losses["body_joint_img"] > 0
+    (losses["joint_to_joint"] + losses["joint_to_non_joint"]).backward()
+
+
+def test_the_contrast_is_warped_where_that_is_wanted(body: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The paper samples H_3D at z^k in the contrastive losses too, the authors do not."""
+    given: list[tuple[torch.Tensor, ...]] = []
+
+    def noted(names: tuple[str, ...], *tensors: torch.Tensor) -> dict[str, torch.Tensor]:
+        given.append(tensors)
+        return {}
+
+    monkeypatch.setattr("humesh.methods.jotr.joint_contrasts", noted)
+    method, crops, targets = Jotr(SMALL, body), _crops(2), _targets(2)
+    for warped in (False, True):
+        method.config = replace(SMALL, warped_contrast=warped)
+        method.objective(crops, method.eval()(crops), targets)
+    (_, plain, true, _, known, *_), (_, warped, warped_true, *_) = given
+    cube = torch.tensor([1.0, 1.0, 3.0])  # k = 3 at first
+    assert torch.allclose(warped, plain**cube, atol=1e-6)
+    assert torch.allclose(warped_true[..., 2], true[..., 2].clamp(min=0) ** 3, atol=1e-6)
+    assert known.tolist() == [True, False]
 
 
 def test_the_box_without_keypoints_is_the_persons() -> None:

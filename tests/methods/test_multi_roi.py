@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import check_parity
@@ -24,7 +25,6 @@ from humesh.images.groups import group_people
 from humesh.images.photo import Person, Photo
 from humesh.images.rois import ROI_COPIES, box_vectors, keypoint_box, roi_copies
 from humesh.losses.targets import Targets
-from humesh.losses.total import reduced
 from humesh.methods.multi_roi import (
     MultiRoi,
     MultiRoiAuthors,
@@ -33,11 +33,12 @@ from humesh.methods.multi_roi import (
     MultiRoiPrediction,
 )
 from humesh.networks.hrnet import HrNet
-from humesh.networks.pairs import PairLinear, SineCode
+from humesh.networks.pairs import PairLinear, SineCode, WrappedSineCode
 from humesh.networks.regressor import Regressor, mean_starts
 
 PARITY = Path(__file__).parents[1] / "data" / "parity" / "multi_roi"
 SIZE = (64, 48)
+SPINS = {"kp2d", "kp3d", "vertices", "pose", "betas"}
 SMALL = MultiRoiConfig(encoder="resnet18", crop=SIZE, frequencies=4, hidden=(24, 16))
 SMALL_AUTHORS = MultiRoiAuthorsConfig(encoder="resnet18", crop=SIZE, frequencies=4, mixing=12, hidden=(24, 16))
 
@@ -153,6 +154,38 @@ def test_the_code_is_rounded_once() -> None:
     assert torch.equal(SineCode(0)(numbers), numbers)
 
 
+def test_the_papers_code_is_exact_at_all_octaves() -> None:
+    """Against sines of rational turns; one rounding of float64 does not change it, one of float32 changes all of it."""
+    numbers = torch.tensor([[0.3, -1.7, 11.2]]).double()
+    code = WrappedSineCode(32)(numbers)
+    assert code.shape == (1, 195)
+    for axis, number in enumerate(numbers[0].tolist()):
+        for k in range(32):
+            turn = float(Fraction(number) * 2**k % 2)
+            assert math.isclose(code[0, 3 + 6 * k + axis], math.sin(math.pi * turn), abs_tol=1e-6)
+            assert math.isclose(code[0, 6 + 6 * k + axis], math.cos(math.pi * turn), abs_tol=1e-6)
+    assert (WrappedSineCode(32)(numbers * (1 + 1e-16)) - code).abs().max() < 1e-4
+    assert (SineCode(32)(numbers.float()) - code).abs().max() > 0.5
+
+
+def test_what_is_mixed_depends_on_the_target_unless_as_printed(body: BodyModel) -> None:
+    """gamma(B_m) - gamma(B_n) under a linear layer and softmax over n: what is of m cancels."""
+    torch.manual_seed(0)
+    features, boxes, present = torch.randn(1, 5, 512), torch.randn(1, 5, 3).double(), torch.ones(1, 5, dtype=torch.bool)
+    for code, differ in (("difference", True), ("relative", False), ("own", False)):
+        method = MultiRoi(replace(SMALL, code=code), body)
+        torch.nn.init.normal_(method.fusion.pair.weight)
+        mixed = method.mix(features, boxes, present)[0]
+        assert bool((mixed - mixed[:1]).abs().max() > 1e-2) == differ, code
+
+
+def test_self_attention_sees_the_boxes(body: BodyModel) -> None:
+    method = MultiRoi(replace(SMALL, fusion="self_attention"), body).eval()
+    features, present = torch.randn(1, 5, 512), torch.ones(1, 5, dtype=torch.bool)
+    one, two = (method.mix(features, torch.randn(1, 5, 3).double(), present) for _ in range(2))
+    assert (one - two).abs().max() > 1e-4
+
+
 def test_pairs_are_multiplied_as_if_laid_side_by_side() -> None:
     layer, features, code = PairLinear(7 + 4, 3), torch.randn(2, 5, 7), torch.randn(2, 6, 5, 4)
     pairs = torch.cat([features[:, None].expand(2, 6, 5, 7), code], dim=-1)
@@ -210,6 +243,7 @@ small_methods = pytest.mark.parametrize(
         (MultiRoi, replace(SMALL, rois=1)),
         (MultiRoi, replace(SMALL, rois=2, code="own")),
         (MultiRoi, replace(SMALL, code="none")),
+        (MultiRoi, replace(SMALL, code="relative", gate="linear", contrast_below="all")),
         (MultiRoi, replace(SMALL, frequencies=0)),
         (MultiRoi, replace(SMALL, fusion="self_attention", rois=3)),
         (MultiRoi, replace(SMALL, fusion="none", boxes="scale")),
@@ -228,10 +262,9 @@ def test_every_form_answers_and_trains(kind: type, config: object, body: BodyMod
     prediction = method(crops)
     assert isinstance(prediction, MultiRoiPrediction)
     assert prediction.pose.rotations.shape == (*groups, 24, 3, 3)
-    terms = method.own_terms(crops, prediction, _targets(crops))
-    assert set(terms) == {"camera_consistency", "person_contrast"}
-    loss = prediction.pose.rotations.sum() + prediction.pose.shape.square().sum() + prediction.weak.square().sum()
-    (loss + sum(reduced(term) for term in terms.values())).backward()
+    losses = method.objective(crops, prediction, _targets(crops))
+    assert set(losses) == SPINS | {"camera", "contrast"}
+    sum(losses.values()).backward()
     missed = [name for name, p in method.named_parameters() if p.grad is None or not p.grad.any()]
     if groups[1] == 1:  # nobody is seen twice, so there is nothing to contrast
         missed = [name for name in missed if not name.startswith("contrast.")]
@@ -241,7 +274,7 @@ def test_every_form_answers_and_trains(kind: type, config: object, body: BodyMod
     with torch.no_grad():
         assert method(crops).z is None
         assert method(crops, contrasted=True).z.shape == (*groups, method.encoder.width)
-        assert set(method.own_terms(crops, method(crops), _targets(crops))) == {"camera_consistency"}
+        assert set(method.objective(crops, method(crops), _targets(crops))) == SPINS | {"camera"}
 
 
 @small_methods
@@ -280,7 +313,7 @@ def test_the_papers_body_is_one_and_its_cameras_many(body: BodyModel) -> None:
         for group in range(2):
             mixed = []
             for m in range(5):
-                codes = method.box_code(boxes[group, m]) - method.box_code(boxes[group])
+                codes = method.box_code(boxes[group, m] - boxes[group])
                 pairs = torch.cat([features[group], codes], dim=-1)
                 logits = pairs @ method.fusion.pair.weight[0]
                 mixed.append(logits.softmax(0) @ features[group])

@@ -14,11 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from humesh.body.joints import JOTR30
 from humesh.body.model import BodyModel
 from humesh.images.crops import Crops
-from humesh.losses.bodies import body_terms
-from humesh.losses.total import total
 from humesh.methods import METHODS
 from humesh.methods.base import Method
 from humesh.methods.weights import build, load_method, save_weights
@@ -34,17 +31,16 @@ def method(name: str, settings: dict[str, dict[str, Any]], small_body: BodyModel
     return build(name, settings[name], small_body)
 
 
-# Terms that cannot fall to zero, and how much they count here.
-CONTRASTS = {"joint_to_joint": 1e-3, "joint_to_non_joint": 1e-3, "person_contrast": 1e-3, "norm": 1e-3}
+# Losses that cannot fall to zero, and how much they count here.
+CONTRASTS = {"joint_to_joint": 1e-3, "joint_to_non_joint": 1e-3, "contrast": 1e-3, "norm": 1e-3}
+COUNTS_LESS = {"shape": 0.1, "betas": 0.1, "smpl_shape": 0.1}
 
 
-def _loss(method: Method, body: BodyModel, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
-    """All terms, the shared ones and the method's own, weighed; and each by its name."""
-    prediction = method(batch.crops)
-    points = body.points(body(prediction.pose), JOTR30)
-    terms = body_terms(prediction.pose, points, batch.crops.camera, batch.crops.size, batch.targets)
-    terms |= method.own_terms(batch.crops, prediction, batch.targets)
-    return total(terms, dict.fromkeys(terms, 1.0) | {"shape": 0.1} | CONTRASTS)
+def _loss(method: Method, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    """The method's own objective, weighed; and each loss by its name."""
+    losses = method.objective(batch.crops, method(batch.crops), batch.targets)
+    weights = COUNTS_LESS | CONTRASTS
+    return sum(weights.get(name, 1.0) * loss for name, loss in losses.items()), losses
 
 
 @every_method
@@ -71,7 +67,7 @@ def test_gradients_reach_every_parameter(
     method.train()
     for parameter in method.parameters():  # queries and last layers that start at zero hold gradients back
         parameter.data += 0.02 * torch.randn_like(parameter)
-    loss, means = _loss(method, small_body, made_up_batch(method, name, groups=3))
+    loss, means = _loss(method, made_up_batch(method, name, groups=3))
     assert torch.isfinite(loss), means
     loss.backward()
     untouched = [key for key, p in method.named_parameters() if p.grad is None or not p.grad.any()]
@@ -171,7 +167,7 @@ def test_one_batch_is_learned_by_heart(
     first = last = None
     for _ in range(300):
         optimiser.zero_grad()
-        loss, means = _loss(method, small_body, batch)
+        loss, means = _loss(method, batch)
         last = sum(mean.item() for term, mean in means.items() if term not in CONTRASTS)
         first = last if first is None else first
         if last < 0.1 * first:

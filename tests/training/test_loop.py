@@ -195,7 +195,7 @@ def test_another_training_is_not_gone_on_with(uninterrupted: Path) -> None:
 def _plain_vit() -> Recipe:
     """Without batch norms and dropout nothing depends on who shares a process."""
     config = {"encoder": "vit_base_patch16_224", "crop": (64, 64), "width": 32, "heads": 2, "depth": 1}
-    weights = {"rotations": 1.0, "points3d": 1.0, "points2d": 1.0, "shape": 0.1}
+    weights = {"kp_2d": 1.0, "kp_3d": 1.0, "pose": 1.0, "shape": 0.1}
     return replace(SMALL, method="int", config={**config, "temporal": "none"}, weights=weights, steps=4, delayed={})
 
 
@@ -232,7 +232,7 @@ def test_steps_without_finite_gradients_are_skipped_and_three_end_it(tmp_path: P
     before = {key: value.clone() for key, value in training.learner.named_parameters()}
     mean = {key: value.clone() for key, value in training.mean.items()}
     training.one_step(bad)
-    assert "step 2 is skipped: not finite in joint_img, points3d" in said[-1]
+    assert "step 2 is skipped: not finite in body_joint_cam, body_joint_img" in said[-1]
     assert all(torch.equal(before[key], value) for key, value in training.learner.named_parameters())
     assert all(torch.equal(mean[key], value) for key, value in training.mean.items())
     training.one_step(batch)  # a good one between: counting starts anew
@@ -330,7 +330,7 @@ def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:
     for precision in ("float32", "bfloat16"):
         training = prepare("debug", replace(SMALL, precision=precision, batch=8), Place(tmp_path))
         means.append(training.one_step(next(training.batches(0))))
-    for name in ("points3d", "points2d", "rotations", "joint_img"):
+    for name in ("body_joint_cam", "body_joint_proj", "smpl_pose", "body_joint_img"):
         assert means[1][name].dtype == torch.float32
         assert means[1][name].item() == pytest.approx(means[0][name].item(), rel=0.05)
         assert means[1][name] != means[0][name]
@@ -338,7 +338,7 @@ def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:
 
 def test_weights_to_start_from(uninterrupted: Path, tmp_path: Path) -> None:
     wider = replace(SMALL, config={**SMALL.config, "contrast": (), "decoder_sees": "flat2d"})
-    wider = replace(wider, weights={"points3d": 1.0}, delayed={})
+    wider = replace(wider, weights={"body_joint_cam": 1.0}, delayed={})
     training = prepare("debug", wider, Place(tmp_path), init=uninterrupted / "weights.safetensors")
     _, given = load_method(uninterrupted / "weights.safetensors", BodyModel.load("open-low"))
     own = training.learner.method.state_dict()

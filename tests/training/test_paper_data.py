@@ -295,7 +295,7 @@ def test_losses_that_no_label_feeds_are_known(opened: Opened, smpl: Path) -> Non
     recipe, given, _ = opened
     (dataset,) = sources(recipe, given, None, {"coco": [Path("none")]}, BodyFiles(smpl).smpl)
     lacking = unfed(recipe, [census(dataset)])
-    assert lacking == {"vertices": "pose", "rotations": "pose", "shape": "shape"}
+    assert lacking == {"vertices": "pose", "pose": "pose", "betas": "shape"}
     with pytest.raises(TrainingError, match=r"people have pseudo labels: --labels coco=FILE of CLIFF; or coco=none"):
         sources(recipe, given)
 

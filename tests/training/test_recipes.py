@@ -86,14 +86,14 @@ def test_settings_are_read_as_their_fields_are() -> None:
     recipe = overridden(
         RECIPES["synthetic-jotr"],
         ["decoder_sees=flat2d", "contrast=()", "read_after=none", "size=160", "dropout=0", "corrected_voxels=true"],
-        ["points3d=3", "joint_to_joint=0"],
+        ["body_joint_cam=3", "joint_to_joint=0"],
     )
     assert recipe.config["decoder_sees"] == "flat2d"
     assert recipe.config["contrast"] == ()
     assert recipe.config["read_after"] is None
     assert (recipe.config["size"], recipe.config["dropout"]) == (160, 0.0)
     assert recipe.config["corrected_voxels"] is True
-    assert (recipe.weights["points3d"], recipe.weights["joint_to_joint"]) == (3.0, 0.0)
+    assert (recipe.weights["body_joint_cam"], recipe.weights["joint_to_joint"]) == (3.0, 0.0)
     both = overridden(RECIPES["synthetic-jotr"], ["contrast=joint_to_joint,joint_to_non_joint", "read_after=1"])
     assert both.config["contrast"] == ("joint_to_joint", "joint_to_non_joint")
     assert both.config["read_after"] == 1
@@ -120,7 +120,7 @@ def test_wrong_settings_are_told(name: str, setting: str, sentence: str) -> None
 def test_unknown_losses_are_told(tmp_path: Path) -> None:
     recipe = overridden(RECIPES["debug"], weights=["vertice=1"])
     training = prepare("debug", recipe, Place(tmp_path))
-    with pytest.raises(TrainingError, match=r"loss weights vertice: jotr has no such terms here; it has .*points3d"):
+    with pytest.raises(TrainingError, match=r"loss weights vertice: jotr has no such terms here; it has .*smpl_pose"):
         training.one_step(next(training.batches(0)))
 
 

@@ -16,10 +16,9 @@ from humesh.geometry.boxes import affine_apply, square_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows, rotation_from_axis_angle, rotation_to_axis_angle
 from humesh.images.crops import cut
-from humesh.losses.motion import velocity
-from humesh.losses.points import centred, squared
-from humesh.losses.total import total
-from humesh.methods.int_tokens import IntTokens, parameter_norm, resized
+from humesh.losses.points import centred
+from humesh.methods.int_loss import IntEstimates, IntLabels, int_losses, mixed
+from humesh.methods.int_tokens import IntTokens, resized
 from parity.arrays import Arrays, Comparison, Taps, key_list, made_up_state
 
 _READ = 26  # joint, shape and camera tokens in front of the others
@@ -120,10 +119,9 @@ def _functions(arrays: Arrays, code: Tensor) -> None:
     _flips(arrays, side)
 
 
-def _pose(theta: Tensor) -> BodyPose:
-    """The authors' 85 numbers: camera, 24 axis-angles, shape."""
-    rotations = rotation_from_axis_angle(theta[..., 3:75].unflatten(-1, (len(SMPL24), 3)))
-    return BodyPose(rotations, theta[..., 75:], theta[..., :3])
+def _pose(theta: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotations and shape of the authors' 85 numbers: camera, 24 axis-angles, shape."""
+    return rotation_from_axis_angle(theta[..., 3:75].unflatten(-1, (len(SMPL24), 3))), theta[..., 75:]
 
 
 def _losses(arrays: Arrays) -> None:
@@ -132,36 +130,35 @@ def _losses(arrays: Arrays) -> None:
     def read(name: str) -> Tensor:
         return arrays.tensor(f"loss/{name}", torch.float64)
 
-    weights = {"kp_2d": 300.0, "kp_3d": 600.0, "temp_kp_3d": 600.0, "pose": 60.0, "shape": 0.06, "norm": 1.0}
-    merged, every = torch.zeros(()), 0
+    weights = {"kp_2d": 300.0, "kp_3d": 600.0, "velocity": 600.0, "pose": 60.0, "shape": 0.06, "norm": 1.0}
+    names = {"temp_kp_3d": "velocity"}  # the authors' name: ours
+    parts = []
     for kind, full, flat in (("vid", "gt3d", ["gt2d/kp_2d"]), ("img", "gt_img", [])):  # clips without 3D come first
         seen, points, theta = (read(f"pred_{kind}/{part}") for part in ("kp_2d", "kp_3d", "theta"))
         batch, frames = theta.shape[:2]
         truth2d = torch.cat([*map(read, flat), read(f"{full}/kp_2d")]).view(batch, frames, -1, 3)
-        truth3d = read(f"{full}/kp_3d").view(-1, frames, points.shape[2], 4)
-        theta, points = theta[-len(truth3d) :], centred(points[-len(truth3d) :], *_HIPS)
-        terms = {
-            "kp_2d": squared(seen, truth2d[..., :2], truth2d[..., 2:]),
-            "kp_3d": squared(points, centred(truth3d[..., :3], *_HIPS), truth3d[..., 3:]),
-        }
-        if frames > 1:
-            terms["temp_kp_3d"] = velocity(points, centred(truth3d[..., :3], *_HIPS), truth3d[..., 3])
-        known = read(f"{full}/w_smpl").view(-1, frames) > 0
-        pose, truth = _pose(theta), _pose(read(f"{full}/theta").view(theta.shape))
-        if known.any():  # the authors' means are over the frames that have SMPL's parameters
-            one = torch.ones(())
-            terms["pose"] = squared(pose.rotations[known], truth.rotations[known], one)
-            terms["shape"] = squared(pose.shape[known], truth.shape[known], one)
-        terms["norm"] = parameter_norm(pose, torch.ones_like(known))
-        loss, means = total(terms, weights)
-        for name in arrays.names(f"loss/out_{kind}/loss_"):
-            name = name.partition("loss_")[2]
-            arrays.compare(
-                f"loss/out_{kind}/loss_{name}", weights[name] * means.get(name, torch.zeros(())), of_max=1e-6
-            )
-        arrays.compare(f"loss/out_{kind}/total", loss, of_max=1e-6)
-        merged, every = merged + batch * frames * loss, every + batch * frames
-    arrays.compare("loss/out_merged_total", merged / every, of_max=1e-6)
+        without = batch - len(read(f"{full}/kp_3d").view(-1, frames, points.shape[2], 4))
+
+        def led(labels: Tensor, without: int = without) -> Tensor:
+            return torch.cat([labels.new_zeros(without, *labels.shape[1:]), labels])
+
+        truth3d = led(read(f"{full}/kp_3d").view(batch - without, frames, -1, 4))
+        estimates = IntEstimates(seen, centred(points, *_HIPS), *_pose(theta))
+        counted = (torch.arange(batch) >= without)[:, None].expand(batch, frames)
+        labels = IntLabels(
+            *(truth2d[..., :2], centred(truth3d[..., :3], *_HIPS)),
+            *_pose(led(read(f"{full}/theta").view(batch - without, frames, -1))),
+            *(truth2d[..., 2], truth3d[..., 3], led(read(f"{full}/w_smpl").view(-1, frames)) > 0),
+            *(torch.ones_like(counted), counted),
+        )
+        losses = int_losses(estimates, labels)
+        parts.append((batch * frames, losses))
+        for name in (name.partition("loss_")[2] for name in arrays.names(f"loss/out_{kind}/loss_")):
+            ours = names.get(name, name)
+            arrays.compare(f"loss/out_{kind}/loss_{name}", weights[ours] * losses[ours], of_max=1e-6)
+        arrays.compare(f"loss/out_{kind}/total", sum(weights[n] * loss for n, loss in losses.items()), of_max=1e-6)
+    merged = sum(weights[name] * loss for name, loss in mixed(parts).items())
+    arrays.compare("loss/out_merged_total", merged, of_max=1e-6)
 
 
 def _metrics(arrays: Arrays) -> None:

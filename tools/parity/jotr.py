@@ -22,9 +22,9 @@ from humesh.images.groups import group_people
 from humesh.images.photo import Person, Photo
 from humesh.images.seen_box import seen_in_crop
 from humesh.losses import contrast
-from humesh.losses.points import absolute
-from humesh.losses.total import LearnedWeights, reduced
+from humesh.losses.total import LearnedWeights
 from humesh.methods.jotr import Jotr, JotrOutput, weak_camera
+from humesh.methods.jotr_loss import JotrEstimates, JotrLabels, jotr_losses
 from humesh.networks.cascade import clamped_logit
 from humesh.networks.heatmaps import gaussian_heatmaps
 from humesh.networks.volumes import fractions
@@ -283,18 +283,18 @@ def _contrastive(arrays: Arrays) -> None:
         volume = arrays.tensor(f"{case}/volume").requires_grad_()
         predicted = arrays.tensor(f"{case}/pred_xyz").requires_grad_()
         tokens, cells, points = volume.flatten(2).mT, tuple(volume.shape[2:]), (predicted + 1) / 2
-        anchors = arrays.tensor(f"{case}/anchor_idx")
+        anchors, features = arrays.tensor(f"{case}/anchor_idx"), contrast.features_at(tokens, points, cells)
         if case.startswith("j2j"):
             true, valid = arrays.tensor(f"{case}/gt_xyz").requires_grad_(), arrays.tensor(f"{case}/valid") > 0
             kept = valid.any(0)[anchors % valid.shape[1]]
             draw = contrast.Draw(anchors, *(arrays.tensor(f"{case}/{n}") for n in ("pos_batch_idx", "neg_idx")), kept)
-            loss = reduced((contrast.joint_to_joint(tokens, points, (true + 1) / 2, cells, draw), draw.weight))
+            loss = contrast.joint_to_joint(features, contrast.features_at(tokens, (true + 1) / 2, cells), draw)
         else:
             pool = contrast.non_joint_voxels(points, cells)
             arrays.compare(f"{case}/neg_pool", pool.reshape(-1, *cells))
             drawn = (arrays.tensor(f"{case}/{n}") for n in ("pos_idx", "neg_voxel_idx"))
             draw = contrast.Draw(anchors, *drawn, torch.ones_like(anchors, dtype=torch.bool))
-            loss = reduced((contrast.joint_to_non_joint(tokens, points, cells, draw), draw.weight))
+            loss = contrast.joint_to_non_joint(features, tokens, draw)
         loss.backward()
         arrays.compare(f"{case}/loss", loss, atol=1e-5)
         arrays.compare(f"{case}/grad_volume", volume.grad, atol=1e-5)
@@ -314,30 +314,35 @@ def _losses(arrays: Arrays) -> None:
     arrays.note("target/fit_joint_cam")  # no loss uses the fit's 3D joints (fact sheet, section 10)
     chosen = JOTR30.indices(*JOTR15.names)
     in_3d, fitted = value["meta/is_3D"][:, None, None], value["meta/is_valid_fit"][:, None]
-    depth = torch.tensor([0.0, 0.0, 1.0])
-    seen, seen_fit = (value[f"meta/{kind}_joint_trunc"][:, chosen] for kind in ("orig", "fit"))
-    joints, seen = value["pred/joint_img"], seen * (1 - depth * (1 - in_3d))  # z only where 3D is known
-    terms = {
-        "body_joint_img": absolute(joints, value["target/orig_joint_img"][:, chosen] / 64, seen),
-        "smpl_joint_img": absolute(joints, value["target/fit_joint_img"][:, chosen] / 64, seen_fit * fitted[..., None]),
-        "smpl_pose": absolute(
-            value["pred/smpl_pose"], value["target/pose_param"], value["meta/fit_param_valid"] * fitted
-        ),
-        "smpl_shape": absolute(value["pred/smpl_shape"], value["target/shape_param"], fitted),
-        "body_joint_proj": absolute(
-            value["pred/joint_proj"] / 8, value["target/orig_joint_img"][..., :2] / 8, value["meta/orig_joint_trunc"]
-        ),
-        "body_joint_cam": absolute(
-            5 * value["pred/joint_cam"], 5 * value["target/orig_joint_cam"], value["meta/orig_joint_valid"] * in_3d
-        ),
-    }
-    means = {}
+    joints_weight = value["meta/orig_joint_trunc"][:, chosen].expand(-1, -1, 3).clone()
+    joints_weight[..., 2:] *= in_3d  # z only where 3D is known
+    made = JotrEstimates(
+        joints=value["pred/joint_img"],
+        pose=value["pred/smpl_pose"].unflatten(-1, (-1, 3)),
+        shape=value["pred/smpl_shape"],
+        projected=value["pred/joint_proj"] / 64,
+        points=value["pred/joint_cam"],
+    )
+    true = JotrLabels(
+        joints=value["target/orig_joint_img"][:, chosen] / 64,
+        joints_weight=joints_weight,
+        fit_joints=value["target/fit_joint_img"][:, chosen] / 64,
+        fit_joints_weight=value["meta/fit_joint_trunc"][:, chosen] * fitted[..., None],
+        pose=value["target/pose_param"].unflatten(-1, (-1, 3)),
+        pose_weight=(value["meta/fit_param_valid"] * fitted).unflatten(-1, (-1, 3)),
+        shape=value["target/shape_param"],
+        shape_weight=fitted,
+        projected=value["target/orig_joint_img"][..., :2] / 64,
+        projected_weight=value["meta/orig_joint_trunc"],
+        points=value["target/orig_joint_cam"],
+        points_weight=value["meta/orig_joint_valid"] * in_3d,
+    )
+    losses, means = jotr_losses(made, true), {}
     for name in (name.removeprefix("mean/") for name in arrays.names("mean/")):
-        error, weight = terms[name.rstrip("0123456789").removesuffix("_")]
-        means[name] = reduced((error, weight))
+        means[name] = losses[name.rstrip("0123456789").removesuffix("_")]
         arrays.compare(f"mean/{name}", means[name], atol=1e-5)
-        arrays.compare(f"map_sum/{name}", (error * weight).double().sum(), atol=1e-5, of_each=1e-6)
-        arrays.compare(f"map_shape/{name}", np.array((error * weight).shape))
+        entries = float(np.prod(arrays.get(f"map_shape/{name}")))  # of the map that the mean is over
+        arrays.compare(f"map_sum/{name}", entries * means[name].double(), atol=1e-5, of_each=1e-6)
     contrasts = 0.1 * (float(arrays.get("nce_intra")) + float(arrays.get("nce_inter")))
     for params in (name for name in arrays.names("awl/") if name.endswith("/params")):
         case = params.removesuffix("/params")

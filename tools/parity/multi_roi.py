@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from humesh.body.joints import H36M17, OPENPOSE25, SMPL24, SPIN24
 from humesh.body.model import BodyModel
@@ -25,10 +26,15 @@ from humesh.geometry.rotations import (
 from humesh.images.groups import group_people
 from humesh.images.photo import Person, Photo
 from humesh.images.rois import ROI_COPIES, box_vectors, roi_spec
-from humesh.losses.points import absolute, centred, squared
-from humesh.losses.total import reduced
-from humesh.losses.views import camera_consistency_authors, person_contrast_authors
+from humesh.losses.points import centred
 from humesh.methods.multi_roi import MultiRoiAuthors
+from humesh.methods.multi_roi_loss import (
+    RoiEstimates,
+    RoiLabels,
+    camera_consistency_authors,
+    crop_contrast_authors,
+    supervised_losses,
+)
 from parity.arrays import Arrays, Taps, key_list, made_up_state
 
 _ROIS = len(ROI_COPIES)
@@ -211,13 +217,14 @@ def check_view_losses(arrays: Arrays) -> None:
         weak = arrays.tensor(f"camloss/{prefix}crop_cam").double()
         translation = crops.translation_from_weak(weak, _RECT).unflatten(0, (-1, _ROIS))
         focal = photos.focal_px.unflatten(0, (-1, _ROIS))
-        value = reduced(camera_consistency_authors(translation, focal, torch.ones_like(focal, dtype=torch.bool)))
+        value = camera_consistency_authors(translation, focal, torch.ones_like(focal, dtype=torch.bool))
         # "built to give ~0": what float32 leaves of it, the square of a few times its rounding.
         arrays.compare(f"camloss/{prefix}value", value, of_max=_LOSS, atol=1e-12)
-    z, identity = arrays.tensor("conloss/z"), arrays.tensor("conloss/mask").argmax(-1)
+    identity = arrays.tensor("conloss/mask").argmax(-1)  # of the first crop of the same person
+    z = arrays.tensor("conloss/z")[identity.argsort(stable=True)].unflatten(0, (len(identity.unique()), -1))
     for name in arrays.names("conloss/value_temperature"):
         temperature = float(name.removeprefix("conloss/value_temperature"))
-        value = reduced(person_contrast_authors(z, identity, temperature=temperature))
+        value = crop_contrast_authors(z, torch.ones(z.shape[:2], dtype=torch.bool), temperature)
         arrays.compare(name, value, of_max=_LOSS)
         arrays.compare("conloss/value_unscaled", value / temperature, of_max=_LOSS)
 
@@ -226,34 +233,28 @@ def check_supervised_losses(arrays: Arrays) -> None:
     """Reprojection, 3D joints, pose, shape and vertices; unweighted."""
 
     def get(name: str) -> Tensor:
-        return arrays.tensor(f"suploss/{name}")
+        return arrays.tensor(f"suploss/{name}").double()
 
-    def loss(name: str, value: Tensor) -> None:
-        arrays.compare(f"suploss/{name}", value, of_max=_LOSS)
-
-    joints, one = get("pred_joints").double(), torch.ones(())
+    joints = get("pred_joints")
     photos = _photo_cameras(arrays.tensor("camloss/img_hw"), get("focal"))  # sizes: of the same crops
-    crops = photos.cropped(get("crop_trans").double())
-    points = crops.project(joints + get("full_cam").double()[:, None])
-    labels = get("gt_kp2d_crop_px").double()
-    half = torch.tensor([_RECT[1] / 2, _RECT[0] / 2]).double()
-    loss("kp2d", reduced(squared(points / half - 1, labels[..., :2] / half - 1, labels[..., 2:])))
-
-    labels = get("gt_kp3d").double()
-    hips = SPIN24.indices("right_hip", "left_hip")
-    here = centred(joints[:, len(OPENPOSE25) :], *hips)
-    loss("kp3d_all_valid", reduced(squared(here, centred(labels[..., :3], *hips), labels[..., 3:])))
-
-    known = get("has_smpl") == 1  # the authors' means are over the labelled ones
-    rotations = rotation_from_axis_angle(get("gt_pose").double().unflatten(-1, (-1, 3)))
-    loss("pose", reduced(squared(get("pred_rotmat").double()[known], rotations[known], one)))
-    loss("betas", reduced(squared(get("pred_betas").double()[known], get("gt_betas").double()[known], one)))
-
-    pelvis = get("j_regressor_17x50").double()[H36M17.index("pelvis")]
-    bodies = [
-        vertices - (pelvis @ vertices)[:, None] for vertices in (get("pred_verts").double(), get("gt_verts").double())
-    ]
-    loss("verts", reduced(absolute(bodies[0][known], bodies[1][known], one)))
+    pixels = photos.cropped(get("crop_trans")).project(joints + get("full_cam")[:, None])
+    half, nothing = torch.tensor([_RECT[1] / 2, _RECT[0] / 2]).double(), (0, 0, len(OPENPOSE25), 0)
+    flat, deep = get("gt_kp2d_crop_px"), pad(get("gt_kp3d"), nothing)  # 3D: of SPIN's points alone
+    hips = [len(OPENPOSE25) + joint for joint in SPIN24.indices("right_hip", "left_hip")]
+    fitted, pelvis = get("has_smpl") == 1, get("j_regressor_17x50")[H36M17.index("pelvis")]
+    made, true = (get(f"{name}_verts") - (pelvis @ get(f"{name}_verts"))[:, None] for name in ("pred", "gt"))
+    rotations = rotation_from_axis_angle(get("gt_pose").unflatten(-1, (-1, 3)))
+    points, shape = centred(joints, *hips), get("pred_betas")
+    estimates = RoiEstimates(pixels / half - 1, points, get("pred_rotmat"), shape, made)
+    everyone = torch.ones(len(joints), dtype=torch.bool)
+    labels = RoiLabels(
+        *(flat[..., :2] / half - 1, centred(deep[..., :3], *hips), rotations, get("gt_betas"), true),
+        *(flat[..., 2], deep[..., 3], everyone, fitted),
+    )
+    losses = supervised_losses(estimates, labels, everyone)
+    losses["kp3d"] *= len(joints[0]) / len(SPIN24)  # the mean is over these
+    for name, loss in zip(("kp2d", "kp3d_all_valid", "verts", "pose", "betas"), losses.values(), strict=True):
+        arrays.compare(f"suploss/{name}", loss, of_max=_LOSS)
 
 
 def check_boxes(arrays: Arrays) -> None:

@@ -34,7 +34,7 @@ class Rig:
         data, here = body.data, range(len(joint_set))
         weights = torch.as_tensor(data.weights).double()
         surface = torch.as_tensor(data.template).double(), torch.as_tensor(data.shape_directions).double()
-        joints = body.rest_template.double(), body.rest_directions.double()  # 24 3, S 24 3
+        joints = body.rest_template.double().cpu(), body.rest_directions.double().cpu()  # 24 3, S 24 3
         offset, slope, share, kept = [], [], [], []
         for position, name in zip(here, joint_set.names, strict=True):
             source = data.regressor_of(name, joint_set)

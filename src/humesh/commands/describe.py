@@ -17,7 +17,7 @@ Inputs = tuple["Given", Path | None, tuple[str, ...], Path | None, "Given"]
 """What `prepare` takes: data, init, pretrained, backgrounds, labels."""
 
 _APART = ("about", "data", "weights", "config", "body", "pretrained", "starts_from", "lacks", "method")
-_LOSS = ("error", "learned", "delayed", "optional", "judges")
+_LOSS = ("learned", "delayed", "optional", "judges")
 
 
 def describe(name: str, recipe: Recipe, place: Place, inputs: Inputs) -> None:

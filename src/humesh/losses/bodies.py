@@ -1,49 +1,84 @@
-"""The terms that every method shares: how far posed bodies are from their labels."""
+"""Posed bodies as what losses compare: points, pixels; and the loss of our own methods on them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import fields
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from humesh.body.joints import JointSet
+from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.body.rig import Rig
 from humesh.geometry.camera import Camera
-from humesh.losses.points import squared
-from humesh.losses.targets import Targets, Term
+from humesh.losses.points import absolute, centred
+from humesh.losses.targets import Targets
+from humesh.losses.total import reduced
 
+_HIPS = ("left_hip", "right_hip")
 _NEAR_M = 0.2  # metres; points nearer to the camera are projected from there, so that no pixel runs away
 
 
-def body_terms(
-    pose: BodyPose,
-    points: Float[Tensor, "*g K 3"],
-    camera: Camera,
-    size: tuple[int, int],
-    targets: Targets,
-    error: Callable[[Tensor, Tensor, Tensor], Term] = squared,
-) -> dict[str, Term]:
-    """Errors of posed bodies (squared or of another kind), unreduced, by name.
+def body_points(body: BodyModel, pose: BodyPose, joint_set: JointSet) -> Float[Tensor, "*g K 3"]:
+    """The points of posed bodies, metres; without skinning the whole surface where the body allows it."""
+    if body.data.pose_directions is not None:
+        return body.points(body(pose), joint_set)
+    rig = _rig(body, joint_set, pose.shape.dtype, pose.shape.device)
+    group = pose.shape.shape[:-1]
+    flat = BodyPose(pose.rotations.flatten(0, -4), pose.shape.flatten(0, -2), pose.translation.flatten(0, -2))
+    return rig.points(body, flat)[0].unflatten(0, group)
 
-    `points` are the bodies' (metres, photo's camera), in the targets' joint set; `camera` and `size` (height, width)
-    are the crops'. "rotations": entries of matrices; "shape": betas; "points3d": metres, both sides about their
-    middle (weighted by what is labelled); "points2d": crop pixels in units of half the crop's height.
+
+@lru_cache(maxsize=8)
+def _rig(body: BodyModel, joint_set: JointSet, dtype: torch.dtype, device: torch.device) -> Rig:
+    body.data.check_has(joint_set)
+    rig, _ = Rig.of(body, joint_set)
+    return Rig(*(getattr(rig, field.name).to(device, dtype) for field in fields(Rig)))
+
+
+def body_pixels(points: Float[Tensor, "*g K 3"], camera: Camera) -> Float[Tensor, "*g K 2"]:
+    """Where points (metres, camera frame) are in the pictures of a camera, px; those at or behind it, 0.2 m before."""
+    return camera.project(torch.cat([points[..., :2], points[..., 2:].clamp(min=_NEAR_M)], dim=-1))
+
+
+def normalised(pixels: Float[Tensor, "*g K 2"], size: tuple[int, int]) -> Float[Tensor, "*g K 2"]:
+    """Pixels of crops of (height, width), each axis from -1 to 1."""
+    return pixels / (torch.tensor(size[::-1]).to(pixels) / 2) - 1
+
+
+def about_hips(points: Float[Tensor, "*g K 3"], joint_set: JointSet) -> Float[Tensor, "*g K 3"]:
+    """Points relative to the middle of the hips."""
+    return centred(points, *joint_set.indices(*_HIPS))
+
+
+def labelled_about_hips(targets: Targets) -> tuple[Float[Tensor, "*g K 3"], Float[Tensor, "*g K"]]:
+    """Labelled 3D points relative to the middle of the hips, and their weights, 0 where a hip has no label."""
+    hips = targets.points3d_weight[..., targets.joint_set.indices(*_HIPS)].amin(-1, keepdim=True)
+    return about_hips(targets.points3d, targets.joint_set), targets.points3d_weight * (hips > 0)
+
+
+def body_losses(
+    body: BodyModel, pose: BodyPose, camera: Camera, size: tuple[int, int], targets: Targets
+) -> dict[str, Float[Tensor, ""]]:
+    """Means of absolute errors of posed bodies, by name; what has no label counts as 0.
+
+    `camera` and `size` (height, width) are the crops'. "rotations": entries of matrices; "shape": betas; "points3d":
+    metres, both sides about the mean of what is labelled; "points2d": in half crop heights.
     """
+    points = body_points(body, pose, targets.joint_set)
     weight3d, weight2d = targets.points3d_weight[..., None], targets.points2d_weight[..., None]
-    pixels = camera.project(_ahead(points)) / (size[0] / 2)
-    return {
-        "rotations": error(pose.rotations, targets.pose.rotations, targets.pose_weight[..., None, None]),
-        "shape": error(pose.shape, targets.pose.shape, targets.shape_weight[..., None]),
-        "points3d": error(_about_middle(points, weight3d), _about_middle(targets.points3d, weight3d), weight3d),
-        "points2d": error(pixels, targets.points2d / (size[0] / 2), weight2d),
+    half = size[0] / 2
+    terms = {
+        "rotations": absolute(pose.rotations, targets.pose.rotations, targets.pose_weight[..., None, None]),
+        "shape": absolute(pose.shape, targets.pose.shape, targets.shape_weight[..., None]),
+        "points3d": absolute(_about_mean(points, weight3d), _about_mean(targets.points3d, weight3d), weight3d),
+        "points2d": absolute(body_pixels(points, camera) / half, targets.points2d / half, weight2d),
     }
+    return {name: reduced(term) for name, term in terms.items()}
 
 
-def _about_middle(points: Tensor, weight: Tensor) -> Tensor:
-    middle = (points * weight).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True).clamp(min=1e-6)
-    return points - middle
-
-
-def _ahead(points: Tensor) -> Tensor:
-    return torch.cat([points[..., :2], points[..., 2:].clamp(min=_NEAR_M)], dim=-1)
+def _about_mean(points: Tensor, weight: Tensor) -> Tensor:
+    return points - (points * weight).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True).clamp(min=1e-6)

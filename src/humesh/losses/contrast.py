@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn.functional import normalize, softplus
 
-from humesh.losses.targets import Term
+from humesh.losses.total import mean_of
 from humesh.networks.volumes import interpolation
 
 TEMPERATURE = 0.07  # JOTR's
@@ -50,52 +50,40 @@ class Draw:
     negatives: Int[Tensor, "*every N"]
     kept: Bool[Tensor, "A"]
 
-    @property
-    def weight(self) -> Float[Tensor, "A 1"]:
-        """Weights with which a mean over all anchors is the mean over the kept ones; 0 where none is."""
-        kept = self.kept.float()[:, None]
-        return kept / kept.mean().clamp(min=1e-9)
-
 
 def features_at(
     volume: Float[Tensor, "B T C"], points: Float[Tensor, "B K 3"], cells: tuple[int, int, int]
-) -> Float[Tensor, "N C"]:
-    """Unit features of volumes at points (x, y, z) in [0, 1], N = B K; z is not warped, unlike in JOTR's decoder."""
-    return normalize((interpolation(points, cells) @ volume).flatten(0, 1), dim=-1)
+) -> Float[Tensor, "B K C"]:
+    """Unit features of volumes of (depth, rows, columns) `cells` at points (x, y, z) in [0, 1]."""
+    return normalize(interpolation(points, cells) @ volume, dim=-1)
 
 
 def joint_to_joint(
-    volume: Float[Tensor, "B T C"],
-    predicted: Float[Tensor, "B K 3"],
-    true: Float[Tensor, "B K 3"],
-    cells: tuple[int, int, int],
-    draw: Draw,
-    temperature: float = TEMPERATURE,
-) -> Float[Tensor, "A P"]:
-    """Features at predicted joints: pulled to those at the true places of the same joint, pushed from other joints'.
+    predicted: Float[Tensor, "B K C"], true: Float[Tensor, "B K C"], draw: Draw, temperature: float = TEMPERATURE
+) -> Float[Tensor, ""]:
+    """Features at predicted joints, pulled to those at the true places of the same joint, pushed from other joints'.
 
-    Points are (x, y, z) in [0, 1] of volumes of (depth, rows, columns) `cells`.
+    The mean over the kept anchors and their positives, 0 where none is kept. Features are unit vectors.
     """
-    joints, features = predicted.shape[1], features_at(volume, predicted, cells)
+    features, joints = predicted.flatten(0, 1), predicted.shape[1]
     anchors, wanted = features[draw.anchors], draw.positives * joints + draw.anchors[:, None] % joints
-    pull = (anchors @ features_at(volume, true, cells).mT).gather(1, wanted)
+    pull = (anchors @ true.flatten(0, 1).mT).gather(1, wanted)
     push = (anchors @ features.mT).gather(1, draw.negatives)
-    return contrasted(pull / temperature, push / temperature)
+    return mean_of((contrasted(pull / temperature, push / temperature), draw.kept[:, None]), draw.kept[:, None])
 
 
 def joint_to_non_joint(
-    volume: Float[Tensor, "B T C"],
-    predicted: Float[Tensor, "B K 3"],
-    cells: tuple[int, int, int],
-    draw: Draw,
-    temperature: float = TEMPERATURE,
-) -> Float[Tensor, "A P"]:
-    """Features at predicted joints: pulled to all other joints', pushed from voxels where no joint is."""
-    features = features_at(volume, predicted, cells)
+    predicted: Float[Tensor, "B K C"], voxels: Float[Tensor, "B T C"], draw: Draw, temperature: float = TEMPERATURE
+) -> Float[Tensor, ""]:
+    """Unit features at predicted joints, pulled to all other joints', pushed from voxels where no joint is.
+
+    The mean over the kept anchors and their positives. Voxels are made unit vectors here.
+    """
+    features = predicted.flatten(0, 1)
     anchors = features[draw.anchors]
     pull = (anchors @ features.mT).gather(1, draw.positives)
-    push = anchors @ normalize(volume.flatten(0, 1)[draw.negatives], dim=-1).mT
-    return contrasted(pull / temperature, push / temperature)
+    push = anchors @ normalize(voxels.flatten(0, 1)[draw.negatives], dim=-1).mT
+    return mean_of((contrasted(pull / temperature, push / temperature), draw.kept[:, None]), draw.kept[:, None])
 
 
 def joint_contrasts(
@@ -104,20 +92,39 @@ def joint_contrasts(
     predicted: Float[Tensor, "B K 3"],
     true: Float[Tensor, "B K 3"],
     valid: Bool[Tensor, "B K"],
+    known: Bool[Tensor, "B"],
     cells: tuple[int, int, int],
     corrected: bool = False,
-) -> dict[str, Term]:
-    """The chosen ones of "joint_to_joint" and "joint_to_non_joint" with fresh draws; 0 for an empty batch."""
+) -> dict[str, Float[Tensor, ""]]:
+    """The chosen ones of "joint_to_joint" and "joint_to_non_joint" with fresh draws, of people `known` in 3D.
+
+    Of people in all processes that train together; gradients reach this process's. 0 where nobody is known.
+    """
+    volume, predicted, true, valid, known = map(gathered, (volume, predicted, true, valid, known))
+    volume, predicted, true, valid = (tensor[known] for tensor in (volume, predicted, true, valid))
     if not len(volume):
-        return dict.fromkeys(names, (volume.new_zeros(1), volume.new_zeros(1)))
-    terms: dict[str, Term] = {}
+        return dict.fromkeys(names, volume.sum() + predicted.sum())  # 0, with a gradient: all processes must have one
+    joints = predicted.shape[1]
+    features, wanted = features_at(volume, torch.cat([predicted, true], dim=1), cells).split(joints, dim=1)
+    losses: dict[str, Tensor] = {}
     if "joint_to_joint" in names:
-        draw = draw_joint_to_joint(valid)
-        terms["joint_to_joint"] = joint_to_joint(volume, predicted, true, cells, draw), draw.weight
+        losses["joint_to_joint"] = joint_to_joint(features, wanted, draw_joint_to_joint(valid))
     if "joint_to_non_joint" in names:
-        draw = draw_joint_to_non_joint(predicted.shape[1], non_joint_voxels(predicted.detach(), cells, corrected))
-        terms["joint_to_non_joint"] = joint_to_non_joint(volume, predicted, cells, draw), draw.weight
-    return terms
+        draw = draw_joint_to_non_joint(joints, non_joint_voxels(predicted.detach(), cells, corrected))
+        losses["joint_to_non_joint"] = joint_to_non_joint(features, volume, draw)
+    return losses
+
+
+def gathered(tensor: Float[Tensor, "B *rest"] | Bool[Tensor, "B *rest"]) -> Tensor:
+    """The rows of all processes that train together, `world * B`; only this process's have a gradient."""
+    if not distributed.is_initialized():
+        return tensor
+    sent = tensor.detach().to(torch.uint8 if tensor.dtype == torch.bool else tensor.dtype).contiguous()
+    parts = [torch.empty_like(sent) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, sent)
+    parts = [part.to(tensor.dtype) for part in parts]
+    parts[distributed.get_rank()] = tensor
+    return torch.cat(parts)
 
 
 def draw_joint_to_joint(

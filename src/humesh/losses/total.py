@@ -1,4 +1,4 @@
-"""The one weigher: unreduced terms into one number."""
+"""From unreduced errors to one number a loss, and learned weights of losses."""
 
 from __future__ import annotations
 
@@ -12,15 +12,24 @@ from humesh.losses.targets import Term
 
 
 def reduced(term: Term) -> Float[Tensor, ""]:
-    """Mean of weight x error over all elements; those of weight 0 count in the denominator, as all authors do it."""
+    """Mean of weight x error over all elements; those of weight 0 count in the denominator."""
     error, weight = term
     return (error * weight).mean()
 
 
-def total(terms: Mapping[str, Term], weights: Mapping[str, float]) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """The weighted sum of the terms' means, and the means by name; a term without a weight raises KeyError."""
-    means = {name: reduced(term) for name, term in terms.items()}
-    return torch.stack([weights[name] * mean for name, mean in means.items()]).sum(), means
+def mean_of(term: Term, counted: Tensor) -> Float[Tensor, ""]:
+    """Sum of weight x error over the elements that are `counted` (1; 0 leaves them out), divided by their number.
+
+    `counted` broadcasts to the error; 0 where nothing is counted. The weight itself counts in no denominator.
+    """
+    error, weight = term
+    counted = counted.to(error).expand_as(error)
+    return (error * weight * counted).sum() / counted.sum().clamp(min=1)
+
+
+def mean_of_labelled(term: Term) -> Float[Tensor, ""]:
+    """Mean of weight x error over the elements whose weight is not 0."""
+    return mean_of(term, term[1] > 0)
 
 
 class LearnedWeights(nn.Module):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.images.crops import Crops, CropSpec
+from humesh.losses.bodies import body_losses
 from humesh.losses.targets import Targets, Term
+from humesh.losses.total import reduced
 from humesh.methods.weights import KeyMap
 
 
@@ -43,6 +47,7 @@ class Method(nn.Module):
     def __init__(self, config: Any, body: BodyModel) -> None:
         super().__init__()
         self.config = config
+        self.bodies = (body,)  # in a tuple it is no submodule: neither moved nor exported with the network
 
     def forward(self, crops: Crops) -> Prediction:
         """The bodies of the wanted crops, `B N`; predictions for the other crops mean nothing."""
@@ -61,9 +66,18 @@ class Method(nn.Module):
         """A training batch's crops with detector errors that depend on the network itself; unchanged by default."""
         return crops
 
+    def objective(self, crops: Crops, prediction: Any, targets: Targets) -> dict[str, Float[Tensor, ""]]:
+        """The losses that training weighs and adds up, by name: a paper's method has its paper's.
+
+        Ours have the errors of their bodies (`body_losses`) and the means of their `own_terms`.
+        """
+        pose = prediction.pose.map(Tensor.float)
+        losses = body_losses(self.bodies[0], pose, crops.camera, crops.size, targets)
+        return losses | {name: reduced(term) for name, term in self.own_terms(crops, prediction, targets).items()}
+
     def own_terms(self, crops: Crops, prediction: Any, targets: Targets) -> dict[str, Term]:
-        """The loss terms that only this method has, unreduced, by name."""
-        raise NotImplementedError
+        """The unreduced loss terms that one of our methods has beside the errors of its bodies, by name."""
+        return {}
 
 
 class ClipMethod(Method):
@@ -80,3 +94,18 @@ class ClipMethod(Method):
     def through_time(self, looked: Float[Tensor, "B N ..."], crops: Crops) -> Prediction:
         """The bodies of all frames from what `look` gave; the crops' pixels are not looked at."""
         raise NotImplementedError
+
+
+def of_present(
+    encode: Callable[[Tensor], Tensor], pixels: Float[Tensor, "B N 3 H W"], present: Bool[Tensor, "B N"]
+) -> Tensor:
+    """What an encoder makes of the crops that are present, `B N ...`; of the others, which it never sees, a stand-in.
+
+    All are encoded where a graph is traced, which must not depend on data.
+    """
+    if torch.compiler.is_compiling() or bool(present.all()) or not bool(present.any()):
+        return encode(pixels.flatten(0, 1)).unflatten(0, present.shape)
+    found = encode(pixels[present])
+    # No zeros: of people all whose joints are in one place no body can be made.
+    every = found[:1].detach().repeat(present.numel(), *[1] * (found.ndim - 1))
+    return every.index_put((present.flatten(),), found).unflatten(0, present.shape)

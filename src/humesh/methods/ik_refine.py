@@ -3,8 +3,8 @@
 The idea in five lines: one encoder sees each person's crop; heatmaps give the 2D joints P_img and a relative 3D
 skeleton P_rel (f_P: MeTRAbs, section 3.1), intrinsics make it absolute; the pooled features give twists and beta_init
 (f_TS); analytic inverse kinematics makes rotations of skeleton and twists (section 3.2, eq. 1-4); f_Ref, a transformer
-over the joints of N people near each other, refines pose, shape and camera (section 3.3, eq. 5). Training: eq. 6-13 are
-`own_terms`.
+over the joints of N people near each other, refines pose, shape and camera (section 3.3, eq. 5). Training: eq. 7-13 are
+in `ik_loss.py`.
 
 Ours, where the paper is silent: leaf joints' rotations are predicted (as in HybrIK's 24-joint form) and supervised; a
 crop's intrinsics are its affine map times the photo's; people are near by their absolute pelvis; the refined body has
@@ -24,26 +24,24 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from humesh.body.joints import SMPL24
-from humesh.body.kinematics import bone_children, inverse_kinematics, twist_of
+from humesh.body.kinematics import inverse_kinematics
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.absolute import absolute_points, inside_image
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d, rotation_from_quaternion, rotation_to_6d
 from humesh.images.crops import Crops, CropSpec
-from humesh.losses.points import absolute, distance, squared
-from humesh.losses.targets import Targets, Term
-from humesh.methods.base import Method, Prediction
+from humesh.losses.targets import Targets
+from humesh.methods.base import Method, Prediction, of_present
+from humesh.methods.ik_loss import LEAVES, refiner_losses, skeleton_losses, twist_and_shape_losses
 from humesh.methods.weights import KeyMap
 from humesh.networks.backbones import Encoder, ImageNetColours
 from humesh.networks.refiner import Refiner, Theta
 from humesh.networks.skeleton import STRIDE, VOLUME_M, SkeletonHead, TwistHead
 
 _START_CAMERA = (0.9, 0.0, 0.0)  # the authors' C_init
-_CHILD = {SMPL24.index(joint): SMPL24.index(child) for joint, child in bone_children(SMPL24).items()}
-_LEAVES = [joint for joint in range(len(SMPL24)) if joint not in _CHILD]
 # Each joint's place among the leaves' rotations and an identity after them.
-_GIVEN = [_LEAVES.index(joint) if joint in _LEAVES else len(_LEAVES) for joint in range(len(SMPL24))]
+_GIVEN = [LEAVES.index(joint) if joint in LEAVES else len(LEAVES) for joint in range(len(SMPL24))]
 _PELVIS = SMPL24.index("pelvis")
 
 
@@ -135,7 +133,7 @@ class IkRefine(Method):
         self.colours, self.encoder = ImageNetColours(), Encoder(config.encoder, config.pretrained)
         width = self.encoder.width
         self.skeleton = SkeletonHead(width, len(SMPL24), config.depth_bins)
-        leaves = len(_LEAVES) if config.leaves == "predicted" else 0
+        leaves = len(LEAVES) if config.leaves == "predicted" else 0
         sizes = (width, config.twist_width, body.shapes, len(SMPL24) - 1, leaves)
         self.twist = TwistHead(*sizes, config.dropout, config.activation)
         self.refiner = None
@@ -158,7 +156,7 @@ class IkRefine(Method):
 
     def forward(self, crops: Crops) -> IkRefinePrediction:
         config, group, present = self.config, crops.present.shape, crops.present
-        features = self.encoder(self.colours(crops.pixels.flatten(0, 1)))
+        features = of_present(lambda pixels: self.encoder(self.colours(pixels)), crops.pixels, present).flatten(0, 1)
         pooled = features.mean((-2, -1)).unflatten(0, group)
         points2d, relative = (points.unflatten(0, group) for points in self.skeleton(features))
         matrix = torch.where(present[..., None, None], crops.camera.matrix, torch.eye(3).to(crops.pixels))
@@ -166,7 +164,7 @@ class IkRefine(Method):
         skeleton = absolute_points(relative, points2d, Camera(matrix), inside, config.ridge, mix=config.mix)
         twist, shape, quaternions = self.twist(pooled)
         pooled, twist, shape = pooled.to(relative), twist.to(relative), shape.to(relative)
-        leaves = torch.eye(3).to(relative).expand(*group, len(_LEAVES), 3, 3)
+        leaves = torch.eye(3).to(relative).expand(*group, len(LEAVES), 3, 3)
         if quaternions is not None:
             leaves = rotation_from_quaternion(quaternions.to(relative))
         given = torch.cat([leaves, torch.eye(3).to(skeleton).expand(*group, 1, 3, 3)], dim=-3)
@@ -228,66 +226,12 @@ class IkRefine(Method):
         parts = (part.reshape(batch, people, *part.shape[2:]) for part in (change.six, change.shape, change.camera))
         return Theta(*parts)
 
-    def own_terms(self, crops: Crops, prediction: IkRefinePrediction, targets: Targets) -> dict[str, Term]:
-        """Eq. 7 ("skeleton_*": L1, metres), eq. 9-10 ("twist", "first_shape") and eq. 12-13 ("refined_*").
-
-        "skeleton_absolute" is what MeTRAbs adds after 5000 steps; it needs labels of where people stand. "leaves" is
-        ours: the distance of the leaves' rotations. The pose of eq. 12, printed as one norm, is a norm for each joint
-        like eq. 9, so that joints may lack labels. The 2D of eq. 13 is in half crops from the crop's centre.
-        """
-        p, pose = prediction, targets.pose
-        points3d, points2d, in3d, in2d = _of_smpl(targets)
-        metre = VOLUME_M / crops.size[0]  # what a pixel counts as, MeTRAbs
-        rest = self.body.rest_joints(pose.shape)
-        bones = _bones(rest)
-        has_bone = torch.tensor([float(j in _CHILD) for j in range(1, len(SMPL24))]).to(rest)
-        twist, twisted = twist_of(pose.rotations[..., 1:, :, :], bones), targets.pose_weight[..., 1:] * has_bone
-        leaves = pose.rotations[..., _LEAVES, :, :].flatten(-2)
-        flat = _fitted(p.relative[..., :2], points2d, in2d)
-        terms = {
-            "skeleton_absolute": absolute(p.skeleton, points3d, in3d * targets.metric_weight[..., None, None]),
-            "skeleton_relative": absolute(_centred(p.relative, in3d), _centred(points3d, in3d), in3d),
-            "skeleton_2d": absolute(metre * p.points2d, metre * points2d, in2d),
-            "skeleton_projected": absolute(metre * flat, metre * points2d, in2d),
-            "twist": distance(p.twist, twist, twisted),
-            "leaves": distance(p.leaves.flatten(-2), leaves, targets.pose_weight[..., _LEAVES]),
-            "first_shape": distance(p.first_pose.shape, pose.shape, targets.shape_weight),
-        }
+    def objective(self, crops: Crops, prediction: IkRefinePrediction, targets: Targets) -> dict[str, Float[Tensor, ""]]:
+        """Eq. 7, 9-10 and, with the refiner, 12-13."""
+        p, (side, _) = prediction, crops.size
+        losses = skeleton_losses(p.skeleton, p.relative, p.points2d, targets, VOLUME_M / side)
+        losses |= twist_and_shape_losses(self.body, p.twist, p.leaves, p.first_pose.shape, targets)
         if self.refiner is None:
-            return terms
+            return losses
         joints = self.body.joints(BodyPose(p.pose.rotations, p.pose.shape, torch.zeros_like(p.pose.translation)))
-        scale, shift = p.refined.camera[..., None, :1], p.refined.camera[..., None, 1:]
-        return terms | {
-            "refined_pose": distance(p.refined.six, rotation_to_6d(pose.rotations), targets.pose_weight),
-            "refined_shape": distance(p.refined.shape, pose.shape, targets.shape_weight),
-            "refined_3d": squared(_centred(joints, in3d), _centred(points3d, in3d), in3d),
-            "refined_2d": squared(scale * (joints[..., :2] + shift), points2d * (2 / crops.size[0]) - 1, in2d),
-        }
-
-
-def _bones(rest: Float[Tensor, "*g 24 3"]) -> Float[Tensor, "*g 23 3"]:
-    """From joints 1..23 at rest to the child that each one's twist is about; leaves have none."""
-    return rest[..., [_CHILD.get(j, 0) for j in range(1, len(SMPL24))], :] - rest[..., 1:, :]
-
-
-def _of_smpl(targets: Targets) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """3D and 2D labels of SMPL's joints by name, and their weights `*g 24 1`, 0 for those that the set lacks."""
-    here, there = targets.joint_set.map_to(SMPL24)
-    at = dict(zip(there, here, strict=True))
-    index = [at.get(j, 0) for j in range(len(SMPL24))]
-    known = torch.tensor([float(j in at) for j in range(len(SMPL24))]).to(targets.points3d)
-    in3d, in2d = (known * weight[..., index] for weight in (targets.points3d_weight, targets.points2d_weight))
-    return targets.points3d[..., index, :], targets.points2d[..., index, :], in3d[..., None], in2d[..., None]
-
-
-def _centred(points: Tensor, weight: Tensor) -> Tensor:
-    """Points `*g K d` relative to the mean of those that have a weight `*g K 1`."""
-    known = (weight > 0).to(points)
-    return points - (known * points).sum(-2, keepdim=True) / known.sum(-2, keepdim=True).clamp(min=1)
-
-
-def _fitted(flat: Tensor, pixels: Tensor, weight: Tensor) -> Tensor:
-    """Points `*g K 2` moved and scaled to the mean and spread of the labelled pixels: MeTRAbs' orthographic camera."""
-    known, from_middle, wanted = (weight > 0).to(flat), _centred(flat, weight), _centred(pixels, weight)
-    ratio = (known * wanted).square().sum((-2, -1)) / (known * from_middle).square().sum((-2, -1)).clamp(min=1e-12)
-    return from_middle * ratio.clamp(min=1e-12).sqrt()[..., None, None] + (pixels - wanted)
+        return losses | refiner_losses(p.refined, joints, targets, side)

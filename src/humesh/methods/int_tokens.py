@@ -31,14 +31,13 @@ from torch.nn.functional import interpolate
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.geometry.rotations import rotation_from_6d_rows, rotation_to_axis_angle
+from humesh.geometry.rotations import rotation_from_6d_rows
 from humesh.images.crops import Box, Crops, CropSpec
 from humesh.images.photo import Person
 from humesh.images.rois import keypoint_box
-from humesh.losses.motion import velocity
-from humesh.losses.points import centred
-from humesh.losses.targets import Targets, Term
-from humesh.methods.base import ClipMethod, Prediction
+from humesh.losses.targets import Targets
+from humesh.methods.base import ClipMethod, Prediction, of_present
+from humesh.methods.int_loss import IntEstimates, IntLabels, int_estimates, int_labels, int_losses, mixed
 from humesh.methods.weights import KeyMap, load_fitting
 from humesh.networks.attention import PreNormBlock
 from humesh.networks.backbones import HYBRID, PLAIN, ImageNetColours
@@ -70,6 +69,8 @@ class IntConfig:
     def __post_init__(self) -> None:
         if self.temporal not in ("none", *_MOTIONS):
             raise ValueError(f"temporal: expected none, {' or '.join(_MOTIONS)}, got {self.temporal!r}.")
+        if self.temporal == "whole_pose" and self.width % _JOINTS:
+            raise ValueError(f"width: expected a multiple of {_JOINTS} for whole_pose, got {self.width}.")
 
 
 def resized(code: Float[Tensor, "1 T C"], frames: int) -> Float[Tensor, "1 N C"]:
@@ -109,19 +110,19 @@ class PerJointMotion(nn.Module):
 class WholePoseMotion(PerJointMotion):
     """Each frame's whole pose is one token of the sequence; what the paper compares the joints' own motion with.
 
-    Our reading, as the paper has no details: a linear layer makes one token of a frame's 24, another one gives all 24
-    what came out, and that is added to them.
+    Section 4.2: a frame's joint tokens, each d / 24 wide, are concatenated to one of d. How they become so narrow, and
+    d wide again, is ours: by linear layers that all joints share, and what came out is added to the tokens.
     """
 
     def __init__(self, config: IntConfig) -> None:
         super().__init__(config)
-        self.join = nn.Linear(_JOINTS * config.width, config.width)
-        self.part = nn.Linear(config.width, _JOINTS * config.width)
+        self.narrow = nn.Linear(config.width, config.width // _JOINTS)
+        self.wide = nn.Linear(config.width // _JOINTS, config.width)
 
     def forward(self, joints: Float[Tensor, "B N J C"], present: Bool[Tensor, "B N"] | None) -> Tensor:
-        """The joint tokens `B N J C`, with what the poses of all frames that are present say."""
-        moved = self.part(self.through_time(self.join(joints.flatten(-2)), present))
-        return joints + moved.unflatten(-1, joints.shape[-2:])
+        """The joint tokens `B N J C`, with what the poses of all frames that are present give."""
+        moved = self.through_time(self.narrow(joints).flatten(-2), present)
+        return joints + self.wide(moved.unflatten(-1, (_JOINTS, -1)))
 
 
 _MOTIONS = {"per_joint": PerJointMotion, "whole_pose": WholePoseMotion}
@@ -135,16 +136,6 @@ def person_square(person: Person, size: tuple[int, int]) -> Box:
     box = keypoint_box(person, size)
     half = 1.1 * math.hypot(*(box[2:] - box[:2])) / 2
     return np.concatenate([(box[:2] + box[2:]) / 2 - half, (box[:2] + box[2:]) / 2 + half])
-
-
-def parameter_norm(pose: BodyPose, counted: Bool[Tensor, "*g"]) -> Term:
-    """Length of the vector of all counted frames' axis-angles and shapes together, divided by how many they are.
-
-    The authors' prior ("norm"): one number of the batch, so it comes reduced, with weight 1.
-    """
-    vectors = torch.cat([rotation_to_axis_angle(pose.rotations).flatten(-2), pose.shape], dim=-1)
-    length = torch.where(counted[..., None], vectors, 0).norm()
-    return length / counted.sum().clamp(min=1), torch.ones_like(length)
 
 
 def _authors_config(state: Mapping[str, Tensor]) -> IntConfig:
@@ -177,7 +168,6 @@ class IntTokens(ClipMethod):
         moving = config.temporal != "none"
         count = config.frames if moving else 1
         self.spec = CropSpec(config.crop, "frames", count, box=person_square, margin=1.1)  # 1.1: authors' evaluation
-        self.bodies = (body,)  # in a tuple it is no submodule: neither moved nor exported with the network
 
         def token(count: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(1, count, config.width))
@@ -221,7 +211,7 @@ class IntTokens(ClipMethod):
 
     def look(self, crops: Crops) -> Float[Tensor, "B N R C"]:
         """The frames' tokens for joints, shape and camera."""
-        return self.encode(self.colours(crops.pixels).flatten(0, 1)).unflatten(0, crops.present.shape)
+        return of_present(lambda pixels: self.encode(self.colours(pixels)), crops.pixels, crops.present)
 
     def through_time(self, looked: Float[Tensor, "B N R C"], crops: Crops) -> Prediction:
         """The bodies of all frames from their tokens."""
@@ -233,7 +223,8 @@ class IntTokens(ClipMethod):
         self, pixels: Float[Tensor, "B N 3 H W"], present: Bool[Tensor, "B N"] | None = None
     ) -> tuple[Float[Tensor, "B N J 6"], Float[Tensor, "B N S"], Float[Tensor, "B N 3"]]:
         """6D rotations (interleaved), shape and weak camera (s, tx, ty) of normalised pixels; None: all are present."""
-        return self.read(self.encode(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2]), present)
+        here = torch.ones(pixels.shape[:2], dtype=torch.bool, device=pixels.device) if present is None else present
+        return self.read(of_present(self.encode, pixels, here), present)
 
     def read(
         self, tokens: Float[Tensor, "B N R C"], present: Bool[Tensor, "B N"] | None
@@ -241,8 +232,23 @@ class IntTokens(ClipMethod):
         """What the heads say of the frames' tokens, once the joints' have gone through time."""
         joints = tokens[..., :_JOINTS, :]
         if self.temporal is not None:
-            joints = self.temporal(joints, present)
+            joints = self.moved(joints, present)
         return self.joint_head(joints), self.shape_head(tokens[..., -2, :]), self.camera_head(tokens[..., -1, :])
+
+    def moved(self, joints: Float[Tensor, "B N J C"], present: Bool[Tensor, "B N"] | None) -> Tensor:
+        """The joint tokens after the temporal part; groups with one frame are images, clips of T = 1 (authors)."""
+        assert self.temporal is not None
+        if present is None or joints.shape[1] == 1 or torch.compiler.is_compiling():
+            return self.temporal(joints, present)
+        image = present.sum(-1) == 1
+        if not bool(image.any()):
+            return self.temporal(joints, present)
+        at, moved = (image[:, None] & present).nonzero(as_tuple=True), joints
+        moved = moved.index_put(at, self.temporal(joints[at][:, None], None)[:, 0])
+        if bool(image.all()):
+            return moved
+        clips = (~image).nonzero(as_tuple=True)
+        return moved.index_put(clips, self.temporal(joints[clips], present[clips]))
 
     def encode(self, pixels: Float[Tensor, "F 3 H W"]) -> Float[Tensor, "F R C"]:
         """The R = 26 tokens of each frame for joints, shape and camera, normalised."""
@@ -255,16 +261,18 @@ class IntTokens(ClipMethod):
             tokens = block(tokens)
         return self.norm(last(tokens, first=_READ))  # only these are read
 
-    def own_terms(self, crops: Crops, prediction: Prediction, targets: Targets) -> dict[str, Term]:
-        """`norm` and, in clips, `velocity`; the authors' weights are 1 and 0, in their last phase 0.01 and 600.
-
-        Points are metres from the middle of the hips. As theirs, both leave out frames without 3D labels.
-        """
-        weight = targets.points3d_weight * crops.present[..., None]
-        terms = {"norm": parameter_norm(prediction.pose, (weight > 0).any(-1))}
-        if crops.present.shape[1] > 1:
-            (body,) = self.bodies
-            hips = targets.joint_set.indices("left_hip", "right_hip")
-            points = body.points(body(prediction.pose), targets.joint_set)
-            terms["velocity"] = velocity(centred(points, *hips), centred(targets.points3d, *hips), weight)
-        return terms
+    def objective(self, crops: Crops, prediction: Prediction, targets: Targets) -> dict[str, Float[Tensor, ""]]:
+        """`int_losses` of the clips and of the images of a batch, mixed; images are groups with a single frame."""
+        pose = prediction.pose.map(Tensor.float)
+        made, true = int_estimates(self.bodies[0], pose, targets, crops), int_labels(targets, crops)
+        image, first = crops.present.sum(-1) == 1, crops.present.int().argmax(-1)
+        parts = []
+        for chosen in (~image, image):
+            if not bool(chosen.any()):
+                continue
+            rows = chosen.nonzero()[:, 0]
+            at = (rows[:, None], first[rows, None]) if chosen is image else (rows,)
+            some = IntEstimates(**{name: value[at] for name, value in vars(made).items()})
+            labels = IntLabels(**{name: value[at] for name, value in vars(true).items()})
+            parts.append((int(labels.present.sum()), int_losses(some, labels)))
+        return mixed(parts)

@@ -22,10 +22,9 @@ from humesh.geometry.rotations import rotation_from_6d_rows
 from humesh.images.crops import Crops, CropSpec
 from humesh.images.seen_box import seen_box, seen_in_crop
 from humesh.losses.contrast import joint_contrasts
-from humesh.losses.joints_in_crop import joints_in_crop
-from humesh.losses.points import absolute
-from humesh.losses.targets import Targets, Term
+from humesh.losses.targets import Targets
 from humesh.methods.base import Method, Prediction
+from humesh.methods.jotr_loss import jotr_estimates, jotr_labels, jotr_losses
 from humesh.methods.weights import KeyMap
 from humesh.networks.attention import PostNormLayer
 from humesh.networks.backbones import Encoder
@@ -36,7 +35,6 @@ from humesh.networks.volumes import LiftedVolume, interpolation, sine_code_2d
 from humesh.networks.vposer import VPOSER_CODE, Vposer
 
 _STRIDE = 4  # of the encoder's stem: px of the crop per cell of a heatmap
-_DEPTH_BOX_M = 2.0  # joints' z in [0, 1] spans this, the pelvis in the middle (authors' bbox_3d_size)
 _CAMERA_BOX_M = 2.5  # a body that would fill the crop if it were so tall is nearest (authors' camera_3d_size)
 _VIEWS = ("flat2d", "sampled2d", "flat2d+sampled3d", "sampled2d+sampled3d")  # what decoder layers 1.. may see
 _CONTRASTS = ("joint_to_joint", "joint_to_non_joint")
@@ -49,7 +47,8 @@ class JotrConfig:
     `pose_decoder`: "6d" (six numbers a joint) or "vposer" (32 numbers of a body prior). `decoder_sees`: what the
     refining layers attend to; the first one always to the flat 2D tokens. `read_from`: "smpl_tokens" or "joint_tokens"
     (their mean), `read_after`: the layer whose prediction counts, None: the last. `corrected_voxels`: leave just those
-    voxels out of the non-joints that the paper means.
+    voxels out of the non-joints that the paper means; `warped_contrast` samples H_3D at z^k for the contrastive losses
+    too, as the paper has it.
     """
 
     encoder: str = "resnet50"
@@ -72,6 +71,7 @@ class JotrConfig:
     read_after: int | None = None
     contrast: tuple[str, ...] = _CONTRASTS
     corrected_voxels: bool = False
+    warped_contrast: bool = False
 
     def __post_init__(self) -> None:
         choices = {"pose_decoder": ("6d", "vposer"), "decoder_sees": _VIEWS}
@@ -285,16 +285,21 @@ class Jotr(Method):
             body = torch.cat([self.vposer(pose), eye.expand(len(pose), 2, 3, 3)], dim=1)
         return torch.cat([rotation_from_6d_rows(root)[:, None], body], dim=1)
 
-    def own_terms(self, crops: Crops, prediction: JotrPrediction, targets: Targets) -> dict[str, Term]:
-        """L1 of the joints, in shares of crop and depth box; contrastive losses among the people known in 3D."""
-        true, seen, deep = joints_in_crop(targets.only(JOTR15), self.config.size, _DEPTH_BOX_M)
-        terms = {"joint_img": absolute(prediction.joints, true, torch.cat([seen, seen, deep], dim=-1))}
-        if self.volume is not None and prediction.volume is not None:
-            known = (deep > 0).flatten(-2).any(-1)
-            joints, volume, valid = prediction.joints[known], prediction.volume[known], seen[known][..., 0] > 0
-            chosen, cells, corrected = self.config.contrast, self.volume.cells, self.config.corrected_voxels
-            terms |= joint_contrasts(chosen, volume, joints, true[known], valid, cells, corrected)
-        return terms
+    def objective(self, crops: Crops, prediction: JotrPrediction, targets: Targets) -> dict[str, Float[Tensor, ""]]:
+        """The supervised losses (`jotr_losses`) and the contrastive ones among the people known in 3D."""
+        (body,) = self.bodies
+        made = jotr_estimates(body, prediction.joints, prediction.pose.map(Tensor.float), crops)
+        true = jotr_labels(body, made, targets, crops)
+        losses = jotr_losses(made, true)
+        if self.volume is None or prediction.volume is None or not self.config.contrast:
+            return losses
+        joints, places = prediction.joints.flatten(0, 1), true.joints.flatten(0, 1)
+        weight = true.joints_weight.flatten(0, 1)
+        if self.config.warped_contrast:
+            joints, places = self.volume.warped(joints), self.volume.warped(places.clamp(min=0))
+        known, valid = (weight[..., 2] > 0).any(-1), weight[..., 0] > 0
+        given = (prediction.volume.flatten(0, 1), joints, places, valid, known)
+        return losses | joint_contrasts(self.config.contrast, *given, self.volume.cells, self.config.corrected_voxels)
 
 
 def weak_camera(camera: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3"]:

@@ -8,7 +8,8 @@ features of the same person must be alike (a contrastive loss). The prediction i
 `MultiRoi` is the paper's form, `MultiRoiAuthors` the one its authors ran, which mixes and regresses in another way
 and gives a mesh for each box. What the paper leaves open is as in the authors' code: three rounds, dropout and no
 activations in the regressors, the contrastive head, 32 frequencies. Ours: each camera's regressor knows its own box,
-the mesh's the mean of the boxes, and self-attention (an ablation) has eight heads, sees no boxes and is added.
+the mesh's the mean of the boxes, mixing weights depend on B_m - B_n, and self-attention (an ablation) has eight heads
+and is added.
 """
 
 from __future__ import annotations
@@ -20,26 +21,29 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows
 from humesh.images.crops import Crops
 from humesh.images.rois import ROI_COPIES, box_vectors, roi_copies, roi_spec
-from humesh.losses.targets import Targets, Term
-from humesh.losses.views import (
+from humesh.losses.targets import Targets
+from humesh.methods.base import Method, Prediction
+from humesh.methods.multi_roi_loss import (
     camera_consistency,
     camera_consistency_authors,
-    person_contrast,
-    person_contrast_authors,
+    crop_contrast,
+    crop_contrast_authors,
+    roi_estimates,
+    roi_labels,
+    supervised_losses,
 )
-from humesh.methods.base import Method, Prediction
 from humesh.methods.weights import KeyMap
 from humesh.networks.attention import Attention
 from humesh.networks.backbones import Encoder, ImageNetColours
 from humesh.networks.hrnet import HrNet
-from humesh.networks.pairs import PairLinear, SineCode
+from humesh.networks.pairs import PairLinear, SineCode, WrappedSineCode
 from humesh.networks.regressor import Regressor, mean_starts
 
 
@@ -74,15 +78,19 @@ class AuthorsFusion(nn.Module):
 
 
 class ContrastHead(nn.Module):
-    """From features to what is contrasted: the authors' gate without weights, then SimCLR's projector (ICML 2020)."""
+    """From features to what is contrasted: h sigmoid(gate(h)), then SimCLR's projector (ICML 2020).
 
-    def __init__(self, width: int) -> None:
+    `gate`: "relu", without weights, as the authors' code has it, or "linear", the preprint's.
+    """
+
+    def __init__(self, width: int, gate: str = "relu") -> None:
         super().__init__()
+        self.gate = nn.Linear(width, width) if gate == "linear" else nn.ReLU()
         last = [nn.Linear(width, width, bias=False), nn.BatchNorm1d(width)]
         self.projector = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), *last)
 
     def forward(self, features: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        gated = features * features.relu().sigmoid()
+        gated = features * self.gate(features).sigmoid()
         return self.projector(gated.flatten(0, 1)).unflatten(0, features.shape[:2])
 
 
@@ -120,9 +128,12 @@ class MultiRoiAuthorsConfig:
 @dataclass(frozen=True)
 class MultiRoiConfig:
     """The paper's tables: `rois` 1 to 5; `boxes` "both", "scale", "shift", "none", "random"; `fusion` "relative",
-    "self_attention", "none"; `code` gamma of the boxes in it "relative", "own", "none", with L = `frequencies` octaves.
+    "self_attention", "none"; `code` of the boxes in it, with L = `frequencies` octaves: "difference" gamma(B_m - B_n),
+    "relative" gamma(B_m) - gamma(B_n), "own" gamma(B_n), "none".
 
-    The losses' tables are the weights of `camera_consistency` and `person_contrast`.
+    "relative" is what the papers print; in it softmax over n cancels all that is of m, so every target mixes alike and
+    the boxes m do not matter. `contrast_below`, `gate`: what contrast sums over and what precedes its projector, see
+    `crop_contrast` and `ContrastHead`. The losses' tables are the weights of `camera` and `contrast`.
     """
 
     encoder: str = "resnet50"
@@ -131,7 +142,9 @@ class MultiRoiConfig:
     rois: int = 5
     boxes: str = "both"
     fusion: str = "relative"
-    code: str = "relative"
+    code: str = "difference"
+    contrast_below: str = "others"
+    gate: str = "relu"
     frequencies: int = 32
     hidden: tuple[int, int] = (2048, 1024)  # of the regressors
     dropout: float = 0.5
@@ -148,31 +161,38 @@ class MultiRoiConfig:
 _CHOICES = {
     "boxes": ("both", "scale", "shift", "none", "random"),
     "fusion": ("relative", "self_attention", "none"),
-    "code": ("relative", "own", "none"),
+    "code": ("difference", "relative", "own", "none"),
+    "contrast_below": ("others", "all"),
+    "gate": ("relu", "linear"),
 }
 
 
 class _RoiMethod(Method):
     """What both forms share: the encoder, the contrastive head, and the way from crops to bodies."""
 
-    camera_term: ClassVar[Callable[..., Term]]
-    contrast_term: ClassVar[Callable[..., Term]]
+    camera_loss: ClassVar[Callable[..., Tensor]]
 
-    def __init__(self, config: Any, body: BodyModel, copies: tuple[tuple[float, float, float], ...]) -> None:
+    def __init__(
+        self, config: Any, body: BodyModel, copies: tuple[tuple[float, float, float], ...], gate: str = "relu"
+    ) -> None:
         super().__init__(config, body)
         self.spec = roi_spec(config.crop, copies)
         kind = HrNet if config.encoder.startswith("hrnet_") else Encoder
         self.colours, self.encoder = ImageNetColours(), kind(config.encoder, config.pretrained)
         self.width = self.encoder.width
-        self.box_code, self.contrast = SineCode(config.frequencies), ContrastHead(self.width)
+        self.contrast = ContrastHead(self.width, gate)
 
     def forward(self, crops: Crops, contrasted: bool = False) -> MultiRoiPrediction:
         """The bodies; with the features to contrast while training or when asked for them."""
         camera = crops.camera
-        boxes = box_vectors(camera, crops.size, self.config.box_unit_px)
+        boxes = box_vectors(self.box_camera(crops), crops.size, self.config.box_unit_px)
         output = self.network(self.colours(crops.pixels), boxes, crops.present, contrasted or self.training)
         translation = camera.translation_from_weak(output.weak, crops.size)
         return MultiRoiPrediction(BodyPose(output.rotations, output.shape, translation), output.weak, output.z)
+
+    def box_camera(self, crops: Crops) -> Camera:
+        """The crops' cameras that the vectors of their boxes are made of."""
+        return crops.camera
 
     def network(
         self,
@@ -191,41 +211,50 @@ class _RoiMethod(Method):
         """Pose in 6D, shape and weak camera of every crop, from the crops' features."""
         raise NotImplementedError
 
-    def own_terms(self, crops: Crops, prediction: MultiRoiPrediction, targets: Targets) -> dict[str, Term]:
-        """`camera_consistency` and, where there is z, `person_contrast`; weights: 1 and 0.1, the authors' 60 and 6."""
-        focal = crops.photo_camera.focal_px
-        terms = {"camera_consistency": self.camera_term(prediction.pose.translation, focal, crops.present)}
+    def objective(self, crops: Crops, prediction: MultiRoiPrediction, targets: Targets) -> dict[str, Float[Tensor, ""]]:
+        """SPIN's losses and vertices', `camera` and, where there is z, `contrast`."""
+        (body,), focal = self.bodies, crops.photo_camera.focal_px
+        made, true = roi_estimates(body, prediction, targets, crops), roi_labels(body, targets, crops)
+        losses = supervised_losses(made, true, crops.present)
+        losses["camera"] = self.camera_loss(prediction.pose.translation.float(), focal, crops.present)
         if prediction.z is not None:
-            # Unit vectors (code); with z as it is (paper) the loss has no least value and swamps all others.
-            z = normalize(prediction.z.flatten(0, 1), dim=-1)
-            rows = z, targets.identity.flatten(), crops.present.flatten()
-            terms["person_contrast"] = self.contrast_term(*rows)
-        return terms
+            losses["contrast"] = self.contrast_loss(prediction.z.float(), crops.present)
+        return losses
+
+    def contrast_loss(self, z: Float[Tensor, "B N D"], present: Bool[Tensor, "B N"]) -> Float[Tensor, ""]:
+        """The contrast of the crops' features."""
+        raise NotImplementedError
 
 
 class MultiRoi(_RoiMethod):
     """The paper's form: one mesh from the mean of the mixed features, a camera for each crop from its own."""
 
     config_type = MultiRoiConfig
-    camera_term, contrast_term = staticmethod(camera_consistency), staticmethod(person_contrast)
+    camera_loss = staticmethod(camera_consistency)
 
     def __init__(self, config: MultiRoiConfig, body: BodyModel) -> None:
-        super().__init__(config, body, roi_copies(config.boxes, config.rois))
+        super().__init__(config, body, roi_copies(config.boxes, config.rois), config.gate)
         width, self.fuses = self.width, config.fusion if config.rois > 1 else "none"
+        self.box_code = WrappedSineCode(config.frequencies)
+        coded = 0 if config.code == "none" else self.box_code.width
         if self.fuses == "relative":
-            self.fusion: nn.Module = PaperFusion(width, 0 if config.code == "none" else self.box_code.width)
+            self.fusion: nn.Module = PaperFusion(width, coded)
         elif self.fuses == "self_attention":
-            self.fusion = Attention(width, 8)
+            self.placed, self.fusion = nn.Linear(width + coded, width), Attention(width, 8)
         starts = mean_starts(body.shapes)
         camera = {"cam": starts.pop("cam")}
         self.mesh = Regressor(width + 3, config.hidden, starts, config.dropout)  # D_mesh
         self.camera = Regressor(width + 3, config.hidden, camera, config.dropout)  # D_cam
 
+    def box_camera(self, crops: Crops) -> Camera:
+        """In float64, which their codes need."""
+        return Camera(crops.photo_camera.matrix.double()).cropped(crops.crop_from_photo.double())
+
     def regressed(
         self, features: Float[Tensor, "B N D"], boxes: Float[Tensor, "B N 3"], present: Bool[Tensor, "B N"]
     ) -> tuple[Float[Tensor, "B N P"], Float[Tensor, "B N S"], Float[Tensor, "B N 3"]]:
         """Pose in 6D, shape and weak camera of every crop; all have the same body."""
-        mixed = torch.cat([self.mix(features, boxes, present), boxes], dim=-1)
+        mixed = torch.cat([self.mix(features, boxes, present), boxes.to(features)], dim=-1)
         share = present.to(mixed) / present.sum(-1, keepdim=True).clamp(min=1)
         six, shape = self.mesh((share[:, None] @ mixed)[:, 0])  # knows the mean of the boxes' vectors too
         (weak,) = self.camera(mixed)
@@ -236,13 +265,22 @@ class MultiRoi(_RoiMethod):
         """For each crop the features of all, mixed."""
         if self.fuses == "none":
             return features
-        if self.fuses == "self_attention":
-            return features + self.fusion(features, features, features, present)
-        own = self.box_code(boxes)
-        code = own[:, None, :, : 0 if self.config.code == "none" else None]
-        if self.config.code == "relative":
-            code = own[:, :, None] - code  # gamma(B_m) - gamma(B_n)
-        return self.fusion(features, code, present).expand(-1, features.shape[1], -1) @ features
+        code, none = self.config.code, self.config.code == "none"
+        if self.fuses == "self_attention":  # sees h beside gamma(B), both papers
+            known = [features] if none else [features, self.box_code(boxes).to(features)]
+            tokens = self.placed(torch.cat(known, dim=-1))
+            return features + self.fusion(tokens, tokens, tokens, present)
+        apart = boxes[:, :, None] - boxes[:, None]  # B_m - B_n
+        if code == "difference":
+            pairs = self.box_code(apart)
+        else:
+            own = self.box_code(boxes)
+            pairs = own[:, :, None] - own[:, None] if code == "relative" else own[:, None, :, : 0 if none else None]
+        return self.fusion(features, pairs.to(features), present).expand(-1, features.shape[1], -1) @ features
+
+    def contrast_loss(self, z: Float[Tensor, "B N D"], present: Bool[Tensor, "B N"]) -> Float[Tensor, ""]:
+        """The final paper's contrast, or the preprint's."""
+        return crop_contrast(z, present, self.config.contrast_below)
 
 
 def _authors_config(state: Any) -> MultiRoiAuthorsConfig:
@@ -261,7 +299,7 @@ class MultiRoiAuthors(_RoiMethod):
     """
 
     config_type = MultiRoiAuthorsConfig
-    camera_term, contrast_term = staticmethod(camera_consistency_authors), staticmethod(person_contrast_authors)
+    camera_loss = staticmethod(camera_consistency_authors)
     authors_keys: ClassVar[KeyMap | None] = KeyMap(
         renames=(
             (r"^((conv1|bn1|layer\d)\.)", r"encoder.\1"),
@@ -285,6 +323,7 @@ class MultiRoiAuthors(_RoiMethod):
     def __init__(self, config: MultiRoiAuthorsConfig, body: BodyModel) -> None:
         super().__init__(config, body, ROI_COPIES)
         width, rois = self.width, len(ROI_COPIES)
+        self.box_code = SineCode(config.frequencies)
         self.fusion = AuthorsFusion(width, self.box_code.width, config.mixing, rois)
         self.regressor = Regressor(width + 3 * rois, config.hidden, mean_starts(body.shapes), config.dropout)
 
@@ -301,3 +340,7 @@ class MultiRoiAuthors(_RoiMethod):
         every = torch.where(present[..., None], boxes, 0).flatten(1)
         six, shape, weak = self.regressor(torch.cat([mixed, every[:, None].expand(-1, len(ROI_COPIES), -1)], dim=-1))
         return six, shape, weak
+
+    def contrast_loss(self, z: Float[Tensor, "B N D"], present: Bool[Tensor, "B N"]) -> Float[Tensor, ""]:
+        """The code's contrast."""
+        return crop_contrast_authors(z, present)

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from humesh.body.joints import SMPL24, JointSet
+from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.body.rig import Rig
 from humesh.data.batch import Batch
 from humesh.losses.adversarial import taken_for_real, told_apart
-from humesh.losses.bodies import body_terms
-from humesh.losses.points import absolute, squared
-from humesh.losses.targets import Targets, Term
-from humesh.losses.total import LearnedWeights, reduced
-from humesh.methods.base import Method, Prediction
+from humesh.losses.targets import Targets
+from humesh.losses.total import LearnedWeights, mean_of_labelled
+from humesh.methods.base import Method
 from humesh.networks.attention import PostNormLayer, PreNormBlock
 from humesh.networks.backbones import Encoder
 from humesh.networks.discriminators import PoseDiscriminator, ShapeDiscriminator
@@ -30,7 +26,6 @@ from humesh.networks.lifter import LifterBlock
 from humesh.networks.through_time import TimeBlock
 from humesh.training.recipe import Recipe, TrainingError
 
-SHARED = ("rotations", "shape", "points3d", "points2d")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -51,75 +46,42 @@ class PoseJudges(nn.Module):
         weight = (targets.pose_weight.amin(-1) > 0) & (targets.shape_weight > 0)
         scores = self(real.rotations, real.shape), self(made.rotations, made.shape)
         terms = told_apart(*scores, weight.float(), present.float())
-        return torch.stack([reduced(term) for term in terms.values()]).sum()
+        return torch.stack([mean_of_labelled(term) for term in terms.values()]).sum()
 
 
 class Learner(nn.Module):
-    """The method, learned weights of losses, and the body that the shared terms are measured on."""
+    """The method, learned weights of losses, and the body that is trained."""
 
     def __init__(self, method: Method, body: BodyModel, recipe: Recipe) -> None:
         super().__init__()
         self.method, self.recipe = method, recipe
         self.bodies = (body,)  # in a tuple: not a part of what is learned
         self.learned = LearnedWeights(recipe.learned) if recipe.learned else None
-        self.rigs: dict[JointSet, Rig] = {}
-
-    def points(self, pose: BodyPose, joint_set: JointSet) -> Float[Tensor, "*g K 3"]:
-        """The points of posed bodies, metres; without skinning the whole surface where the body allows it."""
-        (body,) = self.bodies
-        if body.data.pose_directions is not None:
-            return body.points(body(pose), joint_set)
-        if joint_set not in self.rigs:
-            body.data.check_has(joint_set)
-            rig, _ = Rig.of(body, joint_set)
-            self.rigs[joint_set] = Rig(*(getattr(rig, f.name).to(pose.shape) for f in fields(Rig)))
-        group = pose.shape.shape[:-1]
-        flat = BodyPose(pose.rotations.flatten(0, -4), pose.shape.flatten(0, -2), pose.translation.flatten(0, -2))
-        return self.rigs[joint_set].points(body, flat)[0].unflatten(0, group)
 
     def forward(
         self, batch: Batch, step: int, judges: PoseJudges | None = None
     ) -> tuple[Tensor, dict[str, Tensor], BodyPose]:
-        """The loss; its terms' means by name and the predicted pose, without gradients."""
+        """The weighed sum of the method's losses; these by name and the predicted pose, without gradients."""
         batch = replace(batch, crops=self.method.as_detected(batch.crops, batch.targets))
         prediction = self.method(batch.crops)
-        terms = self.terms(batch, prediction)
+        losses = self.method.objective(batch.crops, prediction, batch.targets)
         if judges is not None:
-            pose = prediction.pose
-            terms["adversarial"] = taken_for_real(judges(pose.rotations, pose.shape), batch.crops.present.float())
+            pose, present = prediction.pose, batch.crops.present.float()
+            losses["adversarial"] = mean_of_labelled(taken_for_real(judges(pose.rotations, pose.shape), present))
         weights = self.recipe.weights
-        strange = sorted(set(weights) - set(terms) - set(self.recipe.optional))
+        strange = sorted(set(weights) - set(losses) - set(self.recipe.optional))
         if strange:
             raise TrainingError(
                 f"loss weights {', '.join(strange)}: {self.recipe.method} has no such terms here; it has "
-                f"{', '.join(sorted(terms))}."
+                f"{', '.join(sorted(losses))}."
             )
-        means = {name: reduced(terms[name]) for name in weights if weights[name] and name in terms}
+        means = {name: losses[name] for name in weights if weights[name] and name in losses}
         progress = step / self.recipe.steps
         counted = {n: weights[n] * m for n, m in means.items() if progress >= self.recipe.delayed.get(n, 0.0)}
         if self.learned is not None:
             counted |= self.learned(counted)
         loss = torch.stack(list(counted.values())).sum()
         return loss, {k: v.detach() for k, v in means.items()}, prediction.pose.map(lambda tensor: tensor.detach())
-
-    def terms(self, batch: Batch, prediction: Prediction) -> dict[str, Term]:
-        """The method's own terms and the shared ones; of the latter only those that a weight asks for."""
-        terms = self.method.own_terms(batch.crops, prediction, batch.targets)
-        weights, targets, (body,) = self.recipe.weights, batch.targets, self.bodies
-        if not any(weights.get(name) for name in (*SHARED, "vertices")):
-            return terms
-        pose = prediction.pose.map(lambda tensor: tensor.float())
-        points = self.points(pose, targets.joint_set)
-        error = squared if self.recipe.error == "squared" else absolute
-        terms |= body_terms(pose, points, batch.crops.camera, batch.crops.size, targets, error)
-        if weights.get("vertices"):
-            bodies = body(pose)
-            with torch.no_grad():
-                true = body(targets.pose)
-            known = (targets.pose_weight.amin(-1) * targets.shape_weight)[..., None, None]
-            made, wanted = (b.vertices - b.joints[..., :1, :] for b in (bodies, true))
-            terms["vertices"] = absolute(made, wanted, known)
-        return terms
 
 
 def in_half_precision(method: Method, dtype: torch.dtype, device: torch.device) -> None:

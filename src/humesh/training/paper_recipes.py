@@ -23,9 +23,10 @@ def _set(name: str, share: float, options: Mapping[str, Any] | None = None, labe
 _MEANS = "SPIN's mean parameters (smpl_mean_params.npz)"
 _POSE_R50 = "a COCO-pose ResNet-50 (Xiao et al., ECCV 2018: pose_resnet_50_256x192.pth.tar)"
 
-# JOTR: one sample a person of COCO and CrowdPose. Loss by loss in its authors' units times their factors, in ours: a
-# heatmap's cells / 64 are shares of the crop, projected joints in cells / 8 are 4 x half crops; metres x 5.
-_JOTR_LOSSES = {"points3d": 5.0, "joint_img": 1.0, "points2d": 4.0, "rotations": 1.0, "shape": 1.0}
+# JOTR: one sample a person of COCO and CrowdPose. All supervised losses are weighed by learning.
+JOTR_LOSSES = dict.fromkeys(
+    ("body_joint_cam", "body_joint_img", "body_joint_proj", "smpl_joint_img", "smpl_pose", "smpl_shape"), 1.0
+)
 _EACH = {"each_person": True}
 _SMALL_BETAS = {"betas_within": 3.0}
 _CHECKED = {"within_m": 0.025, **_SMALL_BETAS}
@@ -45,9 +46,8 @@ _JOTR_1 = Recipe(
     body=SMPL,
     steps=46_000,  # 18 epochs of about 650k crops
     batch=256,
-    weights=_JOTR_LOSSES,
-    learned=tuple(_JOTR_LOSSES),
-    error="absolute",
+    weights=JOTR_LOSSES,
+    learned=tuple(JOTR_LOSSES),
     config={"contrast": ()},
     rate=1e-4,
     decay=1e-4,
@@ -63,7 +63,7 @@ _JOTR_2 = replace(
     about="JOTR, second stage: with contrastive losses, from the first stage's weights",
     steps=10_000,
     batch=128,
-    weights=_JOTR_LOSSES | JOTR_CONTRAST,
+    weights=JOTR_LOSSES | JOTR_CONTRAST,
     config={},
     rate=5e-5,
     decay=1e-3,
@@ -74,16 +74,10 @@ _JOTR_2 = replace(
 # Multi-RoI's boxes are those of the keypoints, so people need some; CLIFF's labels are of the photos of 2014.
 _ROI_PEOPLE = _EACH | {"least_points": 6}
 _ROI_COCO = _ROI_PEOPLE | {"year": 2014}
-# 60 x (5, 5, 1, 1, 0.001, 1, 0.1); the authors' 2D is in half widths and half heights, ours in half heights.
-_ROI_LOSSES = {
-    "points2d": 300.0,
-    "points3d": 300.0,
-    "vertices": 60.0,
-    "rotations": 60.0,
-    "shape": 0.06,
-    "camera_consistency": 60.0,
-    "person_contrast": 6.0,
-}
+# 60 x (5, 5, 1, 1, 0.001, 1, 0.1).
+ROI_LOSSES = {
+    "kp2d": 300.0, "kp3d": 300.0, "vertices": 60.0, "pose": 60.0, "betas": 0.06, "camera": 60.0, "contrast": 6.0,
+}  # fmt: skip
 _ROI_R50 = Recipe(
     about="Multi-RoI with a ResNet-50",
     method="multi_roi",
@@ -96,14 +90,13 @@ _ROI_R50 = Recipe(
     body=SMPL,
     steps=156_000,  # 25 epochs of 300k
     batch=48,
-    weights=_ROI_LOSSES,
+    weights=ROI_LOSSES,
     optimiser="adam",
     rate=1e-4,
     decay=0.0,
     clip=math.inf,
     ema=0.0,
     augment=Augment(scale=0.125, mirror=0.5, roll=15.0, colour=0.4),  # up to 25 % and 30 degrees
-    people=1,
     pretrained=(_POSE_R50, _MEANS),
 )
 _ROI_HR48 = replace(
@@ -120,7 +113,7 @@ _ROI_COCO_ALONE = replace(
     _ROI_R50,
     about="Multi-RoI as in the paper's ablations",
     data=(_set("coco", 1.0, _ROI_COCO, "CLIFF"),),
-    weights={name: weight for name, weight in _ROI_LOSSES.items() if name != "points3d"},  # COCO has no 3D points
+    weights={name: weight for name, weight in ROI_LOSSES.items() if name != "kp3d"},  # COCO has no 3D points
 )
 
 
@@ -131,7 +124,7 @@ def _on_3dpw(recipe: Recipe, start: str, steps: int) -> Recipe:
 
 
 _EFT_2014 = _EACH | {"year": 2014}  # EFT's fits are of the photos of 2014
-_INT_LOSSES = {"points2d": 300.0, "points3d": 600.0, "rotations": 60.0, "shape": 0.06, "norm": 1.0}
+INT_LOSSES = {"kp_2d": 300.0, "kp_3d": 600.0, "pose": 60.0, "shape": 0.06, "norm": 1.0}
 _INT_1 = Recipe(
     about="INT, first phase: images",
     method="int",
@@ -145,7 +138,7 @@ _INT_1 = Recipe(
     body=SMPL,
     steps=100_000,  # [O]: 100 epochs, of a length that no source has
     batch=480,
-    weights=_INT_LOSSES,
+    weights=INT_LOSSES,
     config={"temporal": "none"},
     optimiser="adam",
     rate=1e-4,
@@ -187,14 +180,14 @@ _INT_3 = replace(
     data=(_set("threedpw", 0.5), replace(_INT_H36M, share=0.5)),  # [O]
     steps=40_000,
     batch=64,
-    weights=_INT_LOSSES | {"norm": 0.01, "velocity": 600.0},
+    weights=INT_LOSSES | {"norm": 0.01, "velocity": 600.0},
     optimiser="sgd",
     decay=0.0,
     drops=(0.5, 0.75),
     starts_from="int-phase2",
 )
 
-_IK_LOSSES = {
+IK_LOSSES = {
     "skeleton_absolute": 1.0,
     "skeleton_relative": 1.0,
     "skeleton_2d": 1.0,
@@ -226,7 +219,7 @@ _IK = Recipe(
     body=SMPL,
     steps=400_000,  # [O]: 100 epochs of 256k people
     batch=21,  # of up to 3 people: 64
-    weights=_IK_LOSSES,
+    weights=IK_LOSSES,
     pretrained=("ImageNet's ResNet-50 (timm)",),  # [O]
     joints_from_fits=True,
     delayed={"skeleton_absolute": 5000 / 400_000},  # MeTRAbs
@@ -241,7 +234,6 @@ _IK = Recipe(
     clip=math.inf,
     ema=0.0,
     augment=Augment(centre=0.05, scale=0.125, mirror=0.5, roll=10.0, colour=0.2, brightness=0.2, erase=0.5),  # MeTRAbs
-    people=3,
 )
 
 PUBLISHED: dict[str, Recipe] = {

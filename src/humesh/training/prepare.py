@@ -62,7 +62,7 @@ def prepare(
     names, shares = [s.name for s in recipe.data], [s.share for s in recipe.data]
     strides = [recipe.stride if source.stride is None else source.stride for source in recipe.data]
     settings: dict[str, Any] = {
-        "seed": recipe.seed, "people": recipe.people, "joints_from_fits": recipe.joints_from_fits
+        "seed": recipe.seed, "people": getattr(method.config, "people", 1), "joints_from_fits": recipe.joints_from_fits
     }  # fmt: skip
     copies = None
     if getattr(method.config, "boxes", "") == "random":

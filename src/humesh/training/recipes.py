@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from humesh.data.augment import Augment
-from humesh.training.paper_recipes import JOTR_CONTRAST, PUBLISHED
+from humesh.training.paper_recipes import IK_LOSSES, INT_LOSSES, JOTR_CONTRAST, JOTR_LOSSES, PUBLISHED, ROI_LOSSES
 from humesh.training.recipe import Judges, Recipe, Source
 
 # Ours. Absolute errors, as the measures are; what the papers' weights add up to, in their proportions.
@@ -13,18 +13,9 @@ _OURS = Augment(
     centre=0.05, scale=0.12, mirror=0.5, roll=15.0, rolled=0.5, colour=0.15, brightness=0.3, contrast=0.3, noise=0.04,
     erase=0.2,
 )  # fmt: skip
-_OUR_JOTR = {"joint_img": 2.0, "points3d": 10.0, "points2d": 2.0, "rotations": 2.0, "shape": 0.1}
 _OUR_LIFTER = {"points3d": 10.0, "points2d": 1.0, "rotations": 2.0, "shape": 0.1}
-_OUR_ROI = {
-    "points2d": 2.0, "points3d": 10.0, "rotations": 2.0, "shape": 0.02, "camera_consistency": 0.1,
-    "person_contrast": 0.01,
-}  # fmt: skip
-_OUR_INT = {"points2d": 2.0, "points3d": 10.0, "rotations": 2.0, "shape": 0.02, "norm": 0.01}
-_OUR_IK = {
-    "skeleton_absolute": 0.2, "skeleton_relative": 10.0, "skeleton_2d": 2.0, "skeleton_projected": 1.0, "twist": 0.5,
-    "leaves": 0.2, "first_shape": 0.02, "refined_pose": 1.0, "refined_shape": 0.02, "refined_3d": 10.0,
-    "refined_2d": 1.0, "points3d": 5.0, "points2d": 1.0, "adversarial": 0.01,
-}  # fmt: skip
+_OUR_ROI = {name: weight / 60 for name, weight in ROI_LOSSES.items()}
+_OUR_INT = {name: weight / 60 for name, weight in INT_LOSSES.items()}
 
 _SYNTHETIC = (Source("synthetic"),)
 
@@ -35,8 +26,8 @@ _SYNTHETIC_JOTR = Recipe(
     data=_SYNTHETIC,
     steps=8000,
     batch=128,
-    weights=_OUR_JOTR | JOTR_CONTRAST,
-    error="absolute",
+    weights=JOTR_LOSSES | JOTR_CONTRAST,
+    learned=tuple(JOTR_LOSSES),
     rate=2e-4,
     rates={"encoder": 0.5},
     decay=1e-4,
@@ -54,6 +45,7 @@ _SYNTHETIC_ROI = replace(
     weights=_OUR_ROI,
     steps=6000,
     batch=64,
+    learned=(),
     delayed={},
 )
 _SYNTHETIC_INT = replace(
@@ -69,11 +61,10 @@ _SYNTHETIC_IK = replace(
     _SYNTHETIC_ROI,
     about="IK-refine on synthetic people: 25 minutes of an 80 GB GPU",
     method="ik_refine",
-    weights=_OUR_IK,
+    weights=IK_LOSSES,
     rates={"encoder": 0.5, "refiner": 0.5},
     delayed={"skeleton_absolute": 0.16},
     judges=Judges(),
-    people=3,
 )
 
 # Two hours of two CPU cores.
@@ -85,7 +76,6 @@ _LITE_LIFTER = Recipe(
     data=(Source("posed"),),
     config={"width": _LIFTER_WIDTH, "landmarks": False},
     weights=_OUR_LIFTER | {"log_error": 0.02},
-    error="absolute",
     steps=24000,
     batch=512,
     rate=1e-3,
@@ -137,12 +127,12 @@ _DEBUG = Recipe(
     data=(Source("drawn", options={"count": 128}),),
     steps=40,
     batch=8,
-    weights=_OUR_JOTR | JOTR_CONTRAST,
+    weights=JOTR_LOSSES | JOTR_CONTRAST,
+    learned=tuple(JOTR_LOSSES),
     config={
         "encoder": "test_resnet", "size": 64, "width": 32, "heads": 4, "hidden": 64, "volume_hidden": 64, "depth": 3,
         "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 2,
     },
-    error="absolute",
     rate=1e-3,
     schedule="cosine",
     warm_up=5,

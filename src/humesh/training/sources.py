@@ -127,12 +127,14 @@ def _labels(person: LabelledPerson) -> list[bool]:
 
 
 FED_BY: Mapping[str, str] = {
-    "rotations": "pose", "shape": "shape", "points3d": "3D", "points2d": "2D", "vertices": "pose", "joint_img": "2D",
-    "joint_to_joint": "3D", "joint_to_non_joint": "3D", "velocity": "3D", "skeleton_absolute": "camera-frame 3D",
-    "skeleton_relative": "3D", "skeleton_2d": "2D", "skeleton_projected": "2D", "twist": "pose", "leaves": "pose",
-    "first_shape": "shape", "refined_pose": "pose", "refined_shape": "shape", "refined_3d": "3D", "refined_2d": "2D",
-    "depth": "camera-frame 3D", "path": "camera-frame 3D", "log_error": "3D",
-    "adversarial": "pose", "norm": "", "camera_consistency": "", "person_contrast": "",
+    "rotations": "pose", "shape": "shape", "points3d": "3D", "points2d": "2D", "body_joint_cam": "3D",
+    "body_joint_img": "2D", "body_joint_proj": "2D", "smpl_joint_img": "pose", "smpl_pose": "pose",
+    "smpl_shape": "shape", "joint_to_joint": "3D", "joint_to_non_joint": "3D", "kp2d": "2D", "kp3d": "3D",
+    "vertices": "pose", "pose": "pose", "betas": "shape", "camera": "", "contrast": "", "kp_2d": "2D", "kp_3d": "3D",
+    "norm": "", "velocity": "3D", "skeleton_absolute": "camera-frame 3D", "skeleton_relative": "3D",
+    "skeleton_2d": "2D", "skeleton_projected": "2D", "twist": "pose", "leaves": "pose", "first_shape": "shape",
+    "refined_pose": "pose", "refined_shape": "shape", "refined_3d": "3D", "refined_2d": "2D", "adversarial": "pose",
+    "depth": "camera-frame 3D", "path": "camera-frame 3D", "spread": "3D", "log_error": "3D",
 }  # fmt: skip
 """The label without which a loss term is 0; "": none is needed."""
 
