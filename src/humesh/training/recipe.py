@@ -70,7 +70,7 @@ class Recipe:
     network by the start of their names, 0: they stay as they are. `drops`: shares of the steps after which "step"
     multiplies the rate by `drop`; "cosine" ends at a hundredth. `weights`: of the loss terms, others do not count, and
     `optional` ones need not exist; `learned`: those that are also weighed by learning (JOTR); `delayed`: terms that
-    count only after a share of the steps. `error` of the shared terms. `clip`: the largest gradient norm. `ema`: decay
+    count only after a share of the steps. `clip`: the largest gradient norm. `ema`: decay
     of the running mean of the weights, which is what is kept. `stride`: frames between those of a clip.
     `joints_from_fits`: SMPL's joints are labelled as people's fits have them (see `joints_of_fit`). `held_out`: samples
     of the first data set that are only validated on. `pretrained`: what the paper's network starts from, in words; it
@@ -96,7 +96,6 @@ class Recipe:
     warm_up: int = 0
     drops: tuple[float, ...] = ()
     drop: float = 0.1
-    error: Literal["squared", "absolute"] = "squared"
     learned: tuple[str, ...] = ()
     delayed: Mapping[str, float] = field(default_factory=dict)
     judges: Judges | None = None
@@ -104,7 +103,6 @@ class Recipe:
     clip: float = 1.0
     ema: float = 0.999
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    people: int = 3
     stride: int = 1
     joints_from_fits: bool = False
     pretrained: tuple[str, ...] = ()
