@@ -117,6 +117,12 @@ def test_wrong_settings_are_told(name: str, setting: str, sentence: str) -> None
         overridden(RECIPES[name], [setting])
 
 
+def test_vposer_is_not_trained_with_random_weights(tmp_path: Path) -> None:
+    recipe = overridden(RECIPES["debug"], ["pose_decoder=vposer"])
+    with pytest.raises(TrainingError, match="expected VPoser's own weights, which stay as they are, got none"):
+        prepare("debug", recipe, Place(tmp_path))
+
+
 def test_unknown_losses_are_told(tmp_path: Path) -> None:
     recipe = overridden(RECIPES["debug"], weights=["vertice=1"])
     training = prepare("debug", recipe, Place(tmp_path))

@@ -21,7 +21,7 @@ from humesh.errors import HumeshError
 from humesh.images.rois import roi_copies
 from humesh.methods import METHODS
 from humesh.methods.base import Method
-from humesh.methods.weights import build
+from humesh.methods.weights import build, read_weights
 from humesh.training.loop import Place, Training
 from humesh.training.recipe import SMPL, Recipe, TrainingError
 from humesh.training.sources import Given, sources
@@ -58,6 +58,11 @@ def prepare(
         place.say(f"WARNING: {name} starts from nothing; its paper starts from {wanted}: give it with --pretrained.")
     if init is not None:  # which may be of a part of the network only
         place.say(start_from(method, init))
+    if getattr(method.config, "pose_decoder", "") == "vposer" and (init is None or not _has_vposer(init)):
+        raise TrainingError(
+            "pose_decoder=vposer: expected VPoser's own weights, which stay as they are, got none, so they would be "
+            "random; give --init a file that has them (`humesh convert CHECKPOINT --method jotr --vposer FILE`)."
+        )
     train, held_out = zip(*(split(d, recipe.held_out if i == 0 else 0) for i, d in enumerate(datasets)), strict=True)
     names, shares = [s.name for s in recipe.data], [s.share for s in recipe.data]
     strides = [recipe.stride if source.stride is None else source.stride for source in recipe.data]
@@ -72,6 +77,10 @@ def prepare(
     )
     check = Groups(method.spec, held_out[:1], body, stride=strides[:1], names=[f"{names[0]}, held out"], **settings)
     return Training(name, recipe, method, body, groups, check, place)
+
+
+def _has_vposer(path: Path) -> bool:
+    return any(key.startswith("vposer.") for key in read_weights(path)[1])
 
 
 def bodies_of(recipe: Recipe) -> BodyFiles:
