@@ -58,7 +58,44 @@ class LifterPrediction(Prediction):
     log_error: Float[Tensor, "B N 24"]
 
 
-class LifterMethod(Method):
+class HoldsLifter(Method):
+    """A method with a lifter: in training 3D landmarks err, besides by themselves, as that does without landmarks."""
+
+    lifter: Lifter
+    bodies: tuple[BodyModel]  # in a tuple: not a part of what is learned
+
+    @torch.no_grad()
+    def as_detected(self, crops: Crops, targets: Targets) -> Crops:
+        """The crops with landmarks that share the lifter's errors: both guess what no picture shows, see `_SHARED`."""
+        if not crops.landmarks.any():
+            return crops
+        group, (mean, spread, axes, most_m) = crops.present.shape, _SHARED
+        lifted = lifted_from(self.lifter, crops, torch.zeros_like(crops.landmarks), 0.0)
+        guess = self._landmarks(rotations(lifted.pose, crops), lifted.shape.unflatten(0, group))
+        ray = ray_of(crops)
+        ahead = torch.tensor([0.0, 0.0, 1.0]).to(ray).expand_as(ray)
+        error = (guess - self._landmarks(targets.pose.rotations, targets.pose.shape)) @ swing(ahead, ray)
+        error = error / (1 + error.norm(dim=-1, keepdim=True) / most_m)
+        share = (mean + spread * torch.randn(group[0], 1, 1, 1)).clamp(0, 1.4) * torch.tensor(axes)
+        there = crops.landmarks.flatten(2).any(-1)[..., None, None]
+        places = crops.landmarks[..., :3] + torch.where(there, share.to(error) * error, 0.0)
+        return replace(crops, landmarks=torch.cat([places, crops.landmarks[..., 3:]], dim=-1))
+
+    @cached_property
+    def _rig(self) -> Rig:
+        rig, _ = Rig.of(self.bodies[0], MEDIAPIPE33)
+        return Rig(rig.offset.float(), rig.slope.float(), rig.share.float())
+
+    def _landmarks(self, turns: Float[Tensor, "*g 24 3 3"], shape: Float[Tensor, "*g S"]) -> Float[Tensor, "*g 33 3"]:
+        """MediaPipe's points of posed bodies, metres from the middle of the hips."""
+        flat = BodyPose(
+            turns.flatten(0, -4).float(), shape.flatten(0, -2).float(), turns.new_zeros(shape[..., 0].numel(), 3)
+        )
+        points = self._rig.points(self.bodies[0], flat)[0].unflatten(0, shape.shape[:-1])
+        return points - points[..., _HIPS33, :].mean(-2, keepdim=True)
+
+
+class LifterMethod(HoldsLifter):
     """The lifter by itself."""
 
     config_type = LifterConfig
@@ -67,7 +104,7 @@ class LifterMethod(Method):
     def __init__(self, config: LifterConfig, body: BodyModel) -> None:
         super().__init__(config, body)
         self.spec = CropSpec((_CROP_PX, _CROP_PX), keypoints=JOTR30, box=seen_box, landmarks=True)
-        self.bodies = (body,)  # in a tuple: not a part of what is learned
+        self.bodies = (body,)
         self.lifter = Lifter(len(JOTR30), len(MEDIAPIPE33), config.width, config.blocks, config.shapes)
 
     def forward(self, crops: Crops) -> LifterPrediction:
@@ -82,44 +119,6 @@ class LifterMethod(Method):
         )
         log_error = lifted.log_error.unflatten(0, group)
         return LifterPrediction(pose, log_error, expected_error_m=calibrated(log_error, crops.keypoints))
-
-    @torch.no_grad()
-    def as_detected(self, crops: Crops, targets: Targets) -> Crops:
-        """The crops with landmarks that err, besides by themselves, as this network does without landmarks.
-
-        Both guess what the picture does not show: see `_SHARED`.
-        """
-        if not crops.landmarks.any():
-            return crops
-        lifted = lifted_from(self.lifter, crops, torch.zeros_like(crops.landmarks), 0.0)
-        true = targets.pose.map(lambda tensor: tensor.flatten(0, 1).float())
-        ray = ray_of(crops).flatten(0, 1)
-        ahead = torch.tensor([0.0, 0.0, 1.0]).to(ray).expand_as(ray)
-        root = swing(ray, ahead)[:, None] @ true.rotations[:, :1]  # as if the camera looked straight at the person
-        straight = torch.cat([root, true.rotations[:, 1:]], dim=1)
-        guess = rotation_from_6d_rows(lifted.pose + rest_six(lifted.pose))
-        error = self._landmarks(guess, lifted.shape) - self._landmarks(straight, true.shape)
-        mean, spread, axes, most_m = _SHARED
-        share = (mean + spread * torch.randn(len(error), 1, 1)).clamp(0, 1.4).to(error) * torch.tensor(axes).to(error)
-        there = crops.landmarks.flatten(2).any(-1).flatten()[:, None, None]
-        places = crops.landmarks[..., :3].flatten(0, 1) + there * share * error / (
-            1 + error.norm(dim=-1, keepdim=True) / most_m
-        )
-        return replace(
-            crops, landmarks=torch.cat([places.view_as(crops.landmarks[..., :3]), crops.landmarks[..., 3:]], -1)
-        )
-
-    @cached_property
-    def _rig(self) -> Rig:
-        (body,) = self.bodies
-        rig, _ = Rig.of(body, MEDIAPIPE33)
-        return Rig(rig.offset.float(), rig.slope.float(), rig.share.float())
-
-    def _landmarks(self, turns: Float[Tensor, "P 24 3 3"], shape: Float[Tensor, "P S"]) -> Float[Tensor, "P 33 3"]:
-        """MediaPipe's points of posed bodies, metres from the middle of the hips."""
-        (body,) = self.bodies
-        points, _ = self._rig.points(body, BodyPose(turns, shape, turns.new_zeros(len(turns), 3)))
-        return points - points[:, _HIPS33].mean(1, keepdim=True)
 
     def own_terms(self, crops: Crops, prediction: LifterPrediction, targets: Targets) -> dict[str, Term]:
         """`log_error`: the negative logarithm of Laplace's density of each joint's error about the body's middle."""

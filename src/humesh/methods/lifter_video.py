@@ -8,7 +8,7 @@ that joint alone, plus a correction. The same goes for the root's path in the ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -18,14 +18,21 @@ from humesh.body.joints import JOTR30, MEDIAPIPE33, SMPL24
 from humesh.body.kinematics import forward_kinematics, swing
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.body.rig import Rig
 from humesh.geometry.rotations import rotation_from_6d_rows
 from humesh.images.crops import Crops, CropSpec, seconds_of
 from humesh.images.seen_box import seen_box, seen_in_crop
 from humesh.losses.points import absolute
 from humesh.losses.targets import Targets, Term
 from humesh.methods.base import ClipMethod
-from humesh.methods.lifter import LifterPrediction, calibrated, lifted_from, ray_of, rotations, with_cameras
+from humesh.methods.lifter import (
+    HoldsLifter,
+    LifterPrediction,
+    calibrated,
+    lifted_from,
+    ray_of,
+    rotations,
+    with_cameras,
+)
 from humesh.networks.lifter import Lifter
 from humesh.networks.through_time import TimeBlock, rotary
 
@@ -36,7 +43,6 @@ _NEAR_M = 0.1
 _IN_2D = SMPL24.map_to(JOTR30)
 _IN_3D = SMPL24.map_to(MEDIAPIPE33)
 _HIPS = SMPL24.indices("left_hip", "right_hip")
-_HIPS33 = MEDIAPIPE33.indices("left_hip", "right_hip")
 _PARENTS = [max(parent, 0) for parent in SMPL24.parents]
 _EVIDENCE = 3 * len(JOTR30) + 2 * len(_IN_2D[0]) + 4 * len(_IN_3D[0])
 
@@ -57,7 +63,7 @@ class LifterVideoConfig:
     dropped: float = 0.05
 
 
-class LifterVideo(ClipMethod):
+class LifterVideo(ClipMethod, HoldsLifter):
     """The whole method: `look` frame by frame, `through_time` on what that gave of a clip."""
 
     config_type = LifterVideoConfig
@@ -65,7 +71,7 @@ class LifterVideo(ClipMethod):
 
     def __init__(self, config: LifterVideoConfig, body: BodyModel) -> None:
         super().__init__(config, body)
-        size, width, self._rigs = (_CROP_PX, _CROP_PX), config.width, list[Rig]()
+        size, width = (_CROP_PX, _CROP_PX), config.width
         self.spec = CropSpec(size, "frames", config.frames, keypoints=JOTR30, box=seen_box, landmarks=True)
         self.bodies = (body,)  # in a tuple it is no submodule: neither moved nor exported with the network
         self.parts = (6 * _JOINTS, body.shapes, 3)
@@ -149,35 +155,6 @@ class LifterVideo(ClipMethod):
         parts += [torch.where(seen[..., there, :], flat.clamp(-0.5, 0.5), 0.0)]
         parts += [torch.where(sure > 0, deep.clamp(-0.5, 0.5), 0.0), sure]
         return torch.cat([part.flatten(-2) for part in parts], dim=-1)
-
-    @torch.no_grad()
-    def as_detected(self, crops: Crops, targets: Targets) -> Crops:
-        """The crops with landmarks that err as the lifter does without them, besides by themselves.
-
-        On real photographs three quarters of the error of a landmark network is that of a lifter of the same keypoints.
-        """
-        group = crops.present.shape
-        lifted = lifted_from(self.lifter, crops, torch.zeros_like(crops.landmarks), 0.0)
-        guessed, true = rotations(lifted.pose, crops), targets.pose.rotations
-        shapes = lifted.shape.unflatten(0, group), targets.pose.shape
-        apart = [
-            self.rig(BodyPose(*each, torch.zeros(*group, 3))) for each in zip((guessed, true), shapes, strict=True)
-        ]
-        ray = ray_of(crops)
-        error = (apart[0] - apart[1]) @ swing(torch.tensor([0.0, 0.0, 1.0]).to(ray).expand_as(ray), ray)
-        error = error - error[..., _HIPS33, :].mean(-2, keepdim=True)
-        share = (0.75 + 0.25 * torch.randn(group[0], 1, 1, 1)).clamp(0, 1.2) * torch.tensor([0.76, 0.76, 0.9])
-        there = crops.landmarks.flatten(2).any(-1)[..., None, None]
-        moved = crops.landmarks[..., :3] + torch.where(there, share.to(error) * error, 0.0)
-        return replace(crops, landmarks=torch.cat([moved, crops.landmarks[..., 3:]], dim=-1))
-
-    def rig(self, pose: BodyPose) -> Float[Tensor, "*g 33 3"]:
-        """MediaPipe's points of posed bodies."""
-        if not self._rigs:
-            rig, _ = Rig.of(self.bodies[0], MEDIAPIPE33)
-            self._rigs.append(Rig(rig.offset.float(), rig.slope.float(), rig.share.float()))
-        flat = BodyPose(pose.rotations.flatten(0, -4), pose.shape.flatten(0, -2), pose.translation.flatten(0, -2))
-        return self._rigs[0].points(self.bodies[0], flat)[0].unflatten(0, pose.shape.shape[:-1])
 
     def own_terms(self, crops: Crops, prediction: LifterPrediction, targets: Targets) -> dict[str, Term]:
         """Errors of the root's depth (logarithm), of velocities (m/s) and of the expected errors (Laplace's).
