@@ -123,6 +123,26 @@ def test_vposer_is_not_trained_with_random_weights(tmp_path: Path) -> None:
         prepare("debug", recipe, Place(tmp_path))
 
 
+def test_no_loss_of_multi_roi_drowns_the_others_at_the_features(tmp_path: Path) -> None:
+    """Weighted gradients at step 1, within two orders of magnitude; without pose's and betas', small in the paper too."""
+    torch.set_num_threads(1)
+    sizes = {"encoder": "resnet18", "crop": (128, 96), "hidden": (256, 128)}
+    recipe = replace(RECIPES["multi_roi-r50"], config=sizes, data=(Source("drawn", options={"count": 64}),))
+    recipe = replace(recipe, batch=8, held_out=2, body="open-low")
+    training = prepare("x", recipe, Place(tmp_path))
+    batch, method, features = next(training.batches(0)), training.learner.method.train(), list[torch.Tensor]()
+    method.encoder.register_forward_hook(lambda module, inputs, output: features.append(output))
+    losses = method.objective(batch.crops, method(batch.crops), batch.targets)
+    table = {
+        name: float(torch.autograd.grad(weight * losses[name], features[0], retain_graph=True)[0].norm())
+        for name, weight in recipe.weights.items()
+    }
+    print({name: f"{slope:.2g}" for name, slope in table.items()})
+    large = [slope for name, slope in table.items() if name not in ("pose", "betas")]
+    assert max(large) < 100 * min(large), table
+    assert all(table.values())
+
+
 def test_unknown_losses_are_told(tmp_path: Path) -> None:
     recipe = overridden(RECIPES["debug"], weights=["vertice=1"])
     training = prepare("debug", recipe, Place(tmp_path))
