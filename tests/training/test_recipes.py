@@ -124,7 +124,7 @@ def test_vposer_is_not_trained_with_random_weights(tmp_path: Path) -> None:
 
 
 def test_no_loss_of_multi_roi_drowns_the_others_at_the_features(tmp_path: Path) -> None:
-    """Weighted gradients at step 1, within two orders of magnitude; without pose's and betas', small in the paper too."""
+    """Weighted gradients at step 1 within two orders of magnitude; pose and betas are small in the paper too."""
     torch.set_num_threads(1)
     sizes = {"encoder": "resnet18", "crop": (128, 96), "hidden": (256, 128)}
     recipe = replace(RECIPES["multi_roi-r50"], config=sizes, data=(Source("drawn", options={"count": 64}),))

@@ -68,7 +68,7 @@ class Training:
         if recipe.batch % place.world:
             raise TrainingError(f"batch {recipe.batch}: expected a multiple of the {place.world} processes.")
         spec = method.spec
-        crops: int = spec.count or getattr(method.config, "people", 1)
+        crops = spec.count if spec.count is not None else int(getattr(method.config, "people", 1))
         pictures = 12e-9 * recipe.batch * crops * spec.size[0] * spec.size[1]  # three channels of 32 bits
         if pictures > _MOST_GB * place.world:
             raise TrainingError(
