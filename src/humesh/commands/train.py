@@ -35,6 +35,7 @@ def train(
     batch: int | None = None,
     rate: float | None = None,
     seed: int | None = None,
+    held_out: int | None = None,
     precision: str | None = None,
     workers: int | None = None,
     device: str = "",
@@ -64,6 +65,7 @@ def train(
         batch: Groups of crops in a step, over all processes.
         rate: Learning rate.
         seed: Of everything that is random.
+        held_out: How many samples of the first data set are only validated on, instead of the recipe's.
         precision: float32, bfloat16 or float16.
         workers: Processes that make data; default: one a core but one, at most 16.
         device: cpu, cuda or cuda:1; default: the GPU if there is one.
@@ -89,8 +91,8 @@ def train(
     rank, world = processes()
     try:
         known(recipe, RECIPES, "recipe: there is no")
-        given: dict[str, Any] = {"steps": steps, "batch": batch, "rate": rate, "seed": seed, "precision": precision}
-        given["body"] = body or None
+        given: dict[str, Any] = {"steps": steps, "batch": batch, "rate": rate, "seed": seed, "held_out": held_out}
+        given |= {"precision": precision, "body": body or None}
         if precision is not None:
             known(precision, ("float32", "bfloat16", "float16"), "--precision: there is no")
         plan = dataclasses.replace(RECIPES[recipe], **{k: v for k, v in given.items() if v is not None})

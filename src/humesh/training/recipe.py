@@ -58,6 +58,7 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "batch": (1, 2**14),
     "rate": (1e-12, 100.0),
     "seed": (0, 2**32 - 1),
+    "held_out": (1, 10**6),
 }
 
 
