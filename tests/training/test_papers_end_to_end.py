@@ -172,7 +172,10 @@ def _trained(
     recipe, run = PUBLISHED[name], folder / name
     with monkeypatch.context() as context:
         spy, humesh = Spy(context), partial(_humesh, context)
-        words, spy.stop_at = _words(name, roots, smpl, folder, init), STOP
+        words = _words(name, roots, smpl, folder, init)
+        assert humesh(*words, "--dry-run") == 0, capsys.readouterr().err
+        assert "WARNING: the loss" not in capsys.readouterr().out
+        spy.stop_at = STOP
         assert humesh(*words) == 130, capsys.readouterr().err
         spy.stop_at = 0
         assert humesh(*words) == 0, capsys.readouterr().err
