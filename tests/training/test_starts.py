@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from humesh.body.model import BodyModel
-from humesh.methods.weights import build
+from humesh.methods.weights import build, save_weights
 from humesh.networks.backbones import Encoder
 from humesh.networks.hrnet import HrNet
 from humesh.training import starts
+from humesh.training.loop import Place
+from humesh.training.prepare import prepare
 from humesh.training.recipe import TrainingError
-from humesh.training.starts import start_pretrained
+from humesh.training.recipes import RECIPES
+from humesh.training.starts import start_learned, start_pretrained
 
 # What pose_hrnet's last module, which gives its finest branch alone, does not have.
 LAST_FUSIONS = tuple(f"stage4.2.fuse_layers.{i}." for i in (1, 2, 3))
@@ -151,3 +155,25 @@ def test_nothing_wrong_is_ignored(resnet: dict[str, Tensor], tmp_path: Path) -> 
     assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())
     with pytest.raises(TrainingError, match="no encoder of pictures"):
         start_pretrained(nn.Linear(1, 1), _saved(tmp_path / "c.pth", resnet))
+
+
+def test_learned_weights_of_losses_go_on(tmp_path: Path) -> None:
+    """JOTR's second stage starts with the first one's weights of losses (authors)."""
+    torch.set_num_threads(1)
+    recipe, said = replace(RECIPES["debug"], batch=2, held_out=2), list[str]()
+    first = prepare("debug", recipe, Place(tmp_path))
+    assert first.learner.learned is not None
+    first.learner.learned.scales.data = torch.linspace(0.5, 1.5, len(recipe.learned))
+    first.save_weights()
+    fewer = replace(recipe, learned=recipe.learned[1:])
+    second = prepare("debug", fewer, Place(tmp_path, say=said.append), init=tmp_path / "weights.safetensors")
+    assert second.learner.learned is not None
+    assert torch.equal(second.learner.learned.scales, first.learner.learned.scales[1:])
+    assert f"learned weights of losses from {tmp_path / 'weights.safetensors'}: body_joint_img" in said[-1]
+    method, path = first.learner.method, tmp_path / "other.safetensors"
+    save_weights(path, "jotr", method)
+    assert start_learned(second.learner.learned, path).endswith("none, all start at 1.")
+    for learned in ("[1]", "{", '{"smpl_pose": -1}', '{"smpl_pose": NaN}', '{"smpl_pose": "x"}'):
+        save_weights(path, "jotr", method, notes={"learned": learned})
+        with pytest.raises(TrainingError, match=r"^--init .*other.safetensors: expected the learned weights of losses"):
+            start_learned(second.learner.learned, path)

@@ -311,6 +311,8 @@ class Training:
             "steps": str(self.step),
             "scores": ", ".join(f"{key} {value:.1f} mm on held-out samples" for key, value in self.scores.items()),
         }
+        if (learned := self.learner.learned) is not None:
+            notes["learned"] = json.dumps(dict(zip(learned.names, learned.scales.tolist(), strict=True)))
         body = "open" if self.learner.bodies[0].name in SHIPPED else "smpl"
         with self.averaged() as method:
             save_weights(self.place.out / "weights.safetensors", self.recipe.method, method, body, notes)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from humesh.files import Array, read_arrays
+from humesh.files import Array, parse_json, read_arrays
+from humesh.losses.total import LearnedWeights
 from humesh.methods.weights import load_fitting, read_checkpoint, read_weights
 from humesh.networks.backbones import HYBRID, PLAIN, Encoder
 from humesh.networks.hrnet import HrNet
@@ -34,6 +36,24 @@ def start_from(method: nn.Module, path: Path) -> str:
     if not fitting:
         raise TrainingError(f"--init {path}: none of its {len(state)} tensors fits this method; give its own weights.")
     return f"started from {path}: {fitting} of {len(method.state_dict())} tensors."
+
+
+def start_learned(learned: LearnedWeights, path: Path) -> str:
+    """Gives learned weights of losses those of the training that wrote a weights file (JOTR's second stage)."""
+    try:
+        values = {name: float(s) for name, s in parse_json(read_weights(path)[0].notes.get("learned", "{}")).items()}
+        if not all(0 < s < inf for s in values.values()):
+            raise ValueError("not all positive")
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"--init {path}: expected the learned weights of losses as names and positive numbers ({error}); give "
+            "weights that `humesh train` wrote."
+        ) from None
+    found = [name for name in learned.names if name in values]
+    with torch.no_grad():
+        for name in found:
+            learned.scales[learned.names.index(name)] = values[name]
+    return f"learned weights of losses from {path}: {', '.join(found) or 'none, all start at 1'}."
 
 
 def start_pretrained(method: nn.Module, given: str) -> str:
