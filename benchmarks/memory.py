@@ -17,9 +17,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
 from humesh.images.crops import Crops
-from humesh.losses.bodies import body_terms
 from humesh.losses.targets import Targets
-from humesh.losses.total import total
 from humesh.methods.deploy import example_inputs
 from humesh.methods.weights import build
 
@@ -50,17 +48,13 @@ def main() -> None:
     one, each = torch.ones(group), torch.ones(*group, len(JOTR30))
     targets = Targets(
         pose, torch.ones(*group, 24), one, one, JOTR30, points, each, crops.camera.project(points), each,
-        torch.arange(group.numel()).reshape(group),
+        torch.arange(group.numel()).reshape(group), one, one,
     )  # fmt: skip
     optimiser = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], lr=1e-4)
     for _ in range(2):
-        prediction = method(crops)
-        found = body.points(body(prediction.pose), JOTR30)
-        terms = body_terms(prediction.pose, found, crops.camera, crops.size, targets)
-        terms |= method.own_terms(crops, prediction, targets)
-        loss, _ = total(terms, dict.fromkeys(terms, 1.0))
+        losses = method.objective(crops, method(crops), targets)
         optimiser.zero_grad()
-        loss.backward()
+        torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
     size, step = " x ".join(map(str, crops.size)), peak_gb() - before
     print(f"{given.method}, batch {given.batch} x {group[1]} crops of {size} px: peak {peak_gb():.2f} GB, of which")

@@ -245,3 +245,31 @@ def test_no_change_changes_nothing() -> None:
     assert Augment().draw(np.random.default_rng(0)) == replace(
         Change(), seed=Augment().draw(np.random.default_rng(0)).seed
     )
+
+
+def test_scales_are_normal_and_cut_at_one_deviation() -> None:
+    rng = np.random.default_rng(0)
+    scales = np.array([Augment(scale=0.25).draw(rng).scale for _ in range(4000)])
+    assert (scales.min(), scales.max()) == (0.75, 1.25)
+    assert (scales == 0.75).mean() == pytest.approx(0.1587, abs=0.02)
+    assert (scales < 0.875).mean() == pytest.approx(0.3085, abs=0.03)
+
+
+def test_input_keypoints_err_and_nothing_else_does() -> None:
+    exact, moved = (groups("single", Augment(keypoint_errors=errors))[1] for errors in (0.0, 1.0))
+    assert torch.equal(exact.crops.crop_from_photo, moved.crops.crop_from_photo)
+    assert torch.equal(exact.crops.pixels, moved.crops.pixels)
+    assert torch.equal(exact.targets.points2d, moved.targets.points2d)
+    assert torch.equal(exact.crops.keypoints[..., 2], moved.crops.keypoints[..., 2])
+    apart = (exact.crops.keypoints - moved.crops.keypoints).norm(dim=-1)[exact.crops.keypoints[..., 2] > 0]
+    assert (apart > 0).all()
+    assert 0.2 < apart.median() < 10  # px of a crop with a side of 96
+    again = groups("single", Augment(keypoint_errors=1.0))[1]
+    assert torch.equal(again.crops.keypoints, moved.crops.keypoints)
+
+
+def test_a_data_set_can_teach_the_skeleton_alone() -> None:
+    both = Groups(SPECS["people"], [PHOTOS, PHOTOS], BODY, (0.5, 0.5), people=3, for_skeleton=(1,))
+    for number in range(8):
+        batch, which = both[number], both.mix(number)[0]
+        assert torch.equal(batch.targets.body_weight, batch.crops.present * float(which == 0))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from humesh.body.joints import COCO17, JOINT_SETS, JOTR30, MEDIAPIPE33, JointSet
-from humesh.data.detector_errors import DetectorErrors, Telling, from_behind, kind_of, seen_by_detector
+from humesh.data.detector_errors import DetectorErrors, Telling, from_behind, inexact, kind_of, seen_by_detector
 from humesh.images.photo import Person
 
 SIZE = (640, 480)
@@ -209,3 +209,22 @@ def test_every_joint_has_a_kind() -> None:
 def test_what_are_no_points_of_the_set_is_refused(points: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected 30 finite points of 'jotr30' in pixels"):
         seen(points, DetectorErrors(), visible=np.ones(len(points)), joint_set=JOTR30)
+
+
+def test_exact_keypoints_get_errors_where_they_are_known() -> None:
+    points = np.tile(np.concatenate([some_points(JOTR30), np.full((30, 1), 0.7)], axis=-1), (3000, 1, 1))
+    points[:, ::3] = 0.0
+    moved = inexact(points, JOTR30, 1.0, np.random.default_rng(0))
+    assert np.array_equal(moved[..., 2], points[..., 2])
+    assert np.array_equal(moved[:, ::3], points[:, ::3])
+    elsewhere = points.copy()
+    elsewhere[:, ::3, :2] = 5000.0  # means nothing: such a point is not known
+    again = inexact(elsewhere, JOTR30, 1.0, np.random.default_rng(0))
+    assert np.allclose(np.delete(again, np.s_[::3], 1), np.delete(moved, np.s_[::3], 1))
+    wrist = JOTR30.index("left_wrist")
+    known = np.delete(points[0, :, :2], np.s_[::3], 0)
+    errors = np.linalg.norm(moved - points, axis=-1)[:, wrist] / np.ptp(known, axis=0).max()
+    assert np.median(errors) == pytest.approx(DetectorErrors().wrist.seen, rel=0.15)
+    assert np.allclose(inexact(points, JOTR30, 0.0, np.random.default_rng(0)), points)
+    nobody = np.zeros((1, 30, 3))
+    assert np.array_equal(inexact(nobody, JOTR30, 1.0, np.random.default_rng(0)), nobody)

@@ -45,7 +45,7 @@ def _targets(body: BodyModel, pose: BodyPose, camera: Camera) -> Targets:
     one = torch.ones(points.shape[:-1])
     return Targets(
         pose, torch.ones(2, 24), torch.ones(2), torch.ones(2), COCO17, points, one, camera.project(points), one,
-        torch.arange(2), torch.ones(2),
+        torch.arange(2), torch.ones(2), torch.ones(2),
     )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_the_labels_themselves_have_no_error_and_missing_ones_do_not_count(open_
     zero = torch.zeros_like(targets.points3d_weight)
     blind = Targets(
         pose, torch.zeros(2, 24), torch.zeros(2), torch.zeros(2), COCO17, targets.points3d, zero, targets.points2d,
-        zero, targets.identity, torch.zeros(2),
+        zero, targets.identity, torch.zeros(2), torch.ones(2),
     )  # fmt: skip
     moved = BodyPose(rest.rotations, rest.shape, pose.translation - 5.0)
     assert all(loss == 0 for loss in body_losses(open_body, moved, camera, (256, 256), blind).values())

@@ -89,7 +89,9 @@ def made_up_batch(small_body: BodyModel) -> Callable[..., Batch]:
             *(torch.cat([getattr(p.pose, f) for p in parts]) for f in ("rotations", "shape", "translation"))
         )
         fields = ("pose_weight", "shape_weight", "translation_weight", "points3d", "points3d_weight", "points2d")
-        labels = {field: joined(field) for field in (*fields, "points2d_weight", "identity", "metric_weight")}
+        labels = {
+            field: joined(field) for field in (*fields, "points2d_weight", "identity", "metric_weight", "body_weight")
+        }
         return Batch(crops, Targets(pose=pose, joint_set=JOTR30, **labels))
 
     return make
@@ -140,6 +142,7 @@ def _group(method: Method, body: BodyModel, people: int, index: int, generator: 
         points2d_weight=torch.ones(1, count, len(JOTR30)),
         identity=(100 * index + identity)[None],
         metric_weight=one,
+        body_weight=one,
     )
     return Batch(joined, targets)
 

@@ -44,7 +44,7 @@ def _targets(body: BodyModel, count: int = 3) -> Targets:
     ones, points = torch.ones(2, count), torch.randn(2, count, len(joint_set), 3)
     return Targets(BodyPose.rest(2, count), torch.ones(2, count, 24), ones, ones, joint_set, points,
                    torch.ones(points.shape[:3]), points[..., :2], torch.ones(points.shape[:3]),
-                   torch.zeros(2, count, dtype=torch.int64), ones)  # fmt: skip
+                   torch.zeros(2, count, dtype=torch.int64), ones, ones)  # fmt: skip
 
 
 def _check(folder: Path) -> None:

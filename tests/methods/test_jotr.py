@@ -91,6 +91,7 @@ def _targets(groups: int, size: int = SMALL.size, seed: int = 1) -> Targets:
         (torch.rand(joints, generator=generator) > 0.2).float(),
         torch.arange(groups)[:, None],
         one,
+        one,
     )
 
 

@@ -117,7 +117,8 @@ def _targets(method: LifterMethod, crops: Crops, body: BodyModel) -> Targets:
     return Targets(
         pose=group, pose_weight=torch.ones(1, 1, 24), shape_weight=every, translation_weight=every, joint_set=JOTR30,
         points3d=points, points3d_weight=torch.ones(1, 1, 30), points2d=points[..., :2],
-        points2d_weight=torch.ones(1, 1, 30), metric_weight=every, identity=torch.zeros(1, 1, dtype=torch.long),
+        points2d_weight=torch.ones(1, 1, 30), metric_weight=every, body_weight=every,
+        identity=torch.zeros(1, 1, dtype=torch.long),
     )  # fmt: skip
 
 

@@ -73,7 +73,8 @@ def _targets(crops: Crops) -> Targets:
     joints, identity = len(SMPL24), torch.arange(group[0])[:, None].expand(group)
     points = torch.zeros(*group, joints, 3), torch.ones(*group, joints)
     flat = torch.zeros(*group, joints, 2), torch.ones(*group, joints)
-    return Targets(BodyPose.rest(*group), torch.ones(*group, joints), one, one, SMPL24, *points, *flat, identity, one)
+    pose = BodyPose.rest(*group)
+    return Targets(pose, torch.ones(*group, joints), one, one, SMPL24, *points, *flat, identity, one, one)
 
 
 def _vary(method: MultiRoi | MultiRoiAuthors) -> None:

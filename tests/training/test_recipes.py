@@ -25,6 +25,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "lifter": {"width": 16, "blocks": 1},
     "lifter_video": {"width": 16, "heads": 2, "depth": 1, "frames": 2, "lifter": 16, "lifter_blocks": 1},
     "multi_roi": {"encoder": "test_resnet", "crop": (64, 64), "hidden": (16, 16)},
+    "multi_roi_authors": {"encoder": "test_resnet", "crop": (64, 64), "hidden": (16, 16), "mixing": 16},
     "int": {"encoder": "test_resnet", "crop": (64, 64), "width": 16, "heads": 2, "depth": 2, "frames": 2},
     "ik_refine": {
         "encoder": "test_resnet", "size": 64, "twist_width": 16, "width": 16, "heads": 2, "head_width": 8, "hidden": 16,

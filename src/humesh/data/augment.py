@@ -25,11 +25,12 @@ from humesh.images.photo import Person
 class Augment:
     """How strongly samples are changed; all zeros: not at all.
 
-    `centre`: standard deviation of the box's shift, in its sides; `scale`: of the logarithm of its side; `mirror`:
-    probability; `roll`: standard deviation of the camera's roll, degrees, drawn for the share `rolled` of samples;
-    `focal`: of the logarithm of a guessed focal length over the true one (people without pictures alone); `colour`,
-    `brightness`, `contrast`: largest relative changes; `noise`: largest standard deviation, of 1; `erase`: probability
-    of a rectangle without a picture, up to half a side each way.
+    `centre`: standard deviation of the box's shift, in its sides; `scale`: that of the relative change of its side, and
+    the largest one (SPIN, JOTR); `mirror`: probability; `roll`: standard deviation of the camera's roll, degrees, drawn
+    for the share `rolled` of samples; `focal`: of the logarithm of a guessed focal length over the true one (people
+    without pictures alone); `colour`, `brightness`, `contrast`: largest relative changes; `noise`: largest standard
+    deviation, of 1; `erase`: probability of a rectangle without a picture, up to half a side each way;
+    `keypoint_errors`: of exact input keypoints, as `DetectorErrors.harder` (people with pictures alone).
     """
 
     centre: float = 0.0
@@ -43,11 +44,12 @@ class Augment:
     contrast: float = 0.0
     noise: float = 0.0
     erase: float = 0.0
+    keypoint_errors: float = 0.0
 
     def draw(self, rng: np.random.Generator) -> Change:
         """One sample's change; the frames of a clip share it."""
         shift = self.centre * np.clip(rng.standard_normal(2), -2, 2)
-        scale = math.exp(self.scale * float(np.clip(rng.standard_normal(), -2, 2)))
+        scale = 1 + self.scale * float(np.clip(rng.standard_normal(), -1, 1))
         mirrored = bool(rng.random() < self.mirror)
         angle = math.radians(self.roll) * float(np.clip(rng.standard_normal(), -2, 2))
         angle = angle if rng.random() < self.rolled else 0.0
@@ -72,6 +74,7 @@ class Augment:
             float(noise),
             erased,
             int(rng.integers(2**31)),
+            self.keypoint_errors,
         )
 
 
@@ -88,6 +91,7 @@ class Change:
     noise: float = 0.0
     erased: tuple[float, float, float, float] | None = None  # x0 y0 x1 y1
     seed: int = 0
+    keypoint_errors: float = 0.0
 
     def of_box(self, box: Callable[[Person, tuple[int, int]], Box]) -> Callable[[Person, tuple[int, int]], Box]:
         """The rule for a person's box, followed by this change's shift and scale."""

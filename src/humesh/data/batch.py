@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -16,6 +16,7 @@ from humesh.body.joints import JOTR30, JointSet
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.augment import Augment, Change, mirrored, rolled_pose
+from humesh.data.detector_errors import inexact
 from humesh.data.sample import Dataset, LabelledPerson, Sample
 from humesh.data.views import joints_of_fit
 from humesh.errors import HumeshError
@@ -150,8 +151,9 @@ class Groups:
 
     `people`: how many crops a group of "people" has, absent ones included. `copies`: draws the boxes of "rois" anew for
     each sample. `stride`: how many frames apart those of a clip are taken, for all data sets or for each. `body`: whose
-    shape space the labels speak. `joint_set`: that of the labels' points. `joints_from_fits`: see `joints_of_fit`. The
-    same number is the same group, bit for bit, whoever asks.
+    shape space the labels speak. `joint_set`: that of the labels' points. `joints_from_fits`: see `joints_of_fit`.
+    `for_skeleton`: the data sets whose people have `body_weight` 0. The same number is the same group, bit for bit,
+    whoever asks.
     """
 
     def __init__(
@@ -168,12 +170,13 @@ class Groups:
         names: Sequence[str] = (),
         joint_set: JointSet = JOTR30,
         joints_from_fits: bool = False,
+        for_skeleton: Container[int] = (),
     ) -> None:
         parts = [dataset if isinstance(dataset, Part) else Part(dataset) for dataset in datasets]
         self.spec, self.datasets, self.augment, self.seed = spec, parts, augment or Augment(), seed
         self.body, self.people, self.copies = body, people, copies
         self.strides = [stride] * len(parts) if isinstance(stride, int) else list(stride)
-        self.joint_set, self.joints_from_fits = joint_set, joints_from_fits
+        self.joint_set, self.joints_from_fits, self.for_skeleton = joint_set, joints_from_fits, for_skeleton
         self.names = tuple(names) or tuple(str(index) for index in range(len(datasets)))
         for dataset, name in zip(parts, self.names, strict=True):
             if not len(dataset):
@@ -231,30 +234,23 @@ class Groups:
             batch = self._labelled(spec, sample, [sample.people[i] for i in chosen], change)
             batch = padded(batch, self.people) if spec.group == "people" else batch
         crops = replace(batch.crops, pixels=self._changed(batch.crops, change))
+        if change.keypoint_errors and spec.keypoints is not None:
+            moved = inexact(crops.keypoints[0].double().numpy(), spec.keypoints, change.keypoint_errors, rng)
+            crops = replace(crops, keypoints=torch.from_numpy(moved[None]).to(crops.keypoints))
         # No two data sets have the same people.
         identity = torch.where(batch.targets.identity >= 0, batch.targets.identity + (which << 40), -1)
-        return Batch(crops, replace(batch.targets, identity=identity))
+        body = batch.targets.body_weight * (which not in self.for_skeleton)
+        return Batch(crops, replace(batch.targets, identity=identity, body_weight=body))
 
     def _changed(self, crops: Crops, change: Change) -> Tensor:
-        pixels = change.of_pixels(crops.pixels[0])
-        return torch.where(crops.present[0, :, None, None, None], pixels, 0)[None]
+        return torch.where(crops.present[..., None, None, None], change.of_pixels(crops.pixels[0]), 0)
 
     def _clip(
-        self,
-        spec: CropSpec,
-        which: int,
-        unit: int,
-        time: int,
-        change: Change,
-        rng: np.random.Generator,
+        self, spec: CropSpec, which: int, unit: int, time: int, change: Change, rng: np.random.Generator
     ) -> Batch:
         """One person in `spec.count` frames; frames without them, and those after a clip's end, are absent."""
-        dataset, windows, stride, count = (
-            self.datasets[which],
-            self.windows[which],
-            self.strides[which],
-            spec.count or 1,
-        )
+        dataset, windows, stride = self.datasets[which], self.windows[which], self.strides[which]
+        count = spec.count or 1
         if windows:
             track, start = windows[unit]
             last = max(track.stop - 1 - (count - 1) * stride, track.start)
@@ -263,8 +259,7 @@ class Groups:
         else:
             numbers = [unit]
         samples = [self._sample(dataset, n, time, change) for n in numbers]
-        first = next((sample for sample in samples if sample.people), None)
-        if first is None:
+        if not (first := next((sample for sample in samples if sample.people), None)):
             raise DataError("expected a person in the clip, found nobody; leave it out.")
         identity = first.people[int(rng.integers(len(first.people)))].identity
         frames: list[Batch | None] = []
@@ -308,6 +303,7 @@ class Groups:
             points2d_weight=stacked("points2d_weight")[None],
             identity=torch.tensor([[person.identity for person in people]]),
             metric_weight=torch.tensor([[float(person.metric) for person in people]]),
+            body_weight=torch.ones(1, len(people)),
         )
         return Batch(crops, targets)
 

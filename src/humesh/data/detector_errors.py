@@ -181,6 +181,23 @@ def look_by_detector(
     return np.concatenate([places, confidence[..., None]], axis=-1), whose, hidden
 
 
+def inexact(
+    keypoints: Float[np.ndarray, "P K 3"], joint_set: JointSet, harder: float, generator: np.random.Generator
+) -> Float[np.ndarray, "P K 3"]:
+    """Exact keypoints (x, y, confidence) where a detector finds them; confidences stay as they are (JOTR's training).
+
+    Points without confidence are unknown: they stay, and no other point is taken for one of them.
+    """
+    known, places = keypoints[..., 2] > 0, keypoints[..., :2]
+    middle = (places * known[..., None]).sum(1, keepdims=True) / np.maximum(known.sum(1), 1)[:, None, None]
+    points = np.where(known[..., None], places, middle)
+    nobody = np.zeros((len(points), 0, *points.shape[1:]))
+    errors, size = DetectorErrors(harder=harder), (1, 1)  # of which confidences alone depend
+    found, whose, _ = look_by_detector(points, known.astype(float), joint_set, nobody, size, errors, generator)
+    usable = (known & np.take_along_axis(known, whose, axis=1))[..., None]
+    return np.concatenate([np.where(usable, found[..., :2], places), keypoints[..., 2:]], axis=-1)
+
+
 def _whose(
     points: Float[np.ndarray, "P K 2"],
     hidden: Float[np.ndarray, "P K"],

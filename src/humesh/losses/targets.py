@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -20,7 +20,8 @@ class Targets:
 
     Rotations and points are in the axes of the crop's camera (a rolled crop has rolled labels), 3D in metres, 2D in
     crop pixels; `metric_weight`: 1 where the 3D points stand where the person stood, 0 where only their differences
-    count. A person's `identity` is a number that all crops of the same person share.
+    count; `body_weight`: 0 where a person teaches the skeleton alone (IK-refine's L_P), else 1. A person's `identity`
+    is a number that all crops of the same person share.
     """
 
     pose: BodyPose
@@ -34,20 +35,16 @@ class Targets:
     points2d_weight: Float[Tensor, "*g K"]
     identity: Int[Tensor, "*g"]
     metric_weight: Float[Tensor, "*g"]
+    body_weight: Float[Tensor, "*g"]
 
     def only(self, joint_set: JointSet) -> Targets:
         """The same labels with the points of another joint set, chosen by name; ValueError where one is missing."""
         at = self.joint_set.indices(*joint_set.names)
-        return Targets(
-            self.pose,
-            self.pose_weight,
-            self.shape_weight,
-            self.translation_weight,
-            joint_set,
-            self.points3d[..., at, :],
-            self.points3d_weight[..., at],
-            self.points2d[..., at, :],
-            self.points2d_weight[..., at],
-            self.identity,
-            self.metric_weight,
+        return replace(
+            self,
+            joint_set=joint_set,
+            points3d=self.points3d[..., at, :],
+            points3d_weight=self.points3d_weight[..., at],
+            points2d=self.points2d[..., at, :],
+            points2d_weight=self.points2d_weight[..., at],
         )

@@ -65,16 +65,16 @@ def twist_and_shape_losses(
     targets: Targets,
 ) -> dict[str, Float[Tensor, ""]]:
     """Eq. 9: mean over joints of the norm of (cos, sin); eq. 10: norm of the shape; the leaves' rotations are ours."""
-    pose = targets.pose
+    pose, (in_pose, in_shape) = targets.pose, of_fits(targets)
     rest = body.rest_joints(pose.shape)
     bones = rest[..., [_CHILD.get(j, 0) for j in range(1, len(SMPL24))], :] - rest[..., 1:, :]
     has_bone = torch.tensor([float(j in _CHILD) for j in range(1, len(SMPL24))]).to(rest)
     apart = (twist - twist_of(pose.rotations[..., 1:, :, :], bones)).norm(dim=-1)
     of_leaves = (leaves - pose.rotations[..., LEAVES, :, :]).flatten(-2).norm(dim=-1)
     return {
-        "twist": mean_of_labelled((apart, targets.pose_weight[..., 1:] * has_bone)),
-        "leaves": mean_of_labelled((of_leaves, targets.pose_weight[..., LEAVES])),
-        "first_shape": norm(shape[..., None, :], pose.shape[..., None, :], targets.shape_weight[..., None, None]),
+        "twist": mean_of_labelled((apart, in_pose[..., 1:] * has_bone)),
+        "leaves": mean_of_labelled((of_leaves, in_pose[..., LEAVES])),
+        "first_shape": norm(shape[..., None, :], pose.shape[..., None, :], in_shape[..., None, None]),
     }
 
 
@@ -84,17 +84,24 @@ def refiner_losses(
     """Eq. 12: norms of 6D pose and of shape; eq. 13: squares of relative 3D and of projected 2D joints.
 
     `joints`: of the refined bodies, metres, their origin means nothing. The weak camera (s, tx, ty) projects into a
-    crop `side` pixels wide, from -1 to 1.
+    crop `side` pixels wide, from -1 to 1. People of `body_weight` 0 do not count.
     """
     points3d, points2d, in3d, in2d = of_smpl(targets)
+    in3d, in2d = (weight * targets.body_weight[..., None, None] for weight in (in3d, in2d))
     scale, shift = refined.camera[..., None, :1], refined.camera[..., None, 1:]
     shape, label = refined.shape[..., None, :], targets.pose.shape[..., None, :]
+    in_pose, in_shape = of_fits(targets)
     return {
-        "refined_pose": norm(refined.six, rotation_to_6d(targets.pose.rotations), targets.pose_weight[..., None]),
-        "refined_shape": norm(shape, label, targets.shape_weight[..., None, None]),
+        "refined_pose": norm(refined.six, rotation_to_6d(targets.pose.rotations), in_pose[..., None]),
+        "refined_shape": norm(shape, label, in_shape[..., None, None]),
         "refined_3d": summed(squared(_centred(joints, in3d), _centred(points3d, in3d), in3d)),
         "refined_2d": summed(squared(scale * (joints[..., :2] + shift), points2d * (2 / side) - 1, in2d)),
     }
+
+
+def of_fits(targets: Targets) -> tuple[Tensor, Tensor]:
+    """Weights of pose `*g 24` and shape `*g`, 0 for people who teach the skeleton alone."""
+    return targets.pose_weight * targets.body_weight[..., None], targets.shape_weight * targets.body_weight
 
 
 def of_smpl(targets: Targets) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -66,7 +66,7 @@ class Learner(nn.Module):
         prediction = self.method(batch.crops)
         losses = self.method.objective(batch.crops, prediction, batch.targets)
         if judges is not None:
-            pose, present = prediction.pose, batch.crops.present.float()
+            pose, present = prediction.pose, batch.crops.present * batch.targets.body_weight
             losses["adversarial"] = mean_of_labelled(taken_for_real(judges(pose.rotations, pose.shape), present))
         weights = self.recipe.weights
         strange = sorted(set(weights) - set(losses) - set(self.recipe.optional))

@@ -25,7 +25,7 @@ from humesh.methods.weights import build, read_weights
 from humesh.training.loop import Place, Training
 from humesh.training.recipe import SMPL, Recipe, TrainingError
 from humesh.training.sources import Given, sources
-from humesh.training.starts import start_from, start_pretrained
+from humesh.training.starts import start_from, start_learned, start_pretrained
 
 _MOST_WEIGHTS = 4e9  # bytes; training takes four times as much
 
@@ -67,7 +67,8 @@ def prepare(
     names, shares = [s.name for s in recipe.data], [s.share for s in recipe.data]
     strides = [recipe.stride if source.stride is None else source.stride for source in recipe.data]
     settings: dict[str, Any] = {
-        "seed": recipe.seed, "people": getattr(method.config, "people", 1), "joints_from_fits": recipe.joints_from_fits
+        "seed": recipe.seed, "people": getattr(method.config, "people", 1), "joints_from_fits": recipe.joints_from_fits,
+        "for_skeleton": [index for index, source in enumerate(recipe.data) if source.for_skeleton],
     }  # fmt: skip
     copies = None
     if getattr(method.config, "boxes", "") == "random":
@@ -76,7 +77,10 @@ def prepare(
         method.spec, train, body, shares, recipe.augment, copies=copies, stride=strides, names=names, **settings
     )
     check = Groups(method.spec, held_out[:1], body, stride=strides[:1], names=[f"{names[0]}, held out"], **settings)
-    return Training(name, recipe, method, body, groups, check, place)
+    training = Training(name, recipe, method, body, groups, check, place)
+    if init is not None and training.learner.learned is not None:
+        place.say(start_learned(training.learner.learned, init))
+    return training
 
 
 def _has_vposer(path: Path) -> bool:

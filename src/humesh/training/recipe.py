@@ -23,8 +23,9 @@ class Source:
     """A data set of the mix by its name in `DATASETS`, its share, its split, and its reader's other options.
 
     `split`: of a data set that others own, one of `TRAINING_SPLITS`. `labels`: the pseudo labels that the paper gives
-    its people ("EFT"), which come with --labels. `stride`: frames between those of a clip, None: the recipe's. `note`:
-    what the paper says of this data set, where it differs here.
+    its people ("EFT"), which come with --labels. `stride`: frames between those of a clip, None: the recipe's.
+    `for_skeleton`: it teaches IK-refine's skeleton alone (L_P). `note`: what the paper says of this data set, where it
+    differs here.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Source:
     options: Mapping[str, Any] = field(default_factory=dict)
     labels: str = ""
     stride: int | None = None
+    for_skeleton: bool = False
     note: str = ""
 
 
@@ -40,7 +42,7 @@ class Source:
 class Judges:
     """Adversarial training (HMR, CVPR 2018): the judges' own learning rate and weight decay.
 
-    Their word counts as the loss term "adversarial". Real ones are the batch's own labels.
+    Their scores count as the loss term "adversarial". Real ones are the batch's fits, motion capture's among them.
     """
 
     rate: float = 1e-4  # HMR's
@@ -133,7 +135,10 @@ class Recipe:
     def as_json(self) -> str:
         """All of it that decides the result, as text: the same for the same training."""
         settings = dataclasses.asdict(self)
-        used = ({k: v for k, v in source.items() if k != "note" and v not in ("", None)} for source in settings["data"])
+        used = (
+            {k: v for k, v in source.items() if k != "note" and v not in ("", None, False)}
+            for source in settings["data"]
+        )
         settings["data"] = list(used)
         return json.dumps(settings, sort_keys=True)
 

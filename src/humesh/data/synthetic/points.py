@@ -122,7 +122,7 @@ def batch_of(
         people = people.rolled(angle, body)
         keypoints = points_as(people.keypoints.double().numpy(), MEDIAPIPE33, JOTR30)
     middle = middle + augment.centre * side[:, None] * np.clip(g.normal(size=middle.shape), -2, 2)
-    side = side * np.exp(augment.scale * np.clip(g.normal(size=n), -2, 2))
+    side = side * (1 + augment.scale * np.clip(g.normal(size=n), -1, 1))
     shifts, lengths = np.split(np.array(spec.copies), [2], axis=-1)
     middles, sides = middle[:, None] + side[:, None, None] * shifts, side[:, None] * lengths[:, 0]
     affine = crop_around(torch.from_numpy(middles), torch.from_numpy(sides), spec.size)
@@ -155,6 +155,7 @@ def batch_of(
         points2d_weight=_near(people)[:, None].repeat(1, every, 1),
         identity=torch.tensor(numbers)[:, None].repeat(1, every),
         metric_weight=one,
+        body_weight=one,
     )
     return Batch(crops, targets)
 
