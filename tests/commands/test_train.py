@@ -22,6 +22,7 @@ WRONG = {
     "batch": ({"batch": 10**9}, "batch: expected a number from 1 to 16,384, got 1,000,000,000"),
     "pictures": ({"batch": 16384, "settings": ("size=512",)}, "batch 16,384: its pictures alone would take 52 GB"),
     "no batch": ({"batch": 0}, "batch: expected a number from 1 to 16,384, got 0"),
+    "nobody held out": ({"held_out": 0}, "held_out: expected a number from 1 to 1,000,000, got 0"),
     "steps": ({"steps": 10**10}, "steps: expected a number from 1 to 1,000,000,000"),
     "NaN": ({"rate": float("nan")}, "rate: expected a number from 1e-12 to 100.0, got nan"),
     "infinite": ({"rate": float("inf")}, "rate: expected a number from 1e-12 to 100.0, got inf"),

@@ -219,7 +219,8 @@ def _scored(
     out = capsys.readouterr().out
     assert ("| pve, mm |" in out) == ("pve" in protocol.metrics and protocol.matching == "given"), out
     told = json.loads(Path("n.json").read_text())
-    assert told["people"] > told["missed"] == 0
+    assert told["people"] > told["missed"]
+    assert told["missed"] == 0 or given  # where predictions are searched for, a hardly trained network may be far off
     assert [number["name"] for number in told["numbers"] if number["ours"] is None] == []
     people = [(s.name, i, p) for s in samples for i, p in enumerate(s.people) if ruler.evaluates(p)]
     np.savez("truth.npz", **_oracle(people, ruler))
