@@ -18,8 +18,7 @@ from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, write_
 from humesh.geometry.camera import Camera
 from humesh.images.crops import CropSpec
 from humesh.images.seen_box import seen_box
-from humesh.losses.bodies import body_terms
-from humesh.losses.points import absolute
+from humesh.losses.bodies import body_pixels, normalised
 
 SPEC = CropSpec((32, 32), keypoints=JOTR30, box=seen_box, landmarks=True)
 
@@ -67,8 +66,8 @@ def test_labels_agree_with_cameras_in_whole_batches_however_they_are_changed(peo
         assert torch.allclose(pixels[near], targets.points2d[near], atol=0.02)
         points = people.body.points(people.body(targets.pose), JOTR30)
         assert torch.allclose(points, targets.points3d, atol=1e-4)
-        terms = body_terms(targets.pose, points, crops.camera, crops.size, targets, absolute)
-        assert float((terms["points2d"][0] * terms["points2d"][1]).max()) < 0.01
+        made, true = (normalised(p, crops.size) for p in (body_pixels(points, crops.camera), targets.points2d))
+        assert float(((made - true).abs() * targets.points2d_weight[..., None]).max()) < 0.01
 
 
 def test_a_mirror_is_the_mirror_of_samples(people: DetectedPeople) -> None:
