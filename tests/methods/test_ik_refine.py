@@ -24,7 +24,7 @@ from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_6d
 from humesh.images.crops import Crops
 from humesh.losses.adversarial import taken_for_real, told_apart
 from humesh.losses.targets import Targets
-from humesh.methods.ik_loss import of_smpl
+from humesh.methods.ik_loss import of_smpl, skeleton_losses, twist_and_shape_losses
 from humesh.methods.ik_refine import IkRefine, IkRefineConfig, IkRefinePrediction
 from humesh.networks.discriminators import PoseDiscriminator, ShapeDiscriminator
 from humesh.networks.refiner import Refiner, Theta
@@ -551,3 +551,29 @@ def test_parity_allows_what_the_reference_lacks_of_a_rotation(tmp_path: Path) ->
         arrays.compare("bent", _within_defect(arrays, "bent", value[None]), atol=1e-4)
         assert arrays.results[-1].holds is holds
     assert not np.allclose(right.numpy(), bent.numpy(), atol=1e-3)
+
+
+def test_the_skeleton_is_centred_and_projected_by_the_labelled_joints(open_body: BodyModel) -> None:
+    """Loops: the mean, and for the projection the spread, of those that have a label (MeTRAbs' orthographic camera)."""
+    targets, generator = _targets(_crops(2, 1), open_body), torch.Generator().manual_seed(1)
+    relative, pixels = torch.randn(2, 1, 24, 3, generator=generator), torch.rand(2, 1, 24, 2, generator=generator)
+    known = torch.rand(2, 1, 24, generator=generator) > 0.4
+    targets = dataclasses.replace(targets, points3d_weight=known.float(), points2d_weight=known.float())
+    losses = skeleton_losses(targets.points3d, relative, pixels, targets, 0.05)
+    of_3d, flat, of_2d = 0.0, 0.0, 0.0
+    for n in range(2):
+        made, true, image = (t[n, 0, known[n, 0]].double() for t in (relative, targets.points3d, targets.points2d))
+        of_3d += float(((made - made.mean(0)) - (true - true.mean(0))).abs().sum())
+        ratio = ((image - image.mean(0)).square().sum() / (made - made.mean(0))[:, :2].square().sum()).sqrt()
+        flat += 0.05 * float(((made - made.mean(0))[:, :2] * ratio + image.mean(0) - image).abs().sum())
+        of_2d += 0.05 * float((pixels[n, 0, known[n, 0]] - image).abs().sum())
+    for name, value in {"skeleton_relative": of_3d, "skeleton_projected": flat, "skeleton_2d": of_2d}.items():
+        assert losses[name].item() == pytest.approx(value / 2, rel=1e-4), name
+    turns, leaves = targets.pose.rotations, torch.randn(2, 1, 5, 3, 3, generator=generator)
+    head = SMPL24.index("head")
+    targets = dataclasses.replace(targets, pose_weight=torch.eye(24)[head].expand(2, 1, 24))
+    twist, shape = torch.randn(2, 1, 23, 2), targets.pose.shape
+    losses = twist_and_shape_losses(open_body, twist, leaves, shape, targets)
+    apart = (leaves[..., 2, :, :] - turns[..., head, :, :]).flatten(-2).norm(dim=-1)  # the head is the third leaf
+    assert losses["leaves"].item() == pytest.approx(float(apart.mean()), rel=1e-5)
+    assert losses["twist"] == 0  # it has no bone

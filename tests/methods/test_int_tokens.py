@@ -18,7 +18,7 @@ from humesh.images.crops import Crops
 from humesh.images.photo import Person
 from humesh.losses.targets import Targets
 from humesh.methods.deploy import Deployed, example_inputs
-from humesh.methods.int_loss import IntEstimates, IntLabels, int_losses
+from humesh.methods.int_loss import IntEstimates, IntLabels, int_estimates, int_labels, int_losses
 from humesh.methods.int_tokens import IntConfig, IntTokens, person_square, resized
 from humesh.networks import hybrid
 from humesh.networks.hybrid import HYBRID, PLAIN, PatchEmbed, StandardisedConv
@@ -347,3 +347,33 @@ def test_wrong_settings_are_said_in_a_sentence(open_body: BodyModel) -> None:
         IntTokens(dataclasses.replace(SMALL, crop=(64, 50)), open_body)
     with pytest.raises(ValueError, match="no_such_net"):
         IntTokens(dataclasses.replace(SMALL, encoder="no_such_net"), open_body)
+
+
+def test_labels_say_who_has_a_fit_and_which_frames_count(open_body: BodyModel) -> None:
+    """Of clips without 3D only 2D counts; images always count; pixels are from -1 to 1 in the crop."""
+    network = _small(open_body)
+    crops, targets = _crops(network, 4), _targets(open_body)
+    targets = Targets(**{name: _twice(value) for name, value in vars(targets).items()})
+    crops.present[:] = torch.tensor([[1, 1, 1], [1, 0, 1], [1, 0, 0], [1, 1, 1]]).bool()
+    targets.points3d_weight[1, [0, 2]] = 0  # what is labelled is absent
+    targets.points3d_weight[2] = 0
+    targets.pose_weight[0, 1, 3] = 0
+    targets.shape_weight[0, 2] = 0
+    targets.points2d_weight[0, 0, 0] = 0.3
+    labels = int_labels(targets, crops)
+    assert labels.counted.tolist() == [[True] * 3, [False] * 3, [True, False, False], [True] * 3]
+    assert labels.fitted[0].tolist() == [True, False, False]
+    assert torch.equal(labels.confidence2d, targets.points2d_weight)
+    assert torch.allclose(labels.keypoints, targets.points2d / 32 - 1, atol=1e-6)
+    made = int_estimates(open_body, targets.pose, targets, crops)
+    points = open_body.points(open_body(targets.pose), targets.joint_set)
+    points = torch.cat([points[..., :2], points[..., 2:].clamp(min=0.2)], dim=-1)
+    expected = crops.camera.project(points) / 32 - 1
+    assert torch.allclose(made.keypoints, expected, rtol=1e-3, atol=1e-3)
+
+
+def _twice(value: object) -> object:
+    """What is of two people, for four; absent frames are changed, so it is copied."""
+    if isinstance(value, BodyPose):
+        return value.map(lambda tensor: tensor.repeat(2, *[1] * (tensor.dim() - 1)))
+    return value.repeat(2, *[1] * (value.dim() - 1)) if isinstance(value, torch.Tensor) else value

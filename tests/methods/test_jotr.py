@@ -299,6 +299,9 @@ def test_a_fit_without_a_place_is_put_where_its_points_are_seen(body: BodyModel)
     assert torch.allclose(labels.fit_joints[..., :2], made.projected[..., at, :], atol=2e-3)
     assert torch.allclose(labels.fit_joints[..., 2], 0.5 + made.points[..., at, 2] / 2, atol=1e-3)
     assert labels.fit_joints_weight.all()
+    behind = replace(pose, translation=torch.tensor([0.0, 0.0, -3.0]).expand(2, 1, 3))
+    targets = replace(targets, pose=behind, translation_weight=torch.ones(2, 1))
+    assert not jotr_labels(body, made, targets, crops).fit_joints_weight.any()
 
 
 def test_a_turn_beyond_half_a_one_is_compared_with_the_nearer_vector() -> None:
@@ -332,11 +335,14 @@ def test_the_contrast_is_warped_where_that_is_wanted(body: BodyModel, monkeypatc
     for warped in (False, True):
         method.config = replace(SMALL, warped_contrast=warped)
         method.objective(crops, method.eval()(crops), targets)
-    (_, plain, true, _, known, *_), (_, warped, warped_true, *_) = given
+    (_, plain, true, valid, known, *_), (_, warped, warped_true, *_) = given
     cube = torch.tensor([1.0, 1.0, 3.0])  # k = 3 at first
     assert torch.allclose(warped, plain**cube, atol=1e-6)
     assert torch.allclose(warped_true[..., 2], true[..., 2].clamp(min=0) ** 3, atol=1e-6)
     assert known.tolist() == [True, False]
+    at = JOTR30.indices(*JOTR15.names)
+    inside = ((targets.points2d >= 0) & (targets.points2d < SMALL.size)).all(-1) & (targets.points2d_weight > 0)
+    assert torch.equal(valid[1], inside[1, 0, at])  # of whom nothing is known in 3D
 
 
 def test_the_box_without_keypoints_is_the_persons() -> None:

@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from humesh.body.joints import SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
 from humesh.geometry.boxes import crop_around
 from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_from_axis_angle
+from humesh.images.crops import Crops
+from humesh.losses.targets import Targets
+from humesh.methods.base import Prediction
 from humesh.methods.multi_roi_loss import (
     RoiEstimates,
     RoiLabels,
@@ -17,6 +24,8 @@ from humesh.methods.multi_roi_loss import (
     camera_consistency_authors,
     crop_contrast,
     crop_contrast_authors,
+    roi_estimates,
+    roi_labels,
     supervised_losses,
 )
 
@@ -155,3 +164,34 @@ def test_supervised_losses_are_means_over_those_who_have_a_label() -> None:
         assert torch.isclose(loss, expected[name]), name
     none = supervised_losses(made, labels, torch.zeros_like(present))
     assert all(loss == 0 for loss in none.values())
+
+
+def test_labels_and_estimates_are_in_their_units_and_who_lacks_a_label_is_known(open_body: BodyModel) -> None:
+    """The crop's axes from -1 to 1, metres from the middle of the hips, vertices from the pelvis."""
+    torch.manual_seed(0)
+    camera, here = Camera.virtual(100.0, (64, 128)).matrix.float().expand(1, 3, 3, 3), torch.ones(1, 3).bool()
+    crops = Crops(torch.zeros(1, 3, 3, 128, 64), torch.eye(2, 3).expand(1, 3, 2, 3), Camera(camera),
+                  torch.zeros(1, 3, 0, 3), here, here, torch.zeros(1, 3, 0, 4))  # fmt: skip
+    away, rotations = torch.tensor([0.2, 0.1, 4.0]), rotation_from_axis_angle(0.4 * torch.randn(2, 1, 3, 24, 3))
+    made, true = (BodyPose(turn, torch.randn(1, 3, 10), away.expand(1, 3, 3)) for turn in rotations)
+    bodies, truth = open_body(made), open_body(true)
+    points, labels3d, joints = open_body.points(bodies, SMPL24), torch.randn(1, 3, 24, 3), torch.ones(1, 3, 24)
+    weights, hips = joints.clone(), SMPL24.indices("left_hip", "right_hip")
+    weights[0, 1, hips[0]] = 0
+    fit, one = joints.clone(), torch.ones(1, 3)
+    fit[0, 1, 5] = 0
+    pixels, confidence = 100 * torch.rand(1, 3, 24, 2), torch.rand(1, 3, 24)
+    targets = Targets(true, fit, torch.tensor([[1.0, 1, 0]]), one, SMPL24, labels3d, weights, pixels, confidence,
+                      torch.zeros(1, 3, dtype=torch.long), one, one)  # fmt: skip
+    found, known = roi_estimates(open_body, Prediction(made), targets, crops), roi_labels(open_body, targets, crops)
+    half = torch.tensor([32.0, 64.0])
+    assert torch.allclose(found.keypoints, Camera(camera).project(points) / half - 1, atol=1e-5)
+    assert torch.allclose(known.keypoints, pixels / half - 1, atol=1e-6)
+    assert torch.allclose(found.points, points - points[..., hips, :].mean(-2, keepdim=True), atol=1e-6)
+    assert torch.allclose(known.points, labels3d - labels3d[..., hips, :].mean(-2, keepdim=True), atol=1e-6)
+    for side, body in ((found, bodies), (known, truth)):
+        assert torch.allclose(side.vertices, body.vertices - body.joints[..., :1, :], atol=1e-6)
+    assert torch.equal(known.confidence2d, confidence)
+    assert known.in_3d.tolist() == [[True, False, True]]
+    assert known.fitted.tolist() == [[True, False, False]]
+    assert not known.confidence3d[0, 1].any()

@@ -22,6 +22,7 @@ import pytest
 import torch
 
 from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
 from humesh.data.batch import Groups
 from humesh.data.drawn import DrawnPeople
 from humesh.errors import HumeshError
@@ -415,3 +416,26 @@ def test_rates_follow_their_schedules() -> None:
 def test_batches_must_be_shared_evenly_and_half_precision_needs_a_gpu(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="float16 needs a GPU"):
         prepare("debug", replace(SMALL, precision="float16"), Place(tmp_path))
+
+
+def test_judges_see_fits_as_real_and_refined_people_as_made(tmp_path: Path) -> None:
+    training = prepare("ik", small_form("ik_refine"), Place(tmp_path))
+    batch = next(training.batches(0))
+    assert training.judges is not None
+    targets, group = batch.targets, batch.crops.present.shape
+    _, means, pose = training.learner(batch, 0, training.judges)
+    assert means["adversarial"] > 0
+    alone = replace(targets, body_weight=torch.zeros(group))
+    assert training.learner(replace(batch, targets=alone), 0, training.judges)[1]["adversarial"] == 0
+    first = torch.zeros(group)
+    first[0, 0] = 1
+    real = targets.pose
+    others = BodyPose(real.rotations.flip(0, 1), real.shape + 3, real.translation)
+    kept = first[..., None, None, None] > 0
+    mixed = BodyPose(torch.where(kept, real.rotations, others.rotations),
+                     torch.where(kept[..., 0, 0], real.shape, others.shape), real.translation)  # fmt: skip
+    weights = targets.pose_weight * first[..., None]
+    for name, weight in (("pose_weight", weights), ("shape_weight", targets.shape_weight * first)):
+        one, other = (replace(targets, pose=p, **{name: weight}) for p in (real, mixed))
+        scores = [training.judges.loss(pose, t, batch.crops.present) for t in (one, other)]
+        assert torch.isclose(*scores), name
