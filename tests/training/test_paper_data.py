@@ -319,6 +319,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "encoder": "test_resnet", "size": 64, "twist_width": 16, "width": 16, "heads": 2, "head_width": 8, "hidden": 16,
     },
 }  # fmt: skip
+SIZES["multi_roi_authors"] = SIZES["multi_roi"]
 
 
 @every_recipe
