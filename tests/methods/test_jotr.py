@@ -299,6 +299,16 @@ def test_a_fit_without_a_place_is_put_where_its_points_are_seen(body: BodyModel)
     assert torch.allclose(labels.fit_joints[..., :2], made.projected[..., at, :], atol=2e-3)
     assert torch.allclose(labels.fit_joints[..., 2], 0.5 + made.points[..., at, 2] / 2, atol=1e-3)
     assert labels.fit_joints_weight.all()
+    half = torch.ones(2, 1, 24).index_fill(2, torch.tensor([4]), 0.0)
+    for weights in ({"shape_weight": nothing}, {"pose_weight": half}):
+        assert not jotr_labels(body, made, replace(targets, **weights), crops).fit_joints_weight.any()
+    floating = jotr_labels(body, made, replace(targets, points3d_weight=one.index_fill(2, torch.tensor([0]), 0)), crops)
+    assert not floating.points_weight.any()  # without a pelvis 3D is relative to nothing
+    assert not floating.joints_weight[..., 2].any()
+    angle = made.pose.norm(dim=-1, keepdim=True)
+    other = replace(made, pose=made.pose * (1 - 2 * torch.pi / angle))
+    turned = jotr_labels(body, other, targets, crops).pose
+    assert torch.allclose(turned[angle[..., 0] > 0.2], other.pose[angle[..., 0] > 0.2], atol=1e-3)
     behind = replace(pose, translation=torch.tensor([0.0, 0.0, -3.0]).expand(2, 1, 3))
     targets = replace(targets, pose=behind, translation_weight=torch.ones(2, 1))
     assert not jotr_labels(body, made, targets, crops).fit_joints_weight.any()
