@@ -96,6 +96,8 @@ def test_absent_cameras_and_crops_count_nothing() -> None:
             loss(translation, focal, present), loss(translation[:1, :3], focal[:1, :3], present[:1, :3])
         )
 
+    later = torch.tensor([[False, True, True, True]] * 2)
+    assert camera_consistency_authors(translation, focal, later) == 0  # all are compared with the first
     z, there = torch.randn(3, 3, 6), torch.tensor([[True, True, True], [True, False, False], [True, True, False]])
     for contrast in (crop_contrast, crop_contrast_authors):
         assert torch.equal(contrast(z, there), contrast(torch.where(there[..., None], z, 50.0), there))
