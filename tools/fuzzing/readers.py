@@ -216,7 +216,7 @@ def _make_subsets(folder: Path) -> None:
 def _read_subset(_: Path, path: Path) -> None:
     from humesh.evaluation.subsets import read_stretches
 
-    read_stretches(path, "its owner")
+    read_stretches(path)
 
 
 # Photos and videos

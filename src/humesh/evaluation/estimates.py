@@ -40,9 +40,15 @@ class Recovers(Protocol):
     body: BodyModel
 
     def __call__(self, photo: object, people: list[Person] | None = None) -> Recovery: ...
-    def cut(self, photo: Photo, people: list[Person]) -> Crops | None: ...
-    def answers(self, crops: Crops) -> BodyPose: ...
-    def finished(self, pose: BodyPose, people: list[Person], camera: Camera, size: tuple[int, int]) -> Prediction: ...
+
+    def cut(self, photo: Photo, people: list[Person]) -> Crops | None:
+        """The crops of some people of a photo."""
+
+    def answers(self, crops: Crops) -> BodyPose:
+        """The network's own poses of the wanted crops."""
+
+    def finished(self, pose: BodyPose, people: list[Person], camera: Camera, size: tuple[int, int]) -> Prediction:
+        """The poses fitted to the people's keypoints."""
 
 
 @dataclass(frozen=True)
