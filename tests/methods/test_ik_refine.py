@@ -434,11 +434,11 @@ def test_missing_labels_cost_nothing_and_other_joint_sets_go_by_name(open_body: 
     sum(losses.values()).backward()
     assert all(loss == 0 for loss in losses.values())
     assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
-    weights = coco + torch.arange(17)
+    weights = coco + torch.arange(1, 18)
     _, points2d, in3d, in2d = of_smpl(dataclasses.replace(missing, points2d_weight=weights))
     assert not in3d.any()
     for j, name in enumerate(SMPL24.names):
-        expected = COCO17.index(name) if name in COCO17.names else 0
+        expected = 1 + COCO17.index(name) if name in COCO17.names else 0
         assert (in2d[..., j, :] == expected).all()
     assert (points2d[in2d[..., 0] > 0] == 7.0).all()
 
@@ -559,7 +559,9 @@ def test_the_skeleton_is_centred_and_projected_by_the_labelled_joints(open_body:
     relative, pixels = torch.randn(2, 1, 24, 3, generator=generator), torch.rand(2, 1, 24, 2, generator=generator)
     known = torch.rand(2, 1, 24, generator=generator) > 0.4
     targets = dataclasses.replace(targets, points3d_weight=known.float(), points2d_weight=known.float())
-    losses = skeleton_losses(targets.points3d, relative, pixels, targets, 0.05)
+    targets = dataclasses.replace(targets, metric_weight=torch.tensor([[1.0], [0.0]]))  # only one's place is known
+    losses = skeleton_losses(targets.points3d + 0.5, relative, pixels, targets, 0.05)
+    assert losses["skeleton_absolute"].item() == pytest.approx(1.5 * int(known[0].sum()), rel=1e-4)
     of_3d, flat, of_2d = 0.0, 0.0, 0.0
     for n in range(2):
         made, true, image = (t[n, 0, known[n, 0]].double() for t in (relative, targets.points3d, targets.points2d))
