@@ -163,7 +163,7 @@ def test_one_batch_is_learned_by_heart(
     if hasattr(method.config, "mask_share"):
         method.config = replace(method.config, mask_share=0.0)
     batch = made_up_batch(method, name, groups=4)
-    optimiser = torch.optim.Adam([p for p in method.parameters() if p.requires_grad], lr=1e-3)
+    optimiser = torch.optim.Adam([p for p in method.parameters() if p.requires_grad], lr=3e-4)
     first = last = None
     for _ in range(300):
         optimiser.zero_grad()
@@ -179,9 +179,12 @@ def test_one_batch_is_learned_by_heart(
 
 
 # Of an untrained ik_refine of full size all joints fall nearly together, and which way a bone points is rounding:
-# pixels that differ by 1e-6 then change its rotations by 4e-4. No other arithmetic can come nearer than that.
+# pixels that differ by 1e-6 then change its rotations by 4e-4. Multi-RoI's 32 frequencies turn the last bit of a box
+# into another code. No other arithmetic can come nearer than that.
 ALLOWED = """
-    other = deployed(**inputs | {"pixels": inputs["pixels"] + 1e-6 * torch.randn_like(inputs["pixels"])})
+    rounded = inputs["crop_from_photo"] * (1 + 6e-8 * torch.randn_like(inputs["crop_from_photo"]))
+    other = {"pixels": inputs["pixels"] + 1e-6 * torch.randn_like(inputs["pixels"]), "crop_from_photo": rounded}
+    other = deployed(**inputs | other)
     allowed = [max(1e-4, 2 * float((a - b).abs().max())) for a, b in zip(expected, other)]
 """
 
