@@ -121,8 +121,8 @@ def seen_by_detector(
             f"got {points2d.shape}; project the body with body.points(bodies, joint_set)."
         )
     neighbours = np.array(others).reshape(1, len(others), len(joint_set), 2)
-    told = told_by_detector(points2d[None], visible[None], joint_set, neighbours, size, errors, generator)
-    return person_of(told[0], joint_set, box, size, errors)
+    keypoints, *_ = look_by_detector(points2d[None], visible[None], joint_set, neighbours, size, errors, generator)
+    return person_of(keypoints[0], joint_set, box, size, errors)
 
 
 def person_of(
@@ -139,19 +139,6 @@ def person_of(
     return Person(seen_box, float(score), keypoints, joint_set)
 
 
-def told_by_detector(
-    points2d: Float[np.ndarray, "P K 2"],
-    visible: Float[np.ndarray, "P K"],
-    joint_set: JointSet,
-    others: Float[np.ndarray, "P O K 2"],
-    size: tuple[int, int],
-    errors: DetectorErrors,
-    generator: np.random.Generator,
-) -> Float[np.ndarray, "P K 3"]:
-    """What a detector says of P people in as many photos of one size, each with O neighbours (`seen_by_detector`)."""
-    return look_by_detector(points2d, visible, joint_set, others, size, errors, generator)[0]
-
-
 def look_by_detector(
     points2d: Float[np.ndarray, "P K 2"],
     visible: Float[np.ndarray, "P K"],
@@ -161,7 +148,10 @@ def look_by_detector(
     errors: DetectorErrors,
     generator: np.random.Generator,
 ) -> tuple[Float[np.ndarray, "P K 3"], Int[np.ndarray, "P K"], Float[np.ndarray, "P K"]]:
-    """What a detector says, which joint of the person each point was taken for, and how hidden that is."""
+    """Keypoints of P people in as many photos of one size, each with O neighbours (`seen_by_detector`).
+
+    Besides, which joint of the person each point was taken for, and how hidden that is.
+    """
     tables, (count, points) = _tables(errors, joint_set), visible.shape
     chance = generator.random((count, 15)) / max(errors.harder, 1e-9)
     extent = np.ptp(points2d, axis=1).max(-1)[:, None, None]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from humesh.body.joints import MEDIAPIPE33
 from humesh.body.kinematics import swing
-from humesh.data.detector_errors import DetectorErrors, look_by_detector, person_of, told_by_detector
+from humesh.data.detector_errors import DetectorErrors, look_by_detector, person_of
 from humesh.data.landmark_errors import LandmarkErrors, detected_landmarks
 from humesh.images.photo import Person
 
@@ -47,7 +47,7 @@ def seen_people(
     """
     near = np.array(size)
     points, others = np.clip(points, -near, 2 * near), np.clip(others, -near, 2 * near)
-    return told_by_detector(points, visible.astype(np.float64), MEDIAPIPE33, others, size, DetectorErrors(), g)
+    return look_by_detector(points, visible.astype(np.float64), MEDIAPIPE33, others, size, DetectorErrors(), g)[0]
 
 
 def looked_at(
