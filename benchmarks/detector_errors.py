@@ -31,8 +31,9 @@ from humesh.body.pose import BodyPose
 from humesh.data.detector_errors import DetectorErrors, from_behind, kind_of, seen_by_detector
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.people.finder import PeopleFinder
+from humesh.people.person import Person
 from humesh.people.same_body import box_around_points
 from humesh.scene.render import Stage
 
@@ -234,7 +235,7 @@ def as_record(person: Person) -> Record:
     return {
         "found": np.array(float(person is not NOBODY)),
         "keypoints": np.asarray(person.keypoints),
-        "seen_box": person.box,
+        "jotr_box": person.box,
         "score": np.array(person.score),
     }
 
@@ -274,7 +275,7 @@ def simulated(records: Record, errors: DetectorErrors, times: int = 10) -> Recor
     return {
         **kept,
         "keypoints": np.stack([np.asarray(person.keypoints) for person in people]),
-        "seen_box": np.stack([person.box for person in people]),
+        "jotr_box": np.stack([person.box for person in people]),
         "score": np.array([person.score for person in people]),
     }
 
@@ -386,7 +387,7 @@ def statistics(records: Record) -> dict[str, dict[str, float]]:
     tables["score of the person"] = {f"quantile {q}": float(np.quantile(r["score"], q)) for q in (0.1, 0.5, 0.9)}
     if "set" in r:
         return tables  # the true box is not known
-    by_side = (r["seen_box"] - r["box"]) * scale
+    by_side = (r["jotr_box"] - r["box"]) * scale
     tables["box side, mean error"] = dict(zip(("left", "top", "right", "bottom"), by_side.mean(0), strict=True))
     tables["box side, mean absolute error"] = dict(
         zip(("left", "top", "right", "bottom"), np.abs(by_side).mean(0), strict=True)

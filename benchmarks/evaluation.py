@@ -27,7 +27,8 @@ from humesh.evaluation.score import run
 from humesh.evaluation.sources import BodyFiles
 from humesh.evaluation.summary import summary
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 
 _VIDEO, _POSES = 1500, 64  # frames in a video; different poses that are gone through
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 from humesh.people import runtime
 from humesh.people.finder import PeopleFinder
 

@@ -20,11 +20,11 @@ from humesh.body.kinematics import swing
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.pose_prior import PosePrior
+from humesh.fitting.fit import FitSettings, fit
+from humesh.fitting.landmark_ik import LandmarkIK
 from humesh.geometry.align import procrustes
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.methods.fitting import FitSettings, fit
-from humesh.methods.landmark_ik import LandmarkIK
 
 LIMBS = SMPL24.indices(*LIMBS12.names)
 HEIGHT_M = 1.7

@@ -4,7 +4,7 @@ Run: python benchmarks/girth.py MOTION.npz [--count 200] [--seed 1] [--fit]. Peo
 rendered, found in their boxes by our finder, and recovered by the default method; printed are mean absolute errors, of
 everybody and of those of whom nearly all joints are seen. As one picture with an unknown distance cannot tell how tall
 anybody is, the errors of girths relative to stature (times the mean stature) are printed too. `--fit` prints what
-`humesh.methods.outline` holds, learned from these people: use other people for that than for judging.
+`humesh.fitting.outline` holds, learned from these people: use other people for that than for judging.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scipy.spatial import ConvexHull
 from humesh.body.joints import MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.data.synthetic.scenes import SyntheticPeople
-from humesh.methods.outline import SLOPES, outline_widths, shapes_by_outline
+from humesh.fitting.outline import SLOPES, outline_widths, shapes_by_outline
 from humesh.people.finder import PeopleFinder
 from humesh.recover import Recoverer
 

@@ -19,10 +19,10 @@ from humesh.body.joints import LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.body.kinematics import swing
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.fitting.landmark_ik import LandmarkIK
 from humesh.geometry.align import procrustes
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.methods.landmark_ik import LandmarkIK
 
 SIZE = (1280, 960)
 

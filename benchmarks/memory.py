@@ -15,8 +15,8 @@ import torch
 from humesh.body.joints import JOTR30
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
 from humesh.geometry.camera import Camera
-from humesh.images.crops import Crops
 from humesh.losses.targets import Targets
 from humesh.methods.deploy import example_inputs
 from humesh.methods.weights import build

@@ -27,10 +27,11 @@ import torch
 
 from humesh.body.joints import LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.evaluation.metrics import aligned, point_errors
-from humesh.images.photo import Person, Photo
-from humesh.images.video import Video
+from humesh.media.photo import Photo
+from humesh.media.video import Video
 from humesh.people import movenet
 from humesh.people.finder import PeopleFinder
+from humesh.people.person import Person
 from humesh.people.regions import Pyramid, Roi
 from humesh.recover import Recoverer
 

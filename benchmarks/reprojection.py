@@ -13,7 +13,7 @@ from skimage.data import camera
 
 import humesh
 from humesh.body.joints import LIMBS12, MEDIAPIPE33, SMPL24
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 
 
 def errors(recovery: humesh.Recovery) -> list[float]:

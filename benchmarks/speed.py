@@ -161,7 +161,7 @@ def photo_child(path: str, folder: str) -> None:
     """What `photo` measures."""
     start = time.perf_counter()
     import humesh
-    from humesh.images.photo import Photo
+    from humesh.media.photo import Photo
 
     recoverer = humesh.Recoverer()
     recovery = recoverer(path)

@@ -11,8 +11,8 @@ import argparse
 from itertools import islice
 from pathlib import Path
 
-from humesh.images.photo import Photo
-from humesh.images.video import Video
+from humesh.media.photo import Photo
+from humesh.media.video import Video
 from humesh.people.finder import PeopleFinder
 from humesh.people.mot import read_mot, switches
 from humesh.people.video_people import VideoPeople

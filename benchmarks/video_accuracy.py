@@ -20,10 +20,10 @@ from humesh.data.sample import Sample
 from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.evaluation.metrics import acceleration_error, pa_mpjpe
 from humesh.geometry.boxes import box_iou
-from humesh.images.film import Film
-from humesh.images.video import Video
+from humesh.media.film import Film
+from humesh.media.video import Video
+from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
-from humesh.people.sightings import Sightings
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
 from humesh.recover_video import VideoSettings, pose_video, sight
@@ -65,7 +65,7 @@ def main() -> None:
                 for frame, sample in enumerate(samples):
                     film.write(sample.photo.pixels, frame / arguments.fps)
             video, camera = Video(path), samples[0].photo.camera
-            sightings = Sightings()
+            sightings = VideoDetections()
             for _ in sight(video, VideoPeople(finder), sightings, camera):
                 pass
             whose = _owners(samples, sightings)
@@ -89,7 +89,7 @@ def main() -> None:
         print(f"{name[-12:]:12} {smooth:11.2f}   {aligned:11.1f}   {shaking:23.2f}   {share:7.1f}")
 
 
-def _owners(samples: list[Sample], sightings: Sightings) -> dict[int, dict[int, int]]:
+def _owners(samples: list[Sample], sightings: VideoDetections) -> dict[int, dict[int, int]]:
     """For each labelled person (by identity) how many frames each track was on it."""
     whose: dict[int, dict[int, int]] = {}
     for sample, seen in zip(samples, sightings.people, strict=True):

@@ -17,10 +17,10 @@ import numpy as np
 
 from humesh.commands.predict_video import VideoOptions, _drawn, drawable
 from humesh.data.synthetic.scenes import SyntheticPeople
-from humesh.images.film import Film
-from humesh.images.video import Video, letterboxed
+from humesh.media.film import Film
+from humesh.media.video import Video, letterboxed
+from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
-from humesh.people.sightings import Sightings
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
 from humesh.recover_video import VideoSettings, moments, pose_video, sight
@@ -60,7 +60,7 @@ def main() -> None:
             return time.perf_counter()
 
         begin = now = time.perf_counter()
-        sightings = Sightings()
+        sightings = VideoDetections()
         for _ in sight(video, VideoPeople(recoverer.finder), sightings):
             pass
         now = timed("people (with reading)", now)
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def _first(video: Video):
-    from humesh.images.photo import Photo
+    from humesh.media.photo import Photo
 
     return Photo.of(next(iter(video)).pixels)
 

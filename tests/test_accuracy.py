@@ -16,7 +16,8 @@ from humesh.body.pose import BodyPose
 from humesh.geometry.align import procrustes
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 
 SIZE = (1280, 960)
 POSES: list[dict[str, tuple[float, float, float]]] = [

@@ -14,7 +14,7 @@ from skimage.data import camera
 
 from humesh.commands.evaluate import evaluate
 from humesh.evaluation.published import ABLATIONS
-from humesh.images.film import Film
+from humesh.media.film import Film
 from humesh.methods import METHODS
 from humesh.training.prepare import overridden
 from humesh.training.recipes import RECIPES

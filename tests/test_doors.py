@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from humesh.images.photo import Person, PersonError
+from humesh.people.person import Person, PersonError
 from humesh.recover import Recoverer
 
 _MADE = """

@@ -17,8 +17,8 @@ import humesh
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose, PoseError
 from humesh.geometry.camera import Camera
-from humesh.images.photo import Photo, PhotoTypeError
-from humesh.images.video import Frame, Video
+from humesh.media.photo import Photo, PhotoTypeError
+from humesh.media.video import Frame, Video
 from humesh.recover_video import moments
 from humesh.scene.options import OptionsError
 from humesh.scene.recovery import PersonMotion, Recovery, RecoveryError, VideoRecovery

@@ -11,7 +11,7 @@ from skimage.data import camera
 
 import humesh
 from humesh.commands.main import VERBS
-from humesh.images.film import Film
+from humesh.media.film import Film
 from humesh.methods import METHODS
 from humesh.scene.export import WRITERS
 

@@ -10,7 +10,7 @@ from skimage.data import camera as photo_of_cameraman
 import humesh
 from humesh.body.joints import COCO17, LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 from humesh.recover import DEFAULT, LANDMARKS
 
 

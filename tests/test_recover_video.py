@@ -18,12 +18,13 @@ from humesh.body.pose import BodyPose
 from humesh.evaluation.metrics import acceleration_error, pa_mpjpe
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.film import Film
-from humesh.images.masks import Mask
-from humesh.images.photo import Person, Photo
-from humesh.images.video import Video
+from humesh.media.film import Film
+from humesh.media.photo import Photo
+from humesh.media.video import Video
 from humesh.methods.weights import build, save_weights
-from humesh.people.sightings import Sightings
+from humesh.people.detections import VideoDetections
+from humesh.people.masks import Mask
+from humesh.people.person import Person
 from humesh.recover_video import VideoSettings, pose_video, recover_video, sight
 
 SIZE, FPS, FRAMES = (160, 120), 25.0, 20
@@ -80,8 +81,8 @@ class Told:
         return people
 
 
-def _all(video: Video, finder: Any) -> Sightings:
-    sightings = Sightings()
+def _all(video: Video, finder: Any) -> VideoDetections:
+    sightings = VideoDetections()
     assert list(sight(video, finder, sightings)) == list(range(FRAMES))
     return sightings
 
@@ -162,12 +163,12 @@ def test_every_kind_of_group_goes_through_a_video(clip: Video, body: BodyModel, 
 
 def test_what_was_seen_is_kept_and_gone_on_from(clip: Video, body: BodyModel, tmp_path: Path) -> None:
     finder = Told(body, {1: range(FRAMES)})
-    sightings = Sightings()
+    sightings = VideoDetections()
     for number in sight(clip, finder, sightings):
         if number == 6:
             break
     sightings.save(tmp_path / "people.npz", "this clip")
-    again = Sightings.load(tmp_path / "people.npz", "this clip")
+    again = VideoDetections.load(tmp_path / "people.npz", "this clip")
     assert again.times == sightings.times
     assert len(again.people) == 7
     for one, other in zip(sightings.people[3], again.people[3], strict=True):
@@ -178,18 +179,18 @@ def test_what_was_seen_is_kept_and_gone_on_from(clip: Video, body: BodyModel, tm
     assert finder.calls == FRAMES
     whole = _all(clip, Told(body, {1: range(FRAMES)}))
     assert again.times == whole.times
-    assert Sightings.load(tmp_path / "people.npz", "another clip").times == []
+    assert VideoDetections.load(tmp_path / "people.npz", "another clip").times == []
     data = (tmp_path / "people.npz").read_bytes()
     for damaged in (data[: len(data) // 2], b"", b"PK no zip"):
         (tmp_path / "bad.npz").write_bytes(damaged)
-        assert Sightings.load(tmp_path / "bad.npz", "this clip").times == []
-    assert Sightings.load(tmp_path / "none.npz", "").people == []
+        assert VideoDetections.load(tmp_path / "bad.npz", "this clip").times == []
+    assert VideoDetections.load(tmp_path / "none.npz", "").people == []
 
 
 def test_boxes_alone_survive_the_file(tmp_path: Path) -> None:
     people = [[Person(np.array([1.0, 2, 3, 4]), 0.5, track=2)], []]
-    Sightings([0.0, 0.1], people).save(tmp_path / "s.npz", "x")
-    (one,), nobody = Sightings.load(tmp_path / "s.npz", "x").people
+    VideoDetections([0.0, 0.1], people).save(tmp_path / "s.npz", "x")
+    (one,), nobody = VideoDetections.load(tmp_path / "s.npz", "x").people
     assert one.keypoints is None
     assert one.landmarks3d is None
     assert one.keypoint_set is None
@@ -225,15 +226,15 @@ def test_a_kept_file_that_contradicts_itself_is_made_again(tmp_path: Path, name:
     points = np.ones((33, 3))
     person = Person(np.array([1.0, 2, 3, 4]), 0.5, points, MEDIAPIPE33, points, 2, mask)
     path = tmp_path / "s.npz"
-    Sightings([0.0, 0.1], [[], [person]]).save(path, "x")
-    ((), (kept,)) = Sightings.load(path, "x").people
+    VideoDetections([0.0, 0.1], [[], [person]]).save(path, "x")
+    ((), (kept,)) = VideoDetections.load(path, "x").people
     assert kept.mask is not None
     assert kept.mask.region.all()
     with np.load(path) as file:
         arrays = dict(file)
     arrays[name] = value(arrays[name]) if callable(value) else value
     np.savez(path, **{key: array for key, array in arrays.items() if array is not None})
-    assert Sightings.load(path, "x").times == []
+    assert VideoDetections.load(path, "x").times == []
 
 
 def test_nobody_and_broken_frames(clip: Video, body: BodyModel) -> None:

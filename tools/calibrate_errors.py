@@ -16,7 +16,7 @@ from rich.progress import track
 from scipy.optimize import minimize
 
 from humesh.evaluation.real import WITHIN, read_labels, scored
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 from humesh.methods import lifter
 from humesh.recover import Recoverer
 

@@ -26,7 +26,7 @@ from rich.progress import track
 
 from humesh.body.joints import LIMBS12, MEDIAPIPE33
 from humesh.geometry.assignment import assigned
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 from humesh.people import blazepose, fusion
 from humesh.people.finder import LEAST_TURNED, PeopleFinder
 from humesh.people.odds import expit, logit

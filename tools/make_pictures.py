@@ -18,7 +18,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 from humesh.scene.overlay import contact_sheet
 from humesh.scene.render import Stage
 

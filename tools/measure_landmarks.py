@@ -21,7 +21,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 from humesh.people.finder import PeopleFinder
 from humesh.scene.render import Stage
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from humesh.body.pose import Bodies, BodyPose
     from humesh.errors import HumeshError
     from humesh.geometry.camera import Camera
-    from humesh.images.photo import Person, Photo
+    from humesh.media.photo import Photo
+    from humesh.people.person import Person
     from humesh.recover import Recoverer, recover
     from humesh.recover_video import recover_video
     from humesh.scene.export import save
@@ -25,9 +26,9 @@ _HOMES = {
     "BodyPose": "body.pose",
     "Camera": "geometry.camera",
     "HumeshError": "errors",
-    "Person": "images.photo",
+    "Person": "people.person",
     "PersonMotion": "scene.recovery",
-    "Photo": "images.photo",
+    "Photo": "media.photo",
     "Recoverer": "recover",
     "Recovery": "scene.recovery",
     "VideoRecovery": "scene.recovery",

@@ -19,15 +19,16 @@ from humesh.body.files import SHIPPED
 from humesh.body.joints import MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
+from humesh.crops.groups import group_people, landmarks_of
 from humesh.errors import ArgumentError, HumeshError
+from humesh.fitting.landmark_ik import LandmarkIK, believed, confidence_of_joints
 from humesh.geometry.camera import Camera
-from humesh.images.crops import Crops
-from humesh.images.groups import group_people, landmarks_of
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.methods.base import Method, Prediction, SkeletonPrediction
-from humesh.methods.landmark_ik import LandmarkIK, believed, confidence_of_joints
 from humesh.people.finder import PeopleFinder
 from humesh.people.given import complete
+from humesh.people.person import Person
 from humesh.scene.recovery import Recovery
 
 PersonFinder = Callable[[Photo], list[Person]]
@@ -212,8 +213,8 @@ class Recoverer:
         if not self.refine:
             return pose.map(lambda tensor: tensor.float())
         from humesh.body.pose_prior import PosePrior
-        from humesh.methods.fitting import NEAR_NETWORK, FitSettings, fit
-        from humesh.methods.outline import shapes_by_outline
+        from humesh.fitting.fit import NEAR_NETWORK, FitSettings, fit
+        from humesh.fitting.outline import shapes_by_outline
 
         if self._shape_by_outline:
             pose = replace(pose, shape=shapes_by_outline(pose, people, camera, size))

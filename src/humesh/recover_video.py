@@ -15,19 +15,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from humesh.body.contact import foot_contact, ground_plane, grounded, sliding
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
-from humesh.body.motion import bridged, smoothed_pose, with_one_shape
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
+from humesh.fitting.contact import foot_contact, ground_plane, grounded, sliding
+from humesh.fitting.landmark_ik import SEEN_ABOVE
+from humesh.fitting.motion import bridged, smoothed_pose, with_one_shape
+from humesh.fitting.windows import Windows
 from humesh.geometry.camera import GUESSED, Camera
-from humesh.images.crops import Crops
-from humesh.images.photo import Person, Photo
-from humesh.images.video import Video
+from humesh.media.photo import Photo
+from humesh.media.video import Video
 from humesh.methods.base import ClipMethod
-from humesh.methods.landmark_ik import SEEN_ABOVE
-from humesh.methods.windows import Windows
-from humesh.people.sightings import Sightings
+from humesh.people.detections import VideoDetections
+from humesh.people.person import Person
 from humesh.people.video_people import VideoPeople
 from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer
 from humesh.scene.record import pixels_of
@@ -89,7 +90,7 @@ def recover_video(
             photo = Photo.of(frame.pixels, camera)
             yield replace(recoverer(photo, finder(photo, frame.time_s)), time_s=frame.time_s)
         return
-    sightings = Sightings()
+    sightings = VideoDetections()
     for _ in sight(video, finder, sightings, camera, progress):
         pass
     yield from moments(video, pose_video(video, sightings, recoverer, settings, camera, progress), progress)
@@ -98,7 +99,7 @@ def recover_video(
 def sight(
     video: Video,
     finder: Finder,
-    sightings: Sightings,
+    sightings: VideoDetections,
     camera: Camera | None = None,
     progress: Progress = _unfollowed,
 ) -> Iterator[int]:
@@ -115,7 +116,7 @@ def sight(
 
 def pose_video(
     video: Video,
-    sightings: Sightings,
+    sightings: VideoDetections,
     recoverer: Recoverer,
     settings: VideoSettings | None = None,
     camera: Camera | None = None,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-A, B = TypeVar("A"), TypeVar("B")
+Item, Answer = TypeVar("Item"), TypeVar("Answer")
 
 
 class Threads:
@@ -25,7 +25,7 @@ class Threads:
     def _start(self) -> None:
         self._pool, self._process = ThreadPoolExecutor(self.count, thread_name_prefix=self.name), os.getpid()
 
-    def map(self, function: Callable[[A], B], items: Iterable[A]) -> list[B]:
+    def map(self, function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
         """The answers for all items, in order."""
         if self._process != os.getpid():
             self._start()
@@ -46,7 +46,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_forked)
 
 
-def ahead(work: Callable[[A], B], items: Iterable[A], most: int | None = None) -> Iterator[Future[B]]:
+def ahead(work: Callable[[Item], Answer], items: Iterable[Item], most: int | None = None) -> Iterator[Future[Answer]]:
     """What waits for each item's answer, in order; a thread a processor core, `most` at most, is as many items ahead.
 
     Items are taken in the caller's thread. Whoever stops asking cancels what has not begun.
@@ -55,7 +55,7 @@ def ahead(work: Callable[[A], B], items: Iterable[A], most: int | None = None) -
     if count == 1:  # a thread of its own would only take memory
         yield from (_done(work, item) for item in items)
         return
-    waiting: deque[Future[B]] = deque()
+    waiting: deque[Future[Answer]] = deque()
     pool = ThreadPoolExecutor(count, thread_name_prefix="ahead")
     try:
         for item in items:
@@ -68,8 +68,8 @@ def ahead(work: Callable[[A], B], items: Iterable[A], most: int | None = None) -
         pool.shutdown(cancel_futures=True)
 
 
-def _done(work: Callable[[A], B], item: A) -> Future[B]:
-    answer = Future[B]()
+def _done(work: Callable[[Item], Answer], item: Item) -> Future[Answer]:
+    answer = Future[Answer]()
     try:
         answer.set_result(work(item))
     except Exception as error:

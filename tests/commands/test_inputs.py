@@ -11,7 +11,7 @@ from PIL import Image
 from humesh.commands.errors import UserError
 from humesh.commands.inputs import Input, gathered
 from humesh.commands.results import Job, Results
-from humesh.images.film import Film
+from humesh.media.film import Film
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from skimage.data import camera as photo_of_cameraman
 
 from humesh.commands.errors import named, say, say_error, shown
 from humesh.commands.main import VERBS, main, verb
-from humesh.images.film import Film
+from humesh.media.film import Film
 
 
 @pytest.mark.parametrize("name", VERBS)

@@ -15,7 +15,7 @@ from skimage.data import camera as photo_of_cameraman
 
 from humesh.commands.main import main
 from humesh.commands.predict import _check_out, _named
-from humesh.images.film import Film
+from humesh.media.film import Film
 from humesh.people import runtime
 from humesh.recover import DEFAULT
 
@@ -387,7 +387,7 @@ def test_a_missing_extra_is_named_before_any_work(
 ) -> None:
     for module in ("pxr", "rerun"):
         monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr("humesh.images.video.Video.__init__", None)  # nothing is looked at
+    monkeypatch.setattr("humesh.media.video.Video.__init__", None)  # nothing is looked at
     assert run(monkeypatch, "predict", tmp_path / "clip.mp4", "-o", tmp_path / "out", "--video.formats", format) == 2
     assert f"--video.formats {format} needs a package" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

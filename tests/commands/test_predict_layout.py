@@ -11,9 +11,10 @@ import pytest
 from humesh.body.bvh import read_bvh
 from humesh.body.joints import MEDIAPIPE33
 from humesh.commands import main
-from humesh.images.film import Film
-from humesh.images.photo import Person, Photo
+from humesh.media.film import Film
+from humesh.media.photo import Photo
 from humesh.people.finder import PeopleFinder
+from humesh.people.person import Person
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:

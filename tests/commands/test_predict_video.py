@@ -18,11 +18,12 @@ import pytest
 
 from humesh.body.joints import MEDIAPIPE33
 from humesh.commands import main
-from humesh.images.film import Film
-from humesh.images.photo import Person, Photo
-from humesh.images.video import Frame, Video
+from humesh.media.film import Film
+from humesh.media.photo import Photo
+from humesh.media.video import Frame, Video
+from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
-from humesh.people.sightings import Sightings
+from humesh.people.person import Person
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
 from humesh.scene.recovery import Recovery
@@ -84,7 +85,7 @@ def test_a_stopped_run_goes_on_where_it_was(clip: Path, tmp_path: Path, monkeypa
     out = tmp_path / "out"
     assert run(monkeypatch, "predict", clip, "-o", out, "--video.formats", "npz") == 130
     with np.load(out / "clip.people.npz") as kept:
-        known = Sightings.load(out / "clip.people.npz", str(kept["of"]))
+        known = VideoDetections.load(out / "clip.people.npz", str(kept["of"]))
     assert len(known.times) == 5
     assert not (out / "clip.npz").exists()
     assert run(monkeypatch, "predict", clip, "-o", out, "--video.formats", "npz") == 0

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from humesh.body.joints import JOTR30, SMPL24
 from humesh.body.model import BodyModel
+from humesh.crops.crops import CropSpec
+from humesh.crops.groups import group_people
 from humesh.data.augment import Augment, Change, mirrored
 from humesh.data.batch import Batch, DataError, Groups, Mix, as_joint_set, joined, padded, split
 from humesh.data.drawn import DrawnPeople
 from humesh.geometry.boxes import affine_apply, affine_inverse
-from humesh.images.crops import CropSpec
-from humesh.images.groups import group_people
-from humesh.images.rois import ROI_COPIES, roi_copies
+from humesh.methods.rois import ROI_COPIES, roi_copies
 
 BODY = BodyModel.load("open-low")
 SPECS = {

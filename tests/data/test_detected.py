@@ -10,17 +10,17 @@ import torch
 
 from humesh.body.joints import JOTR30, MEDIAPIPE33
 from humesh.body.model import BodyModel
+from humesh.crops.crops import CropSpec
+from humesh.crops.jotr_box import jotr_box
 from humesh.data.augment import Augment, mirrored
 from humesh.data.batch import Groups
 from humesh.data.synthetic.detected import DetectedPeople, detect
 from humesh.data.synthetic.points import batch_of
 from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, write_shards
 from humesh.geometry.camera import Camera
-from humesh.images.crops import CropSpec
-from humesh.images.seen_box import seen_box
 from humesh.losses.bodies import body_pixels, normalised
 
-SPEC = CropSpec((32, 32), keypoints=JOTR30, box=seen_box, landmarks=True)
+SPEC = CropSpec((32, 32), keypoints=JOTR30, box=jotr_box, landmarks=True)
 
 
 @pytest.fixture(scope="module")

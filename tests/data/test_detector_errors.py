@@ -13,7 +13,7 @@ from scipy.stats import binom
 
 from humesh.body.joints import COCO17, JOINT_SETS, JOTR30, MEDIAPIPE33, JointSet
 from humesh.data.detector_errors import DetectorErrors, Telling, from_behind, inexact, kind_of, seen_by_detector
-from humesh.images.photo import Person
+from humesh.people.person import Person
 
 SIZE = (640, 480)
 BOX = np.array([200.0, 100.0, 400.0, 400.0])

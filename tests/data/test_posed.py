@@ -11,15 +11,15 @@ import torch
 
 from humesh.body.joints import JOTR30, LIMBS12, MEDIAPIPE33
 from humesh.body.model import BodyModel
+from humesh.crops.crops import CropSpec
+from humesh.crops.jotr_box import jotr_box
 from humesh.data.augment import Augment
 from humesh.data.batch import Groups, joined, split
 from humesh.data.synthetic.motion import MotionError
 from humesh.data.synthetic.posed import PosedPeople
 from humesh.geometry.align import procrustes
 from humesh.geometry.boxes import affine_apply, affine_inverse
-from humesh.images.crops import CropSpec
-from humesh.images.rois import ROI_COPIES
-from humesh.images.seen_box import seen_box
+from humesh.methods.rois import ROI_COPIES
 
 LIMBS = JOTR30.indices(*LIMBS12.names)
 
@@ -84,7 +84,7 @@ def test_a_number_is_a_person(people: PosedPeople) -> None:
 @pytest.mark.parametrize("boxes", [1, 5])
 def test_a_whole_batch_is_its_people_one_by_one(people: PosedPeople, boxes: int) -> None:
     """The fast path against the general one, bit for bit but for the rounding of projected labels."""
-    spec = CropSpec((32, 32), keypoints=JOTR30, box=seen_box, landmarks=True)
+    spec = CropSpec((32, 32), keypoints=JOTR30, box=jotr_box, landmarks=True)
     if boxes > 1:
         spec = replace(spec, group="rois", count=boxes, copies=ROI_COPIES[:boxes])
     groups = Groups(spec, [split(people, 1024)[0]], people.body, seed=5)
@@ -102,14 +102,14 @@ def test_a_whole_batch_is_its_people_one_by_one(people: PosedPeople, boxes: int)
 
 
 def test_groups_of_people_are_not_made_at_once(people: PosedPeople) -> None:
-    spec = CropSpec((32, 32), "people", None, keypoints=JOTR30, box=seen_box, landmarks=True)
+    spec = CropSpec((32, 32), "people", None, keypoints=JOTR30, box=jotr_box, landmarks=True)
     groups = Groups(spec, [people], people.body, people=2)
     batches = groups.__getitems__([3, 4])
     assert [batch.crops.present.tolist() for batch in batches] == [[[True, False]]] * 2
 
 
 def test_boxes_of_whole_batches_are_varied_by_the_seed(people: PosedPeople) -> None:
-    spec = CropSpec((32, 32), keypoints=JOTR30, box=seen_box, landmarks=True)
+    spec = CropSpec((32, 32), keypoints=JOTR30, box=jotr_box, landmarks=True)
     plain, moved, again = (
         Groups(spec, [people], people.body, augment=augment, seed=2).__getitems__(list(range(64)))[0].crops
         for augment in (Augment(), Augment(centre=0.1, scale=0.2), Augment(centre=0.1, scale=0.2))
@@ -128,7 +128,7 @@ def test_a_missing_motion_is_told(tmp_path: Path) -> None:
 
 
 def test_a_guessed_focal_length_changes_nothing_but_the_camera(people: PosedPeople) -> None:
-    spec = CropSpec((32, 32), keypoints=JOTR30, box=seen_box, landmarks=True)
+    spec = CropSpec((32, 32), keypoints=JOTR30, box=jotr_box, landmarks=True)
     numbers = list(range(512))
     guess = [Augment(focal=focal) for focal in (0.0, 0.2)]
     true, guessed = (people.batch(numbers, spec, augment, np.random.default_rng(0)) for augment in guess)

@@ -12,14 +12,14 @@ import torch
 from humesh.body.joints import JOTR30, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import ClipCrops, CropSpec
+from humesh.crops.jotr_box import jotr_box
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch, Groups, joined
 from humesh.data.synthetic.motion import MotionError, rotations
 from humesh.data.synthetic.posed_clips import PosedClips
-from humesh.images.crops import ClipCrops, CropSpec
-from humesh.images.seen_box import seen_box
 
-SPEC = CropSpec((32, 32), "frames", 16, keypoints=JOTR30, box=seen_box, landmarks=True)
+SPEC = CropSpec((32, 32), "frames", 16, keypoints=JOTR30, box=jotr_box, landmarks=True)
 FRAMES = 90
 
 

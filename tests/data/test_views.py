@@ -13,6 +13,7 @@ from humesh.body.joints import COCO17, H36M17, JOTR30, MUCO21, SMPL24
 from humesh.body.label_bodies import NEUTRAL
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import CropSpec
 from humesh.data.batch import Groups, as_joint_set
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import below_the_head, person_2d, usable
@@ -21,8 +22,7 @@ from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.data.views import CheckedFits, EachPerson, joints_of_fit
 from humesh.geometry.camera import Camera
-from humesh.images.crops import CropSpec
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 
 CAMERA = Camera.virtual(150.0, (160, 128))
 

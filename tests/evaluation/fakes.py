@@ -17,7 +17,8 @@ from humesh.data.sample import LabelledPerson, Sample
 from humesh.evaluation.sources import Joints
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 
 VERTICES = 40
 MOVED = 9

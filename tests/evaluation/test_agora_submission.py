@@ -18,7 +18,8 @@ from humesh.evaluation.agora_submission import submitted, write_submission
 from humesh.evaluation.subsets import EvaluationError
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 from humesh.scene.recovery import Recovery
 
 from .fakes import pose_of, write_files

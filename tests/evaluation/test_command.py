@@ -23,7 +23,8 @@ from humesh.commands.main import main
 from humesh.evaluation.protocols import PROTOCOLS
 from humesh.evaluation.published import PUBLISHED
 from humesh.evaluation.score import Chained
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 from humesh.recover import Recoverer
 from humesh.scene.recovery import Recovery
 

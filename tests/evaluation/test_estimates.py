@@ -14,17 +14,18 @@ import torch
 from humesh.body.joints import COCO17, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops, CropSpec, seconds_of
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
 from humesh.evaluation.answers import Detections
 from humesh.evaluation.estimates import Estimates, Window
 from humesh.evaluation.protocols import PROTOCOLS
 from humesh.evaluation.subsets import EvaluationError
-from humesh.images.crops import Crops, CropSpec, seconds_of
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.methods.base import Method, Prediction
 from humesh.methods.weights import build, save_weights
 from humesh.people.given import DetectionsError
+from humesh.people.person import Person
 from humesh.recover import Recoverer
 
 SMALL_JOTR = {"encoder": "resnet18", "size": 64, "width": 32, "heads": 2, "hidden": 32, "volume_hidden": 32}

@@ -20,13 +20,14 @@ from humesh.body.pose import BodyPose
 from humesh.commands.errors import UserError
 from humesh.commands.main import main
 from humesh.commands.train import train
+from humesh.crops.groups import GroupError
 from humesh.evaluation import real
 from humesh.evaluation.real import UNITS, WITHIN, Label, LabelledPhoto, Score, read_labels, run, scored, table
 from humesh.evaluation.subsets import EvaluationError
-from humesh.images.groups import GroupError
-from humesh.images.masks import Mask
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.people.given import GivenPeople
+from humesh.people.masks import Mask
+from humesh.people.person import Person
 from humesh.recover import Recoverer
 from humesh.scene.recovery import Recovery
 from humesh.training.loop import Place

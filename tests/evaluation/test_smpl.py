@@ -22,13 +22,13 @@ from humesh.body.joints import SMPL24
 from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.commands.main import main
+from humesh.crops.crops import CropSpec
 from humesh.data import DATASETS
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch, DataError
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
 from humesh.data.trained_body import OnTrainedBody, on_trained_body
-from humesh.images.crops import CropSpec
 from humesh.methods.weights import read_weights
 
 from .test_downloads import figures, matrix, threedpw, write_photo

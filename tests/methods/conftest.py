@@ -15,14 +15,15 @@ from torch import Tensor
 from humesh.body.joints import COCO17, JOTR30
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
+from humesh.crops.groups import group_people
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.crops import Crops
-from humesh.images.groups import group_people
-from humesh.images.photo import Person, Photo
 from humesh.losses.targets import Targets
+from humesh.media.photo import Photo
 from humesh.methods.base import Method
+from humesh.people.person import Person
 from humesh.scene.render import Stage
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -19,9 +19,9 @@ from humesh.body.joints import COCO17, SMPL24
 from humesh.body.kinematics import bone_children, twist_of
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_6d
-from humesh.images.crops import Crops
 from humesh.losses.adversarial import taken_for_real, told_apart
 from humesh.losses.targets import Targets
 from humesh.methods.ik_loss import of_smpl, skeleton_losses, twist_and_shape_losses

@@ -12,16 +12,16 @@ import torch
 from humesh.body.joints import COCO17, JOINT_SETS, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_angle_between, rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.images.crops import Crops
-from humesh.images.photo import Person
 from humesh.losses.targets import Targets
 from humesh.methods.deploy import Deployed, example_inputs
 from humesh.methods.int_loss import IntEstimates, IntLabels, int_estimates, int_labels, int_losses
 from humesh.methods.int_tokens import IntConfig, IntTokens, person_square, resized
 from humesh.networks import hybrid
 from humesh.networks.hybrid import HYBRID, PLAIN, PatchEmbed, StandardisedConv
+from humesh.people.person import Person
 
 DATA = Path(__file__).parents[1] / "data" / "parity" / "int"
 SMALL = IntConfig("resnet18", crop=(64, 64), width=48, heads=4, depth=2, frames=4, temporal_depth=2)

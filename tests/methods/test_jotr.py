@@ -13,17 +13,18 @@ import torch
 from humesh.body.joints import COCO17, JOTR15, JOTR30, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
+from humesh.crops.groups import group_people
+from humesh.crops.jotr_box import jotr_box, visible_in_crop
 from humesh.geometry.boxes import square_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_angle_between, rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.images.crops import Crops
-from humesh.images.groups import group_people
-from humesh.images.photo import Person, Photo
-from humesh.images.seen_box import seen_box, seen_in_crop
 from humesh.losses.targets import Targets
+from humesh.media.photo import Photo
 from humesh.methods.jotr import Jotr, JotrConfig, JotrPrediction, weak_camera
 from humesh.methods.jotr_loss import jotr_estimates, jotr_labels, nearest_vectors
 from humesh.networks.volumes import LiftedVolume, fractions, sine_code, sine_code_2d
+from humesh.people.person import Person
 
 PARITY = Path(__file__).parents[1] / "data" / "parity" / "jotr"
 SMALL = JotrConfig(
@@ -154,7 +155,7 @@ def test_keypoints_unseen_or_outside_are_not_looked_at(body: BodyModel) -> None:
     assert not torch.allclose(answers[0], answers[1], atol=1e-6)
     assert torch.equal(answers[1], answers[2])
     assert torch.equal(answers[1], answers[3])
-    assert seen_in_crop(torch.tensor([[0.0, 0, 0.06], [96, 0, 1], [-0.1, 0, 1]]), (96, 96)).tolist() == [
+    assert visible_in_crop(torch.tensor([[0.0, 0, 0.06], [96, 0, 1], [-0.1, 0, 1]]), (96, 96)).tolist() == [
         True,
         False,
         False,
@@ -358,14 +359,14 @@ def test_the_contrast_is_warped_where_that_is_wanted(body: BodyModel, monkeypatc
 def test_the_box_without_keypoints_is_the_persons() -> None:
     points = np.zeros((17, 3))
     person = Person(np.array([100.0, 50.0, 200.0, 250.0]), 1.0, points, COCO17)
-    box = seen_box(person, (640, 480))
+    box = jotr_box(person, (640, 480))
     assert np.allclose(box, [149.5 - 109.45, 149.5 - 109.45, 149.5 + 109.45, 149.5 + 109.45])  # 1.1 of 199 px
     points[5:7] = [[120.0, 100.0, 0.9], [180.0, 160.0, 0.9]]
     points[9] = [600.0, 400.0, 0.05]  # not seen
-    box = seen_box(person, (640, 480))
+    box = jotr_box(person, (640, 480))
     assert np.allclose(box, [149.5 - 39.05, 129.5 - 39.05, 149.5 + 39.05, 129.5 + 39.05])  # 1.1 of 1.2 * 60 - 1
     far = Person(np.array([700.0, 0.0, 720.0, 40.0]), 1.0, np.zeros((17, 3)), COCO17)
-    assert np.allclose(seen_box(far, (640, 480)), [688.0, -2.0, 732.0, 42.0])
+    assert np.allclose(jotr_box(far, (640, 480)), [688.0, -2.0, 732.0, 42.0])
 
 
 def test_from_a_photo_with_coco_keypoints(body: BodyModel) -> None:
@@ -391,7 +392,7 @@ def test_wrong_inputs_are_told(body: BodyModel) -> None:
     with pytest.raises(ValueError, match=r"expected crops of \(96, 96\) px with 30 keypoints, got \(64, 64\) px"):
         Jotr(SMALL, body)(_crops(1, 64))
     with pytest.raises(ValueError, match="needs 2D keypoints of 'jotr30', got a person with only a box"):
-        seen_box(Person(np.zeros(4), 1.0), (10, 10))
+        jotr_box(Person(np.zeros(4), 1.0), (10, 10))
 
 
 def test_the_start_is_the_published_one(body: BodyModel) -> None:

@@ -12,12 +12,13 @@ import torch
 from humesh.body.joints import COCO17, JOTR30, MEDIAPIPE33
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
+from humesh.crops.groups import group_people
 from humesh.geometry.camera import Camera
-from humesh.images.crops import Crops
-from humesh.images.groups import group_people
-from humesh.images.photo import Person, Photo
 from humesh.losses.targets import Targets
+from humesh.media.photo import Photo
 from humesh.methods.lifter import _FLOOR_M, _OWN, LifterConfig, LifterMethod, calibrated, ray_of
+from humesh.people.person import Person
 
 
 @pytest.fixture(scope="module")

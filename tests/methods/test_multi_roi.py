@@ -18,13 +18,12 @@ from torch import Tensor
 from humesh.body.joints import COCO17, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
+from humesh.crops.groups import group_people
 from humesh.geometry.boxes import crop_around
 from humesh.geometry.camera import Camera
-from humesh.images.crops import Crops
-from humesh.images.groups import group_people
-from humesh.images.photo import Person, Photo
-from humesh.images.rois import ROI_COPIES, box_vectors, keypoint_box, roi_copies
 from humesh.losses.targets import Targets
+from humesh.media.photo import Photo
 from humesh.methods.multi_roi import (
     MultiRoi,
     MultiRoiAuthors,
@@ -32,9 +31,11 @@ from humesh.methods.multi_roi import (
     MultiRoiConfig,
     MultiRoiPrediction,
 )
+from humesh.methods.rois import ROI_COPIES, box_vectors, keypoint_box, roi_copies
 from humesh.networks.hrnet import HrNet
 from humesh.networks.pairs import PairLinear, SineCode, WrappedSineCode
 from humesh.networks.regressor import Regressor, mean_starts
+from humesh.people.person import Person
 
 PARITY = Path(__file__).parents[1] / "data" / "parity" / "multi_roi"
 SIZE = (64, 48)

@@ -11,10 +11,10 @@ from torch import Tensor
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
 from humesh.geometry.boxes import crop_around
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.crops import Crops
 from humesh.losses.targets import Targets
 from humesh.methods.base import Prediction
 from humesh.methods.multi_roi_loss import (

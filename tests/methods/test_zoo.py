@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from humesh.body.model import BodyModel
-from humesh.images.crops import Crops
+from humesh.crops.crops import Crops
 from humesh.methods import METHODS
 from humesh.methods.base import Method
 from humesh.methods.weights import build, load_method, save_weights

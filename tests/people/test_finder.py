@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from humesh.body.joints import MEDIAPIPE33
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.people import blazepose, movenet
 from humesh.people.finder import PeopleFinder
+from humesh.people.person import Person
 from humesh.people.regions import Pose
 from humesh.people.same_body import LIMBS
 
@@ -248,7 +249,7 @@ _ALONE = """
 import hashlib, socket, sys
 def refuse(*words): raise AssertionError("nothing may be fetched")
 socket.socket.connect = socket.getaddrinfo = refuse
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 from humesh.people.finder import PeopleFinder
 people = PeopleFinder()(Photo.read(sys.argv[1]))
 print(hashlib.sha256(b"".join(p.keypoints.tobytes() for p in people)).hexdigest())

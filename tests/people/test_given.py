@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from humesh.body.joints import COCO17, MEDIAPIPE33, OPENPOSE25
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.people.given import DetectionsError, GivenPeople, complete
+from humesh.people.person import Person
 
 
 def _write(path: Path, content: Any) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from humesh.body.joints import COCO17
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 from humesh.people.rtmlib_people import RtmlibPeople
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from humesh.geometry.camera import Camera
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 from humesh.people import runtime
 from humesh.people.finder import PeopleFinder
 from humesh.people.runtime import NETWORKS, RECORD, MissingNetworkError, missing_networks, network

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humesh.body.joints import COCO17, MEDIAPIPE33
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.people.finder import PeopleFinder
 from humesh.people.mot import TrackCount, TracksError, TracksGiven, read_mot, switches, write_mot
+from humesh.people.person import Person
 from humesh.people.regions import Pose, Roi
 from humesh.people.same_body import person_of
 from humesh.people.tracks import Motion, Tracker, TrackSettings, colours_of, keypoint_likeness

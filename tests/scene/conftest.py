@@ -15,7 +15,8 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 from humesh.scene.recovery import Recovery
 
 

@@ -66,7 +66,7 @@ def _read_motion(_: Path, path: Path) -> None:
 
 def _make_bvh(folder: Path) -> None:
     from humesh.body.pose import BodyPose
-    from humesh.images.photo import Photo
+    from humesh.media.photo import Photo
     from humesh.scene.bvh import write_bvh
     from humesh.scene.recovery import Recovery
 
@@ -123,7 +123,7 @@ def _read_video_npz(_: Path, path: Path) -> None:
 
 def _people() -> list[Any]:
     from humesh.body.joints import MEDIAPIPE33
-    from humesh.images.photo import Person
+    from humesh.people.person import Person
 
     points = _rng().uniform(0, 1, (33, 3))
     return [Person(np.array([1.0, 2.0, 30.0, 40.0]), 0.5, points, MEDIAPIPE33, points, 1),
@@ -131,15 +131,15 @@ def _people() -> list[Any]:
 
 
 def _make_sightings(folder: Path) -> None:
-    from humesh.people.sightings import Sightings
+    from humesh.people.detections import VideoDetections
 
-    Sightings([0.0, 0.04], [_people(), []]).save(folder / "two.npz", "made up")
+    VideoDetections([0.0, 0.04], [_people(), []]).save(folder / "two.npz", "made up")
 
 
 def _read_sightings(_: Path, path: Path) -> None:
-    from humesh.people.sightings import Sightings
+    from humesh.people.detections import VideoDetections
 
-    Sightings.load(path, "made up")
+    VideoDetections.load(path, "made up")
 
 
 def _make_records(folder: Path) -> None:
@@ -251,8 +251,8 @@ def _make_exif(folder: Path) -> None:
 
 
 def _read_photo(_: Path, path: Path) -> None:
-    from humesh.images.kinds import kind_of
-    from humesh.images.photo import Photo
+    from humesh.media.kinds import kind_of
+    from humesh.media.photo import Photo
 
     kind_of(path)
     Photo.read(path)
@@ -273,8 +273,8 @@ def _make_videos(folder: Path) -> None:
 
 
 def _read_video(_: Path, path: Path) -> None:
-    from humesh.images.kinds import kind_of
-    from humesh.images.video import Video
+    from humesh.media.kinds import kind_of
+    from humesh.media.video import Video
 
     kind_of(path)
     for _frame in islice(Video(path), 30):

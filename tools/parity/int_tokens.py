@@ -11,11 +11,11 @@ from torch import Tensor
 from humesh.body.joints import OPENPOSE25, SMPL24, SPIN24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import cut
 from humesh.evaluation.metrics import acceleration, acceleration_error, mpjpe, pa_mpjpe
 from humesh.geometry.boxes import affine_apply, square_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows, rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.images.crops import cut
 from humesh.losses.points import centred
 from humesh.methods.int_loss import IntEstimates, IntLabels, int_losses, mixed
 from humesh.methods.int_tokens import IntTokens, resized

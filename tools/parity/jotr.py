@@ -12,22 +12,23 @@ from humesh.body.files import BodyData
 from humesh.body.joints import COCO17, H36M17, JOTR15, JOTR30, LSP14, OPENPOSE18, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import cut
+from humesh.crops.groups import group_people
+from humesh.crops.jotr_box import visible_in_crop
 from humesh.evaluation.metrics import mpjpe, pa_mpjpe
 from humesh.geometry.align import procrustes
 from humesh.geometry.boxes import affine_3x3, affine_inverse, square_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows, rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.images.crops import cut
-from humesh.images.groups import group_people
-from humesh.images.photo import Person, Photo
-from humesh.images.seen_box import seen_in_crop
 from humesh.losses import contrast
 from humesh.losses.total import LearnedWeights
+from humesh.media.photo import Photo
 from humesh.methods.jotr import Jotr, JotrOutput, weak_camera
 from humesh.methods.jotr_loss import JotrEstimates, JotrLabels, jotr_losses
 from humesh.networks.cascade import clamped_logit
 from humesh.networks.heatmaps import gaussian_heatmaps
 from humesh.networks.volumes import fractions
+from humesh.people.person import Person
 from parity.arrays import Arrays, Taps, key_list, made_up_array, made_up_state
 
 EYES_AND_EARS = {"nose": 331, "left_eye": 2802, "right_eye": 6262, "left_ear": 3489, "right_ear": 3990}  # SMPL vertices
@@ -384,7 +385,7 @@ def _preprocess(arrays: Arrays, network: Jotr) -> None:
         arrays.compare(f"{case}/img2bb", crop_from_photo, atol=1e-3)
         arrays.compare(f"{case}/bb2img", affine_inverse(crop_from_photo), atol=1e-3)
         arrays.compare(f"{case}/joints30", points[:, :2] / 4, atol=1e-3)
-        arrays.compare(f"{case}/joints_mask30", seen_in_crop(points, crops.size)[:, None].float())
+        arrays.compare(f"{case}/joints_mask30", visible_in_crop(points, crops.size)[:, None].float())
         # The authors' affine maps the centres of pixels as integers, ours as halves.
         half = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]]).double()
         affine = half @ affine_3x3(crop_from_photo) @ half.inverse()

@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 from humesh.body.joints import H36M17, OPENPOSE25, SMPL24, SPIN24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.groups import group_people
 from humesh.evaluation.metrics import pa_mpjpe
 from humesh.geometry.boxes import affine_apply, affine_inverse, crop_around
 from humesh.geometry.camera import Camera
@@ -23,10 +24,8 @@ from humesh.geometry.rotations import (
     rotation_from_axis_angle,
     rotation_to_axis_angle,
 )
-from humesh.images.groups import group_people
-from humesh.images.photo import Person, Photo
-from humesh.images.rois import ROI_COPIES, box_vectors, roi_spec
 from humesh.losses.points import centred
+from humesh.media.photo import Photo
 from humesh.methods.multi_roi import MultiRoiAuthors
 from humesh.methods.multi_roi_loss import (
     RoiEstimates,
@@ -35,6 +34,8 @@ from humesh.methods.multi_roi_loss import (
     crop_contrast_authors,
     supervised_losses,
 )
+from humesh.methods.rois import ROI_COPIES, box_vectors, roi_spec
+from humesh.people.person import Person
 from parity.arrays import Arrays, Taps, key_list, made_up_state
 
 _ROIS = len(ROI_COPIES)

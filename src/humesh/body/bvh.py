@@ -192,7 +192,7 @@ def _number(word: str) -> float | None:
         return None
 
 
-def _about(axis: int, angle: Float[np.ndarray, "F"]) -> Float[np.ndarray, "F 3 3"]:
+def _about(axis: int, angle: Float[np.ndarray, " F"]) -> Float[np.ndarray, "F 3 3"]:
     """Turns about a coordinate axis."""
     turn = np.tile(np.eye(3), (len(angle), 1, 1))
     i, j = (axis + 1) % 3, (axis + 2) % 3

@@ -94,7 +94,7 @@ def onto(pose: BodyPose, source: BodyModel, target: BodyModel) -> BodyPose:
 
 
 @lru_cache(maxsize=8)
-def _shapes(source: BodyModel, target: BodyModel) -> tuple[Float[Tensor, "S"], Float[Tensor, "S S"]]:
+def _shapes(source: BodyModel, target: BodyModel) -> tuple[Float[Tensor, " S"], Float[Tensor, "S S"]]:
     """What the target's shape is for the source's mean body, and how it grows with the source's shape."""
     rest, directions = _about_pelvis(source)
     target_rest, target_directions = _about_pelvis(target)
@@ -103,7 +103,7 @@ def _shapes(source: BodyModel, target: BodyModel) -> tuple[Float[Tensor, "S"], F
     return found[0], found[1:]
 
 
-def _about_pelvis(body: BodyModel) -> tuple[Float[Tensor, "D"], Float[Tensor, "S D"]]:
+def _about_pelvis(body: BodyModel) -> tuple[Float[Tensor, " D"], Float[Tensor, "S D"]]:
     """The mean rest surface and the shape directions, D = 3 V, of a body whose pelvis stays at the origin."""
     vertices = len(body.data.template)
     pelvis, moves = body.rest_template[_PELVIS].double(), body.rest_directions[:, _PELVIS].double()

@@ -36,11 +36,11 @@ class PosePrior:
     """Energies of poses in nats, up to a constant. D = 63: three numbers of each of PRIOR_JOINTS; M components."""
 
     centre: Float[Tensor, "21 3 3"]  # each joint's mean rotation
-    weight: Float[Tensor, "M"]
+    weight: Float[Tensor, " M"]
     mean: Float[Tensor, "M D"]
     whiten: Float[Tensor, "M D D"]  # W with precision W^T W
-    low: Float[Tensor, "D"]  # the limits of each number, radians
-    high: Float[Tensor, "D"]
+    low: Float[Tensor, " D"]  # the limits of each number, radians
+    high: Float[Tensor, " D"]
     tail: float  # degrees of freedom of the t distributions
     about: dict[str, Any]
 

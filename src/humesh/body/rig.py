@@ -69,7 +69,7 @@ class Rig:
         return hung @ turns.mT.flatten(1, 2) + self.share.to(slope) @ joints, joints
 
     @property
-    def crowding(self) -> Float[Tensor, "K"]:
+    def crowding(self) -> Float[Tensor, " K"]:
         """How many points of the rig move mostly with the same joint as each one does."""
         joint = self.share.argmax(-1)
         return (joint[:, None] == joint).sum(-1).to(self.share)

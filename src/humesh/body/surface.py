@@ -42,7 +42,7 @@ def surface_vertices(
     return found
 
 
-def _part(name: str, weights: Float[np.ndarray, "V 24"]) -> Int[np.ndarray, "N"]:
+def _part(name: str, weights: Float[np.ndarray, "V 24"]) -> Int[np.ndarray, " N"]:
     """The vertices that hang mostly on the joints of a point's part: the head, or a foot with its ankle."""
     side = name.partition("_")[0]
     foot = name.endswith(("toe", "heel"))

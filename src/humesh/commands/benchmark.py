@@ -37,8 +37,9 @@ from humesh.evaluation.score import Chained, check_whole, run
 from humesh.evaluation.subsets import EvaluationError, read_stretches
 from humesh.evaluation.summary import MISSED_MM, Summary, summary
 from humesh.files import write_bytes
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.methods.weights import read_weights, shipped
+from humesh.people.person import Person
 from humesh.recover import LANDMARKS, Recoverer
 from humesh.scene.record import humesh_version
 from humesh.scene.recovery import Recovery

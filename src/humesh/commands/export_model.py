@@ -20,7 +20,7 @@ def export_model(
 ) -> int:
     """Write a method's network as ONNX, for a fixed number of groups and crops.
 
-    Its inputs are those of `humesh.images.crops.Crops`: pixels, crop_from_photo, camera, keypoints, present,
+    Its inputs are those of `humesh.crops.crops.Crops`: pixels, crop_from_photo, camera, keypoints, present,
     landmarks; its outputs rotations, shape and translation of every crop.
 
     Args:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from humesh.commands.errors import UserError
 from humesh.commands.results import Results
-from humesh.images.kinds import is_url, kind_of, public
+from humesh.media.kinds import is_url, kind_of, public
 
 Kind = Literal["photo", "video", "live"]
 

@@ -167,7 +167,7 @@ def _one(
 ) -> str:
     """One photo's files; returns what to print."""
     from humesh.geometry.camera import Camera
-    from humesh.images.photo import Photo
+    from humesh.media.photo import Photo
     from humesh.scene.export import ENDINGS, WRITERS, write_formats
     from humesh.scene.record import record
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from humesh.commands.inputs import Input
     from humesh.commands.results import Job, Results
     from humesh.geometry.camera import Camera
-    from humesh.images.video import Video
-    from humesh.people.sightings import Sightings
+    from humesh.media.video import Video
+    from humesh.people.detections import VideoDetections
     from humesh.recover import Recoverer
     from humesh.recover_video import Finder, Progress
     from humesh.scene.options import FileOptions
@@ -128,7 +128,7 @@ def predict_video(
 ) -> str:
     """One video's files; what to print. Raises VideoError, TracksError, UserError."""
     from humesh.geometry.camera import Camera
-    from humesh.images.video import Video
+    from humesh.media.video import Video
     from humesh.scene.record import video_record
 
     if options.interval > 1 and (recoverer.network is None or recoverer.network.spec.group != "frames"):
@@ -164,8 +164,8 @@ def predict_video(
 def predict_live(each: Input, job: Job, results: Results, recoverer: Recoverer, focal_px: float | None = None) -> str:
     """A film of what a webcam or an endless stream sees until Ctrl-C, each frame posed at once; what to print."""
     from humesh.geometry.camera import Camera
-    from humesh.images.film import Film
-    from humesh.images.video import Video, VideoError
+    from humesh.media.film import Film
+    from humesh.media.video import Video, VideoError
     from humesh.recover_video import recover_video
     from humesh.scene.overlay import overlay
 
@@ -206,12 +206,12 @@ def _recovered(
     progress: Progress,
 ) -> VideoRecovery:
     """Who is in the video, kept in a file as it is found out, and how they move."""
-    from humesh.people.sightings import Sightings
+    from humesh.people.detections import VideoDetections
     from humesh.recover_video import VideoSettings, pose_video, sight
 
     seen_by = [job.options.get(name) for name in ("finder", "tracks", "start_s", "end_s", "stride")]
     of = " ".join(map(str, [job.version, job.input, *seen_by]))
-    sightings = Sightings.load(kept, of)
+    sightings = VideoDetections.load(kept, of)
     finder = _finder(options, recoverer, sightings)
     saved = time.monotonic()
     try:
@@ -225,7 +225,7 @@ def _recovered(
     return pose_video(video, sightings, recoverer, settings, camera, progress)
 
 
-def _finder(options: VideoOptions, recoverer: Recoverer, sightings: Sightings) -> Finder:
+def _finder(options: VideoOptions, recoverer: Recoverer, sightings: VideoDetections) -> Finder:
     """Who finds and follows people from the first frame on that is not in the sightings."""
     from humesh.people.finder import PeopleFinder
     from humesh.people.mot import TracksGiven
@@ -250,7 +250,7 @@ def _written(
     progress: Progress,
 ) -> dict[str, list[Path]]:
     """The film and the other files by format."""
-    from humesh.images.film import Film
+    from humesh.media.film import Film
     from humesh.recover_video import moments
     from humesh.scene.export import write_formats
     from humesh.scene.export_video import VIDEO_ENDINGS, VIDEO_WRITERS

@@ -18,8 +18,9 @@ from humesh.commands.predict import limit_threads
 from humesh.commands.progress import progress_bar
 from humesh.evaluation.real import UNITS, LabelledPhoto, Row, Score, cells, read_labels, run, table
 from humesh.evaluation.real_report import write_real_report
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.people.given import GivenPeople
+from humesh.people.person import Person
 from humesh.recover import Recoverer
 from humesh.scene.record import humesh_version
 

@@ -14,11 +14,11 @@ from torch import Tensor
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Box
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_about_z
-from humesh.images.crops import Box
-from humesh.images.photo import Person
+from humesh.people.person import Person
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from torch import Tensor
 from humesh.body.joints import JOTR30, JointSet
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops, CropSpec
+from humesh.crops.groups import group_people
 from humesh.data.augment import Augment, Change, mirrored, rolled_pose
 from humesh.data.detector_errors import inexact
 from humesh.data.sample import Dataset, LabelledPerson, Sample
@@ -22,8 +24,6 @@ from humesh.data.views import joints_of_fit
 from humesh.errors import HumeshError
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.rotations import rotation_about_z
-from humesh.images.crops import Crops, CropSpec
-from humesh.images.groups import group_people
 from humesh.losses.targets import Targets
 
 Copies = tuple[tuple[float, float, float], ...]

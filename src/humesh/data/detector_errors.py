@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from humesh.body.joints import JointSet
-from humesh.images.photo import Person
+from humesh.people.person import Person
 from humesh.people.same_body import box_around_points
 
 _PARENT = {
@@ -94,15 +94,15 @@ class _Tables:
     jitter: Float[np.ndarray, "2 K"]  # Gaussian scale where seen, where hidden
     odds: Float[np.ndarray, "2 K"]  # of the confidence
     mix: Float[np.ndarray, "K L"]
-    limb: Int[np.ndarray, "K"]  # left arm, right arm, left leg, right leg, trunk, head
-    mirror: Int[np.ndarray, "K"]
-    limbs: tuple[Int[np.ndarray, "_"], ...]  # the joints of the two arms and the two legs that may be seen elsewhere
-    corners: Int[np.ndarray, "_"]  # left and right shoulder, left and right hip; empty where the set has not all four
+    limb: Int[np.ndarray, " K"]  # left arm, right arm, left leg, right leg, trunk, head
+    mirror: Int[np.ndarray, " K"]
+    limbs: tuple[Int[np.ndarray, " _"], ...]  # the joints of the two arms and the two legs that may be seen elsewhere
+    corners: Int[np.ndarray, " _"]  # left and right shoulder, left and right hip; empty where the set has not all four
 
 
 def seen_by_detector(
     points2d: Float[np.ndarray, "K 2"],
-    visible: Float[np.ndarray, "K"],
+    visible: Float[np.ndarray, " K"],
     joint_set: JointSet,
     box: Float[np.ndarray, "4"],
     others: list[Float[np.ndarray, "K 2"]],
@@ -133,10 +133,10 @@ def person_of(
     errors: DetectorErrors,
 ) -> Person:
     """The detector's find with these keypoints; its box is made of the true one and, as `errors` says, from them."""
-    seen_box = (1 - errors.box) * box + errors.box * box_around_points(keypoints, *size)
+    jotr_box = (1 - errors.box) * box + errors.box * box_around_points(keypoints, *size)
     inside = keypoints[keypoints[:, 2] > 0, 2]
     score = inside.mean() if len(inside) else 0.0  # as `people.fusion.rating`, of all joints
-    return Person(seen_box, float(score), keypoints, joint_set)
+    return Person(jotr_box, float(score), keypoints, joint_set)
 
 
 def look_by_detector(
@@ -192,7 +192,7 @@ def _whose(
     points: Float[np.ndarray, "P K 2"],
     hidden: Float[np.ndarray, "P K"],
     others: Float[np.ndarray, "P O K 2"],
-    extent: Float[np.ndarray, "P"],
+    extent: Float[np.ndarray, " P"],
     tables: _Tables,
     errors: DetectorErrors,
     chance: Float[np.ndarray, "P 15"],
@@ -228,7 +228,7 @@ def _whose(
     return places, hiding, whose
 
 
-def from_behind(points: Float[np.ndarray, "*g K 2"], corners: Int[np.ndarray, "_"]) -> Bool[np.ndarray, "*g"]:
+def from_behind(points: Float[np.ndarray, "*g K 2"], corners: Int[np.ndarray, " _"]) -> Bool[np.ndarray, "*g"]:
     """Whether trunks show their backs, by their corners: left and right shoulder, left and right hip; else False."""
     if not len(corners):
         return np.zeros(points.shape[:-2], bool)

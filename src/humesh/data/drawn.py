@@ -15,7 +15,8 @@ from humesh.body.pose import BodyPose
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 
 _SIZE = (160, 128)  # width, height px
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from humesh.body.joints import JointSet
 from humesh.body.pose import BodyPose
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,15 @@ class LabelledPerson:
     seen: Person
     identity: int
     pose: BodyPose  # rotations 24 3 3, shape S, translation 3
-    pose_weight: Float[Tensor, "J"]
+    pose_weight: Float[Tensor, " J"]
     shape_weight: Float[Tensor, ""]
     translation_weight: Float[Tensor, ""]
     joint_set: JointSet
     points3d: Float[Tensor, "K 3"]
-    points3d_weight: Float[Tensor, "K"]
+    points3d_weight: Float[Tensor, " K"]
     points2d: Float[Tensor, "K 2"]
-    points2d_weight: Float[Tensor, "K"]
-    visible: Float[Tensor, "K"]
+    points2d_weight: Float[Tensor, " K"]
+    visible: Float[Tensor, " K"]
     body: str = "open"
     metric: bool = True
 

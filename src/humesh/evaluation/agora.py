@@ -14,10 +14,10 @@ MISSED, INVALID = -1, -2
 
 def match(
     truth_px: Float[Tensor, "G 24 2"],
-    valid: Bool[Tensor, "G"],
+    valid: Bool[Tensor, " G"],
     predicted_px: Float[Tensor, "P 24 2"],
     least_iou: float = 0.1,
-) -> Int[Tensor, "G"]:
+) -> Int[Tensor, " G"]:
     """Each annotated person's prediction, or `MISSED`, or `INVALID` (also when nobody was predicted there).
 
     All pairs are gone through from the closest on; the distance is the largest singular value of the 24 x 2 pixel

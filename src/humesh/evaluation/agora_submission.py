@@ -17,7 +17,7 @@ from humesh.body.files import SHIPPED
 from humesh.evaluation.subsets import EvaluationError
 from humesh.files import writing
 from humesh.geometry.rotations import rotation_to_axis_angle
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 from humesh.scene.recovery import Recovery
 
 _HEIGHT = 2160.0  # px; of the pictures that the server's truth is in

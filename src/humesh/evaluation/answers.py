@@ -20,8 +20,8 @@ from humesh.evaluation.subsets import EvaluationError
 from humesh.files import Array, check_arrays, read_arrays
 from humesh.geometry.boxes import box_around, box_iou
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Person
 from humesh.people.given import GivenPeople
+from humesh.people.person import Person
 
 _MOST_BYTES = 2**31  # of a file of predictions
 _ALWAYS = {

@@ -31,7 +31,7 @@ _FEWEST = 3  # known joints besides the root, where labels lack some
 class PersonErrors:
     """Errors of P people: by metric, by joint in mm (NaN: not labelled), and their points about the root in metres."""
 
-    metrics: dict[str, Float[Tensor, "P"]]
+    metrics: dict[str, Float[Tensor, " P"]]
     joints_mm: Float[Tensor, "P K"]
     predicted: Float[Tensor, "P K 3"]
     truth: Float[Tensor, "P K 3"]
@@ -168,7 +168,7 @@ class Ruler:
             root = torch.einsum("v,pvc->pc", pelvis, vertices)[:, None]
         return vertices.double() - root.double()
 
-    def _annotated(self, person: LabelledPerson) -> tuple[Float[Tensor, "K 3"], Bool[Tensor, "K"]]:
+    def _annotated(self, person: LabelledPerson) -> tuple[Float[Tensor, "K 3"], Bool[Tensor, " K"]]:
         rows = self._rows(person, self.names)
         return person.points3d[rows].float(), person.points3d_weight[rows] > 0
 
@@ -187,6 +187,6 @@ def _has_mesh(person: LabelledPerson) -> bool:
     return bool((person.pose_weight > 0).all() and person.shape_weight > 0) and not person.body.endswith("-kid")
 
 
-def _mean(errors: Float[Tensor, "P K"], known: Bool[Tensor, "P K"]) -> Float[Tensor, "P"]:
+def _mean(errors: Float[Tensor, "P K"], known: Bool[Tensor, "P K"]) -> Float[Tensor, " P"]:
     """The mean over the known joints."""
     return torch.where(known, errors, 0).sum(-1) / known.sum(-1)

@@ -16,16 +16,17 @@ from torch import Tensor
 from humesh.body.joints import COCO17, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import Bodies, BodyPose
+from humesh.crops.crops import ClipCrops, Crops
 from humesh.data.sample import Sample
 from humesh.evaluation.answers import Answers, Detections, by_overlap
 from humesh.evaluation.protocols import Protocol as Benchmark
 from humesh.evaluation.subsets import EvaluationError
 from humesh.geometry.camera import Camera
-from humesh.images.crops import ClipCrops, Crops
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.methods.base import Method, Prediction
 from humesh.people.finder import PeopleFinder
 from humesh.people.given import complete
+from humesh.people.person import Person
 from humesh.scene.recovery import Recovery
 
 Evaluated = tuple[int, Sample, list[int]]

@@ -26,7 +26,7 @@ BONES = tuple(tuple(bone.split("<")) for bone in _BONES.split())
 """(joint, parent), outwards from the pelvis: the order in which bones are rescaled."""
 
 
-def match(truth_px: Float[Tensor, "G 17 2"], predicted_px: Float[Tensor, "P 17 2"]) -> Int[Tensor, "G"]:
+def match(truth_px: Float[Tensor, "G 17 2"], predicted_px: Float[Tensor, "P 17 2"]) -> Int[Tensor, " G"]:
     """Each annotated person's prediction, or `MISSED`; joints in the order of `MPI_INF_3DHP17`, in pixels.
 
     In the order of the annotation each takes the free prediction (the first of equals) with the most of `MATCH_JOINTS`

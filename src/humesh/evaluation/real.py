@@ -31,8 +31,9 @@ from humesh.evaluation.metrics import aligned, point_errors
 from humesh.evaluation.subsets import EvaluationError
 from humesh.evaluation.summary import DRAWS, MISSED_MM, Number, interval, ratio
 from humesh.geometry.assignment import assigned
-from humesh.images.photo import Person, Photo
-from humesh.people.sightings import Sightings
+from humesh.media.photo import Photo
+from humesh.people.detections import VideoDetections
+from humesh.people.person import Person
 from humesh.scene.record import exact, humesh_version, pixels_of
 from humesh.scene.recovery import Recovery
 
@@ -93,9 +94,9 @@ class Score:
     label: Label
     people: list[Person]
     row: int | None
-    errors: Float[np.ndarray, "K"]
-    errors_mm: Float[np.ndarray, "D"] | None = None
-    expected_mm: Float[np.ndarray, "D"] | None = None
+    errors: Float[np.ndarray, " K"]
+    errors_mm: Float[np.ndarray, " D"] | None = None
+    expected_mm: Float[np.ndarray, " D"] | None = None
 
     @property
     def pa_mpjpe(self) -> float | None:
@@ -182,7 +183,7 @@ def run(
     for name in dict.fromkeys(photo.set for photo in photos):
         some = [photo for photo in photos if photo.set == name]
         key = _key(some)
-        kept = Sightings() if cache is None else Sightings.load(cache / f"{key[:12]}.npz", key)
+        kept = VideoDetections() if cache is None else VideoDetections.load(cache / f"{key[:12]}.npz", key)
         for number, photo in enumerate(some):
             picture = Photo.read(photo.path)
             if number == len(kept.people):

@@ -15,7 +15,7 @@ from humesh.evaluation.metrics import aligned
 from humesh.evaluation.real import LabelledPhoto, Recover, Row, Score, cells
 from humesh.evaluation.report import SIDE, cut_out, draw_bones, image, page
 from humesh.geometry.boxes import affine_apply
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact, pixels_of
 from humesh.scene.recovery import Recovery

@@ -23,18 +23,18 @@ class Records:
     seen. `metrics`: by name, unreduced. `extra`: of each photo the answers that belong to nobody.
     """
 
-    sequence: Shaped[np.ndarray, "P"]
-    sample: Int[np.ndarray, "P"]
-    person: Int[np.ndarray, "P"]
-    frame: Int[np.ndarray, "P"]
-    identity: Int[np.ndarray, "P"]
-    missed: Bool[np.ndarray, "P"]
-    hidden: Float[np.ndarray, "P"]
+    sequence: Shaped[np.ndarray, " P"]
+    sample: Int[np.ndarray, " P"]
+    person: Int[np.ndarray, " P"]
+    frame: Int[np.ndarray, " P"]
+    identity: Int[np.ndarray, " P"]
+    missed: Bool[np.ndarray, " P"]
+    hidden: Float[np.ndarray, " P"]
     joints_mm: Float[np.ndarray, "P K"]
-    photo_sequence: Shaped[np.ndarray, "F"]
-    photo: Int[np.ndarray, "F"]
-    extra: Int[np.ndarray, "F"]
-    metrics: dict[str, Float[np.ndarray, "P"]]
+    photo_sequence: Shaped[np.ndarray, " F"]
+    photo: Int[np.ndarray, " F"]
+    extra: Int[np.ndarray, " F"]
+    metrics: dict[str, Float[np.ndarray, " P"]]
 
     def __len__(self) -> int:
         return len(self.sample)

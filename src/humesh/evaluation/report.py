@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from humesh.body.joints import SMPL24, JointSet
+from humesh.crops.crops import cut
 from humesh.data.sample import Dataset, Sample
 from humesh.evaluation.answers import Answer, Answers
 from humesh.evaluation.errors import Ruler
@@ -24,8 +25,7 @@ from humesh.evaluation.score import answered
 from humesh.evaluation.subsets import EvaluationError
 from humesh.evaluation.summary import MISSED_MM, Summary
 from humesh.geometry.boxes import square_crop
-from humesh.images.crops import cut
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 from humesh.scene.overlay import PALETTE
 from humesh.scene.render import Stage
 from humesh.scene.studio import Studio, facing
@@ -86,7 +86,7 @@ def page(title: str, body: Sequence[str]) -> str:
     return head + "\n".join(body) + "\n"
 
 
-def _worst(records: Records, errors: Float[np.ndarray, "P"]) -> list[int]:
+def _worst(records: Records, errors: Float[np.ndarray, " P"]) -> list[int]:
     """The rows of the largest errors, at most two of one person of one sequence."""
     taken: dict[tuple[str, int], int] = {}
     rows: list[int] = []
@@ -113,7 +113,7 @@ def _numbers(result: Summary) -> str:
 
 
 def _by(
-    records: Records, errors: Float[np.ndarray, "P"], keys: Sequence[str], names: Sequence[str]
+    records: Records, errors: Float[np.ndarray, " P"], keys: Sequence[str], names: Sequence[str]
 ) -> Iterator[tuple[str, float, str]]:
     """(name, mean error, who it is over) of the people of each key."""
     of = np.array(keys, dtype=np.str_)

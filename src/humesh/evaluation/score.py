@@ -196,7 +196,7 @@ class _Rows:
             metrics=metrics,
         )
 
-    def _acceleration(self) -> Float[np.ndarray, "P"]:
+    def _acceleration(self) -> Float[np.ndarray, " P"]:
         """Each person's acceleration error where the frames before and after have them too, mm/frame²."""
         found = np.full(len(self.people), np.nan)
         at = {}

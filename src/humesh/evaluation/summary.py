@@ -98,7 +98,7 @@ def _with_missed(records: Records) -> Records:
     return replace(records, metrics=metrics)
 
 
-def interval(values: Float[np.ndarray, "D"]) -> tuple[float, float]:
+def interval(values: Float[np.ndarray, " D"]) -> tuple[float, float]:
     """The 95 % interval of a number from its values in the draws, NaN where none of them is finite."""
     finite = values[np.isfinite(values)]
     if not len(finite):
@@ -110,17 +110,17 @@ def interval(values: Float[np.ndarray, "D"]) -> tuple[float, float]:
 def _statistics(
     protocol: Protocol,
     records: Records,
-    people: Shaped[np.ndarray, "P"],
-    photos: Shaped[np.ndarray, "F"],
+    people: Shaped[np.ndarray, " P"],
+    photos: Shaped[np.ndarray, " F"],
     weights: Weights,
-) -> dict[str, tuple[str, Float[np.ndarray, "D"]]]:
+) -> dict[str, tuple[str, Float[np.ndarray, " D"]]]:
     """Each number for each row of weights; `people` and `photos`: their clusters."""
     count = weights.shape[1]
 
-    def sums(values: Float[np.ndarray, "P"], chosen: Shaped[np.ndarray, "P"]) -> Float[np.ndarray, "C"]:
+    def sums(values: Float[np.ndarray, " P"], chosen: Shaped[np.ndarray, " P"]) -> Float[np.ndarray, " C"]:
         return np.bincount(people[chosen], values[chosen], count).astype(np.float64)
 
-    def mean(metric: str, inside: Shaped[np.ndarray, "P"]) -> Float[np.ndarray, "D"]:
+    def mean(metric: str, inside: Shaped[np.ndarray, " P"]) -> Float[np.ndarray, " D"]:
         chosen = inside & np.isfinite(records.metrics[metric])
         return ratio(weights @ sums(records.metrics[metric], chosen), weights @ sums(chosen.astype(float), chosen))
 
@@ -154,7 +154,7 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
-def _of_sequences(weights: Weights, values: Float[np.ndarray, "C"]) -> Float[np.ndarray, "D"]:
+def _of_sequences(weights: Weights, values: Float[np.ndarray, " C"]) -> Float[np.ndarray, " D"]:
     """The plain mean of the drawn sequences, without those that have nobody to take it over."""
     there = np.isfinite(values)
     return ratio(weights[:, there] @ values[there], weights[:, there].sum(1))
@@ -165,8 +165,8 @@ def _agora(
     weights: Weights,
     sums: Callable[[np.ndarray, np.ndarray], np.ndarray],
     errors: dict[str, np.ndarray],
-    photos: Shaped[np.ndarray, "F"],
-) -> dict[str, tuple[str, Float[np.ndarray, "D"]]]:
+    photos: Shaped[np.ndarray, " F"],
+) -> dict[str, tuple[str, Float[np.ndarray, " D"]]]:
     """AGORA's numbers: F1 and what it divides, rounded where the benchmark's tool rounds."""
     hit = weights @ sums((~records.missed).astype(float), np.ones(len(records), bool))
     miss = weights @ sums(records.missed.astype(float), np.ones(len(records), bool))

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 
-def assigned(cost: Float[np.ndarray, "R C"]) -> tuple[Int[np.ndarray, "P"], Int[np.ndarray, "P"]]:
+def assigned(cost: Float[np.ndarray, "R C"]) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
     """The rows, increasing, and their columns: as many pairs as fit, of the least summed cost; costs are finite.
 
     Shortest augmenting paths after Crouse (IEEE TAES 2016), step by step as SciPy's `linear_sum_assignment` takes them,

@@ -39,7 +39,7 @@ class Plane:
         return float(self.height(near).std().clamp(min=_NOISE_M / 2) / spread.clamp(min=1e-9))
 
 
-def plane_under(points: Float[Tensor, "N 3"], weights: Float[Tensor, "N"], up: Float[Tensor, "3"]) -> Plane:
+def plane_under(points: Float[Tensor, "N 3"], weights: Float[Tensor, " N"], up: Float[Tensor, "3"]) -> Plane:
     """The plane through most points; those above it (lifted feet) count less than those below.
 
     Reweighted least squares with Geman-McClure's weights, wide scale to narrow; nothing is drawn by chance. The tilt

@@ -16,8 +16,8 @@ _LEAST_TRUST = 1e-3  # where nothing can be believed the parabola is still one
 
 
 def smoothed(
-    values: Float[Tensor, "F *c"], times: Float[Tensor, "F"], seconds: float, trust: Float[Tensor, "F *#c"]
-) -> Float[Tensor, "F *c"]:
+    values: Float[Tensor, " F *c"], times: Float[Tensor, " F"], seconds: float, trust: Float[Tensor, "F *#c"]
+) -> Float[Tensor, " F *c"]:
     """Each value moved onto the parabola through those around it, which weigh by a Gaussian of `seconds` and by trust.
 
     Savitzky-Golay's filter (1964) for any times and weights (LOESS of degree 2, Cleveland 1979): it follows constant
@@ -31,7 +31,7 @@ def smoothed(
 
 
 def smoothed_rotations(
-    rotations: Float[Tensor, "F J 3 3"], times: Float[Tensor, "F"], seconds: float, trust: Float[Tensor, "F J"]
+    rotations: Float[Tensor, "F J 3 3"], times: Float[Tensor, " F"], seconds: float, trust: Float[Tensor, "F J"]
 ) -> Float[Tensor, "F J 3 3"]:
     """As `smoothed`, of the rotation vectors from each rotation to those around it."""
     parts, start = [], 0
@@ -44,7 +44,7 @@ def smoothed_rotations(
 
 
 def between(
-    first: Float[Tensor, "*g 3 3"], last: Float[Tensor, "*g 3 3"], share: Float[Tensor, "N"]
+    first: Float[Tensor, "*g 3 3"], last: Float[Tensor, "*g 3 3"], share: Float[Tensor, " N"]
 ) -> Float[Tensor, "N *g 3 3"]:
     """Rotations on the shortest way from one to another (slerp), at shares 0..1 of it."""
     way = roma.rotmat_to_rotvec(first.mT @ last)
@@ -52,7 +52,7 @@ def between(
 
 
 def _around(
-    times: Float[Tensor, "F"], seconds: float, trust: Float[Tensor, "F *c"]
+    times: Float[Tensor, " F"], seconds: float, trust: Float[Tensor, " F *c"]
 ) -> Iterator[tuple[Int[Tensor, "f n"], Float[Tensor, "f n *c"]]]:
     """Block by block: which moments are near each moment, and how much each counts for the parabola's value there."""
     count = len(times)

@@ -45,10 +45,10 @@ class Draw:
     is the anchor's) and each anchor has its own negatives; joint-to-non-joint: joints, and one set of voxels for all.
     """
 
-    anchors: Int[Tensor, "A"]
+    anchors: Int[Tensor, " A"]
     positives: Int[Tensor, "A P"]
     negatives: Int[Tensor, "*every N"]
-    kept: Bool[Tensor, "A"]
+    kept: Bool[Tensor, " A"]
 
 
 def features_at(
@@ -92,7 +92,7 @@ def joint_contrasts(
     predicted: Float[Tensor, "B K 3"],
     true: Float[Tensor, "B K 3"],
     valid: Bool[Tensor, "B K"],
-    known: Bool[Tensor, "B"],
+    known: Bool[Tensor, " B"],
     cells: tuple[int, int, int],
     corrected: bool = False,
 ) -> dict[str, Float[Tensor, ""]]:
@@ -115,7 +115,7 @@ def joint_contrasts(
     return losses
 
 
-def gathered(tensor: Float[Tensor, "B *rest"] | Bool[Tensor, "B *rest"]) -> Tensor:
+def gathered(tensor: Float[Tensor, " B *rest"] | Bool[Tensor, " B *rest"]) -> Tensor:
     """The rows of all processes that train together, `world * B`; only this process's have a gradient."""
     if not distributed.is_initialized():
         return tensor

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.images.crops import Crops, CropSpec
+from humesh.crops.crops import Crops, CropSpec
 from humesh.losses.bodies import body_losses
 from humesh.losses.targets import Targets, Term
 from humesh.losses.total import reduced

@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from humesh.body.joints import MEDIAPIPE33
+from humesh.crops.crops import Crops
 from humesh.errors import HumeshError
 from humesh.files import writing
 from humesh.geometry.boxes import crop_around
 from humesh.geometry.camera import Camera
-from humesh.images.crops import Crops
 from humesh.methods.base import Method
 
 OUTPUTS = ("rotations", "shape", "translation")

@@ -27,10 +27,10 @@ from humesh.body.joints import SMPL24
 from humesh.body.kinematics import inverse_kinematics
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops, CropSpec
 from humesh.geometry.absolute import absolute_points, inside_image
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d, rotation_from_quaternion, rotation_to_6d
-from humesh.images.crops import Crops, CropSpec
 from humesh.losses.targets import Targets
 from humesh.methods.base import Method, Prediction, of_present
 from humesh.methods.ik_loss import LEAVES, refiner_losses, skeleton_losses, twist_and_shape_losses

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
 from humesh.geometry.rotations import rotation_to_axis_angle
-from humesh.images.crops import Crops
 from humesh.losses.bodies import about_hips, body_pixels, body_points, labelled_about_hips, normalised
 from humesh.losses.motion import velocity
 from humesh.losses.points import squared

@@ -31,16 +31,16 @@ from torch.nn.functional import interpolate
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Box, Crops, CropSpec
 from humesh.geometry.rotations import rotation_from_6d_rows
-from humesh.images.crops import Box, Crops, CropSpec
-from humesh.images.photo import Person
-from humesh.images.rois import keypoint_box
 from humesh.losses.targets import Targets
 from humesh.methods.base import ClipMethod, Prediction, of_present
 from humesh.methods.int_loss import IntEstimates, IntLabels, int_estimates, int_labels, int_losses, mixed
+from humesh.methods.rois import keypoint_box
 from humesh.methods.weights import KeyMap, load_fitting
 from humesh.networks.attention import PreNormBlock
 from humesh.networks.backbones import HYBRID, PLAIN, ImageNetColours
+from humesh.people.person import Person
 
 _JOINTS = len(SMPL24)
 _READ = _JOINTS + 2  # tokens that the heads read: joints, shape, camera

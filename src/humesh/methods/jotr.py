@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from humesh.body.joints import JOTR15, JOTR30, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops, CropSpec
+from humesh.crops.jotr_box import jotr_box, visible_in_crop
 from humesh.geometry.rotations import rotation_from_6d_rows
-from humesh.images.crops import Crops, CropSpec
-from humesh.images.seen_box import seen_box, seen_in_crop
 from humesh.losses.contrast import joint_contrasts
 from humesh.losses.targets import Targets
 from humesh.methods.base import Method, Prediction
@@ -147,7 +147,7 @@ class Jotr(Method):
         super().__init__(config, body)
         width, layers, size = config.width, config.decoder_layers, config.size
         self.read_after = layers - 1 if config.read_after is None else config.read_after
-        self.spec = CropSpec((size, size), keypoints=JOTR30, box=seen_box)
+        self.spec = CropSpec((size, size), keypoints=JOTR30, box=jotr_box)
         self.samples_2d, self.samples_3d = "sampled2d" in config.decoder_sees, "sampled3d" in config.decoder_sees
         self.side = size // 32
         self.register_buffer("token_code", sine_code_2d(self.side, self.side, width)[None], persistent=False)
@@ -209,7 +209,7 @@ class Jotr(Method):
             )
         group = crops.present.shape
         points = crops.keypoints.flatten(0, 1)
-        seen = seen_in_crop(points, crops.size).to(points)
+        seen = visible_in_crop(points, crops.size).to(points)
         output = self.network(crops.pixels.flatten(0, 1), points[..., :2] / _STRIDE, seen)
         weak = weak_camera(output.camera[self.read_after]).unflatten(0, group)
         translation = crops.camera.translation_from_weak(weak, crops.size)

@@ -15,9 +15,9 @@ from torch import Tensor
 from humesh.body.joints import JOTR15, JOTR30, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
 from humesh.geometry.absolute import solved_offset, weak_offset
 from humesh.geometry.rotations import rotation_to_axis_angle
-from humesh.images.crops import Crops
 from humesh.losses.bodies import body_pixels, body_points
 from humesh.losses.points import absolute, centred
 from humesh.losses.targets import Targets

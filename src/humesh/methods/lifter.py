@@ -19,10 +19,10 @@ from humesh.body.kinematics import swing
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.rig import Rig
+from humesh.crops.crops import Crops, CropSpec
+from humesh.crops.jotr_box import jotr_box, visible_in_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows
-from humesh.images.crops import Crops, CropSpec
-from humesh.images.seen_box import seen_box, seen_in_crop
 from humesh.losses.targets import Targets, Term
 from humesh.methods.base import Method, Prediction
 from humesh.networks.lifter import Lifted, Lifter, rest_six
@@ -103,7 +103,7 @@ class LifterMethod(HoldsLifter):
 
     def __init__(self, config: LifterConfig, body: BodyModel) -> None:
         super().__init__(config, body)
-        self.spec = CropSpec((_CROP_PX, _CROP_PX), keypoints=JOTR30, box=seen_box, landmarks=True)
+        self.spec = CropSpec((_CROP_PX, _CROP_PX), keypoints=JOTR30, box=jotr_box, landmarks=True)
         self.bodies = (body,)
         self.lifter = Lifter(len(JOTR30), len(MEDIAPIPE33), config.width, config.blocks, config.shapes)
 
@@ -143,7 +143,7 @@ def calibrated(log_error: Float[Tensor, "*g 24"], keypoints: Float[Tensor, "*g 3
 def lifted_from(lifter: Lifter, crops: Crops, landmarks: Float[Tensor, "B N L 4"], dropped: float) -> Lifted:
     """What the points of some crops tell, their landmarks left out for a random share of people."""
     points, (height, width) = crops.keypoints.flatten(0, 1), crops.size
-    seen = seen_in_crop(points, crops.size).to(points)
+    seen = visible_in_crop(points, crops.size).to(points)
     place = 2 * points[..., :2] / torch.tensor([width, height]).to(points) - 1
     known = torch.cat([place, (seen * points[..., 2])[..., None]], dim=-1)
     deep = landmarks.flatten(0, 1)

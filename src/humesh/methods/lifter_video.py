@@ -18,9 +18,9 @@ from humesh.body.joints import JOTR30, MEDIAPIPE33, SMPL24
 from humesh.body.kinematics import forward_kinematics, swing
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops, CropSpec, seconds_of
+from humesh.crops.jotr_box import jotr_box, visible_in_crop
 from humesh.geometry.rotations import rotation_from_6d_rows
-from humesh.images.crops import Crops, CropSpec, seconds_of
-from humesh.images.seen_box import seen_box, seen_in_crop
 from humesh.losses.points import absolute
 from humesh.losses.targets import Targets, Term
 from humesh.methods.base import ClipMethod
@@ -72,7 +72,7 @@ class LifterVideo(ClipMethod, HoldsLifter):
     def __init__(self, config: LifterVideoConfig, body: BodyModel) -> None:
         super().__init__(config, body)
         size, width = (_CROP_PX, _CROP_PX), config.width
-        self.spec = CropSpec(size, "frames", config.frames, keypoints=JOTR30, box=seen_box, landmarks=True)
+        self.spec = CropSpec(size, "frames", config.frames, keypoints=JOTR30, box=jotr_box, landmarks=True)
         self.bodies = (body,)  # in a tuple it is no submodule: neither moved nor exported with the network
         self.parts = (6 * _JOINTS, body.shapes, 3)
         self.lifter = Lifter(len(JOTR30), len(MEDIAPIPE33), config.lifter, config.lifter_blocks, body.shapes)
@@ -143,7 +143,7 @@ class LifterVideo(ClipMethod, HoldsLifter):
         """Keypoints in the crop (-1 to 1), and how far they and the landmarks (metres) are from the lifter's joints."""
         (here, there), size = _IN_2D, torch.tensor(crops.size[::-1]).to(joints)
         ahead = torch.cat([joints[..., :2], joints[..., 2:].clamp(min=_NEAR_M)], dim=-1)
-        seen = seen_in_crop(crops.keypoints, crops.size)[..., None]
+        seen = visible_in_crop(crops.keypoints, crops.size)[..., None]
         place = 2 * crops.keypoints[..., :2] / size - 1
         flat = place[..., there, :] - (2 * crops.camera.project(ahead)[..., here, :] / size - 1)
         ray = ray_of(crops)

@@ -24,10 +24,9 @@ from torch import Tensor, nn
 
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows
-from humesh.images.crops import Crops
-from humesh.images.rois import ROI_COPIES, box_vectors, roi_copies, roi_spec
 from humesh.losses.targets import Targets
 from humesh.methods.base import Method, Prediction
 from humesh.methods.multi_roi_loss import (
@@ -39,6 +38,7 @@ from humesh.methods.multi_roi_loss import (
     roi_labels,
     supervised_losses,
 )
+from humesh.methods.rois import ROI_COPIES, box_vectors, roi_copies, roi_spec
 from humesh.methods.weights import KeyMap
 from humesh.networks.attention import Attention
 from humesh.networks.backbones import Encoder, ImageNetColours

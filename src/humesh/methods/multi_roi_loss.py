@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from humesh.body.model import BodyModel
-from humesh.images.crops import Crops
+from humesh.crops.crops import Crops
 from humesh.losses.bodies import about_hips, body_pixels, labelled_about_hips, normalised
 from humesh.losses.points import absolute, squared
 from humesh.losses.targets import Targets

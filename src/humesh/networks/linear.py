@@ -11,7 +11,7 @@ _MANY = 128  # tokens; between 64 and 218 the two are equally fast with JOTR's a
 
 
 def token_linear(
-    tokens: Float[Tensor, "*g C"], weight: Float[Tensor, "D C"], bias: Float[Tensor, "D"] | None
+    tokens: Float[Tensor, "*g C"], weight: Float[Tensor, "D C"], bias: Float[Tensor, " D"] | None
 ) -> Float[Tensor, "*g D"]:
     """What torch's `linear` computes; on a CPU as a 1x1 convolution, for which oneDNN has its own kernels.
 

@@ -39,7 +39,7 @@ def fractions(cells: tuple[int, ...], exponent: Tensor | None = None) -> Float[T
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
 
 
-def sine_code(positions: Float[Tensor, "T"], width: int) -> Float[Tensor, "T width"]:
+def sine_code(positions: Float[Tensor, " T"], width: int) -> Float[Tensor, "T width"]:
     """Sines and cosines in turn of positions / 10000^(2 floor(i / 2) / width) (Vaswani et al., 2017)."""
     double = positions.double()
     rates = 10000 ** (-2 * (torch.arange(width).to(double) // 2) / width)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from humesh.body.joints import MEDIAPIPE33
-from humesh.images.masks import Mask
+from humesh.people.masks import Mask
 from humesh.people.odds import expit
 from humesh.people.regions import Pose, Pyramid, Roi
 from humesh.people.runtime import network

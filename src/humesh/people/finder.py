@@ -13,10 +13,11 @@ from itertools import chain
 import numpy as np
 from jaxtyping import Float
 
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.people import blazepose, movenet
 from humesh.people.blazepose import LandmarkModel
 from humesh.people.fusion import fused, rating
+from humesh.people.person import Person
 from humesh.people.regions import Pose, Pyramid, Roi
 from humesh.people.runtime import network
 from humesh.people.same_body import LIMBS, ONE_BODY, box_around_points, distinct, overlap, person_of, similarity

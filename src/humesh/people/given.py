@@ -15,8 +15,9 @@ from jaxtyping import Float
 from humesh.body.joints import COCO17, MEDIAPIPE33, OPENPOSE25, JointSet
 from humesh.errors import HumeshError
 from humesh.files import read_json
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.people.names import Names
+from humesh.people.person import Person
 
 _COCO_PERSON = 1  # category_id of people in COCO
 _MOST_BYTES = 2**29  # of a file: COCO's largest one has 449 MB

@@ -13,9 +13,10 @@ from humesh.errors import HumeshError
 from humesh.files import read_text, writing
 from humesh.geometry.assignment import assigned
 from humesh.geometry.boxes import box_iou
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.people.finder import PeopleFinder
 from humesh.people.given import box_of
+from humesh.people.person import Person
 
 _MOST = 2**31 - 1  # numbers of frames and tracks
 _MOST_BYTES = 2**28  # of a file

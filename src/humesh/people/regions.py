@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from humesh.images.masks import Mask
+from humesh.people.masks import Mask
 
 _ROI_MARGIN = 1.25  # mediapipe/modules/pose_landmark/pose_detection_to_roi.pbtxt
 _LEAST_PX = 224  # photos are halved until the shorter side would be smaller

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from humesh.body.joints import HALPE26
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 
 
 class RtmlibPeople:

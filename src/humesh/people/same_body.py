@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from humesh.body.joints import LIMBS12, MEDIAPIPE33
-from humesh.images.photo import Person
+from humesh.people.person import Person
 from humesh.people.regions import Pose
 
 LIMBS = MEDIAPIPE33.indices(*LIMBS12.names)

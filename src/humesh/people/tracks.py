@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 from humesh.geometry.assignment import assigned
 from humesh.geometry.boxes import box_iou
-from humesh.images.photo import Person
+from humesh.people.person import Person
 
 _PRIOR_S2 = (0.03 / 0.8) ** 2  # s^2: a find is 0.03 bodies off (MediaPipe, vtest.avi), walkers do 0.8 bodies a second
 
@@ -180,7 +180,7 @@ class Tracker:
         people: Sequence[Person],
         colours: Sequence[Float[np.ndarray, "64"] | None],
         time_s: float,
-    ) -> Float[np.ndarray, "P"]:
+    ) -> Float[np.ndarray, " P"]:
         """How much each person is the one of the track, up to 1: boxes and keypoints, less what speaks against it."""
         own, motion = self.settings, track.motion(time_s, self.settings.memory_s)
         since = time_s - track.boxes[-1][0]

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
 from humesh.people.finder import PeopleFinder
+from humesh.people.person import Person
 from humesh.people.regions import Pose
 from humesh.people.same_body import person_of
 from humesh.people.tracks import Motion, Tracker, TrackSettings

@@ -87,7 +87,7 @@ def bvh_text(
     return "\n".join(lines) + "\n"
 
 
-def _numbers(values: Float[np.ndarray, "N"]) -> str:
+def _numbers(values: Float[np.ndarray, " N"]) -> str:
     # 8 decimals: at most 0.01 micrometres and 2e-10 radians, far below the 1e-5 m that readers shall get back.
     return " ".join(f"{value + 0.0:.8f}" for value in np.round(values, 8))
 

@@ -78,7 +78,7 @@ def continuous(quaternion: Float[np.ndarray, "F *g 4"]) -> Float[np.ndarray, "F 
     return np.concatenate([quaternion[:1], quaternion[1:] * signs])
 
 
-def visible(motion: PersonMotion, count: int) -> tuple[Int[np.ndarray, "N"], Bool[np.ndarray, "N"]]:
+def visible(motion: PersonMotion, count: int) -> tuple[Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
     """Frame 0 and the frames, of `count`, at which a person comes or goes; and whether it is there from then on."""
     there = np.zeros(count, bool)
     there[motion.frames] = True

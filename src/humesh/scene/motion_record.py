@@ -19,7 +19,7 @@ from humesh.errors import HumeshError
 from humesh.files import Array, check_arrays, read_arrays, write_arrays
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.images.photo import MAX_MEGAPIXELS
+from humesh.media.photo import MAX_MEGAPIXELS
 from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.record import exact, humesh_version
 from humesh.scene.recovery import PersonMotion, VideoRecovery
@@ -182,7 +182,7 @@ def write_amass(recovery: VideoRecovery, motion: PersonMotion, path: str | Path,
     write_arrays(path, arrays)
 
 
-def clock(recovery: VideoRecovery) -> tuple[float, Float[np.ndarray, "K"]]:
+def clock(recovery: VideoRecovery) -> tuple[float, Float[np.ndarray, " K"]]:
     """Frames a second of the video at a constant rate, and where its K even frames lie among the video's own.
 
     A video is even if no time stamp is more than half a frame off the even grid with the same ends: its frames are
@@ -211,7 +211,7 @@ def start_frame(recovery: VideoRecovery, motion: PersonMotion) -> int:
     return int(_present(clock(recovery)[1], motion)[0])
 
 
-def _present(at: Float[np.ndarray, "K"], motion: PersonMotion) -> Int[np.ndarray, "F"]:
+def _present(at: Float[np.ndarray, " K"], motion: PersonMotion) -> Int[np.ndarray, " F"]:
     """The even frames from a person's first to its last; at least the one that is nearest to its first."""
     first, last = motion.frames[[0, -1]]
     inside = np.flatnonzero((at > first - 1e-6) & (at < last + 1e-6))

@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from humesh.images.film import Film
-from humesh.images.photo import Person, Photo
+from humesh.media.film import Film
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 from humesh.scene.recovery import Recovery, VideoRecovery
 from humesh.scene.render import EDGE_RAYS, Stage, View
 from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, Floor, Studio, facing, framing, half_views

@@ -15,7 +15,8 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import Bodies, BodyPose
 from humesh.errors import HumeshError
 from humesh.geometry.camera import Camera
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 
 
 class RecoveryError(HumeshError, ValueError):
@@ -64,9 +65,9 @@ class PersonMotion:
     """
 
     track: int
-    frames: Int[np.ndarray, "F"]
+    frames: Int[np.ndarray, " F"]
     pose: BodyPose  # [F]
-    found: Bool[np.ndarray, "F"]
+    found: Bool[np.ndarray, " F"]
     score: float  # mean of the finds
     confidence: Float[Tensor, "F J"] = field(default_factory=lambda: torch.zeros(0, len(SMPL24)))
 
@@ -75,7 +76,7 @@ class PersonMotion:
 class VideoRecovery:
     """The people of a video, in the order of their tracks."""
 
-    times: Float[np.ndarray, "T"]  # seconds, of all frames that were looked at
+    times: Float[np.ndarray, " T"]  # seconds, of all frames that were looked at
     size: tuple[int, int]  # (width, height) px
     camera: Camera
     camera_source: str

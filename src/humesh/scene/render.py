@@ -165,7 +165,7 @@ class Stage:
         a, b, c = (self.openness[self.faces[face, k], None] for k in range(3))
         return hit, who, light * (a * (1 - u - v) + b * u + c * v), found["tfar"][hit]
 
-    def _openness(self) -> Float[np.ndarray, "K"]:
+    def _openness(self) -> Float[np.ndarray, " K"]:
         """How much of the surroundings each vertex sees, 0..1: folds, armpits and the soles of feet are darker."""
         scene = self.scene
         assert scene is not None

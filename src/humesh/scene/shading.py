@@ -41,7 +41,7 @@ def shade(
     return paint * matt[:, None] + (_GLOSS * shine + rim)[:, None]
 
 
-def _dot(a: Float[np.ndarray, "R 3"], b: Float[np.ndarray, "R 3"]) -> Float[np.ndarray, "R"]:
+def _dot(a: Float[np.ndarray, "R 3"], b: Float[np.ndarray, "R 3"]) -> Float[np.ndarray, " R"]:
     return np.einsum("rc,rc->r", a, b)  # three times as fast as a sum over the short axis
 
 

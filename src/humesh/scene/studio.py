@@ -59,7 +59,7 @@ class Studio:
         ground = (floor or Floor(self, size, view)).shaded(self)
         return self.stage.render(studio_camera(size), size, view, rays).over(ground)
 
-    def shadow_at(self, spot: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, "R"]:
+    def shadow_at(self, spot: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, " R"]:
         """How dark the floor is at points (x, z), 0..1, between the cells of the map in proportion."""
         return _between(self._shadow, (spot - self._shadow_from) / _CELL)
 
@@ -165,7 +165,7 @@ def _mean(cells: Float[np.ndarray, "X Z"], radius: int) -> Float[np.ndarray, "X 
     return cells
 
 
-def _between(cells: Float[np.ndarray, "X Z"], spots: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, "R"]:
+def _between(cells: Float[np.ndarray, "X Z"], spots: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, " R"]:
     """The values at spots between cells, in proportion (bilinear); 0 beyond the outermost cells' middles."""
     (rows, columns), flat = cells.shape, cells.ravel()
     x, z = spots.T

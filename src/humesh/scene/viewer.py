@@ -19,7 +19,7 @@ from humesh.body.joints import SMPL24
 from humesh.body.kinematics import forward_kinematics
 from humesh.body.model import BodyModel
 from humesh.errors import HumeshError
-from humesh.images.video import Frame, Video
+from humesh.media.video import Frame, Video
 from humesh.scene.gltf import quaternions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact

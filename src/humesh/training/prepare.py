@@ -18,9 +18,9 @@ from humesh.body.model import BodyModel
 from humesh.data.batch import Groups, split
 from humesh.data.trained_body import on_trained_body
 from humesh.errors import HumeshError
-from humesh.images.rois import roi_copies
 from humesh.methods import METHODS
 from humesh.methods.base import Method
+from humesh.methods.rois import roi_copies
 from humesh.methods.weights import build, read_weights
 from humesh.training.loop import Place, Training
 from humesh.training.recipe import SMPL, Recipe, TrainingError

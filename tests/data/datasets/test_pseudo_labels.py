@@ -18,7 +18,7 @@ from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 
 VECTORS = 0.3 * np.random.default_rng(5).standard_normal((2, 24, 3))
 TURNS = rotation_from_axis_angle(torch.from_numpy(VECTORS)).float()

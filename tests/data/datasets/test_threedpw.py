@@ -12,12 +12,12 @@ import torch
 
 from humesh.body.joints import JOTR30, OPENPOSE18, SMPL24
 from humesh.body.model import BodyModel
+from humesh.crops.crops import CropSpec
 from humesh.data.batch import Groups
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.threedpw import ThreeDPW
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.camera import Camera
-from humesh.images.crops import CropSpec
 
 
 class _Python2(pickle._Pickler):  # type: ignore[name-defined]

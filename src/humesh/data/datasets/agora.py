@@ -26,7 +26,7 @@ from humesh.data.datasets.labels3d import Bodies, only_2d, person_3d, projected,
 from humesh.data.datasets.pickles import read_frame
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 
 DOWNLOAD = Download(
     page="https://agora.is.tue.mpg.de/download.php",

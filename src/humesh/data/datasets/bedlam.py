@@ -24,7 +24,7 @@ from humesh.data.datasets.labels3d import calibrated, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.files import Array, read_arrays
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 
 DOWNLOAD = Download(
     page="https://bedlam.is.tue.mpg.de/download.php (registration)",

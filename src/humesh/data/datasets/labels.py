@@ -18,7 +18,8 @@ from humesh.data.datasets import DatasetError
 from humesh.data.datasets.download import Download
 from humesh.data.sample import LabelledPerson
 from humesh.geometry.camera import Camera
-from humesh.images.photo import MAX_MEGAPIXELS, Person, Photo
+from humesh.media.photo import MAX_MEGAPIXELS, Photo
+from humesh.people.person import Person
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ def person_2d(
     points: Float[np.ndarray, "K 3"],
     joint_set: JointSet,
     identity: int,
-    visible: Float[np.ndarray, "K"] | None = None,
+    visible: Float[np.ndarray, " K"] | None = None,
     size: tuple[int, int] | None = None,
 ) -> LabelledPerson:
     """A person of whom only a box (x0 y0 x1 y1) and points (x, y px, weight) are known; visible: where weighted.

@@ -19,7 +19,8 @@ from humesh.data.datasets.labels import box_of, person_2d, stored_photo
 from humesh.data.sample import LabelledPerson
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 
 Bodies = Mapping[str, BodyModel]
 """The user's own body models by the names that labels speak of: {"smpl-male": BodyModel.load(path), ...}."""
@@ -68,7 +69,7 @@ def projected(camera: Camera, points: Float[np.ndarray, "*g K 3"]) -> Float[np.n
 
 def smpl_label(
     vectors: Float[np.ndarray, "72"],
-    betas: Float[np.ndarray, "S"],
+    betas: Float[np.ndarray, " S"],
     translation: Float[np.ndarray, "3"],
     extrinsics: Float[np.ndarray, "r 4"] | None = None,
     model: BodyModel | None = None,
@@ -117,8 +118,8 @@ def person_3d(
     size: tuple[int, int],
     pixels: Float[np.ndarray, "K 2"],
     points: Float[np.ndarray, "K 3"] | None = None,
-    known: Float[np.ndarray, "K"] | None = None,
-    hidden: Float[np.ndarray, "K"] | None = None,
+    known: Float[np.ndarray, " K"] | None = None,
+    hidden: Float[np.ndarray, " K"] | None = None,
     box: Float[np.ndarray, "4"] | None = None,
     seen: tuple[Float[np.ndarray, "D 3"], JointSet] | None = None,
 ) -> LabelledPerson:

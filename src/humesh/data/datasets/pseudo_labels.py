@@ -36,7 +36,7 @@ class Fit:
     """A body fitted to one person; `rotations`: vectors 24 3 or matrices 24 9."""
 
     rotations: Float[np.ndarray, "24 D"]
-    shape: Float[np.ndarray, "S"]
+    shape: Float[np.ndarray, " S"]
     middle: Float[np.ndarray, "2"] | None = None  # of the person's box, px; None: known by the annotation's id alone
     translation: Float[np.ndarray, "3"] | None = None  # metres, in the photo's camera of focal length `focal`
     focal: float = 0.0

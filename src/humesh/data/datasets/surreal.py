@@ -29,7 +29,7 @@ from humesh.data.datasets.matlab import matlab_shape, read_matlab
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 
 DOWNLOAD = Download(
     page="https://www.di.ens.fr/willow/research/surreal/data/ (licence form)",

@@ -17,7 +17,7 @@ from humesh.data.datasets.entries import Entry
 from humesh.data.datasets.labels import known_split, loaded, part, runs
 from humesh.data.datasets.labels3d import Bodies, calibrated_photo, person_3d, projected, smpl_label, with_smpl
 from humesh.data.sample import LabelledPerson, Sample
-from humesh.images.photo import Photo
+from humesh.media.photo import Photo
 
 DOWNLOAD = Download(
     page="https://virtualhumans.mpi-inf.mpg.de/3DPW/",

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from humesh.data.synthetic.paint import colour
 from humesh.errors import HumeshError
-from humesh.images.photo import Photo, PhotoError
+from humesh.media.photo import Photo, PhotoError
 
 _SIDE = 288  # px of the stored pictures' shorter side
 _BANK = 160  # drawn pictures that are kept and cut anew for each photo

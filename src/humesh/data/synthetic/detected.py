@@ -15,6 +15,7 @@ from humesh.body.joints import JOTR30
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.rig import Rig
+from humesh.crops.crops import CropSpec
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch
 from humesh.data.sample import Sample
@@ -24,7 +25,6 @@ from humesh.data.synthetic.stored import seen_arrays, seen_name
 from humesh.data.synthetic.workers import in_workers
 from humesh.files import write_arrays
 from humesh.geometry.camera import Camera
-from humesh.images.crops import CropSpec
 
 
 def detect(folder: str | Path, workers: int = 1) -> Iterator[tuple[int, int]]:

@@ -87,7 +87,7 @@ class Outfit:
         )
 
 
-def hairline(rest: Float[np.ndarray, "R 3"]) -> Float[np.ndarray, "R"]:
+def hairline(rest: Float[np.ndarray, "R 3"]) -> Float[np.ndarray, " R"]:
     """How far inside the hair a place of the head is, metres (negative: face, ears, neck)."""
     x, y, z = rest.T
     front = y - 0.715 - 0.25 * np.abs(x)  # above the forehead
@@ -103,7 +103,7 @@ class Figure:
     rest: Float[np.ndarray, "N 3"]
     weights: Float[np.ndarray, "N 24"]
     faces: Int[np.ndarray, "F 3"]
-    piece: Int[np.ndarray, "F"]
+    piece: Int[np.ndarray, " F"]
     bare: Float[np.ndarray, "V 3"]  # the undressed body's surface
     joints: Float[np.ndarray, "24 3"]
 
@@ -144,7 +144,7 @@ class Wardrobe:
         ]
         self.surface_points = np.stack(rows).astype(np.float64)
 
-    def dress(self, shape: Float[np.ndarray, "S"], outfit: Outfit, g: Generator) -> Figure:
+    def dress(self, shape: Float[np.ndarray, " S"], outfit: Outfit, g: Generator) -> Figure:
         """The figure of a person of this shape in this outfit."""
         rest, joints = self.rest, self.joints
         bare = rest + np.einsum("s,svc->vc", shape, self.directions)
@@ -298,7 +298,7 @@ def normals(points: Float[np.ndarray, "N 3"], faces: Int[np.ndarray, "F 3"]) -> 
     return sums / np.maximum(np.linalg.norm(sums, axis=-1, keepdims=True), 1e-12)
 
 
-def waves(points: Float[np.ndarray, "N 3"], g: Generator, frequency: float) -> Float[np.ndarray, "N"]:
+def waves(points: Float[np.ndarray, "N 3"], g: Generator, frequency: float) -> Float[np.ndarray, " N"]:
     """Smooth noise in about [-1, 1]: three sine waves of random directions; frequency in radians a metre."""
     directions = g.normal(0, frequency, (3, 3))
     return np.sin(points @ directions.T + g.uniform(0, 2 * np.pi, 3)).sum(1) / 3**0.5

@@ -50,7 +50,7 @@ class Layer:
     visible: Float[np.ndarray, "P 30"]
     landmarks3d: Float[np.ndarray, "P 33 3"]
     landmarks_visible: Float[np.ndarray, "P 33"]
-    identity: Int[np.ndarray, "P"]
+    identity: Int[np.ndarray, " P"]
 
     @property
     def points2d(self) -> Float[np.ndarray, "P 30 2"]:

@@ -65,7 +65,7 @@ class Motion:
 
     poses: Float[np.ndarray, "N 24 3"]
     places: Float[np.ndarray, "N 3"]
-    category: Int[np.ndarray, "N"]
+    category: Int[np.ndarray, " N"]
     categories: tuple[str, ...]
     clips: tuple[Clip, ...] = ()
 

@@ -129,8 +129,8 @@ class Look:
         )
 
     def paint(
-        self, place: Float[np.ndarray, "R 3"], piece: Int[np.ndarray, "R"]
-    ) -> tuple[Float[np.ndarray, "R 3"], Int[np.ndarray, "R"]]:
+        self, place: Float[np.ndarray, "R 3"], piece: Int[np.ndarray, " R"]
+    ) -> tuple[Float[np.ndarray, "R 3"], Int[np.ndarray, " R"]]:
         """Colours (sRGB 0..1) and regions of points, by their places in the T-pose and their pieces of the mesh."""
         o = self.outfit
         x, y, z = place.T
@@ -223,7 +223,7 @@ class Lights:
         )  # fmt: skip
 
     def on(
-        self, normal: Float[np.ndarray, "R 3"], shadow: Float[np.ndarray, "R"] | None = None
+        self, normal: Float[np.ndarray, "R 3"], shadow: Float[np.ndarray, " R"] | None = None
     ) -> Float[np.ndarray, "R 3"]:
         """Light that falls on surfaces, linear RGB; `shadow`: 0 where the first lamp is hidden."""
         above = (0.5 + 0.5 * (normal @ self.up.astype(np.float32)))[:, None]

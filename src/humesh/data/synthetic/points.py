@@ -14,6 +14,9 @@ from torch import Tensor
 from humesh.body.joints import JOTR30, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops, CropSpec
+from humesh.crops.groups import points_as
+from humesh.crops.jotr_box import jotr_boxes
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch
 from humesh.data.detector_errors import DetectorErrors, person_of
@@ -22,11 +25,9 @@ from humesh.data.synthetic.layer import near_view
 from humesh.geometry.boxes import affine_apply, crop_around
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_about_z
-from humesh.images.crops import Crops, CropSpec
-from humesh.images.groups import points_as
-from humesh.images.photo import Person, Photo
-from humesh.images.seen_box import boxes_around
 from humesh.losses.targets import Targets
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 
 _GUESSED = 0.6  # share of people whose focal length is not known
 
@@ -55,7 +56,7 @@ class Points:
         values = {f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls) if f.name != "pose"}
         return cls(pose=BodyPose.joined([part.pose for part in parts]), **values)
 
-    def mirrored(self, which: Bool[Tensor, "n"]) -> Points:
+    def mirrored(self, which: Bool[Tensor, " n"]) -> Points:
         """Some of the people in a mirror, with their cameras."""
         metres, wide = torch.tensor([-1.0, 1.0, 1.0]), self.size[:, :1]
         swap30, swap33 = list(JOTR30.mirror), list(MEDIAPIPE33.mirror)
@@ -75,7 +76,7 @@ class Points:
         pose = BodyPose(*(either(getattr(self.pose, name), getattr(other.pose, name)) for name in of_pose))
         return Points(pose=pose, **{name: either(getattr(self, name), getattr(other, name)) for name in names})
 
-    def rolled(self, angle: Float[Tensor, "n"], body: BodyModel) -> Points:
+    def rolled(self, angle: Float[Tensor, " n"], body: BodyModel) -> Points:
         """The people seen by cameras rolled by some radians: everything turns about the optical axis."""
         turn = rotation_about_z(angle)
         centre = self.camera[:, :2, 2][:, None]
@@ -111,7 +112,7 @@ def batch_of(
         people = people.mirrored(torch.from_numpy(g.random(n) < augment.mirror))
     told = people.keypoints.double().numpy()
     keypoints = points_as(told, MEDIAPIPE33, JOTR30)
-    boxes = boxes_around(keypoints, np.concatenate([told[..., :2].min(1), told[..., :2].max(1)], axis=-1), size)
+    boxes = jotr_boxes(keypoints, np.concatenate([told[..., :2].min(1), told[..., :2].max(1)], axis=-1), size)
     side, middle = boxes[:, 2] - boxes[:, 0], (boxes[:, :2] + boxes[:, 2:]) / 2
     if augment.roll:  # the box was found in the photo as it is
         angle = torch.from_numpy(np.radians(augment.roll) * np.clip(g.normal(size=n), -2, 2)).float()

@@ -20,6 +20,7 @@ from humesh.body.joints import JOTR30, LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.rig import Rig
+from humesh.crops.crops import CropSpec
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch
 from humesh.data.sample import Sample
@@ -28,7 +29,6 @@ from humesh.data.synthetic.points import Points, batch_of, sample_of
 from humesh.data.synthetic.poses import PoseSource, mirrored, turn
 from humesh.data.synthetic.scenery import FRAMINGS, TO_CAMERA
 from humesh.data.synthetic.seen import looked_at
-from humesh.images.crops import CropSpec
 
 _CHUNK, _VIEWS = 512, 4  # people made at once; of each pose so many, from other sides: poses are what takes time
 FEWEST = 4  # limb joints that must be seen
@@ -125,7 +125,7 @@ def rig_of_both(body: BodyModel) -> Rig:
 
 def cameras(
     points: Float[Tensor, "n 63 3"], joints: Float[Tensor, "n 24 3"], size: int, g: Generator
-) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"]]:
+) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
     """Focal lengths (px) and where the bodies stand: the wanted part of each fills the photo."""
     n = len(points)
     usual = np.clip(g.normal(58, 10, n), 25, 90)
@@ -159,7 +159,7 @@ def cameras(
     return focal, torch.cat([beside, distance[:, None]], dim=-1) - middle
 
 
-def camera_matrices(focal: Float[Tensor, "n"], size: int) -> Float[Tensor, "n 3 3"]:
+def camera_matrices(focal: Float[Tensor, " n"], size: int) -> Float[Tensor, "n 3 3"]:
     """Cameras of square photos that look through their middles."""
     camera = torch.eye(3).repeat(len(focal), 1, 1)
     camera[:, 0, 0] = camera[:, 1, 1] = focal
@@ -168,7 +168,7 @@ def camera_matrices(focal: Float[Tensor, "n"], size: int) -> Float[Tensor, "n 3 
 
 
 def seen_from(
-    points: Float[Tensor, "n 63 3"], joints: Float[Tensor, "n 24 3"], focal: Float[Tensor, "n"], size: int
+    points: Float[Tensor, "n 63 3"], joints: Float[Tensor, "n 24 3"], focal: Float[Tensor, " n"], size: int
 ) -> tuple[Float[Tensor, "n 63 2"], Bool[Tensor, "n 63"]]:
     """Where points lie in square photos, and which are inside and not behind the person's own flesh."""
     depth = points[..., 2:]

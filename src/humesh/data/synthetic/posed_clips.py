@@ -20,6 +20,7 @@ from torch import Tensor
 from humesh.body.joints import JOTR30, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import ClipCrops, CropSpec
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch
 from humesh.data.sample import Sample
@@ -38,7 +39,6 @@ from humesh.data.synthetic.posed import (
 from humesh.data.synthetic.poses import RARE, mirrored
 from humesh.data.synthetic.seen import looked_at
 from humesh.data.synthetic.steady import SteadyNoise
-from humesh.images.crops import ClipCrops, CropSpec
 from humesh.losses.targets import Targets
 
 _FPS = (7.5, 60.0)  # of the frames looked at: one to four of a camera's apart
@@ -72,7 +72,7 @@ class PosedClips:
         leg = rest[SMPL24.indices("left_hip", "left_ankle"), 1]
         self.stride = float(leg[0] - leg[1]) / REFERENCE_LEG
 
-    def _weighed(self, clips: list[Clip]) -> tuple[list[Clip], Float[np.ndarray, "_"]]:
+    def _weighed(self, clips: list[Clip]) -> tuple[list[Clip], Float[np.ndarray, " _"]]:
         """Clips and how often each is played: categories by `RARE`, their clips by length."""
         weights = np.array([RARE.get(self.motion.categories[c.category], 5) for c in clips], dtype=np.float64)
         shares = np.bincount([c.category for c in clips], [c.length for c in clips])

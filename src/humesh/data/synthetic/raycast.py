@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float, Int
 class Hits:
     """The rays that hit something: their numbers, the triangles, barycentric weights and distances along the ray."""
 
-    ray: Int[np.ndarray, "H"]
-    face: Int[np.ndarray, "H"]
+    ray: Int[np.ndarray, " H"]
+    face: Int[np.ndarray, " H"]
     weights: Float[np.ndarray, "H 3"]
-    far: Float[np.ndarray, "H"]
+    far: Float[np.ndarray, " H"]
 
 
 class Caster:
@@ -34,7 +34,7 @@ class Caster:
         u, v = found["u"][ray], found["v"][ray]
         return Hits(ray, found["primID"][ray], np.stack([1 - u - v, u, v], axis=-1), found["tfar"][ray])
 
-    def blocked(self, starts: Float[np.ndarray, "R 3"], direction: Float[np.ndarray, "3"]) -> Bool[np.ndarray, "R"]:
+    def blocked(self, starts: Float[np.ndarray, "R 3"], direction: Float[np.ndarray, "3"]) -> Bool[np.ndarray, " R"]:
         """Whether something lies in a direction from each place."""
         rays = np.broadcast_to(direction.astype(np.float32), starts.shape)
         return self._scene.run(starts.astype(np.float32), np.ascontiguousarray(rays), query="OCCLUDED") == 0

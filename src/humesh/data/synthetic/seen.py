@@ -12,7 +12,7 @@ from humesh.body.joints import MEDIAPIPE33
 from humesh.body.kinematics import swing
 from humesh.data.detector_errors import DetectorErrors, look_by_detector, person_of
 from humesh.data.landmark_errors import LandmarkErrors, detected_landmarks
-from humesh.images.photo import Person
+from humesh.people.person import Person
 
 _NEAREST_M = 0.3  # of a point whose error in pixels is turned into metres
 
@@ -54,7 +54,7 @@ def looked_at(
     points: Float[Tensor, "P 33 3"],
     pixels: Float[Tensor, "P 33 2"],
     visible: Bool[Tensor, "P 33"],
-    focal: Float[Tensor, "P"],
+    focal: Float[Tensor, " P"],
     others: Float[np.ndarray, "P O 33 2"],
     size: tuple[int, int],
     g: Generator,

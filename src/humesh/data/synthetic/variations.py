@@ -21,7 +21,8 @@ from humesh.data.synthetic.paint import colour
 from humesh.data.synthetic.poses import mirrored
 from humesh.data.synthetic.seen import seen_person
 from humesh.geometry.camera import Camera
-from humesh.images.photo import Person, Photo
+from humesh.media.photo import Photo
+from humesh.people.person import Person
 
 _LIMBS = JOTR30.indices(*LIMBS12.names)
 _MIRROR, _LANDMARK_MIRROR = list(JOTR30.mirror), list(MEDIAPIPE33.mirror)
@@ -97,7 +98,7 @@ def _flipped(layer: Layer) -> Layer:
     )  # fmt: skip
 
 
-def _recoloured(layer: Layer, g: Generator) -> tuple[Int[np.ndarray, "N"], Float[np.ndarray, "N 3"]]:
+def _recoloured(layer: Layer, g: Generator) -> tuple[Int[np.ndarray, " N"], Float[np.ndarray, "N 3"]]:
     """Covered pixels (flat positions) and their colours (0..255), with clothes and hair dyed anew.
 
     The shading stays, the mean colour of a region changes.
@@ -126,9 +127,9 @@ def _code(person: int, region: int) -> int:
 
 def _lay_over(
     photo: UInt8[np.ndarray, "H W 3"],
-    at: Int[np.ndarray, "N"],
+    at: Int[np.ndarray, " N"],
     colours: Float[np.ndarray, "N 3"],
-    cover: UInt8[np.ndarray, "N"],
+    cover: UInt8[np.ndarray, " N"],
 ) -> None:
     """Paints colours (0..255) over some pixels (flat positions) of a picture, in place."""
     flat = photo.reshape(-1, 3)

@@ -1,0 +1,1 @@
+"""From evidence to bodies at test time: the fit, inverse kinematics, clips, and motion through time."""

@@ -1,1 +1,0 @@
-"""From files to photos and the people in them."""

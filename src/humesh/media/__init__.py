@@ -1,0 +1,1 @@
+"""Files in and out: photos, videos, webcams and addresses; films."""
