@@ -22,3 +22,8 @@ def _seed() -> None:
 @pytest.fixture(scope="session")
 def open_body() -> BodyModel:
     return BodyModel.load("open")
+
+
+@pytest.fixture(scope="session")
+def small_body() -> BodyModel:
+    return BodyModel.load("open-low")

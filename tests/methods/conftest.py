@@ -65,11 +65,6 @@ def counts() -> dict[str, int]:
 
 
 @pytest.fixture(scope="session")
-def small_body() -> BodyModel:
-    return BodyModel.load("open-low")
-
-
-@pytest.fixture(scope="session")
 def made_up_batch(small_body: BodyModel) -> Callable[..., Batch]:
     """`made_up_batch(method, name, groups, seed)`: rendered people in the groups that a method wants."""
 
