@@ -7,10 +7,11 @@ import pytest
 import torch
 import trimesh
 
+from humesh.body.mesh import vertex_normals
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_about_z
 from humesh.scene.render import PHOTO_VIEW, Stage, View
-from humesh.scene.shading import hemisphere, tangents, vertex_normals
+from humesh.scene.shading import hemisphere, tangents
 
 SIZE = (120, 90)
 CAMERA = Camera.virtual(100.0, SIZE)

@@ -23,6 +23,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from humesh.body.joints import SMPL24
+from humesh.body.mesh import vertex_normals
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
@@ -30,7 +31,6 @@ from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact, humesh_version
 from humesh.scene.recovery import Recovery
-from humesh.scene.shading import vertex_normals
 
 _HALF_TURN_ABOUT_X = [1.0, 0.0, 0.0, 0.0]  # quaternion x y z w
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963

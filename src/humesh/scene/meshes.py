@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from humesh.body.mesh import vertex_normals
 from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
 from humesh.scene.recovery import Recovery
-from humesh.scene.shading import vertex_normals
 
 _Y_UP = np.array([1.0, -1.0, -1.0])
 

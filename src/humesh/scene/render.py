@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 from jaxtyping import Bool, Float, Int, UInt8
 
+from humesh.body.mesh import RayCaster, vertex_normals
 from humesh.geometry.camera import Camera
 from humesh.scene.recovery import RecoveryError
-from humesh.scene.shading import encode, hemisphere, shade, tangents, vertex_normals
+from humesh.scene.shading import encode, hemisphere, shade, tangents
 
 _TILE = 8  # px; rays are cast in tiles that a triangle's bounding box touches
 _CHUNK = 1 << 17  # rays at a time, 20 MB of them: bounds the memory for large photos, and is one thread's share
@@ -87,11 +86,9 @@ class Stage:
         self.faces_each = len(faces)
         self.normals = vertex_normals(points, self.faces).astype(np.float32)
         self.paint = np.asarray(colours, dtype=np.float32).reshape(-1, 3) ** 2.2  # light is added up linearly
-        self.scene: EmbreeScene | None = None  # Embree takes no empty mesh
+        self.caster: RayCaster | None = None  # Embree takes no empty mesh
         if self.faces.size:
-            self.scene = EmbreeScene(robust=True)  # robust: no ray slips through between two triangles
-            TriangleMesh(self.scene, points.astype(np.float32), self.faces.astype(np.int32))
-            self.scene.run(np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32))  # builds the tree before threads
+            self.caster = RayCaster(points, self.faces, robust=True)
             self.openness = self._openness()
 
     def render(
@@ -152,23 +149,22 @@ class Stage:
         back = np.linalg.inv(camera.matrix.detach().cpu().numpy().astype(np.float64))
         rays = pixels @ back[:, :2].T + back[:, 2]
         rays /= rays[:, 2:]
-        assert self.scene is not None  # without faces no tile is touched
+        assert self.caster is not None  # without faces no tile is touched
         origin = np.broadcast_to(view.centre.astype(np.float32), rays.shape)
         # Directions (x, y, 1) are left unnormalised: the distance that Embree counts in them is the depth z.
-        found = self.scene.run(np.ascontiguousarray(origin), (rays @ view.turn.T).astype(np.float32), output=1)
-        hit = np.flatnonzero(found["primID"] >= 0)
-        face, u, v = found["primID"][hit], found["u"][hit, None], found["v"][hit, None]
-        a, b, c = (self.normals[self.faces[face, k]] for k in range(3))
-        normal = a * (1 - u - v) + b * u + c * v
-        who = face // self.faces_each
-        light = shade(normal @ view.turn.astype(np.float32), rays[hit].astype(np.float32), self.paint[who])
-        a, b, c = (self.openness[self.faces[face, k], None] for k in range(3))
-        return hit, who, light * (a * (1 - u - v) + b * u + c * v), found["tfar"][hit]
+        hits = self.caster.cast(np.ascontiguousarray(origin), (rays @ view.turn.T).astype(np.float32))
+        corners, (u, v, w) = self.faces[hits.face].T, hits.weights.T[..., None]
+        a, b, c = self.normals[corners]
+        normal = a * u + b * v + c * w
+        who = hits.face // self.faces_each
+        light = shade(normal @ view.turn.astype(np.float32), rays[hits.ray].astype(np.float32), self.paint[who])
+        a, b, c = self.openness[corners, None]
+        return hits.ray, who, light * (a * u + b * v + c * w), hits.distance
 
     def _openness(self) -> Float[np.ndarray, " K"]:
         """How much of the surroundings each vertex sees, 0..1: folds, armpits and the soles of feet are darker."""
-        scene = self.scene
-        assert scene is not None
+        caster = self.caster
+        assert caster is not None
         directions = hemisphere(_OPEN_RAYS)
         across, along = tangents(self.normals)
         start = self.points.astype(np.float32) + 1e-3 * self.normals  # 1 mm off the surface, not to meet it again
@@ -178,8 +174,9 @@ class Stage:
             frames = np.stack([across[part], along[part], self.normals[part]], axis=1)  # vertices, axes, 3
             rays = (directions @ frames).reshape(-1, 3)
             origins = np.repeat(start[part], _OPEN_RAYS, axis=0)
-            found = scene.run(origins, rays, dists=_OPEN_REACH, output=1)
-            free = np.where(found["primID"] >= 0, found["tfar"] / _OPEN_REACH, 1)
+            hits = caster.cast(origins, rays, _OPEN_REACH)
+            free = np.ones(len(rays))
+            free[hits.ray] = hits.distance / _OPEN_REACH
             open_part[part] = free.reshape(-1, _OPEN_RAYS).mean(1)
 
         _in_threads(cast, _parts(len(start), _CHUNK // _OPEN_RAYS))

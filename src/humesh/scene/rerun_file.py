@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from humesh.body.joints import SMPL24
+from humesh.body.mesh import vertex_normals
 from humesh.errors import MissingPackageError
 from humesh.scene.gltf_motion import visible
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
 from humesh.scene.recovery import VideoRecovery
-from humesh.scene.shading import vertex_normals
 
 _CHUNK = 64  # frames sent at a time
 _MOST = 400e6  # bytes of meshes in a file: above it they come at every second, third, ... frame only; joints at all

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 # Lights in the viewing camera's frame (x right, y down, z forward): directions towards them, and their strength.
 _LIGHTS = (((-0.55, -0.75, -0.62), 0.78), ((0.85, -0.10, -0.45), 0.16))  # key above-left, fill from the right
 _SKY, _GROUND = 0.33, 0.10  # ambient light from above and below
 _RIM, _GLOSS = 0.10, 0.07
-
-
-def vertex_normals(points: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
-    """Unit normals, each the mean over the triangles around it weighted by their area; +z where there are none."""
-    a, b, c = (points[faces[:, k]] for k in range(3))
-    across = np.cross(b - a, c - a)
-    sums = [np.bincount(faces.ravel(), np.repeat(across[:, k], 3), len(points)) for k in range(3)]
-    normals = np.stack(sums, axis=-1)
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    return np.where(length > 1e-20, normals / np.maximum(length, 1e-20), (0.0, 0.0, 1.0))
 
 
 def shade(
