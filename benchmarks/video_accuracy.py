@@ -26,8 +26,9 @@ from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
-from humesh.recover_video import VideoSettings, pose_video, sight
+from humesh.recover_video import pose_video, sight
 from humesh.scene.recovery import VideoRecovery
+from humesh.video_options import VideoOptions
 
 _HERE, _THERE = SMPL24.indices(*LIMBS12.names), JOTR30.indices(*LIMBS12.names)
 
@@ -72,7 +73,7 @@ def main() -> None:
             labelled += sum(len(sample.people) for sample in samples)
             switched += sum(len(tracks) - 1 for tracks in whose.values() if tracks)
             for (weights, smooth), found in rows.items():
-                settings = VideoSettings(smooth_s=smooth)
+                settings = VideoOptions(smooth_s=smooth)
                 found += _errors(
                     pose_video(video, sightings, recoverers[weights], settings, camera), samples, whose, arguments.fps
                 )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from humesh.commands.predict_video import VideoOptions, _drawn, drawable
+from humesh.commands.predict_video import VideoFiles, _drawn, drawable
 from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.media.film import Film
 from humesh.media.video import Video, letterboxed
@@ -23,7 +23,7 @@ from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
-from humesh.recover_video import VideoSettings, moments, pose_video, sight
+from humesh.recover_video import moments, pose_video, sight
 from humesh.scene.export_video import save_video
 from humesh.scene.overlay import MotionPictures
 
@@ -45,7 +45,7 @@ def main() -> None:
     finder = PeopleFinder(fast=arguments.fast)
     recoverer, options = (
         Recoverer(weights=arguments.weights, finder=finder, refine=not arguments.no_refine),
-        VideoOptions(),
+        VideoFiles(),
     )
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.video or Path(folder) / "made.mp4"
@@ -64,7 +64,7 @@ def main() -> None:
         for _ in sight(video, VideoPeople(recoverer.finder), sightings):
             pass
         now = timed("people (with reading)", now)
-        recovery = pose_video(video, sightings, recoverer, VideoSettings(options.smooth_s))
+        recovery = pose_video(video, sightings, recoverer, options)
         now = timed("poses (with reading)", now)
         shown = drawable(recovery)
         pictures = MotionPictures(shown, options.beside)

@@ -7,7 +7,7 @@ import humesh
 
 ROOT = Path(humesh.__file__).parent
 ROWS = [
-    {"errors", "threads"},
+    {"errors", "threads", "video_options"},
     {"files", "geometry"},
     {"body", "networks", "media"},
     {"people", "losses"},

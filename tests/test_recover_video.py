@@ -25,7 +25,8 @@ from humesh.methods.weights import build, save_weights
 from humesh.people.detections import VideoDetections
 from humesh.people.masks import Mask
 from humesh.people.person import Person
-from humesh.recover_video import VideoSettings, pose_video, recover_video, sight
+from humesh.recover_video import pose_video, recover_video, sight
+from humesh.video_options import VideoOptions
 
 SIZE, FPS, FRAMES = (160, 120), 25.0, 20
 LIMBS = SMPL24.indices(*LIMBS12.names)
@@ -115,7 +116,7 @@ def test_smoothing_calms_and_costs_nothing(clip: Video, body: BodyModel) -> None
     true = true - true.mean(1, keepdim=True)
     errors, shaking = [], []
     for smooth in (0.0, 0.08):
-        (motion,) = pose_video(clip, sightings, recoverer, VideoSettings(smooth_s=smooth)).motions
+        (motion,) = pose_video(clip, sightings, recoverer, VideoOptions(smooth_s=smooth)).motions
         found = body.joints(motion.pose)[:, LIMBS]
         errors.append(float(pa_mpjpe(found, true).mean()))
         shaking.append(float(acceleration_error(found - found.mean(1, keepdim=True), true, FPS).mean()))
@@ -126,7 +127,7 @@ def test_smoothing_calms_and_costs_nothing(clip: Video, body: BodyModel) -> None
 def test_gaps_are_bridged_or_end_a_motion_and_glimpses_are_left_out(clip: Video, body: BodyModel) -> None:
     seen = {1: [*range(8), *range(11, FRAMES)], 2: [*range(2), *range(17, FRAMES)], 5: [4, 5]}
     recoverer = humesh.Recoverer(body, weights="landmarks")
-    settings = VideoSettings(bridge_s=0.3, least_s=0.2)
+    settings = VideoOptions(bridge_s=0.3, least_s=0.2)
     recovery = pose_video(clip, _all(clip, Told(body, seen)), recoverer, settings)
     assert [motion.track for motion in recovery.motions] == [1, 2]
     first, second = recovery.motions
@@ -154,7 +155,7 @@ def test_every_kind_of_group_goes_through_a_video(clip: Video, body: BodyModel, 
     save_weights(tmp_path / "w.safetensors", method, build(method, SMALL[method], body))
     recoverer = humesh.Recoverer(body, weights=tmp_path / "w.safetensors", refine=False)
     finder = Told(body, {1: range(FRAMES), 2: range(3, 15), 7: range(6, FRAMES)})
-    recovery = pose_video(clip, _all(clip, finder), recoverer, VideoSettings(interval=2 if method == "int" else 1))
+    recovery = pose_video(clip, _all(clip, finder), recoverer, VideoOptions(interval=2 if method == "int" else 1))
     assert {motion.track: motion.frames.tolist() for motion in recovery.motions} == {
         1: list(range(FRAMES)), 2: list(range(3, 15)), 7: list(range(6, FRAMES)),
     }  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice, pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -34,6 +34,7 @@ from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer
 from humesh.scene.record import pixels_of
 from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
 from humesh.threads import ahead
+from humesh.video_options import VideoOptions
 
 Finder = Callable[[Photo, float], list[Person]]
 """From a frame and its time in seconds to the people in it, with their tracks."""
@@ -46,23 +47,6 @@ _BATCHES_AT_ONCE = 4  # fitted side by side
 _AT_ONCE = 32  # people in a batch: networks and fits are several times as fast as one by one
 
 
-@dataclass(frozen=True)
-class VideoSettings:
-    """What is done with motions after the poses, in seconds.
-
-    `smooth_s`: standard deviation of the time around a moment that its parabola is laid through, 0: not smoothed.
-    `bridge_s`: longer gaps in a track end its motion. `least_s`: shorter tracks are left out. `interval`: frames
-    between those that a method through time looks at together. `ground`: people are moved so that feet that rest stay
-    where they are, mostly nearer or farther; only for a camera that stands still.
-    """
-
-    smooth_s: float = 0.08
-    bridge_s: float = 0.5
-    least_s: float = 0.3
-    interval: int = 1
-    ground: bool = False
-
-
 def _unfollowed(what: str, done: int, total: int | None) -> None:
     """Progress that nobody wants to know of."""
 
@@ -70,7 +54,7 @@ def _unfollowed(what: str, done: int, total: int | None) -> None:
 def recover_video(
     source: Video | str | Path | int,
     recoverer: Recoverer | None = None,
-    settings: VideoSettings | None = None,
+    settings: VideoOptions | None = None,
     finder: Finder | None = None,
     camera: Camera | None = None,
     progress: Progress = _unfollowed,
@@ -82,7 +66,8 @@ def recover_video(
     follows people (default: `VideoPeople`); `camera`: of all frames, if it is known. Raises VideoError, and
     ArgumentError for what is no video.
     """
-    video = source if isinstance(source, Video) else Video(source)
+    settings = settings or VideoOptions()
+    video = source if isinstance(source, Video) else Video(source, settings.start_s, settings.end_s, settings.stride)
     recoverer = recoverer or Recoverer(weights=DEFAULT if video.live else IN_VIDEOS)
     finder = finder or VideoPeople(recoverer.finder)
     if video.live:  # it cannot be looked at again
@@ -118,12 +103,12 @@ def pose_video(
     video: Video,
     sightings: VideoDetections,
     recoverer: Recoverer,
-    settings: VideoSettings | None = None,
+    settings: VideoOptions | None = None,
     camera: Camera | None = None,
     progress: Progress = _unfollowed,
 ) -> VideoRecovery:
     """The motions of everyone sighted: posed, bridged, of one shape each, smoothed, perhaps with resting feet."""
-    settings = settings or VideoSettings()
+    settings = settings or VideoOptions()
     usable = [recoverer.usable(people) for people in sightings.people]
     source = GUESSED if camera is None else "given"
     camera = camera or Camera.guess(video.size)
@@ -170,7 +155,7 @@ def _motion(
     trust: torch.Tensor,
     times: np.ndarray,
     recoverer: Recoverer,
-    settings: VideoSettings,
+    settings: VideoOptions,
 ) -> PersonMotion:
     """One track's motion from the frames it was seen in, their poses and their joints' confidences."""
     everywhere, pose, found = bridged(frames, times, pose, settings.bridge_s)
@@ -220,7 +205,7 @@ def _posed(
     video: Video,
     people: list[list[Person]],
     recoverer: Recoverer,
-    settings: VideoSettings,
+    settings: VideoOptions,
     camera: Camera,
     progress: Progress,
 ) -> Iterator[tuple[list[int], list[Person], BodyPose, torch.Tensor]]:
@@ -248,7 +233,7 @@ def _answers(
     video: Video,
     people: list[list[Person]],
     recoverer: Recoverer,
-    settings: VideoSettings,
+    settings: VideoOptions,
     camera: Camera,
     progress: Progress,
 ) -> Iterator[tuple[int, Person, BodyPose | None]]:

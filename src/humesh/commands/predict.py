@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from humesh.commands.errors import UserError, named, say, say_error, shown, within
-from humesh.commands.predict_video import FILM, VideoOptions, predict_live, predict_video, report, video_job
+from humesh.commands.predict_video import FILM, VideoFiles, predict_live, predict_video, report, video_job
 from humesh.commands.progress import progress_bar
 from humesh.errors import HumeshError
 from humesh.threads import ahead
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from humesh.recover import Recoverer
     from humesh.scene.options import FileOptions
 
-_VIDEO = VideoOptions()
+_VIDEO = VideoFiles()
 _PHOTOS_AT_ONCE = 4  # more of them only take memory
 
 Finder = Literal["accurate", "fast", "rtmlib"]
@@ -47,7 +47,7 @@ def predict(
     floor: bool = False,
     device: str = "cpu",
     overwrite: bool = False,
-    video: VideoOptions = _VIDEO,
+    video: VideoFiles = _VIDEO,
 ) -> int:
     """Recover the bodies of everyone in photos and videos.
 
@@ -240,7 +240,7 @@ def _check_options(
     formats: Sequence[str],
     finder: str,
     focal_px: float | None,
-    video: VideoOptions,
+    video: VideoFiles,
 ) -> list[str]:
     """Sentences on options that apply to a part of the inputs only; raises UserError for those that apply to none."""
     kinds = Counter(each.kind for each in found)

@@ -15,6 +15,7 @@ from rich.progress import TextColumn
 from humesh.commands.errors import UserError, say_error, shown, within
 from humesh.commands.progress import progress_bar
 from humesh.threads import ahead
+from humesh.video_options import VideoOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,25 +43,11 @@ _KEPT_EVERY_S = 15  # who was seen is written so often, so that no more is lost 
 
 
 @dataclass(frozen=True)
-class VideoOptions:
-    """How videos are read, and what is written of them."""
+class VideoFiles(VideoOptions):
+    """How videos are recovered, and what is written of them."""
 
     formats: tuple[VideoFormat, ...] = ("mp4", "glb", "npz")
     """What to write: mp4 the film, glb the moving bodies for Blender and three.js, bvh and amass a file a person."""
-    start_s: float = 0.0
-    """Seconds into the video where to begin."""
-    end_s: float | None = None
-    """Seconds into the video where to end."""
-    stride: int = 1
-    """Only every so manyth frame."""
-    smooth_s: float = 0.08
-    """Seconds around a moment that smooth it; 0: not smoothed."""
-    bridge_s: float = 0.5
-    """Gaps in which a person is not seen are bridged up to so many seconds."""
-    interval: int = 1
-    """Frames between those that a method for clips looks at together."""
-    ground: bool = False
-    """Keep feet that rest on the ground where they are, by moving people mostly in depth; for a still camera only."""
     beside: bool = True
     """The people from their side, beside the film."""
     tracks: Path | None = None
@@ -77,12 +64,12 @@ class VideoOptions:
         """
         from humesh.scene.export_video import EXTRAS
 
-        default = VideoOptions()
+        default = VideoFiles()
         used = [field.name for field in fields(self) if getattr(self, field.name) != getattr(default, field.name)]
         if used and not videos:
             option = used[0].replace("_", "-")
             raise UserError(f"--video.{option} is for videos in files, and none is among the inputs.")
-        for name in ("start_s", "end_s", "stride", "smooth_s", "bridge_s", "interval"):
+        for name in ("start_s", "end_s", "stride", "smooth_s", "bridge_s", "least_s", "interval"):
             least = 1 if name in ("stride", "interval") else 0
             within(f"--video.{name.replace('_', '-')}", getattr(self, name), least, _MOST)
         if self.end_s is not None and self.end_s <= self.start_s:
@@ -103,7 +90,7 @@ class VideoOptions:
                 raise UserError(f'--video.formats {name} needs a package more; run: pip install "humesh[{extra}]"')
 
 
-def video_job(each: Input, name: str, options: dict[str, Any], video: VideoOptions) -> Job:
+def video_job(each: Input, name: str, options: dict[str, Any], video: VideoFiles) -> Job:
     """What a video's result depends on, and its files."""
     from humesh.commands.results import Job
     from humesh.scene.export_video import PER_PERSON, VIDEO_ENDINGS
@@ -121,7 +108,7 @@ def predict_video(
     each: Input,
     job: Job,
     results: Results,
-    options: VideoOptions,
+    options: VideoFiles,
     layout: FileOptions,
     recoverer: Recoverer,
     focal_px: float | None = None,
@@ -200,14 +187,14 @@ def _recovered(
     video: Video,
     job: Job,
     kept: Path,
-    options: VideoOptions,
+    options: VideoFiles,
     recoverer: Recoverer,
     camera: Camera | None,
     progress: Progress,
 ) -> VideoRecovery:
     """Who is in the video, kept in a file as it is found out, and how they move."""
     from humesh.people.detections import VideoDetections
-    from humesh.recover_video import VideoSettings, pose_video, sight
+    from humesh.recover_video import pose_video, sight
 
     seen_by = [job.options.get(name) for name in ("finder", "tracks", "start_s", "end_s", "stride")]
     of = " ".join(map(str, [job.version, job.input, *seen_by]))
@@ -221,11 +208,10 @@ def _recovered(
                 saved = time.monotonic()
     finally:  # Ctrl-C too
         sightings.save(kept, of)
-    settings = VideoSettings(options.smooth_s, options.bridge_s, interval=options.interval, ground=options.ground)
-    return pose_video(video, sightings, recoverer, settings, camera, progress)
+    return pose_video(video, sightings, recoverer, options, camera, progress)
 
 
-def _finder(options: VideoOptions, recoverer: Recoverer, sightings: VideoDetections) -> Finder:
+def _finder(options: VideoFiles, recoverer: Recoverer, sightings: VideoDetections) -> Finder:
     """Who finds and follows people from the first frame on that is not in the sightings."""
     from humesh.people.finder import PeopleFinder
     from humesh.people.mot import TracksGiven
@@ -245,7 +231,7 @@ def _written(
     recovery: VideoRecovery,
     where: str,
     target: Path,
-    options: VideoOptions,
+    options: VideoFiles,
     layout: FileOptions,
     progress: Progress,
 ) -> dict[str, list[Path]]:
@@ -270,7 +256,7 @@ def _written(
     return written
 
 
-def _late(recovery: VideoRecovery, options: VideoOptions) -> list[str]:
+def _late(recovery: VideoRecovery, options: VideoFiles) -> list[str]:
     """A sentence on the people whose own files start after the video's first frame."""
     from humesh.scene.export_video import PER_PERSON
     from humesh.scene.motion_record import clock, start_frame
