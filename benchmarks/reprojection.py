@@ -16,11 +16,11 @@ from humesh.body.joints import LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.media.photo import Photo
 
 
-def errors(recovery: humesh.Recovery) -> list[float]:
+def errors(recovery: humesh.Result) -> list[float]:
     """Mean error of each person over the limb joints that were seen, per cent."""
     pixels = recovery.photo.camera.project(recovery.bodies.joints.double()).numpy()
     result = []
-    for person, joints, seen in zip(recovery.people, pixels, recovery.seen.numpy(), strict=True):
+    for person, joints, seen in zip(recovery.people, pixels, recovery.visible.numpy(), strict=True):
         assert person.keypoints is not None
         here, there = SMPL24.indices(*LIMBS12.names), MEDIAPIPE33.indices(*LIMBS12.names)
         miss = np.linalg.norm(joints[here] - person.keypoints[there, :2], axis=1)[seen[here]]

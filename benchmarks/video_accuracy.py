@@ -27,7 +27,7 @@ from humesh.people.finder import PeopleFinder
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
 from humesh.recover_video import pose_video, sight
-from humesh.scene.recovery import VideoRecovery
+from humesh.scene.result import VideoResult
 from humesh.video_options import VideoOptions
 
 _HERE, _THERE = SMPL24.indices(*LIMBS12.names), JOTR30.indices(*LIMBS12.names)
@@ -107,12 +107,12 @@ def _owners(samples: list[Sample], sightings: VideoDetections) -> dict[int, dict
 
 
 def _errors(
-    recovery: VideoRecovery, samples: list[Sample], whose: dict[int, dict[int, int]], fps: float
+    recovery: VideoResult, samples: list[Sample], whose: dict[int, dict[int, int]], fps: float
 ) -> list[tuple[float, float, int, int]]:
     """(PA-MPJPE mm, acceleration error m/s2, frames, track) of each motion that is somebody's."""
     answers = []
     for identity, tracks in whose.items():
-        for motion in recovery.motions:
+        for motion in recovery.tracks:
             if tracks.get(motion.track, 0) < 0.5 * len(motion.frames):
                 continue
             true = {

@@ -81,7 +81,7 @@ def main() -> None:
         drawn = [pictures(moment) for moment in moments(video, shown)]
         timed("drawing alone, one thread after the other", now)
     count = len(drawn)
-    people = sum(len(motion.frames) for motion in recovery.motions) / count
+    people = sum(len(motion.frames) for motion in recovery.tracks) / count
     print(
         f"{count} frames of {video.size[0]} x {video.size[1]}, {people:.1f} people a frame; "
         f"weights {arguments.weights}{', fast finder' * arguments.fast}{', no fit' * arguments.no_refine}"

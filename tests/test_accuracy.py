@@ -63,7 +63,7 @@ def _people(body: BodyModel, pose: BodyPose, camera: Camera) -> list[Person]:
     return people
 
 
-def _errors_mm(recovery: humesh.Recovery, truth: BodyPose) -> torch.Tensor:
+def _errors_mm(recovery: humesh.Result, truth: BodyPose) -> torch.Tensor:
     ours, theirs = recovery.bodies.joints[:, LIMBS].double(), recovery.body.joints(truth)[:, LIMBS]
     return 1000 * (procrustes(ours, theirs)(ours) - theirs).norm(dim=-1)
 

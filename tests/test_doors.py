@@ -16,14 +16,14 @@ import io, sys
 import numpy as np
 import torch
 import humesh
-from humesh.scene.recovery import VideoRecovery
+from humesh.scene.result import VideoResult
 pixels, box = np.zeros((40, 60, 3), np.uint8), np.array([0.0, 0, 30, 40])
 body = humesh.BodyModel.load("open-low")
 mute = humesh.Recoverer(body, finder=lambda photo: [], weights="landmarks")
 pose = humesh.BodyPose(torch.eye(3).expand(1, 24, 3, 3), torch.zeros(1, 10), torch.full((1, 3), torch.nan))
 ones = torch.ones(1, 24)
-lost = humesh.Recovery(humesh.Photo.of(pixels), [humesh.Person(box, 1.0)], pose, ones, ones.bool(), body, "made up")
-video = VideoRecovery(np.zeros(1), (60, 40), lost.photo.camera, "guessed", [], body, "made up")
+lost = humesh.Result(humesh.Photo.of(pixels), [humesh.Person(box, 1.0)], pose, ones, ones.bool(), body, "made up")
+video = VideoResult(np.zeros(1), (60, 40), lost.photo.camera, "guessed", [], body, "made up")
 """
 
 _DOORS = {
@@ -39,9 +39,9 @@ _DOORS = {
     "mute(pixels, [box])": "people: expected a list of Person, got ndarray; make each with Person(box, score)",
     "mute(pixels, 3)": "people: expected a list of Person, got int",
     "humesh.save(lost, sys.argv[1] + '/a.jpg')": "expected finite vertices (metres), got NaN or infinity",
-    "humesh.save(sys.argv[1] + '/a', lost)": "expected a Recovery first, got str",
-    "humesh.save(video, sys.argv[1] + '/a')": "expected a Recovery first, got VideoRecovery; save is for photos",
-    "humesh.save_video(lost, sys.argv[1] + '/a')": "expected a VideoRecovery first, got Recovery",
+    "humesh.save(sys.argv[1] + '/a', lost)": "expected a Result first, got str",
+    "humesh.save(video, sys.argv[1] + '/a')": "expected a Result first, got VideoResult; save is for photos",
+    "humesh.save_video(lost, sys.argv[1] + '/a')": "expected a VideoResult first, got Result",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from humesh.media.photo import Photo, PhotoTypeError
 from humesh.media.video import Frame, Video
 from humesh.recover_video import moments
 from humesh.scene.options import OptionsError
-from humesh.scene.recovery import PersonMotion, Recovery, RecoveryError, VideoRecovery
+from humesh.scene.result import Motion, Result, ResultError, VideoResult
 
 SIZE = (64, 48)
 
@@ -32,13 +32,13 @@ def body() -> BodyModel:
 
 
 @pytest.fixture
-def recovery(body: BodyModel, tmp_path: Path) -> Recovery:
+def recovery(body: BodyModel, tmp_path: Path) -> Result:
     """Two people in a photo that was read from a file."""
     path = tmp_path / "photo.jpg"
     Image.new("RGB", SIZE, "grey").save(path)
     people = [humesh.Person(np.array([1.0, 2, 30, 40]), score) for score in (0.9, 0.8)]
     pose = replace(BodyPose.rest(2), translation=torch.tensor([[0.0, 0, 4], [1, 0, 5]]))
-    return Recovery(Photo.read(path), people, pose, torch.ones(2, 24), torch.ones(2, 24).bool(), body, "made up")
+    return Result(Photo.read(path), people, pose, torch.ones(2, 24), torch.ones(2, 24).bool(), body, "made up")
 
 
 def _names(paths: list[Path]) -> list[str]:
@@ -64,18 +64,18 @@ def _names(paths: list[Path]) -> list[str]:
     ],
 )
 def test_an_ending_that_names_the_format_is_understood(
-    recovery: Recovery, tmp_path: Path, name: str, formats: Any, expected: list[str]
+    recovery: Result, tmp_path: Path, name: str, formats: Any, expected: list[str]
 ) -> None:
     paths = humesh.save(recovery, tmp_path / "out" / name, formats)
     assert _names(paths) == expected
     assert sorted(expected) == sorted(path.name for path in (tmp_path / "out").iterdir())
 
 
-def test_without_formats_and_ending_the_usual_ones_are_written(recovery: Recovery, tmp_path: Path) -> None:
+def test_without_formats_and_ending_the_usual_ones_are_written(recovery: Result, tmp_path: Path) -> None:
     assert _names(humesh.save(recovery, tmp_path / "a")) == ["a_overlay.jpg", "a.glb", "a.json"]
 
 
-def test_formats_that_there_are_not_are_told_in_a_sentence(recovery: Recovery, tmp_path: Path) -> None:
+def test_formats_that_there_are_not_are_told_in_a_sentence(recovery: Result, tmp_path: Path) -> None:
     for formats in ("fbx", ["glb", "fbx"]):
         with pytest.raises(OptionsError, match=r"^formats: expected some of jpg, .*, got fbx\.$"):
             humesh.save(recovery, tmp_path / "a", formats)
@@ -85,7 +85,7 @@ def test_formats_that_there_are_not_are_told_in_a_sentence(recovery: Recovery, t
 
 
 def test_names_that_are_none_or_of_other_formats_are_refused(
-    recovery: Recovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recovery: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("", ".", "out/", "out/.."):
@@ -98,21 +98,21 @@ def test_names_that_are_none_or_of_other_formats_are_refused(
     assert _names(list(tmp_path.iterdir())) == ["photo.jpg"]
 
 
-def test_the_photo_is_not_overwritten(recovery: Recovery, tmp_path: Path) -> None:
+def test_the_photo_is_not_overwritten(recovery: Result, tmp_path: Path) -> None:
     before = (tmp_path / "photo.jpg").read_bytes()
     with pytest.raises(OptionsError, match="expected another file than the photo itself"):
         humesh.save(recovery, tmp_path / "photo.jpg")
     assert (tmp_path / "photo.jpg").read_bytes() == before
 
 
-def test_the_record_says_where_the_photo_is(recovery: Recovery, tmp_path: Path) -> None:
+def test_the_record_says_where_the_photo_is(recovery: Result, tmp_path: Path) -> None:
     (path,) = humesh.save(recovery, tmp_path / "a.json")
     assert json.loads(path.read_text())["image"]["path"] == str(tmp_path / "photo.jpg") == recovery.photo.path
     humesh.save(recovery, path, image_path="elsewhere.jpg")
     assert json.loads(path.read_text())["image"]["path"] == "elsewhere.jpg"
 
 
-def test_another_pose_has_other_joints_in_every_file(recovery: Recovery, tmp_path: Path) -> None:
+def test_another_pose_has_other_joints_in_every_file(recovery: Result, tmp_path: Path) -> None:
     before = recovery.bodies.joints.clone()
     pose = replace(recovery.pose, translation=recovery.pose.translation + torch.tensor([0.0, 0, 1]))
     moved = replace(recovery, pose=pose)
@@ -123,8 +123,8 @@ def test_another_pose_has_other_joints_in_every_file(recovery: Recovery, tmp_pat
     assert person["joints"]["xyz_m"][0][2] == pytest.approx(float(before[0, 0, 2]) + 1, abs=1e-4)
 
 
-def test_parts_of_other_people_are_refused(recovery: Recovery) -> None:
-    with pytest.raises(RecoveryError, match=r"got 1 people, 2 poses, 2 rows of confidence and 2 of seen"):
+def test_parts_of_other_people_are_refused(recovery: Result) -> None:
+    with pytest.raises(ResultError, match=r"got 1 people, 2 poses, 2 rows of confidence and 2 of visible"):
         replace(recovery, people=recovery.people[:1])
 
 
@@ -175,11 +175,11 @@ def test_a_recoverer_takes_whatever_holds_a_photo(body: BodyModel, tmp_path: Pat
     assert recoverer(tmp_path / "a.png").photo.path == str(tmp_path / "a.png")
 
 
-def _video(recovery: Recovery) -> VideoRecovery:
+def _video(recovery: Result) -> VideoResult:
     pose = replace(BodyPose.rest(2), translation=torch.tensor([[0.0, 0, 4]] * 2))
-    motion = PersonMotion(7, np.array([1, 2]), pose, np.ones(2, bool), 0.5, torch.ones(2, 24))
+    motion = Motion(7, np.array([1, 2]), pose, np.ones(2, bool), 0.5, torch.ones(2, 24))
     facts = [motion], recovery.body, "made up"
-    return VideoRecovery(np.array([0.0, 0.5, 0.75]), SIZE, Camera.guess(SIZE), "guessed", *facts)
+    return VideoResult(np.array([0.0, 0.5, 0.75]), SIZE, Camera.guess(SIZE), "guessed", *facts)
 
 
 class _Frames(Video):
@@ -192,7 +192,7 @@ class _Frames(Video):
             yield Frame(number, time_s, np.zeros((48, 64, 3), np.uint8))
 
 
-def test_a_videos_frames_say_when_they_are(recovery: Recovery) -> None:
+def test_a_videos_frames_say_when_they_are(recovery: Result) -> None:
     frames = list(moments(_Frames(), _video(recovery)))
     assert [frame.time_s for frame in frames] == [0.0, 0.5, 0.75]
     assert [[person.track for person in frame.people] for frame in frames] == [[], [7], [7]]

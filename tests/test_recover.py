@@ -27,11 +27,11 @@ def recoverer(request: pytest.FixtureRequest) -> humesh.Recoverer:
 
 
 @pytest.fixture(scope="module")
-def recovery(recoverer: humesh.Recoverer, cameraman: Photo) -> humesh.Recovery:
+def recovery(recoverer: humesh.Recoverer, cameraman: Photo) -> humesh.Result:
     return recoverer(cameraman)
 
 
-def test_the_man_is_found_and_the_mesh_stands_on_him(recovery: humesh.Recovery) -> None:
+def test_the_man_is_found_and_the_mesh_stands_on_him(recovery: humesh.Result) -> None:
     """He bends over his camera from the left edge; read off the photo by eye: nose (243, 163), hips (85, 370)."""
     assert len(recovery.people) == 1
     points = recovery.body.keypoints(recovery.bodies.vertices.double(), COCO17)[0]
@@ -42,9 +42,9 @@ def test_the_man_is_found_and_the_mesh_stands_on_him(recovery: humesh.Recovery) 
     assert pixels["left_wrist"][0] > 150
 
 
-def test_the_mesh_follows_the_detectors_landmarks(recovery: humesh.Recovery) -> None:
+def test_the_mesh_follows_the_detectors_landmarks(recovery: humesh.Result) -> None:
     """The bound of issue "A photo in": 5 % of the box's longer side, over the limb joints that are seen."""
-    person, seen = recovery.people[0], recovery.seen[0, SMPL24.indices(*LIMBS12.names)].numpy()
+    person, seen = recovery.people[0], recovery.visible[0, SMPL24.indices(*LIMBS12.names)].numpy()
     assert seen.sum() >= 6
     assert person.keypoints is not None
     there = person.keypoints[MEDIAPIPE33.indices(*LIMBS12.names), :2]
@@ -53,7 +53,7 @@ def test_the_mesh_follows_the_detectors_landmarks(recovery: humesh.Recovery) -> 
     assert miss.mean() < 0.05 * (person.box[2:] - person.box[:2]).max()
 
 
-def test_he_stands_upright_at_a_believable_distance(recovery: humesh.Recovery) -> None:
+def test_he_stands_upright_at_a_believable_distance(recovery: humesh.Result) -> None:
     joints = dict(zip(SMPL24.names, recovery.bodies.joints[0], strict=True))
     assert joints["head"][1] < joints["pelvis"][1] < joints["left_ankle"][1]  # y points down
     assert 1 < joints["pelvis"][2] < 4  # metres, under the guessed focal length
@@ -61,12 +61,12 @@ def test_he_stands_upright_at_a_believable_distance(recovery: humesh.Recovery) -
     assert "guessed" in recovery.photo.camera_source
 
 
-def test_the_pose_gives_the_bodies(recovery: humesh.Recovery) -> None:
+def test_the_pose_gives_the_bodies(recovery: humesh.Result) -> None:
     again = recovery.body(recovery.pose)
     assert torch.allclose(again.vertices, recovery.bodies.vertices, atol=1e-6)
 
 
-def test_the_same_photo_gives_the_same_answer(recoverer: humesh.Recoverer, recovery: humesh.Recovery) -> None:
+def test_the_same_photo_gives_the_same_answer(recoverer: humesh.Recoverer, recovery: humesh.Result) -> None:
     again = recoverer(recovery.photo)
     assert torch.equal(again.bodies.vertices, recovery.bodies.vertices)
 
@@ -75,10 +75,10 @@ def test_a_photo_with_nobody_is_an_empty_answer(recoverer: humesh.Recoverer) -> 
     nobody = recoverer(Photo.of(np.full((300, 400, 3), 128, np.uint8)))
     assert nobody.people == []
     assert nobody.bodies.vertices.shape[0] == 0
-    assert nobody.seen.shape == (0, 24)
+    assert nobody.visible.shape == (0, 24)
 
 
-def test_people_given_as_boxes_are_posed(recoverer: humesh.Recoverer, recovery: humesh.Recovery) -> None:
+def test_people_given_as_boxes_are_posed(recoverer: humesh.Recoverer, recovery: humesh.Result) -> None:
     box = recovery.people[0].box
     nothing_there = np.array([400.0, 5, 440, 60])
     people = [humesh.Person(box, 0.5), humesh.Person(nothing_there, 0.4)]
@@ -86,11 +86,11 @@ def test_people_given_as_boxes_are_posed(recoverer: humesh.Recoverer, recovery: 
     assert given.people[0].score == 0.5
     distance = (given.bodies.joints[0] - recovery.bodies.joints[0]).norm(dim=-1).mean()
     assert distance < 0.15
-    assert len(given.people) == 1 or not given.seen[1].all()
+    assert len(given.people) == 1 or not given.visible[1].all()
 
 
 def test_people_without_anything_seen_are_left_out_and_said(
-    recoverer: humesh.Recoverer, recovery: humesh.Recovery
+    recoverer: humesh.Recoverer, recovery: humesh.Result
 ) -> None:
     seen = recovery.people[0]
     assert seen.keypoints is not None
@@ -101,7 +101,7 @@ def test_people_without_anything_seen_are_left_out_and_said(
 
 
 def test_whom_movenet_alone_sees_is_posed_by_a_network_and_left_out_without_one(
-    recovery: humesh.Recovery, monkeypatch: pytest.MonkeyPatch
+    recovery: humesh.Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = recovery.people[0]
     without = replace(seen, landmarks3d=None)
@@ -113,7 +113,7 @@ def test_whom_movenet_alone_sees_is_posed_by_a_network_and_left_out_without_one(
     assert "1 of 1 people left out: no body seen in their boxes." in given.notes
 
 
-def test_hidden_joints_are_said(recoverer: humesh.Recoverer, recovery: humesh.Recovery) -> None:
+def test_hidden_joints_are_said(recoverer: humesh.Recoverer, recovery: humesh.Result) -> None:
     seen = recovery.people[0]
     assert seen.keypoints is not None
     keypoints = seen.keypoints.copy()
@@ -121,11 +121,11 @@ def test_hidden_joints_are_said(recoverer: humesh.Recoverer, recovery: humesh.Re
     given = recoverer(recovery.photo, [replace(seen, keypoints=keypoints)])
     how = "put into a rest-like pose" if recoverer.method == "ik_refine" else "guessed by the network"
     assert any(f"not seen and {how}" in note and "left_elbow" in note for note in given.notes)
-    assert not given.seen[0, SMPL24.index("left_elbow")]
+    assert not given.visible[0, SMPL24.index("left_elbow")]
     assert given.confidence[0, SMPL24.index("left_elbow")] == 0
 
 
-def test_another_body_can_be_used(recoverer: humesh.Recoverer, recovery: humesh.Recovery) -> None:
+def test_another_body_can_be_used(recoverer: humesh.Recoverer, recovery: humesh.Result) -> None:
     how = LANDMARKS if recoverer.method == "ik_refine" else DEFAULT
     low = humesh.Recoverer(BodyModel.load("open-low"), weights=how)(recovery.photo)
     assert low.bodies.vertices.shape[1] < recovery.bodies.vertices.shape[1]

@@ -116,7 +116,7 @@ def test_smoothing_calms_and_costs_nothing(clip: Video, body: BodyModel) -> None
     true = true - true.mean(1, keepdim=True)
     errors, shaking = [], []
     for smooth in (0.0, 0.08):
-        (motion,) = pose_video(clip, sightings, recoverer, VideoOptions(smooth_s=smooth)).motions
+        (motion,) = pose_video(clip, sightings, recoverer, VideoOptions(smooth_s=smooth)).tracks
         found = body.joints(motion.pose)[:, LIMBS]
         errors.append(float(pa_mpjpe(found, true).mean()))
         shaking.append(float(acceleration_error(found - found.mean(1, keepdim=True), true, FPS).mean()))
@@ -129,8 +129,8 @@ def test_gaps_are_bridged_or_end_a_motion_and_glimpses_are_left_out(clip: Video,
     recoverer = humesh.Recoverer(body, weights="landmarks")
     settings = VideoOptions(bridge_s=0.3, least_s=0.2)
     recovery = pose_video(clip, _all(clip, Told(body, seen)), recoverer, settings)
-    assert [motion.track for motion in recovery.motions] == [1, 2]
-    first, second = recovery.motions
+    assert [motion.track for motion in recovery.tracks] == [1, 2]
+    first, second = recovery.tracks
     assert first.frames.tolist() == list(range(FRAMES))
     assert np.flatnonzero(~first.found).tolist() == [8, 9, 10]
     assert not first.confidence[8:11].any()
@@ -156,10 +156,10 @@ def test_every_kind_of_group_goes_through_a_video(clip: Video, body: BodyModel, 
     recoverer = humesh.Recoverer(body, weights=tmp_path / "w.safetensors", refine=False)
     finder = Told(body, {1: range(FRAMES), 2: range(3, 15), 7: range(6, FRAMES)})
     recovery = pose_video(clip, _all(clip, finder), recoverer, VideoOptions(interval=2 if method == "int" else 1))
-    assert {motion.track: motion.frames.tolist() for motion in recovery.motions} == {
+    assert {motion.track: motion.frames.tolist() for motion in recovery.tracks} == {
         1: list(range(FRAMES)), 2: list(range(3, 15)), 7: list(range(6, FRAMES)),
     }  # fmt: skip
-    assert all(motion.pose.rotations.isfinite().all() for motion in recovery.motions)
+    assert all(motion.pose.rotations.isfinite().all() for motion in recovery.tracks)
 
 
 def test_what_was_seen_is_kept_and_gone_on_from(clip: Video, body: BodyModel, tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_nobody_and_broken_frames(clip: Video, body: BodyModel) -> None:
     sightings = _all(Broken(clip.path), finder)
     assert finder.calls == FRAMES - 1
     assert sightings.people[4] == []
-    (motion,) = pose_video(clip, sightings, recoverer).motions
+    (motion,) = pose_video(clip, sightings, recoverer).tracks
     assert np.flatnonzero(~motion.found).tolist() == [4]
 
 

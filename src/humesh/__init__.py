@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from humesh.recover_video import recover_video
     from humesh.scene.export import save
     from humesh.scene.export_video import save_video
-    from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
+    from humesh.scene.result import Motion, Result, VideoResult
 
 _HOMES = {
     "Bodies": "body.pose",
@@ -27,11 +27,11 @@ _HOMES = {
     "Camera": "geometry.camera",
     "HumeshError": "errors",
     "Person": "people.person",
-    "PersonMotion": "scene.recovery",
+    "Motion": "scene.result",
     "Photo": "media.photo",
     "Recoverer": "recover",
-    "Recovery": "scene.recovery",
-    "VideoRecovery": "scene.recovery",
+    "Result": "scene.result",
+    "VideoResult": "scene.result",
     "recover": "recover",
     "recover_video": "recover_video",
     "save": "scene.export",
@@ -45,12 +45,12 @@ __all__ = [
     "BodyPose",
     "Camera",
     "HumeshError",
+    "Motion",
     "Person",
-    "PersonMotion",
     "Photo",
     "Recoverer",
-    "Recovery",
-    "VideoRecovery",
+    "Result",
+    "VideoResult",
     "recover",
     "recover_video",
     "save",

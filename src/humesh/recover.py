@@ -29,7 +29,7 @@ from humesh.methods.base import Method, Prediction, SkeletonPrediction
 from humesh.people.finder import PeopleFinder
 from humesh.people.given import complete
 from humesh.people.person import Person
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 PersonFinder = Callable[[Photo], list[Person]]
 
@@ -113,7 +113,7 @@ class Recoverer:
     def _own_finder(self) -> PeopleFinder:
         return PeopleFinder(fast=self._fast)
 
-    def __call__(self, photo: object, people: list[Person] | None = None) -> Recovery:
+    def __call__(self, photo: object, people: list[Person] | None = None) -> Result:
         """The bodies of everyone in a photo, or of the people given; `photo`: whatever `Photo.of` takes.
 
         Raises PhotoError for what is no photo, ArgumentError for people who are no `Person`.
@@ -133,12 +133,12 @@ class Recoverer:
             hidden = [name for name, is_seen in zip(SMPL24.names, seen, strict=True) if not is_seen]
             if hidden:
                 notes.append(f"person {number}: not seen and {guess}: {', '.join(hidden)}.")
-        return Recovery(
+        return Result(
             photo=photo,
             people=usable,
             pose=prediction.pose,
             confidence=prediction.confidence.float(),
-            seen=prediction.seen,
+            visible=prediction.seen,
             body=self.body,
             method=self.method,
             notes=tuple(notes),
@@ -244,7 +244,7 @@ def _keypoints(people: list[Person]) -> Float[Tensor, "P K 3"]:
     return torch.stack([torch.as_tensor(person.keypoints) for person in people])
 
 
-def recover(photo: object, body: str | Path | BodyModel = "open") -> Recovery:
+def recover(photo: object, body: str | Path | BodyModel = "open") -> Result:
     """The bodies of everyone in one photo, whatever `Photo.of` takes: a path, an array, a PIL image, an open file.
 
     For many photos make one Recoverer and call that. Raises PhotoError (PhotoTypeError for a list, None, floats).

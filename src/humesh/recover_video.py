@@ -32,7 +32,7 @@ from humesh.people.person import Person
 from humesh.people.video_people import VideoPeople
 from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer
 from humesh.scene.record import pixels_of
-from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
+from humesh.scene.result import Motion, Result, VideoResult
 from humesh.threads import ahead
 from humesh.video_options import VideoOptions
 
@@ -58,7 +58,7 @@ def recover_video(
     finder: Finder | None = None,
     camera: Camera | None = None,
     progress: Progress = _unfollowed,
-) -> Iterator[Recovery]:
+) -> Iterator[Result]:
     """The bodies in every frame of a video, one after the other; all of it is looked at before the first is given.
 
     What is live (a webcam, `source` its number; rtsp://) gives each frame at once, unsmoothed. `recoverer`: default
@@ -106,7 +106,7 @@ def pose_video(
     settings: VideoOptions | None = None,
     camera: Camera | None = None,
     progress: Progress = _unfollowed,
-) -> VideoRecovery:
+) -> VideoResult:
     """The motions of everyone sighted: posed, bridged, of one shape each, smoothed, perhaps with resting feet."""
     settings = settings or VideoOptions()
     usable = [recoverer.usable(people) for people in sightings.people]
@@ -144,7 +144,7 @@ def pose_video(
         notes.append(f"{bridged_frames} poses were put in between where a person was not seen for a moment.")
     if source != "given":
         notes.append(f"{video.name} does not say its focal length; it was guessed as that of a 28 mm lens on film.")
-    return VideoRecovery(times, video.size, camera, source, motions, recoverer.body, recoverer.method, tuple(notes))
+    return VideoResult(times, video.size, camera, source, motions, recoverer.body, recoverer.method, tuple(notes))
 
 
 def _motion(
@@ -156,7 +156,7 @@ def _motion(
     times: np.ndarray,
     recoverer: Recoverer,
     settings: VideoOptions,
-) -> PersonMotion:
+) -> Motion:
     """One track's motion from the frames it was seen in, their poses and their joints' confidences."""
     everywhere, pose, found = bridged(frames, times, pose, settings.bridge_s)
     believed = torch.zeros(len(everywhere), trust.shape[1])
@@ -166,7 +166,7 @@ def _motion(
     for rows_of in _pieces(everywhere):
         piece, when = pose.map(itemgetter(rows_of)), times[everywhere[rows_of]]
         parts.append(smoothed_pose(piece, when, believed[rows_of], settings.smooth_s))
-    return PersonMotion(track, everywhere, BodyPose.joined(parts), found, score, believed)
+    return Motion(track, everywhere, BodyPose.joined(parts), found, score, believed)
 
 
 def _pieces(frames: np.ndarray) -> list[slice]:
@@ -175,7 +175,7 @@ def _pieces(frames: np.ndarray) -> list[slice]:
     return [slice(start, end) for start, end in pairwise([0, *ends.tolist(), len(frames)])]
 
 
-def _on_ground(motions: list[PersonMotion], times: np.ndarray, body: BodyModel) -> tuple[list[PersonMotion], list[str]]:
+def _on_ground(motions: list[Motion], times: np.ndarray, body: BodyModel) -> tuple[list[Motion], list[str]]:
     """The motions moved so that resting feet stay, and what that did and where the ground is, in sentences."""
     moved, notes, contacts = [], [], []
     for motion in motions:
@@ -276,15 +276,15 @@ def _told(whose: list[tuple[int, Person]], pose: BodyPose) -> Iterator[tuple[int
         yield number, person, pose.map(itemgetter(row))
 
 
-def moments(video: Video, recovery: VideoRecovery, progress: Progress = _unfollowed) -> Iterator[Recovery]:
+def moments(video: Video, recovery: VideoResult, progress: Progress = _unfollowed) -> Iterator[Result]:
     """Each frame of a video with everybody in it."""
-    rows = [{int(frame): row for row, frame in enumerate(motion.frames)} for motion in recovery.motions]
+    rows = [{int(frame): row for row, frame in enumerate(motion.frames)} for motion in recovery.tracks]
     for frame in video:
         if frame.number >= len(recovery.times):
             break
         here = [
             (motion, row[frame.number])
-            for motion, row in zip(recovery.motions, rows, strict=True)
+            for motion, row in zip(recovery.tracks, rows, strict=True)
             if frame.number in row
         ]
         photo = replace(Photo.of(frame.pixels, recovery.camera), camera_source=recovery.camera_source)
@@ -292,7 +292,7 @@ def moments(video: Video, recovery: VideoRecovery, progress: Progress = _unfollo
         progress("pictures", frame.number + 1, len(recovery.times))
 
 
-def _moment(recovery: VideoRecovery, photo: Photo, here: list[tuple[PersonMotion, int]], time_s: float) -> Recovery:
+def _moment(recovery: VideoResult, photo: Photo, here: list[tuple[Motion, int]], time_s: float) -> Result:
     """One frame's people."""
     pose = BodyPose.rest(0, shapes=recovery.body.shapes)
     confidence = torch.zeros(0, len(SMPL24))
@@ -301,7 +301,7 @@ def _moment(recovery: VideoRecovery, photo: Photo, here: list[tuple[PersonMotion
         confidence = torch.stack([motion.confidence[row] for motion, row in here])
     people = [Person(np.zeros(4), motion.score, track=motion.track) for motion, _ in here]
     facts = confidence, confidence >= SEEN_ABOVE, recovery.body, recovery.method
-    moment = Recovery(photo, people, pose, *facts, time_s=time_s)
+    moment = Result(photo, people, pose, *facts, time_s=time_s)
     for row, person in enumerate(people):  # their boxes are those of their surfaces
         pixels = pixels_of(photo.camera, moment.bodies.vertices[row].double())
         people[row] = replace(person, box=torch.cat([pixels.amin(0), pixels.amax(0)]).numpy())

@@ -26,7 +26,7 @@ from humesh.people.finder import PeopleFinder
 from humesh.people.person import Person
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 FRAMES = 9
 
@@ -227,7 +227,7 @@ def test_recordings_of_a_webcam_end_with_ctrl_c_and_never_replace_each_other(
 ) -> None:
     out = tmp_path / "out"
 
-    def seen(video: Video, recoverer: Recoverer, **_: object) -> Iterator[Recovery]:
+    def seen(video: Video, recoverer: Recoverer, **_: object) -> Iterator[Result]:
         for frame in islice(Video(clip), frames):
             yield recoverer(Photo.of(frame.pixels), [])
         raise KeyboardInterrupt

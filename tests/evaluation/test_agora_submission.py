@@ -20,17 +20,17 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo
 from humesh.people.person import Person
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 from .fakes import pose_of, write_files
 
 
-def _recovered(photo: Photo, bodies: BodyFiles, count: int) -> Recovery:
+def _recovered(photo: Photo, bodies: BodyFiles, count: int) -> Result:
     poses = [pose_of(np.random.default_rng(i)) for i in range(count)]
     pose = BodyPose(*(torch.stack([getattr(p, f) for p in poses]) for f in ("rotations", "shape", "translation")))
     body, seen = bodies.predicted, torch.ones(count, 24)
     people = [Person(np.array([0.0, 0.0, 9.0, 9.0]), 1.0) for _ in range(count)]
-    return Recovery(photo, people, pose, seen, seen.bool(), body, "made up")
+    return Result(photo, people, pose, seen, seen.bool(), body, "made up")
 
 
 def test_a_zip_holds_everybody(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from humesh.evaluation.score import Chained
 from humesh.media.photo import Photo
 from humesh.people.person import Person
 from humesh.recover import Recoverer
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 from .fakes import FakePeople, write_files, write_predictions
 
@@ -202,9 +202,9 @@ def test_who_came_without_landmarks_is_still_who_was_asked_for(
     assert {(row["missed"], row["ours"]) for row in rows} == {("16", "")}
 
 
-def _nobody(recoverer: Recoverer, photo: Photo, people: list[Person] | None = None) -> Recovery:
+def _nobody(recoverer: Recoverer, photo: Photo, people: list[Person] | None = None) -> Result:
     nobody, pose = torch.zeros(0, 24), BodyPose.rest(0)
-    return Recovery(photo, [], pose, nobody, nobody.bool(), recoverer.body, "none")
+    return Result(photo, [], pose, nobody, nobody.bool(), recoverer.body, "none")
 
 
 def test_a_temporal_method_sees_tracks(

@@ -29,7 +29,7 @@ from humesh.people.given import GivenPeople
 from humesh.people.masks import Mask
 from humesh.people.person import Person
 from humesh.recover import Recoverer
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 from humesh.training.loop import Place
 from humesh.training.prepare import prepare
 from humesh.training.recipe import Source
@@ -40,7 +40,7 @@ LIMBS = SMPL24.indices(*LIMBS12.names)
 SIZE = (240, 320)
 
 
-def standing(count: int, body: BodyModel | None = None) -> Recovery:
+def standing(count: int, body: BodyModel | None = None) -> Result:
     """People side by side, three metres away, arms and legs as at rest, in a grey photo."""
     body = body or BodyModel.load("open-low")
     upright = torch.eye(3).repeat(count, 24, 1, 1)
@@ -50,10 +50,10 @@ def standing(count: int, body: BodyModel | None = None) -> Recovery:
     photo = Photo.of(np.full((SIZE[1], SIZE[0], 3), 90, np.uint8))
     people = [Person(np.array([0.0, 0.0, 9.0, 9.0]), 1.0) for _ in range(count)]
     whole = torch.ones(count, 24)
-    return Recovery(photo, people, pose, whole, whole.bool(), body, "none")
+    return Result(photo, people, pose, whole, whole.bool(), body, "none")
 
 
-def limbs(recovery: Recovery) -> tuple[np.ndarray, np.ndarray]:
+def limbs(recovery: Result) -> tuple[np.ndarray, np.ndarray]:
     """Everybody's limb joints in pixels and metres."""
     joints = recovery.bodies.joints[:, LIMBS].double()
     return recovery.photo.camera.project(joints).numpy(), joints.numpy()
@@ -289,7 +289,7 @@ def test_people_are_found_once_and_kept_whole(tmp_path: Path, monkeypatch: pytes
         looked.append(Path(photo.path).name)
         return [person]
 
-    def recover(photo: Photo, people: list[Person]) -> Recovery:
+    def recover(photo: Photo, people: list[Person]) -> Result:
         given.append(people)
         return recovery
 

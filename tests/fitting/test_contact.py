@@ -21,7 +21,7 @@ from humesh.fitting.contact import FootContact, GroundSettings, foot_contact, gr
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.recover_video import _on_ground
-from humesh.scene.recovery import PersonMotion
+from humesh.scene.result import Motion
 
 _STEP_S = 0.5
 _CAMERA = Camera.guess((1280, 720))
@@ -270,7 +270,7 @@ def test_motions_of_a_video_are_grounded_piece_by_piece(body: BodyModel) -> None
     true, when = _walker(body)
     pose = _misplaced(true, body, when)
     frames = np.array([*range(60), *range(100, 160)])
-    motion = PersonMotion(3, frames, pose, np.ones(120, bool), 1.0, torch.ones(120, 24))
+    motion = Motion(3, frames, pose, np.ones(120, bool), 1.0, torch.ones(120, 24))
     (moved,), notes = _on_ground([motion], np.arange(200) / 30, body)
     assert len(moved.pose.shape) == 120
     assert notes[0].startswith("person 3: feet in contact slid ")

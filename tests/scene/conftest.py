@@ -17,7 +17,7 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo
 from humesh.people.person import Person
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 
 def made_up_body(correctives: bool = False, coco17: bool = False, most_weights: int = 4, seed: int = 0) -> BodyModel:
@@ -53,7 +53,7 @@ def made_up_body(correctives: bool = False, coco17: bool = False, most_weights: 
     )
 
 
-def recover(body: BodyModel, people: int = 2, size: tuple[int, int] = (160, 120), seed: int = 1) -> Recovery:
+def recover(body: BodyModel, people: int = 2, size: tuple[int, int] = (160, 120), seed: int = 1) -> Result:
     """So many people in random poses, 3 m away and side by side."""
     random = torch.Generator().manual_seed(seed)
     rotations = rotation_from_axis_angle(0.8 * torch.randn(people, 24, 3, generator=random))
@@ -61,12 +61,12 @@ def recover(body: BodyModel, people: int = 2, size: tuple[int, int] = (160, 120)
     translation = torch.tensor([[0.5 * k - 0.3, 0.1 * k, 3.0 + 0.5 * k] for k in range(people)]).reshape(people, 3)
     pose = BodyPose(rotations, shape, translation)
     noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    return Recovery(
+    return Result(
         photo=Photo(noise, Camera.virtual(200.0, size), "guessed"),
         people=[Person(np.array([1.0, 2.0, 30.5, 40.0]), 0.9 - 0.1 * k) for k in range(people)],
         pose=pose,
         confidence=torch.full((people, 24), 0.75),
-        seen=torch.ones(people, 24, dtype=torch.bool),
+        visible=torch.ones(people, 24, dtype=torch.bool),
         body=body,
         method="made-up",
         notes=("The focal length was guessed.",),
@@ -91,22 +91,22 @@ def any_body(request: pytest.FixtureRequest) -> BodyModel:
 
 
 @pytest.fixture(scope="session")
-def recover_with() -> Callable[..., Recovery]:
+def recover_with() -> Callable[..., Result]:
     """`recover`, for tests of other bodies and numbers of people."""
     return recover
 
 
 @pytest.fixture(scope="session")
-def recovery(body: BodyModel) -> Recovery:
+def recovery(body: BodyModel) -> Result:
     return recover(body)
 
 
 @pytest.fixture(scope="session")
-def nobody(body: BodyModel) -> Recovery:
+def nobody(body: BodyModel) -> Result:
     return recover(body, people=0)
 
 
 @pytest.fixture(scope="session")
-def open_recovery() -> Recovery:
+def open_recovery() -> Result:
     """One person with the shipped body."""
     return recover(BodyModel.load("open"), people=1)

@@ -19,7 +19,7 @@ from humesh.body.model import BodyModel
 from humesh.scene.bvh import write_motion_bvh
 from humesh.scene.gltf_motion import write_moving_glb
 from humesh.scene.options import FileOptions
-from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
+from humesh.scene.result import Motion, Result, VideoResult
 
 ROOT = Path(__file__).parents[2]
 FRAMES = {1: range(6), 4: range(2, 7)}  # of 8: the second person comes later, both go before the end
@@ -88,20 +88,20 @@ os._exit(0)  # bpy crashes now and then while Python ends
 """
 
 
-def video(body: BodyModel, recover_with: Callable[..., Recovery]) -> VideoRecovery:
+def video(body: BodyModel, recover_with: Callable[..., Result]) -> VideoResult:
     """Two people in random poses, another one in each frame."""
     motions = []
     for track, frames in FRAMES.items():
         made = recover_with(body, people=len(frames), seed=track)
         pose = replace(made.pose, shape=made.pose.shape[:1].expand(len(frames), -1))
-        motions.append(PersonMotion(track, np.array(frames), pose, np.ones(len(frames), bool), 0.8))
+        motions.append(Motion(track, np.array(frames), pose, np.ones(len(frames), bool), 0.8))
     camera, size = made.photo.camera, made.photo.size
-    return VideoRecovery(np.arange(8) / 25, size, camera, "guessed", motions, body, "made-up")
+    return VideoResult(np.arange(8) / 25, size, camera, "guessed", motions, body, "made-up")
 
 
 @pytest.mark.parametrize("floor", [False, True])
 def test_blender_reads_writes_and_reads_again(
-    floor: bool, body: BodyModel, recover_with: Callable[..., Recovery], tmp_path: Path
+    floor: bool, body: BodyModel, recover_with: Callable[..., Result], tmp_path: Path
 ) -> None:
     """Vertices are right to a tenth of a millimetre after GLB, GLB again, FBX, the recipe's FBX; BVH's joints are."""
     python = os.environ.get("BPY_PYTHON") or (sys.executable if find_spec("bpy") else "")
@@ -109,8 +109,8 @@ def test_blender_reads_writes_and_reads_again(
         pytest.skip("needs the package bpy")
     recovery = video(body, recover_with)
     write_moving_glb(recovery, tmp_path / "clip.glb", FileOptions(floor=floor))
-    lowest_of_all = min(float((body(m.pose).vertices[..., 1] * -1).min()) for m in recovery.motions) if floor else 0
-    for motion in recovery.motions:
+    lowest_of_all = min(float((body(m.pose).vertices[..., 1] * -1).min()) for m in recovery.tracks) if floor else 0
+    for motion in recovery.tracks:
         path = tmp_path / f"person{motion.track}.bvh"
         write_motion_bvh(recovery, motion, path, FileOptions("cm", floor, pad=True))
     (tmp_path / "script.py").write_text(SCRIPT)
@@ -128,7 +128,7 @@ def test_blender_reads_writes_and_reads_again(
     assert len(found) == 5 * 2 * len(AT)
     for name, points in found.items():
         kind, person, frame = name.split("/")
-        motion = next(m for m in recovery.motions if f"{person}_".startswith(f"person{m.track}_"))
+        motion = next(m for m in recovery.tracks if f"{person}_".startswith(f"person{m.track}_"))
         row = np.abs(motion.frames - int(frame)).argmin()
         bodies = body(motion.pose.map(itemgetter(slice(row, row + 1))))
         surface = bodies.vertices[0].double().numpy()

@@ -15,7 +15,7 @@ from humesh.body.bvh import BvhError, read_bvh
 from humesh.body.joints import SMPL24
 from humesh.body.kinematics import forward_kinematics
 from humesh.scene.bvh import bvh_text, write_bvh
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 Y_UP = np.array([1.0, -1.0, -1.0])
 REST = np.random.default_rng(5).normal(size=(24, 3)) * 0.3
@@ -68,7 +68,7 @@ def test_reading_back_gives_the_joints(tmp_path: Path, seed: int, frames: int, q
     assert clip.frame_time == pytest.approx(0.02)
 
 
-def test_a_person_of_a_photo(open_recovery: Recovery, tmp_path: Path) -> None:
+def test_a_person_of_a_photo(open_recovery: Result, tmp_path: Path) -> None:
     write_bvh(open_recovery, 0, tmp_path / "person.bvh")
     clip = read_bvh(tmp_path / "person.bvh")
     order = [clip.names.index(name) for name in SMPL24.names]
@@ -78,7 +78,7 @@ def test_a_person_of_a_photo(open_recovery: Recovery, tmp_path: Path) -> None:
     assert ends == {"left_foot", "right_foot", "head", "left_hand", "right_hand"}
 
 
-def test_another_reader_agrees(recovery: Recovery, tmp_path: Path) -> None:
+def test_another_reader_agrees(recovery: Result, tmp_path: Path) -> None:
     bvhio = pytest.importorskip("bvhio")
     write_bvh(recovery, 1, tmp_path / "person.bvh")
     skeleton = bvhio.readAsHierarchy(str(tmp_path / "person.bvh"))

@@ -16,7 +16,7 @@ from humesh.body.model import BodyModel
 from humesh.files import writing
 from humesh.scene.export import ENDINGS, WRITERS, save
 from humesh.scene.record import record
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 Y_UP = np.array([1.0, -1.0, -1.0])
 QUICK = [name for name in WRITERS if name != "mp4"]
@@ -32,7 +32,7 @@ def test_every_format_is_written(name: str, who: str, request: pytest.FixtureReq
     assert len(paths) == (len(recovery.people) if name == "bvh" else 1)
 
 
-def test_save_writes_the_formats_beside_each_other(recovery: Recovery, tmp_path: Path) -> None:
+def test_save_writes_the_formats_beside_each_other(recovery: Result, tmp_path: Path) -> None:
     paths = save(recovery, tmp_path / "new" / "holiday.2024", ["json", "obj", "bvh"], image_path="holiday.2024.jpg")
     assert [path.name for path in paths] == [
         "holiday.2024.obj",
@@ -42,7 +42,7 @@ def test_save_writes_the_formats_beside_each_other(recovery: Recovery, tmp_path:
     ]
 
 
-def test_save_names_the_formats_it_knows(recovery: Recovery, tmp_path: Path) -> None:
+def test_save_names_the_formats_it_knows(recovery: Result, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"formats: expected some of jpg, views, .*, got fbx"):
         save(recovery, tmp_path / "photo", ["json", "fbx"])
     assert not list(tmp_path.iterdir())
@@ -66,7 +66,7 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path: Path, error: type[Bas
     assert target.read_text() == "old"
 
 
-def test_interrupted_writer_leaves_no_file(recovery: Recovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_writer_leaves_no_file(recovery: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -76,12 +76,12 @@ def test_interrupted_writer_leaves_no_file(recovery: Recovery, tmp_path: Path, m
     assert not list(tmp_path.iterdir())
 
 
-def test_jpg_has_the_photos_size(recovery: Recovery, tmp_path: Path) -> None:
+def test_jpg_has_the_photos_size(recovery: Result, tmp_path: Path) -> None:
     WRITERS["jpg"](recovery, tmp_path / "photo.jpg", "")
     assert Image.open(tmp_path / "photo.jpg").size == (160, 120)
 
 
-def test_obj_reads_back(recovery: Recovery, tmp_path: Path) -> None:
+def test_obj_reads_back(recovery: Result, tmp_path: Path) -> None:
     WRITERS["obj"](recovery, tmp_path / "photo.obj", "")
     scene = trimesh.load_scene(tmp_path / "photo.obj", split_objects=True, group_material=False, process=False)
     assert len(scene.geometry) == 2
@@ -92,7 +92,7 @@ def test_obj_reads_back(recovery: Recovery, tmp_path: Path) -> None:
         assert mesh.volume > 0  # the turn is no mirror: normals still point outwards
 
 
-def test_ply_reads_back(recovery: Recovery, tmp_path: Path) -> None:
+def test_ply_reads_back(recovery: Result, tmp_path: Path) -> None:
     WRITERS["ply"](recovery, tmp_path / "photo.ply", "")
     mesh = trimesh.load_mesh(tmp_path / "photo.ply", process=False)
     wanted = recovery.bodies.vertices.numpy().reshape(-1, 3) * Y_UP
@@ -122,7 +122,7 @@ def finite(value: object) -> bool:
     return not isinstance(value, float) or bool(np.isfinite(value))
 
 
-def test_json(any_body: BodyModel, recover_with: Callable[..., Recovery], tmp_path: Path) -> None:
+def test_json(any_body: BodyModel, recover_with: Callable[..., Result], tmp_path: Path) -> None:
     recovery = recover_with(any_body, people=2)
     WRITERS["json"](recovery, tmp_path / "photo.json", "a/photo.jpg")
     told = json.loads((tmp_path / "photo.json").read_text(encoding="utf-8"))
@@ -157,13 +157,13 @@ def test_json(any_body: BodyModel, recover_with: Callable[..., Recovery], tmp_pa
             np.testing.assert_allclose(points["xy_px"], pixels, atol=2e-3)
 
 
-def test_json_of_nobody(nobody: Recovery) -> None:
+def test_json_of_nobody(nobody: Result) -> None:
     told = json.loads(json.dumps(record(nobody, Path("photo.jpg"))))
     assert set(told) == TOP
     assert told["people"] == []
 
 
-def test_npz_holds_the_same_and_needs_no_pickle(recovery: Recovery, tmp_path: Path) -> None:
+def test_npz_holds_the_same_and_needs_no_pickle(recovery: Result, tmp_path: Path) -> None:
     WRITERS["npz"](recovery, tmp_path / "photo.npz", "photo.jpg")
     told = record(recovery, "photo.jpg")
     with np.load(tmp_path / "photo.npz", allow_pickle=False) as arrays:
@@ -181,7 +181,7 @@ def test_npz_holds_the_same_and_needs_no_pickle(recovery: Recovery, tmp_path: Pa
         assert np.array_equal(arrays["faces"], recovery.bodies.faces)
 
 
-def test_npz_of_nobody_has_empty_arrays(nobody: Recovery, tmp_path: Path) -> None:
+def test_npz_of_nobody_has_empty_arrays(nobody: Result, tmp_path: Path) -> None:
     WRITERS["npz"](nobody, tmp_path / "photo.npz", "photo.jpg")
     with np.load(tmp_path / "photo.npz", allow_pickle=False) as arrays:
         assert arrays["joints/xyz_m"].shape == (0, 24, 3)

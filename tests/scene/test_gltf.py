@@ -17,14 +17,14 @@ from scipy.spatial.transform import Rotation
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.scene.gltf import skin_weights, write_glb
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 Y_UP = np.array([1.0, -1.0, -1.0])
 _DTYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
-def written(recovery: Recovery, folder: Path) -> pygltflib.GLTF2:
+def written(recovery: Result, folder: Path) -> pygltflib.GLTF2:
     path = folder / "scene.glb"
     write_glb(recovery, path)
     return pygltflib.GLTF2().load_binary(str(path))
@@ -70,7 +70,7 @@ def skinned(file: pygltflib.GLTF2, node: int) -> np.ndarray:
 
 
 def test_skinning_gives_the_recovered_vertices(
-    any_body: BodyModel, recover_with: Callable[..., Recovery], tmp_path: Path
+    any_body: BodyModel, recover_with: Callable[..., Result], tmp_path: Path
 ) -> None:
     recovery = recover_with(any_body, people=3)
     file = written(recovery, tmp_path)
@@ -83,14 +83,14 @@ def test_skinning_gives_the_recovered_vertices(
         np.testing.assert_allclose(extras["betas"], recovery.pose.shape[person], atol=1e-6)
 
 
-def test_the_shipped_body(open_recovery: Recovery, tmp_path: Path) -> None:
+def test_the_shipped_body(open_recovery: Result, tmp_path: Path) -> None:
     file = written(open_recovery, tmp_path)
     node = next(k for k, node in enumerate(file.nodes) if node.mesh is not None)
     wanted = open_recovery.bodies.vertices[0].double().numpy() * Y_UP
     np.testing.assert_allclose(skinned(file, node), wanted, atol=1e-5)
 
 
-def test_structure(recovery: Recovery, tmp_path: Path) -> None:
+def test_structure(recovery: Result, tmp_path: Path) -> None:
     file = written(recovery, tmp_path)
     names = [node.name for node in file.nodes]
     assert len(set(names)) == len(names)
@@ -109,7 +109,7 @@ def test_structure(recovery: Recovery, tmp_path: Path) -> None:
     assert file.asset.generator.startswith("humesh ")
 
 
-def test_accessors_tell_their_limits(recovery: Recovery, tmp_path: Path) -> None:
+def test_accessors_tell_their_limits(recovery: Result, tmp_path: Path) -> None:
     file = written(recovery, tmp_path)
     for mesh in file.meshes:
         attributes = mesh.primitives[0].attributes
@@ -120,7 +120,7 @@ def test_accessors_tell_their_limits(recovery: Recovery, tmp_path: Path) -> None
         np.testing.assert_allclose(values(file, attributes.WEIGHTS_0).sum(1), 1, atol=1e-6)
 
 
-def test_camera_has_the_photos_view(recovery: Recovery, tmp_path: Path) -> None:
+def test_camera_has_the_photos_view(recovery: Result, tmp_path: Path) -> None:
     file = written(recovery, tmp_path)
     lens = file.cameras[0].perspective
     assert lens.aspectRatio == pytest.approx(160 / 120)
@@ -130,13 +130,13 @@ def test_camera_has_the_photos_view(recovery: Recovery, tmp_path: Path) -> None:
     assert node.rotation is None
 
 
-def test_trimesh_reads_it(recovery: Recovery, tmp_path: Path) -> None:
+def test_trimesh_reads_it(recovery: Result, tmp_path: Path) -> None:
     write_glb(recovery, tmp_path / "scene.glb")
     scene = trimesh.load_scene(tmp_path / "scene.glb")
     assert sorted(len(mesh.vertices) for mesh in scene.geometry.values()) == [recovery.bodies.vertices.shape[1]] * 2
 
 
-def test_nobody_is_a_valid_empty_scene(nobody: Recovery, tmp_path: Path) -> None:
+def test_nobody_is_a_valid_empty_scene(nobody: Result, tmp_path: Path) -> None:
     file = written(nobody, tmp_path)
     assert not file.meshes
     assert not file.buffers

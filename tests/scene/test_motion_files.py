@@ -19,7 +19,7 @@ from humesh.body.bvh import read_bvh
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.data.synthetic.motion import Motion
+from humesh.data.synthetic.motion import Motion as MotionFiles
 from humesh.errors import MissingPackageError
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
@@ -28,7 +28,7 @@ from humesh.scene.export_video import PER_PERSON, VIDEO_ENDINGS, VIDEO_WRITERS, 
 from humesh.scene.gltf_motion import continuous
 from humesh.scene.motion_record import Z_UP, ResultError, clock, read_motion_npz, start_frame, steady, write_amass
 from humesh.scene.options import FileOptions
-from humesh.scene.recovery import PersonMotion, VideoRecovery
+from humesh.scene.result import Motion, VideoResult
 
 Y_UP = np.array([1.0, -1.0, -1.0])
 NEEDS = {"usd": "pxr", "rrd": "rerun"}
@@ -42,7 +42,7 @@ def body() -> BodyModel:
     return BodyModel.load("open-low")
 
 
-def motion(track: int, frames: list[int], seed: int) -> PersonMotion:
+def motion(track: int, frames: list[int], seed: int) -> Motion:
     """A body that turns all its joints steadily, once past a half turn, and walks to the right."""
     random, time = torch.Generator().manual_seed(seed), torch.tensor(frames)[:, None, None] / 10.0
     speed = torch.randn(1, 24, 3, generator=random)
@@ -51,13 +51,13 @@ def motion(track: int, frames: list[int], seed: int) -> PersonMotion:
     places = torch.tensor([0.2, 0.3, 4.0]) + time[:, 0] * torch.tensor([0.5, 0.0, 0.1])
     found = np.array([k % 4 != 2 for k in frames])
     pose = BodyPose(rotations, shape, places)
-    return PersonMotion(track, np.array(frames), pose, found, 0.8, torch.rand(len(frames), 24, generator=random))
+    return Motion(track, np.array(frames), pose, found, 0.8, torch.rand(len(frames), 24, generator=random))
 
 
-def video(body: BodyModel, motions: list[PersonMotion], count: int = 12, start: float = 2.5) -> VideoRecovery:
+def video(body: BodyModel, motions: list[Motion], count: int = 12, start: float = 2.5) -> VideoResult:
     size = (160, 120)
     facts = Camera.guess(size), "guessed", motions, body, "made-up", ("The focal length was guessed.",)
-    return VideoRecovery(start + np.arange(count) / 25, size, *facts)
+    return VideoResult(start + np.arange(count) / 25, size, *facts)
 
 
 CASES = {
@@ -69,16 +69,16 @@ CASES = {
 
 
 @pytest.fixture(params=list(CASES))
-def recovery(request: pytest.FixtureRequest, body: BodyModel) -> VideoRecovery:
+def recovery(request: pytest.FixtureRequest, body: BodyModel) -> VideoResult:
     return video(body, *CASES[request.param]())
 
 
 @pytest.fixture
-def two(body: BodyModel) -> VideoRecovery:
+def two(body: BodyModel) -> VideoResult:
     return video(body, *CASES["two"]())
 
 
-def npz(recovery: VideoRecovery, folder: Path) -> dict[str, np.ndarray]:
+def npz(recovery: VideoResult, folder: Path) -> dict[str, np.ndarray]:
     [path] = VIDEO_WRITERS["npz"](recovery, folder / "clip.npz", "clip.mp4")
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
@@ -164,7 +164,7 @@ class Player:
         return np.einsum("vk,vkij,vj->vi", weights, moves[joints], points)[:, :3]
 
 
-def test_glb_has_the_joints_of_the_npz_at_their_times(recovery: VideoRecovery, tmp_path: Path) -> None:
+def test_glb_has_the_joints_of_the_npz_at_their_times(recovery: VideoResult, tmp_path: Path) -> None:
     data = npz(recovery, tmp_path)
     VIDEO_WRITERS["glb"](recovery, tmp_path / "clip.glb", "")
     player = Player(tmp_path / "clip.glb")
@@ -180,20 +180,20 @@ def test_glb_has_the_joints_of_the_npz_at_their_times(recovery: VideoRecovery, t
         np.testing.assert_allclose(extras["betas"], data[f"person{track}/betas"], atol=1e-6)
 
 
-def test_glb_moves_the_mesh(two: VideoRecovery, tmp_path: Path) -> None:
+def test_glb_moves_the_mesh(two: VideoResult, tmp_path: Path) -> None:
     VIDEO_WRITERS["glb"](two, tmp_path / "clip.glb", "")
     player = Player(tmp_path / "clip.glb")
-    for person in two.motions:
+    for person in two.tracks:
         vertices = two.body(person.pose).vertices.numpy()
         for k in (0, len(vertices) - 1):
             at = two.times[person.frames[k]] - two.times[0]
             np.testing.assert_allclose(player.vertices(person.track, at), vertices[k] * Y_UP, atol=2e-5)
 
 
-def test_glb_shows_people_while_they_are_there(two: VideoRecovery, tmp_path: Path) -> None:
+def test_glb_shows_people_while_they_are_there(two: VideoResult, tmp_path: Path) -> None:
     VIDEO_WRITERS["glb"](two, tmp_path / "clip.glb", "")
     player = Player(tmp_path / "clip.glb")
-    for person in two.motions:
+    for person in two.tracks:
         for frame, time in enumerate(two.times - two.times[0]):
             for at in (time, time + 0.02):  # and in the middle between two frames
                 height = np.ptp(player.vertices(person.track, at), axis=0).max()
@@ -207,8 +207,8 @@ def test_glb_shows_people_while_they_are_there(two: VideoRecovery, tmp_path: Pat
     assert ends == pytest.approx([11 / 25] * 2), "the animation is as long as the video"
 
 
-def test_glb_says_how_fast_its_frames_come(two: VideoRecovery, tmp_path: Path) -> None:
-    always = replace(two, motions=[motion(1, list(range(12)), 1)], times=5 + np.arange(12) / 30 * 1.001)
+def test_glb_says_how_fast_its_frames_come(two: VideoResult, tmp_path: Path) -> None:
+    always = replace(two, tracks=[motion(1, list(range(12)), 1)], times=5 + np.arange(12) / 30 * 1.001)
     VIDEO_WRITERS["glb"](always, tmp_path / "clip.glb", "")
     player = Player(tmp_path / "clip.glb")
     assert player.file.extras["fps"] == pytest.approx(30 / 1.001, abs=1e-9)
@@ -216,7 +216,7 @@ def test_glb_says_how_fast_its_frames_come(two: VideoRecovery, tmp_path: Path) -
     assert {path for _, path in player.curves} == {"rotation", "translation"}, "who is always there needs no scale"
 
 
-def test_the_khronos_validator_is_content(recovery: VideoRecovery, tmp_path: Path) -> None:
+def test_the_khronos_validator_is_content(recovery: VideoResult, tmp_path: Path) -> None:
     modules = os.environ.get("NODE_PATH", "/tmp/node_modules")
     if shutil.which("node") is None or not (Path(modules) / "gltf-validator").is_dir():
         pytest.skip("needs node and the npm package gltf-validator (tools/check_gltf.mjs)")
@@ -227,7 +227,7 @@ def test_the_khronos_validator_is_content(recovery: VideoRecovery, tmp_path: Pat
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_bvh_has_the_joints_of_the_npz(recovery: VideoRecovery, tmp_path: Path) -> None:
+def test_bvh_has_the_joints_of_the_npz(recovery: VideoResult, tmp_path: Path) -> None:
     data = npz(recovery, tmp_path)
     paths = VIDEO_WRITERS["bvh"](recovery, tmp_path / "clip.bvh", "")
     assert [path.name for path in paths] == [f"clip_person{track}.bvh" for track in data["tracks"]]
@@ -242,17 +242,17 @@ def test_bvh_has_the_joints_of_the_npz(recovery: VideoRecovery, tmp_path: Path) 
             np.testing.assert_array_equal(joints[gone - frames[0]], joints[gone - frames[0] - 1])
 
 
-def test_another_bvh_reader_agrees(two: VideoRecovery, tmp_path: Path) -> None:
+def test_another_bvh_reader_agrees(two: VideoResult, tmp_path: Path) -> None:
     bvhio = pytest.importorskip("bvhio")
     path = VIDEO_WRITERS["bvh"](two, tmp_path / "clip.bvh", "")[0]
-    skeleton, wanted = bvhio.readAsHierarchy(str(path)), two.body.joints(two.motions[0].pose).numpy() * Y_UP
+    skeleton, wanted = bvhio.readAsHierarchy(str(path)), two.body.joints(two.tracks[0].pose).numpy() * Y_UP
     for frame in (0, 8):
         skeleton.loadPose(frame)
         found = {joint.Name: np.array(joint.PositionWorld) for joint, _, _ in skeleton.layout()}
         np.testing.assert_allclose([found[name] for name in SMPL24.names], wanted[frame], atol=1e-4)
 
 
-def test_npz_gives_the_recovery_back(recovery: VideoRecovery, tmp_path: Path) -> None:
+def test_npz_gives_the_recovery_back(recovery: VideoResult, tmp_path: Path) -> None:
     data = npz(recovery, tmp_path)
     back, source = read_motion_npz(tmp_path / "clip.npz")
     assert source == "clip.mp4"
@@ -260,8 +260,8 @@ def test_npz_gives_the_recovery_back(recovery: VideoRecovery, tmp_path: Path) ->
     assert (back.size, back.camera_source, back.method) == (recovery.size, "guessed", "made-up")
     assert (back.notes, back.body.name) == (recovery.notes, "open-low")
     assert torch.equal(back.camera.matrix, recovery.camera.matrix)
-    assert [motion.track for motion in back.motions] == data["tracks"].tolist()
-    for ours, theirs in zip(recovery.motions, back.motions, strict=True):
+    assert [motion.track for motion in back.tracks] == data["tracks"].tolist()
+    for ours, theirs in zip(recovery.tracks, back.tracks, strict=True):
         np.testing.assert_array_equal(theirs.frames, ours.frames)
         np.testing.assert_array_equal(theirs.found, ours.found)
         np.testing.assert_array_equal(theirs.confidence, ours.confidence)
@@ -272,7 +272,7 @@ def test_npz_gives_the_recovery_back(recovery: VideoRecovery, tmp_path: Path) ->
         np.testing.assert_allclose(back.body.joints(theirs.pose), wanted, atol=1e-5)
 
 
-def test_limbs_keep_their_lengths(two: VideoRecovery, tmp_path: Path) -> None:
+def test_limbs_keep_their_lengths(two: VideoResult, tmp_path: Path) -> None:
     data = npz(two, tmp_path)
     for track in data["tracks"]:
         joints = data[f"person{track}/joints/xyz_m"]
@@ -280,7 +280,7 @@ def test_limbs_keep_their_lengths(two: VideoRecovery, tmp_path: Path) -> None:
         assert np.ptp(np.linalg.norm(limbs, axis=-1), axis=0).max() < 1e-5
 
 
-def test_other_npz_files_are_refused(tmp_path: Path, two: VideoRecovery) -> None:
+def test_other_npz_files_are_refused(tmp_path: Path, two: VideoResult) -> None:
     np.savez(tmp_path / "other.npz", poses=np.zeros(3))
     with pytest.raises(ResultError, match=r"expected a video's .npz of humesh with tracks, times_s, .*, found poses"):
         read_motion_npz(tmp_path / "other.npz")
@@ -324,7 +324,7 @@ def test_other_npz_files_are_refused(tmp_path: Path, two: VideoRecovery) -> None
     ],
 )
 def test_what_a_motion_file_lacks_or_contradicts_is_one_sentence(
-    tmp_path: Path, two: VideoRecovery, name: str, value: Any, sentence: str
+    tmp_path: Path, two: VideoResult, name: str, value: Any, sentence: str
 ) -> None:
     data = npz(two, tmp_path)
     name = name if name in data else f"person{data['tracks'][0]}/{name}"
@@ -351,9 +351,9 @@ def amass_joints(body: BodyModel, path: Path, count: int) -> tuple[dict[str, np.
     return data, body.joints(pose).numpy()
 
 
-def test_amass_files_hold_the_same_motion_in_a_world_with_z_up(two: VideoRecovery, tmp_path: Path) -> None:
+def test_amass_files_hold_the_same_motion_in_a_world_with_z_up(two: VideoResult, tmp_path: Path) -> None:
     paths = VIDEO_WRITERS["amass"](two, tmp_path / "clip_amass.npz", "")
-    for person, path in zip(two.motions, paths, strict=True):
+    for person, path in zip(two.tracks, paths, strict=True):
         assert path.name == f"clip_amass_person{person.track}.npz"
         data, world = amass_joints(two.body, path, 9)
         assert data["mocap_framerate"] == 25
@@ -365,9 +365,9 @@ def test_amass_files_hold_the_same_motion_in_a_world_with_z_up(two: VideoRecover
 
 
 @pytest.mark.parametrize("name", PER_PERSON)
-def test_padded_files_stay_in_step(two: VideoRecovery, tmp_path: Path, name: str) -> None:
+def test_padded_files_stay_in_step(two: VideoResult, tmp_path: Path, name: str) -> None:
     """Each file is as long as the video: frame k is the video's, before and after a person its nearest pose is held."""
-    for person in two.motions:
+    for person in two.tracks:
         path, joints = tmp_path / f"{person.track}.{name}", two.body.joints(person.pose).numpy()
         if name == "bvh":
             write_motion_bvh(two, person, path, FileOptions(pad=True))
@@ -382,9 +382,9 @@ def test_padded_files_stay_in_step(two: VideoRecovery, tmp_path: Path, name: str
         np.testing.assert_allclose(got, joints[rows.clip(0)], atol=1e-5)
 
 
-def test_our_motion_reader_reads_amass_files(two: VideoRecovery, tmp_path: Path) -> None:
+def test_our_motion_reader_reads_amass_files(two: VideoResult, tmp_path: Path) -> None:
     path = VIDEO_WRITERS["amass"](two, tmp_path / "clip_amass.npz", "")[0]
-    read, ours = Motion.read([path]), two.motions[0].pose
+    read, ours = MotionFiles.read([path]), two.tracks[0].pose
     assert read.clips[0].fps == pytest.approx(25)
     turns = Rotation.from_rotvec(read.poses.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
     wanted = ours.rotations.numpy().copy()
@@ -399,9 +399,9 @@ def test_our_motion_reader_reads_amass_files(two: VideoRecovery, tmp_path: Path)
 def test_even_videos_keep_their_frames(body: BodyModel) -> None:
     recovery = video(body, [motion(1, list(range(300)), 1)], 300, 0.0)
     rounded = replace(recovery, times=np.round(np.arange(300) / 30, 3))  # Matroska's milliseconds: median 33 ms
-    pose, fps = steady(rounded, rounded.motions[0])
+    pose, fps = steady(rounded, rounded.tracks[0])
     assert fps == pytest.approx(30, rel=1e-4)
-    np.testing.assert_allclose(pose.rotations, recovery.motions[0].pose.rotations, atol=2e-6)
+    np.testing.assert_allclose(pose.rotations, recovery.tracks[0].pose.rotations, atol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -427,10 +427,10 @@ def test_rates_are_what_was_meant(body: BodyModel, times: np.ndarray, rate: floa
     np.testing.assert_array_equal(at, np.arange(len(times)))
 
 
-def test_people_of_uneven_videos_share_one_clock(two: VideoRecovery) -> None:
+def test_people_of_uneven_videos_share_one_clock(two: VideoResult) -> None:
     """Who comes later starts on a frame of the common grid, so that padded files and offsets agree."""
     times = np.cumsum(np.array([0, 1, 1, 3, 1, 1, 2, 1, 1, 4, 1, 1]) / 25)
-    for person in two.motions:
+    for person in two.tracks:
         pose, fps = steady(replace(two, times=times), person)
         whole, same = steady(replace(two, times=times), person, pad=True)
         start = start_frame(replace(two, times=times), person)
@@ -448,7 +448,7 @@ def test_uneven_videos_are_resampled(body: BodyModel) -> None:
     angles[:, knee, 0] = torch.from_numpy(3 * times)
     places = torch.from_numpy(times)[:, None] * torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
     pose = BodyPose(rotation_from_axis_angle(angles), torch.zeros(9, 10, dtype=torch.float64), places)
-    person = PersonMotion(0, np.arange(9), pose, np.ones(9, bool), 1.0)
+    person = Motion(0, np.arange(9), pose, np.ones(9, bool), 1.0)
     got, fps = steady(replace(video(body, [person], 9), times=times), person)
     assert fps == pytest.approx(25)
     even = np.arange(11) / 25
@@ -456,7 +456,7 @@ def test_uneven_videos_are_resampled(body: BodyModel) -> None:
     turned = Rotation.from_matrix(got.rotations[:, knee].numpy()).as_rotvec()[:, 0]
     np.testing.assert_allclose(turned, 3 * even, atol=1e-9)
     there = [0, 1, 2, 3, 5, 6, 7, 8]
-    gap = PersonMotion(0, np.array(there), pose.map(lambda tensor: tensor[there]), np.ones(8, bool), 1.0)
+    gap = Motion(0, np.array(there), pose.map(lambda tensor: tensor[there]), np.ones(8, bool), 1.0)
     held, _ = steady(replace(video(body, [gap], 9), times=times), gap)
     np.testing.assert_allclose(held.translation[3:6, 0], 0.12, atol=1e-9)
 
@@ -478,25 +478,23 @@ def test_every_format_is_written_whole(name: str, case: str, body: BodyModel, tm
     paths = save_video(recovery, tmp_path / "new" / "clip.2024", [name])
     assert sorted(paths) == sorted((tmp_path / "new").iterdir())
     assert all(path.stat().st_size > 0 for path in paths)
-    assert len(paths) == (len(recovery.motions) if name in PER_PERSON else 1)
+    assert len(paths) == (len(recovery.tracks) if name in PER_PERSON else 1)
     if name not in PER_PERSON:
         assert paths[0].name == f"clip.2024{VIDEO_ENDINGS[name]}"
 
 
 @pytest.mark.parametrize("name", PER_PERSON)
-def test_files_that_are_not_written_anew_stay(two: VideoRecovery, tmp_path: Path, name: str) -> None:
+def test_files_that_are_not_written_anew_stay(two: VideoResult, tmp_path: Path, name: str) -> None:
     both = save_video(two, tmp_path / "clip", [name])
     others = [both[0].with_name(both[0].name.replace("clip", "clap")), both[0].with_name(f"{both[0].name}.bak")]
     for other in others:
         other.write_bytes(b"somebody else's")
-    [kept] = save_video(replace(two, motions=two.motions[1:]), tmp_path / "clip", [name])
+    [kept] = save_video(replace(two, tracks=two.tracks[1:]), tmp_path / "clip", [name])
     assert kept in both
     assert sorted(tmp_path.iterdir()) == sorted([*both, *others])
 
 
-def test_interrupted_writing_leaves_nothing(
-    two: VideoRecovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_writing_leaves_nothing(two: VideoResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -506,12 +504,12 @@ def test_interrupted_writing_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_save_names_the_formats_it_knows(two: VideoRecovery, tmp_path: Path) -> None:
+def test_save_names_the_formats_it_knows(two: VideoResult, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"formats: expected some of glb, bvh, .*, got fbx"):
         save_video(two, tmp_path / "clip", ["fbx"])
 
 
-def test_missing_packages_are_named(two: VideoRecovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_named(two: VideoResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in NEEDS.values():
         monkeypatch.setitem(__import__("sys").modules, module, None)
     for name, package in (("usd", "usd-core"), ("rrd", "rerun-sdk")):
@@ -521,14 +519,14 @@ def test_missing_packages_are_named(two: VideoRecovery, tmp_path: Path, monkeypa
     assert not list(tmp_path.iterdir())
 
 
-def test_usd_has_the_joints(two: VideoRecovery, tmp_path: Path) -> None:
+def test_usd_has_the_joints(two: VideoResult, tmp_path: Path) -> None:
     pytest.importorskip("pxr")
     from pxr import Usd, UsdGeom, UsdSkel
 
     [path] = VIDEO_WRITERS["usd"](two, tmp_path / "clip.usd", "")
     stage, cache = Usd.Stage.Open(str(path)), UsdSkel.Cache()
     assert UsdGeom.GetStageUpAxis(stage) == "Y"
-    for person in two.motions:
+    for person in two.tracks:
         prim = stage.GetPrimAtPath(f"/humesh/camera_frame/person{person.track}")
         cache.Populate(UsdSkel.Root(prim), Usd.PrimDefaultPredicate)
         skeleton = UsdSkel.Skeleton(stage.GetPrimAtPath(f"{prim.GetPath()}/skeleton"))
@@ -543,7 +541,7 @@ def test_usd_has_the_joints(two: VideoRecovery, tmp_path: Path) -> None:
                 np.testing.assert_allclose(places, wanted[list(person.frames).index(frame)], atol=1e-4)
 
 
-def test_rrd_is_read_by_rerun(two: VideoRecovery, tmp_path: Path) -> None:
+def test_rrd_is_read_by_rerun(two: VideoResult, tmp_path: Path) -> None:
     chunk = pytest.importorskip("rerun.chunk")
     [path] = VIDEO_WRITERS["rrd"](two, tmp_path / "clip.rrd", "")
     tables = [
@@ -553,6 +551,6 @@ def test_rrd_is_read_by_rerun(two: VideoRecovery, tmp_path: Path) -> None:
     ]
     columns = [column for table in tables for name, column in table.items() if "position" in name]
     meshes = [np.array(value) for column in columns for value in column]
-    wanted = two.body(two.motions[0].pose).vertices.numpy()
+    wanted = two.body(two.tracks[0].pose).vertices.numpy()
     assert len(meshes) == len(wanted)
     np.testing.assert_allclose(meshes[3], wanted[3], atol=1e-5)

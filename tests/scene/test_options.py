@@ -18,13 +18,13 @@ from humesh.body.model import BodyModel
 from humesh.scene.export import save
 from humesh.scene.export_video import save_video
 from humesh.scene.options import FileOptions, OptionsError
-from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
+from humesh.scene.result import Motion, Result, VideoResult
 
 Y_UP = np.array([1.0, -1.0, -1.0])
 
 
 @pytest.fixture
-def clip(body: BodyModel, recover_with: Callable[..., Recovery]) -> VideoRecovery:
+def clip(body: BodyModel, recover_with: Callable[..., Result]) -> VideoResult:
     """Two people, one lower than the other, in 70 frames: more than are posed at once."""
     motions = []
     for track in (1, 2):
@@ -33,8 +33,8 @@ def clip(body: BodyModel, recover_with: Callable[..., Recovery]) -> VideoRecover
         pose.shape[:] = pose.shape[0]
         pose.translation[:] = pose.translation[0]
         pose.translation[69, 1] += track  # the lowest frame is the last
-        motions.append(PersonMotion(track, np.arange(70), pose, np.ones(70, bool), 0.8))
-    return VideoRecovery(np.arange(70) / 25, made.photo.size, made.photo.camera, "guessed", motions, body, "made-up")
+        motions.append(Motion(track, np.arange(70), pose, np.ones(70, bool), 0.8))
+    return VideoResult(np.arange(70) / 25, made.photo.size, made.photo.camera, "guessed", motions, body, "made-up")
 
 
 def joints_of(path: Path) -> np.ndarray:
@@ -44,7 +44,7 @@ def joints_of(path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["obj", "ply"])
 @pytest.mark.parametrize("floor", [False, True])
-def test_meshes_in_centimetres_on_the_floor(recovery: Recovery, tmp_path: Path, name: str, floor: bool) -> None:
+def test_meshes_in_centimetres_on_the_floor(recovery: Result, tmp_path: Path, name: str, floor: bool) -> None:
     [path] = save(recovery, tmp_path / "photo", [name], units="cm", floor=floor)
     points = recovery.bodies.vertices.double().numpy() * Y_UP
     wanted = 100 * (points - [0, points[..., 1].min() if floor else 0, 0])
@@ -53,7 +53,7 @@ def test_meshes_in_centimetres_on_the_floor(recovery: Recovery, tmp_path: Path, 
     assert b"humesh: cm, y up" in path.read_bytes()
 
 
-def test_skeletons_in_centimetres_on_the_floor(recovery: Recovery, tmp_path: Path) -> None:
+def test_skeletons_in_centimetres_on_the_floor(recovery: Result, tmp_path: Path) -> None:
     """Every BVH file's person stands on the floor by itself."""
     for person, path in enumerate(save(recovery, tmp_path / "photo", ["bvh"], units="cm", floor=True)):
         lowest = (recovery.bodies.vertices[person, :, 1] * -1).min().item()
@@ -61,9 +61,9 @@ def test_skeletons_in_centimetres_on_the_floor(recovery: Recovery, tmp_path: Pat
         np.testing.assert_allclose(joints_of(path)[0], wanted, atol=1e-3)
 
 
-def test_motions_in_centimetres_on_the_floor(clip: VideoRecovery, tmp_path: Path) -> None:
+def test_motions_in_centimetres_on_the_floor(clip: VideoResult, tmp_path: Path) -> None:
     for motion, path in zip(
-        clip.motions, save_video(clip, tmp_path / "clip", ["bvh"], units="cm", floor=True), strict=True
+        clip.tracks, save_video(clip, tmp_path / "clip", ["bvh"], units="cm", floor=True), strict=True
     ):
         bodies = clip.body(motion.pose)
         lowest = (bodies.vertices[..., 1] * -1).min().item()
@@ -71,10 +71,10 @@ def test_motions_in_centimetres_on_the_floor(clip: VideoRecovery, tmp_path: Path
         np.testing.assert_allclose(joints_of(path), wanted, atol=1e-3)
 
 
-def test_amass_files_on_the_floor(clip: VideoRecovery, tmp_path: Path) -> None:
+def test_amass_files_on_the_floor(clip: VideoResult, tmp_path: Path) -> None:
     plain = save_video(clip, tmp_path / "plain", ["amass"])
     for motion, one, other in zip(
-        clip.motions, plain, save_video(clip, tmp_path / "floor", ["amass"], floor=True), strict=True
+        clip.tracks, plain, save_video(clip, tmp_path / "floor", ["amass"], floor=True), strict=True
     ):
         moved = np.load(other)["trans"] - np.load(one)["trans"]
         lowest = (clip.body(motion.pose).vertices[..., 1] * -1).min().item()
@@ -83,12 +83,12 @@ def test_amass_files_on_the_floor(clip: VideoRecovery, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("video", [False, True])
 def test_scenes_on_the_floor_take_their_camera_along(
-    recovery: Recovery, clip: VideoRecovery, tmp_path: Path, video: bool
+    recovery: Result, clip: VideoResult, tmp_path: Path, video: bool
 ) -> None:
     """All people of a GLB go up together, and the camera: what it sees is as before."""
     if video:
         path = save_video(clip, tmp_path / "a", ["glb", "bvh"], units="cm", floor=True)[0]
-        lowest = min((clip.body(m.pose).vertices[..., 1] * -1).min().item() for m in clip.motions)
+        lowest = min((clip.body(m.pose).vertices[..., 1] * -1).min().item() for m in clip.tracks)
     else:
         path = save(recovery, tmp_path / "a", ["glb", "bvh"], units="cm", floor=True)[0]
         lowest = (recovery.bodies.vertices[..., 1] * -1).min().item()
@@ -99,19 +99,19 @@ def test_scenes_on_the_floor_take_their_camera_along(
     np.testing.assert_allclose(frame, np.diag(Y_UP), atol=1e-12)
 
 
-def test_usd_on_the_floor_takes_its_camera_along(clip: VideoRecovery, tmp_path: Path) -> None:
+def test_usd_on_the_floor_takes_its_camera_along(clip: VideoResult, tmp_path: Path) -> None:
     pytest.importorskip("pxr")
     from pxr import Usd, UsdGeom
 
     [path] = save_video(clip, tmp_path / "a", ["usd"], floor=True)
     stage, cache = Usd.Stage.Open(str(path)), UsdGeom.XformCache()
-    lowest = min((clip.body(m.pose).vertices[..., 1] * -1).min().item() for m in clip.motions)
+    lowest = min((clip.body(m.pose).vertices[..., 1] * -1).min().item() for m in clip.tracks)
     for name in ("camera_frame", "video_camera"):
         place = cache.GetLocalToWorldTransform(stage.GetPrimAtPath(f"/humesh/{name}")).ExtractTranslation()
         np.testing.assert_allclose(place, [0, -lowest, 0], atol=1e-6)
 
 
-def test_records_stay_as_they_are(recovery: Recovery, clip: VideoRecovery, tmp_path: Path) -> None:
+def test_records_stay_as_they_are(recovery: Result, clip: VideoResult, tmp_path: Path) -> None:
     save(recovery, tmp_path / "a", ["json", "obj"], units="cm", floor=True)
     save(recovery, tmp_path / "b", ["json"])
     assert json.loads((tmp_path / "a.json").read_text()) == json.loads((tmp_path / "b.json").read_text())
@@ -120,7 +120,7 @@ def test_records_stay_as_they_are(recovery: Recovery, clip: VideoRecovery, tmp_p
     np.testing.assert_array_equal(np.load(one)["person1/translation_m"], np.load(other)["person1/translation_m"])
 
 
-def test_nobody_stands_on_any_floor(nobody: Recovery, tmp_path: Path) -> None:
+def test_nobody_stands_on_any_floor(nobody: Result, tmp_path: Path) -> None:
     paths = save(nobody, tmp_path / "photo", ["glb", "obj", "ply", "bvh"], units="cm", floor=True)
     assert [path.suffix for path in paths] == [".glb", ".obj", ".ply"]
 
@@ -138,14 +138,14 @@ def test_nobody_stands_on_any_floor(nobody: Recovery, tmp_path: Path) -> None:
     ],
 )
 def test_options_without_effect_are_refused(
-    clip: VideoRecovery, tmp_path: Path, options: dict, formats: list[str], sentence: str
+    clip: VideoResult, tmp_path: Path, options: dict, formats: list[str], sentence: str
 ) -> None:
     with pytest.raises(OptionsError, match=sentence):
         save_video(clip, tmp_path / "new" / "a", formats, **options)
     assert not list(tmp_path.iterdir())
 
 
-def test_options_of_photos_without_effect_are_refused(recovery: Recovery, tmp_path: Path) -> None:
+def test_options_of_photos_without_effect_are_refused(recovery: Result, tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="units: expected one of the formats it is for, bvh, obj, ply, got glb"):
         save(recovery, tmp_path / "a", ["glb"], units="cm")
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from humesh.scene.overlay import PALETTE, colours, contact_sheet, overlay, turntable
-from humesh.scene.recovery import Recovery
 from humesh.scene.render import Stage
+from humesh.scene.result import Result
 from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, Studio, facing, framing
 
 
-def test_overlay_changes_the_photo_only_under_the_bodies(recovery: Recovery) -> None:
+def test_overlay_changes_the_photo_only_under_the_bodies(recovery: Result) -> None:
     picture = overlay(recovery)
     height, width = recovery.photo.pixels.shape[:2]
     changed = np.argwhere((picture != recovery.photo.pixels).any(-1))[:, ::-1]
@@ -27,7 +27,7 @@ def test_overlay_changes_the_photo_only_under_the_bodies(recovery: Recovery) -> 
     assert (changed <= np.ceil(corners.max(0))).all()
 
 
-def test_nobody(nobody: Recovery, tmp_path: Path) -> None:
+def test_nobody(nobody: Result, tmp_path: Path) -> None:
     assert np.array_equal(overlay(nobody), nobody.photo.pixels)
     sheet = contact_sheet(nobody)
     assert sheet.shape == (120, 160 + 2 + 90 + 2 + 90, 3)  # the photo's height; views are 3 : 4
@@ -36,7 +36,7 @@ def test_nobody(nobody: Recovery, tmp_path: Path) -> None:
     turntable(nobody, tmp_path / "nobody.mp4", seconds=0.2, size=(32, 32))
 
 
-def test_views_hold_everybody(recovery: Recovery) -> None:
+def test_views_hold_everybody(recovery: Result) -> None:
     studio = Studio(Stage(recovery.bodies.vertices, recovery.bodies.faces, colours(len(recovery.people))))
     sheet = contact_sheet(recovery)
     views = [studio.picture(facing(math.pi / 2, math.radians(8)), (90, 70)), studio.picture(LOOKING_DOWN, (70, 90))]
@@ -85,7 +85,7 @@ def test_the_first_colours_differ_for_colour_blind_viewers(kind: str) -> None:
     assert nearest > 0.08  # 20 of 255 steps
 
 
-def test_turntable(recovery: Recovery, tmp_path: Path) -> None:
+def test_turntable(recovery: Result, tmp_path: Path) -> None:
     turntable(recovery, tmp_path / "t.mp4", seconds=0.4, fps=20, size=(65, 49))
     with av.open(str(tmp_path / "t.mp4")) as film:
         stream = film.streams.video[0]

@@ -24,13 +24,13 @@ from humesh.commands.view import view
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.scene.export_video import save_video
-from humesh.scene.recovery import PersonMotion, VideoRecovery
+from humesh.scene.result import Motion, VideoResult
 from humesh.scene.web_guard import Guard
 
 SIZE, COUNT, FPS = (64, 48), 12, 10
 
 
-def motion(track: int, frames: list[int], x: float) -> PersonMotion:
+def motion(track: int, frames: list[int], x: float) -> Motion:
     """Somebody upright who turns the head, if only that, and walks to the right at 1 m/s."""
     time = torch.tensor(frames) / FPS
     vectors = torch.zeros(len(frames), 24, 3)
@@ -38,14 +38,14 @@ def motion(track: int, frames: list[int], x: float) -> PersonMotion:
     vectors[:, 1:, 1] = 0.1 * time[:, None]
     places = torch.stack([x + time, 0 * time, 4 + 0 * time], dim=-1)
     pose = BodyPose(rotation_from_axis_angle(vectors), torch.zeros(len(frames), 10), places)
-    return PersonMotion(track, np.array(frames), pose, np.array([k != 4 for k in frames]), 0.8)
+    return Motion(track, np.array(frames), pose, np.array([k != 4 for k in frames]), 0.8)
 
 
 @pytest.fixture(scope="module")
-def recovery() -> VideoRecovery:
+def recovery() -> VideoResult:
     motions = [motion(1, list(range(9)), -0.5), motion(4, [3, 4, 7, 8], 0.5)]
     facts = Camera.guess(SIZE), "guessed", motions, BodyModel.load("open-low"), "made-up"
-    return VideoRecovery(np.arange(COUNT) / FPS, SIZE, *facts)
+    return VideoResult(np.arange(COUNT) / FPS, SIZE, *facts)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def viewer(recovery: VideoRecovery, film: Path) -> Iterator[object]:
+def viewer(recovery: VideoResult, film: Path) -> Iterator[object]:
     pytest.importorskip("viser")
     from humesh.scene.viewer import Viewer
 
@@ -72,23 +72,23 @@ def viewer(recovery: VideoRecovery, film: Path) -> Iterator[object]:
     opened.close()
 
 
-def test_frames_show_who_is_there(viewer, recovery: VideoRecovery) -> None:
+def test_frames_show_who_is_there(viewer, recovery: VideoResult) -> None:
     for frame in (0, 3, 5, 8, 9, 2):
         viewer.frame.value = frame
         viewer.step(0.0)
         assert viewer.shown == frame
-        for person, (mesh, label) in zip(recovery.motions, viewer.people, strict=True):
+        for person, (mesh, label) in zip(recovery.tracks, viewer.people, strict=True):
             assert mesh.visible == label.visible == (frame in person.frames)
         assert f"{frame / FPS:.2f} s" in viewer.told.content
         assert np.abs(viewer.picture.image.astype(int) - 20 * frame).max() < 8
     assert "People: 1" in viewer.told.content
 
 
-def test_bones_are_where_the_body_is(viewer, recovery: VideoRecovery) -> None:
+def test_bones_are_where_the_body_is(viewer, recovery: VideoResult) -> None:
     """The browser skins by the bones: moved by them from rest, the surface is the body model's."""
     viewer.show(4)
     assert "4 (not found, put in between)" in viewer.told.content
-    person, body, (mesh, _) = recovery.motions[1], recovery.body, viewer.people[1]
+    person, body, (mesh, _) = recovery.tracks[1], recovery.body, viewer.people[1]
     rest = body.rest_joints(person.pose.shape[0]).numpy()
     turns = Rotation.from_quat([np.roll(bone.wxyz, -1) for bone in mesh.bones]).as_matrix()
     places = np.stack([bone.position for bone in mesh.bones])
@@ -218,14 +218,14 @@ def test_the_server_refuses_foreign_pages(viewer) -> None:
 
 
 def test_a_result_does_not_choose_which_file_is_opened(
-    tmp_path: Path, recovery: VideoRecovery, film: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, recovery: VideoResult, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = []
 
     class Shown:
         url = ""
 
-        def __init__(self, recovery: VideoRecovery, video: Path | None, *_: object) -> None:
+        def __init__(self, recovery: VideoResult, video: Path | None, *_: object) -> None:
             shown.append(video)
 
         def run(self) -> None:
@@ -240,7 +240,7 @@ def test_a_result_does_not_choose_which_file_is_opened(
     assert shown == [None, beside, film]
 
 
-def test_view_tells_what_is_wrong(tmp_path: Path, recovery: VideoRecovery) -> None:
+def test_view_tells_what_is_wrong(tmp_path: Path, recovery: VideoResult) -> None:
     with pytest.raises(UserError, match=r"none.npz: expected a video's .npz of humesh"):
         view(tmp_path / "none.npz")
     pytest.importorskip("viser")

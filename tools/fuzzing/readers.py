@@ -68,11 +68,11 @@ def _make_bvh(folder: Path) -> None:
     from humesh.body.pose import BodyPose
     from humesh.media.photo import Photo
     from humesh.scene.bvh import write_bvh
-    from humesh.scene.recovery import Recovery
+    from humesh.scene.result import Result
 
     pose, photo = BodyPose.rest(1), Photo.of(np.zeros((8, 8, 3), np.uint8))
     facts = pose, torch.ones(1, 24), torch.ones(1, 24, dtype=torch.bool), small_body(), "made up"
-    write_bvh(Recovery(photo, _people()[:1], *facts), 0, folder / "own.bvh")
+    write_bvh(Result(photo, _people()[:1], *facts), 0, folder / "own.bvh")
     joint = "JOINT Arm { OFFSET 0 1 0 CHANNELS 3 Zrotation Xrotation Yrotation End Site { OFFSET 0 1 0 } }"
     root = "ROOT Hips { OFFSET 0 0 0 CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
     rows = "\n".join(" ".join(map(str, row)) for row in _rng().normal(0, 9, (3, 9)).round(3).tolist())
@@ -95,11 +95,11 @@ def _make_video_npz(folder: Path) -> None:
     from humesh.body.pose import BodyPose
     from humesh.geometry.camera import Camera
     from humesh.scene.motion_record import write_motion_npz
-    from humesh.scene.recovery import PersonMotion, VideoRecovery
+    from humesh.scene.result import Motion, VideoResult
 
     turns = torch.eye(3).repeat(3, 24, 1, 1)
     pose = BodyPose(turns, torch.zeros(3, 10), torch.tensor([[0.0, 0.0, 4.0]] * 3))
-    motion = PersonMotion(1, np.arange(3), pose, np.ones(3, bool), 0.8, torch.ones(3, 24))
+    motion = Motion(1, np.arange(3), pose, np.ones(3, bool), 0.8, torch.ones(3, 24))
     for name, motions in (("one", [motion]), ("nobody", [])):
         facts = (
             Camera.guess((160, 120)),
@@ -109,7 +109,7 @@ def _make_video_npz(folder: Path) -> None:
             "made up",
             ("The focal length was guessed.",),
         )
-        write_motion_npz(VideoRecovery(np.arange(4) / 25, (160, 120), *facts), "film.mp4", folder / f"{name}.npz")
+        write_motion_npz(VideoResult(np.arange(4) / 25, (160, 120), *facts), "film.mp4", folder / f"{name}.npz")
 
 
 def _read_video_npz(_: Path, path: Path) -> None:
@@ -117,7 +117,7 @@ def _read_video_npz(_: Path, path: Path) -> None:
 
     recovery, _name = read_motion_npz(path)
     assert recovery.fps > 0
-    for motion in recovery.motions:
+    for motion in recovery.tracks:
         recovery.body(motion.pose)
 
 

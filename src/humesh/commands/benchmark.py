@@ -42,7 +42,7 @@ from humesh.methods.weights import read_weights, shipped
 from humesh.people.person import Person
 from humesh.recover import LANDMARKS, Recoverer
 from humesh.scene.record import humesh_version
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 _STAGES = {"skeleton": "skeleton only", "inverse_kinematics": "no refiner"}  # in ik_refine's table 4
 
@@ -127,7 +127,7 @@ def submit(options: Run, path: Path) -> int:
     recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=options.device)
     with _progress(len(photos), 0) as advance:
 
-        def recover(photo: Photo) -> Recovery:
+        def recover(photo: Photo) -> Result:
             advance(1)
             return recoverer(photo)
 

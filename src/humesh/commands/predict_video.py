@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from humesh.recover import Recoverer
     from humesh.recover_video import Finder, Progress
     from humesh.scene.options import FileOptions
-    from humesh.scene.recovery import VideoRecovery
+    from humesh.scene.result import VideoResult
 
 FILM = "_overlay.mp4"
 """What a film is called after the video's own name."""
@@ -145,7 +145,7 @@ def predict_video(
         written = claim.finish(video_record(recovery, each.public), files, {"people": [people]})
     seconds = float(recovery.times[-1]) if len(recovery.times) else 0.0
     where = f"in {len(recovery.times)} frames, {seconds:.1f} s"
-    return report(each.public, len(recovery.motions), where, [*recovery.notes, *_late(recovery, options)], written)
+    return report(each.public, len(recovery.tracks), where, [*recovery.notes, *_late(recovery, options)], written)
 
 
 def predict_live(each: Input, job: Job, results: Results, recoverer: Recoverer, focal_px: float | None = None) -> str:
@@ -191,7 +191,7 @@ def _recovered(
     recoverer: Recoverer,
     camera: Camera | None,
     progress: Progress,
-) -> VideoRecovery:
+) -> VideoResult:
     """Who is in the video, kept in a file as it is found out, and how they move."""
     from humesh.people.detections import VideoDetections
     from humesh.recover_video import pose_video, sight
@@ -228,7 +228,7 @@ def _finder(options: VideoFiles, recoverer: Recoverer, sightings: VideoDetection
 
 def _written(
     video: Video,
-    recovery: VideoRecovery,
+    recovery: VideoResult,
     where: str,
     target: Path,
     options: VideoFiles,
@@ -256,19 +256,19 @@ def _written(
     return written
 
 
-def _late(recovery: VideoRecovery, options: VideoFiles) -> list[str]:
+def _late(recovery: VideoResult, options: VideoFiles) -> list[str]:
     """A sentence on the people whose own files start after the video's first frame."""
     from humesh.scene.export_video import PER_PERSON
     from humesh.scene.motion_record import clock, start_frame
 
-    starts = [(motion.track, start_frame(recovery, motion)) for motion in recovery.motions]
+    starts = [(motion.track, start_frame(recovery, motion)) for motion in recovery.tracks]
     late = [f"person {who} at frame {at} ({at / clock(recovery)[0]:.2f} s)" for who, at in starts if at]
     if options.pad or not late or not set(PER_PERSON) & set(options.formats):
         return []
     return [f"Each BVH or AMASS file starts when its person comes: {', '.join(late)}; --video.pad starts all at once."]
 
 
-def drawable(recovery: VideoRecovery) -> VideoRecovery:
+def drawable(recovery: VideoResult) -> VideoResult:
     """The same motions of the low-polygon body where pictures are too small to tell: drawn three times as fast."""
     from humesh.body.model import BodyModel
 

@@ -18,12 +18,12 @@ from humesh.evaluation.subsets import EvaluationError
 from humesh.files import writing
 from humesh.geometry.rotations import rotation_to_axis_angle
 from humesh.media.photo import Photo
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 _HEIGHT = 2160.0  # px; of the pictures that the server's truth is in
 
 
-def write_submission(path: Path, photos: Iterable[Path], recover: Callable[[Photo], Recovery]) -> tuple[int, int]:
+def write_submission(path: Path, photos: Iterable[Path], recover: Callable[[Photo], Result]) -> tuple[int, int]:
     """Writes the zip of everybody found in the photos, whole or not at all; the numbers of photos and people."""
     done = people = 0
     with writing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -36,7 +36,7 @@ def write_submission(path: Path, photos: Iterable[Path], recover: Callable[[Phot
     return done, people
 
 
-def submitted(recovery: Recovery) -> list[dict[str, object]]:
+def submitted(recovery: Result) -> list[dict[str, object]]:
     """The dictionaries of a photo's people; EvaluationError for bodies that the server does not know."""
     if recovery.body.name in SHIPPED:
         raise EvaluationError(

@@ -27,7 +27,7 @@ from humesh.methods.base import Method, Prediction
 from humesh.people.finder import PeopleFinder
 from humesh.people.given import complete
 from humesh.people.person import Person
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 Evaluated = tuple[int, Sample, list[int]]
 """A sample's number in its data set, the sample, and the places of its people who are evaluated."""
@@ -40,7 +40,7 @@ class Recovers(Protocol):
     network: Method | None
     body: BodyModel
 
-    def __call__(self, photo: object, people: list[Person] | None = None) -> Recovery: ...
+    def __call__(self, photo: object, people: list[Person] | None = None) -> Result: ...
 
     def cut(self, photo: Photo, people: list[Person]) -> Crops | None:
         """The crops of some people of a photo."""

@@ -35,7 +35,7 @@ from humesh.media.photo import Photo
 from humesh.people.detections import VideoDetections
 from humesh.people.person import Person
 from humesh.scene.record import exact, humesh_version, pixels_of
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 PCK = (0.05, 0.1)
 WITHIN = {68: 1.1213, 95: 2.1224}
@@ -167,7 +167,7 @@ def _photo(folder: Path, name: Entry, group: str, labels: list[Label]) -> Labell
     return LabelledPhoto(folder / name.path(), group, counted)
 
 
-Recover = Callable[[Photo, list[Person]], Recovery]
+Recover = Callable[[Photo, list[Person]], Result]
 """The bodies of the people given in a photo, as a Recoverer makes them."""
 
 
@@ -204,7 +204,7 @@ def _key(photos: Sequence[LabelledPhoto]) -> str:
     return hashlib.sha256(repr((humesh_version(), files)).encode()).hexdigest()
 
 
-def scored(photo: LabelledPhoto, recovery: Recovery) -> list[Score]:
+def scored(photo: LabelledPhoto, recovery: Result) -> list[Score]:
     """The scores of a photo's labelled people."""
     joints = exact(recovery.bodies.joints[:, _LIMBS])
     truth, sizes = np.stack([label.pixels for label in photo.labels]), np.array([label.size for label in photo.labels])

@@ -18,8 +18,8 @@ from humesh.geometry.boxes import affine_apply
 from humesh.media.photo import Photo
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact, pixels_of
-from humesh.scene.recovery import Recovery
 from humesh.scene.render import Stage
+from humesh.scene.result import Result
 
 _EACH = 6  # people of each kind of case
 _WIDE_M = 2.4  # metres across the view from the side
@@ -63,7 +63,7 @@ def _figure(score: Score, recover: Recover) -> str:
     return f"<figure>{pictures}<figcaption>{html.escape(text)}</figcaption></figure>"
 
 
-def _pictures(score: Score, recovery: Recovery) -> list[UInt8[np.ndarray, "H W 3"]]:
+def _pictures(score: Score, recovery: Result) -> list[UInt8[np.ndarray, "H W 3"]]:
     """The overlay, the labels and, with 3D labels, the view from the side."""
     label, photo = score.label, recovery.photo
     box = np.concatenate([np.nanmin(label.pixels, axis=0), np.nanmax(label.pixels, axis=0) + 1])

@@ -22,21 +22,19 @@ from humesh.body.pose import BodyPose
 from humesh.scene.motion_record import steady
 from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.record import exact
-from humesh.scene.recovery import PersonMotion, Recovery, VideoRecovery
+from humesh.scene.result import Motion, Result, VideoResult
 
 _TO_Y_UP = np.diag([1.0, -1.0, -1.0])
 _TIP = 0.5  # of the last bone's length: how far an end site lies beyond a joint without children
 
 
-def write_bvh(recovery: Recovery, person_index: int, path: str | Path, options: FileOptions = PLAIN) -> None:
+def write_bvh(recovery: Result, person_index: int, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes one person of a photo as a clip of one frame."""
     pose = recovery.pose.map(itemgetter([person_index])).map(exact)
     _write(recovery.body, pose, 1 / 30, path, options)
 
 
-def write_motion_bvh(
-    recovery: VideoRecovery, motion: PersonMotion, path: str | Path, options: FileOptions = PLAIN
-) -> None:
+def write_motion_bvh(recovery: VideoResult, motion: Motion, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes one person of a video at a constant rate; while it was gone its last pose is held (`steady`)."""
     pose, fps = steady(recovery, motion, options.pad)
     _write(recovery.body, pose, 1 / fps, path, options)

@@ -20,9 +20,9 @@ from humesh.scene.meshes import write_obj, write_ply
 from humesh.scene.options import PLAIN, FileOptions, OptionsError
 from humesh.scene.overlay import contact_sheet, error_rings, overlay, turntable
 from humesh.scene.record import write_json, write_npz
-from humesh.scene.recovery import Recovery, VideoRecovery
+from humesh.scene.result import Result, VideoResult
 
-Answer = TypeVar("Answer", Recovery, VideoRecovery)
+Answer = TypeVar("Answer", Result, VideoResult)
 Writer = Callable[[Answer, Path, str | Path, FileOptions], list[Path]]
 """(recovery, path to write, path of the image or video for the record, options) -> the paths written."""
 
@@ -48,7 +48,7 @@ def a_record(write: Callable[[Answer, str | Path, Path], None]) -> Writer[Answer
     return whole
 
 
-def _bvh_files(recovery: Recovery, path: Path, _: str | Path, options: FileOptions = PLAIN) -> list[Path]:
+def _bvh_files(recovery: Result, path: Path, _: str | Path, options: FileOptions = PLAIN) -> list[Path]:
     """A BVH file holds one skeleton: several people get `name_person0.bvh` and so on, nobody gets no file."""
     count = len(recovery.people)
     paths = [path] if count == 1 else [path.with_name(f"{path.stem}_person{k}{path.suffix}") for k in range(count)]
@@ -63,7 +63,7 @@ def _save_jpg(picture: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
     Image.fromarray(picture).save(path, format="JPEG", quality=92, subsampling=0)
 
 
-WRITERS: dict[str, Writer[Recovery]] = {
+WRITERS: dict[str, Writer[Result]] = {
     "jpg": one_file(lambda recovery, path, _: _save_jpg(overlay(recovery), path)),
     "views": one_file(lambda recovery, path, _: _save_jpg(contact_sheet(recovery), path)),
     "errors": one_file(lambda recovery, path, _: _save_jpg(error_rings(recovery), path)),
@@ -87,7 +87,7 @@ DEFAULT_FORMATS = ("jpg", "glb", "json")
 
 
 def save(
-    recovery: Recovery,
+    recovery: Result,
     path: str | Path,
     formats: str | Iterable[str] | None = None,
     image_path: str | Path = "",
@@ -101,7 +101,7 @@ def save(
     says of the photo, default where it was read from. `units`, `floor`: see `FileOptions`. Raises OptionsError,
     ArgumentError (a TypeError) for what is no recovery, and OSError where nothing can be written.
     """
-    check_kind(recovery, Recovery, "save(recovery, path)")
+    check_kind(recovery, Result, "save(recovery, path)")
     stem, wanted, endings = asked_for(path, formats, WRITERS, ENDINGS, DEFAULT_FORMATS)
     photo = recovery.photo.path
     if photo and any(_same(f"{stem}{endings[name]}", photo) for name in wanted):

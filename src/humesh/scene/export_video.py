@@ -11,17 +11,17 @@ from humesh.scene.export import Writer, a_record, asked_for, check_kind, one_fil
 from humesh.scene.gltf_motion import write_moving_glb
 from humesh.scene.motion_record import write_amass, write_motion_npz
 from humesh.scene.options import PLAIN, FileOptions
-from humesh.scene.recovery import PersonMotion, VideoRecovery
 from humesh.scene.rerun_file import write_rrd
+from humesh.scene.result import Motion, VideoResult
 from humesh.scene.usd import write_usd
 
 
-def _each(write: Callable[[VideoRecovery, PersonMotion, Path, FileOptions], None]) -> Writer[VideoRecovery]:
+def _each(write: Callable[[VideoResult, Motion, Path, FileOptions], None]) -> Writer[VideoResult]:
     """A writer of a file for each person, `name_person<track>.ending`; nobody gets no file."""
 
-    def whole(recovery: VideoRecovery, path: Path, _: str | Path, options: FileOptions = PLAIN) -> list[Path]:
+    def whole(recovery: VideoResult, path: Path, _: str | Path, options: FileOptions = PLAIN) -> list[Path]:
         paths: list[Path] = []
-        for motion in recovery.motions:
+        for motion in recovery.tracks:
             paths.append(path.with_name(f"{path.stem}_person{motion.track}{path.suffix}"))
             with writing(paths[-1]) as draft:
                 write(recovery, motion, draft, options)
@@ -30,7 +30,7 @@ def _each(write: Callable[[VideoRecovery, PersonMotion, Path, FileOptions], None
     return whole
 
 
-VIDEO_WRITERS: dict[str, Writer[VideoRecovery]] = {
+VIDEO_WRITERS: dict[str, Writer[VideoResult]] = {
     "glb": one_file(write_moving_glb),
     "bvh": _each(write_motion_bvh),
     "amass": _each(write_amass),
@@ -52,7 +52,7 @@ EXTRAS = {"usd": ("pxr", "usd"), "rrd": ("rerun", "view")}
 
 
 def save_video(
-    recovery: VideoRecovery,
+    recovery: VideoResult,
     path: str | Path,
     formats: str | Iterable[str] | None = None,
     video_path: str | Path = "",
@@ -65,7 +65,7 @@ def save_video(
     `formats` and an ending that names one: as in `save`. `video_path`: what the NPZ says of the video. `units`,
     `floor`, `pad`: see `FileOptions`. Raises OptionsError, ArgumentError, and OSError where nothing can be written.
     """
-    check_kind(recovery, VideoRecovery, "save_video(recovery, path)")
+    check_kind(recovery, VideoResult, "save_video(recovery, path)")
     stem, wanted, endings = asked_for(path, formats, VIDEO_WRITERS, VIDEO_ENDINGS, ("glb", "npz"))
     options = FileOptions(units, floor, pad)
     options.check(wanted)

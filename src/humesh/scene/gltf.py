@@ -30,7 +30,7 @@ from humesh.geometry.camera import Camera
 from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact, humesh_version
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 _HALF_TURN_ABOUT_X = [1.0, 0.0, 0.0, 0.0]  # quaternion x y z w
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
@@ -39,7 +39,7 @@ _KINDS = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 _LEAST_WEIGHT = 1e-6  # skinning weights below it are left out: they move no vertex by more than a micrometre
 
 
-def write_glb(recovery: Recovery, path: str | Path, options: FileOptions = PLAIN) -> None:
+def write_glb(recovery: Result, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes everybody, and the photo's camera, as one binary glTF file; nobody gives a valid file with no mesh."""
     lift = options.lift(recovery.body, recovery.pose)
     scene = GltfScene(recovery.body, recovery.photo.camera, recovery.photo.size, "photo_camera", recovery.method, lift)

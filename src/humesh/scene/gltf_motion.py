@@ -21,7 +21,7 @@ from humesh.scene.motion_record import clock, start_frame
 from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
-from humesh.scene.recovery import PersonMotion, VideoRecovery
+from humesh.scene.result import Motion, VideoResult
 
 HIDDEN = 1e-4
 """The scale of people who are not there."""
@@ -29,10 +29,10 @@ HIDDEN = 1e-4
 _EARLY = 1e-3  # seconds that people come and go before their frame's time, which may be read a rounding too soon
 
 
-def write_moving_glb(recovery: VideoRecovery, path: str | Path, options: FileOptions = PLAIN) -> None:
+def write_moving_glb(recovery: VideoResult, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes everybody's motion and the video's camera as one binary glTF file; nobody gives a valid, still file."""
     body, times = recovery.body, recovery.times - recovery.times[:1]
-    lift = options.lift(body, *(motion.pose for motion in recovery.motions))
+    lift = options.lift(body, *(motion.pose for motion in recovery.tracks))
     scene = GltfScene(body, recovery.camera, recovery.size, "video_camera", recovery.method, lift)
     fps, even = clock(recovery)
     start = round(float(recovery.times[0]), 6) if len(times) else 0.0
@@ -44,7 +44,7 @@ def write_moving_glb(recovery: VideoRecovery, path: str | Path, options: FileOpt
         channels.append({"sampler": len(samplers), "target": {"node": node, "path": what}})
         samplers.append({"input": at, "output": scene.store(values), "interpolation": interpolation})
 
-    for motion, colour in zip(recovery.motions, colours(len(recovery.motions)), strict=True):
+    for motion, colour in zip(recovery.tracks, colours(len(recovery.tracks)), strict=True):
         pose = motion.pose.map(exact)
         first = pose.map(itemgetter(0))
         # A body's pose correctives, of which a skinned mesh knows nothing, are left out: its surface is the T-pose's.
@@ -78,7 +78,7 @@ def continuous(quaternion: Float[np.ndarray, "F *g 4"]) -> Float[np.ndarray, "F 
     return np.concatenate([quaternion[:1], quaternion[1:] * signs])
 
 
-def visible(motion: PersonMotion, count: int) -> tuple[Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+def visible(motion: Motion, count: int) -> tuple[Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
     """Frame 0 and the frames, of `count`, at which a person comes or goes; and whether it is there from then on."""
     there = np.zeros(count, bool)
     there[motion.frames] = True

@@ -11,12 +11,12 @@ from humesh.body.mesh import vertex_normals
 from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
-from humesh.scene.recovery import Recovery
+from humesh.scene.result import Result
 
 _Y_UP = np.array([1.0, -1.0, -1.0])
 
 
-def write_obj(recovery: Recovery, path: str | Path, options: FileOptions = PLAIN) -> None:
+def write_obj(recovery: Result, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes one object and group for each person (person0, person1, ...), with normals, as text."""
     lines = [f"# humesh: {options.units}, y up; camera frame turned by diag(1, -1, -1)"]
     points, faces = _surfaces(recovery, options)
@@ -29,7 +29,7 @@ def write_obj(recovery: Recovery, path: str | Path, options: FileOptions = PLAIN
     Path(path).write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
-def write_ply(recovery: Recovery, path: str | Path, options: FileOptions = PLAIN) -> None:
+def write_ply(recovery: Result, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes all people as one binary mesh, with normals and a colour for each person."""
     points, faces = _surfaces(recovery, options)
     vertices = np.zeros(
@@ -57,7 +57,7 @@ def write_ply(recovery: Recovery, path: str | Path, options: FileOptions = PLAIN
     Path(path).write_bytes("\n".join(header).encode() + b"\n" + vertices.tobytes() + triangles.tobytes())
 
 
-def _surfaces(recovery: Recovery, options: FileOptions) -> tuple[Float[np.ndarray, "P V 3"], Int[np.ndarray, "F 3"]]:
+def _surfaces(recovery: Result, options: FileOptions) -> tuple[Float[np.ndarray, "P V 3"], Int[np.ndarray, "F 3"]]:
     vertices = exact(recovery.bodies.vertices).numpy() * _Y_UP
     vertices[..., 1] += options.lift(recovery.body, recovery.pose)
     return options.scale * vertices, np.asarray(recovery.bodies.faces, dtype=np.int64)

@@ -15,14 +15,13 @@ from humesh.body.files import SHIPPED
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.errors import HumeshError
 from humesh.files import Array, check_arrays, read_arrays, write_arrays
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
 from humesh.media.photo import MAX_MEGAPIXELS
 from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.record import exact, humesh_version
-from humesh.scene.recovery import PersonMotion, VideoRecovery
+from humesh.scene.result import Motion, ResultError, VideoResult
 
 Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """Turns the camera's frame (x right, y down, z forward) into AMASS's world, z up: x right, y forward."""
@@ -52,11 +51,7 @@ _PERSON = {
 }
 
 
-class ResultError(HumeshError, ValueError):
-    """A file of results that cannot be read; the sentence says which, what was expected and what was found."""
-
-
-def write_motion_npz(recovery: VideoRecovery, video_path: str | Path, path: str | Path) -> None:
+def write_motion_npz(recovery: VideoResult, video_path: str | Path, path: str | Path) -> None:
     """Writes all people as arrays without pickles: metres, camera frame; pixels; radians; seconds.
 
     Of the video: `tracks`, `times_s` T, `video/path`, `video/width`, `video/height`, `camera/matrix` 3 x 3,
@@ -77,9 +72,9 @@ def write_motion_npz(recovery: VideoRecovery, video_path: str | Path, path: str 
         "camera/source": np.array(recovery.camera_source),
         "joints/names": np.array(SMPL24.names),
         "times_s": recovery.times.astype(np.float64),
-        "tracks": np.array([motion.track for motion in recovery.motions], dtype=np.int64),
+        "tracks": np.array([motion.track for motion in recovery.tracks], dtype=np.int64),
     }
-    for motion in recovery.motions:
+    for motion in recovery.tracks:
         pose = motion.pose.map(exact)
         person = {
             "frames": motion.frames.astype(np.int64),
@@ -97,7 +92,7 @@ def write_motion_npz(recovery: VideoRecovery, video_path: str | Path, path: str 
     write_arrays(path, arrays)
 
 
-def read_motion_npz(path: str | Path, body: BodyModel | None = None) -> tuple[VideoRecovery, str]:
+def read_motion_npz(path: str | Path, body: BodyModel | None = None) -> tuple[VideoResult, str]:
     """The recovery that `write_motion_npz` wrote, and its video's path; raises ResultError.
 
     `body`: needed where the file's is none of those that are shipped.
@@ -139,15 +134,15 @@ def read_motion_npz(path: str | Path, body: BodyModel | None = None) -> tuple[Vi
             torch.from_numpy(person["betas"]).float().expand(len(frames), -1),
             torch.from_numpy(person["translation_m"]).float(),
         )
-        motion = PersonMotion(track, frames, pose, person["found"].astype(bool), float(person["score"]))
+        motion = Motion(track, frames, pose, person["found"].astype(bool), float(person["score"]))
         if "joints/confidence" in person:
             motion = replace(motion, confidence=torch.from_numpy(person["joints/confidence"]).float())
         motions.append(motion)
     facts = str(data["camera/source"]), motions, body, str(data["method"]), tuple(data["notes"].tolist())
-    return VideoRecovery(times, size, Camera(torch.from_numpy(camera)), *facts), str(data["video/path"])
+    return VideoResult(times, size, Camera(torch.from_numpy(camera)), *facts), str(data["video/path"])
 
 
-def write_amass(recovery: VideoRecovery, motion: PersonMotion, path: str | Path, options: FileOptions = PLAIN) -> None:
+def write_amass(recovery: VideoResult, motion: Motion, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes one person as AMASS does (amass.is.tue.mpg.de), frame after frame at a constant rate (`steady`).
 
     `poses` F x 156: axis-angle, radians, of SMPL-H: the root, 21 joints of the body (SMPL's hands are left out), 2 x 15
@@ -182,7 +177,7 @@ def write_amass(recovery: VideoRecovery, motion: PersonMotion, path: str | Path,
     write_arrays(path, arrays)
 
 
-def clock(recovery: VideoRecovery) -> tuple[float, Float[np.ndarray, " K"]]:
+def clock(recovery: VideoResult) -> tuple[float, Float[np.ndarray, " K"]]:
     """Frames a second of the video at a constant rate, and where its K even frames lie among the video's own.
 
     A video is even if no time stamp is more than half a frame off the even grid with the same ends: its frames are
@@ -206,19 +201,19 @@ def clock(recovery: VideoRecovery) -> tuple[float, Float[np.ndarray, " K"]]:
     return fps, np.interp(grid, times, np.arange(count))  # between two frames in proportion to the time
 
 
-def start_frame(recovery: VideoRecovery, motion: PersonMotion) -> int:
+def start_frame(recovery: VideoResult, motion: Motion) -> int:
     """The first of the video's even frames (`clock`) in which a person is there."""
     return int(_present(clock(recovery)[1], motion)[0])
 
 
-def _present(at: Float[np.ndarray, " K"], motion: PersonMotion) -> Int[np.ndarray, " F"]:
+def _present(at: Float[np.ndarray, " K"], motion: Motion) -> Int[np.ndarray, " F"]:
     """The even frames from a person's first to its last; at least the one that is nearest to its first."""
     first, last = motion.frames[[0, -1]]
     inside = np.flatnonzero((at > first - 1e-6) & (at < last + 1e-6))
     return inside if len(inside) else np.abs(at - first).argmin()[None]
 
 
-def steady(recovery: VideoRecovery, motion: PersonMotion, pad: bool = False) -> tuple[BodyPose, float]:
+def steady(recovery: VideoResult, motion: Motion, pad: bool = False) -> tuple[BodyPose, float]:
     """A motion [F] (float64, CPU) at a constant rate, and the rate in frames a second (`clock`).
 
     From its first frame to its last, with `pad` through all of the video. Rotations go the short way between frames;

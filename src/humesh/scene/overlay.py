@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from humesh.media.film import Film
 from humesh.media.photo import Photo
 from humesh.people.person import Person
-from humesh.scene.recovery import Recovery, VideoRecovery
 from humesh.scene.render import EDGE_RAYS, Stage, View
+from humesh.scene.result import Result, VideoResult
 from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, Floor, Studio, facing, framing, half_views
 
 _LIGHT_SCHEME = ("77AADD", "EE8866", "EEDD88", "44BB99", "FFAABB", "BBCC33", "99DDFF", "DDDDDD")
@@ -37,13 +37,13 @@ def colours(count: int) -> Float[np.ndarray, "P 3"]:
     return PALETTE[np.arange(count) % len(PALETTE)]
 
 
-def overlay(recovery: Recovery) -> UInt8[np.ndarray, "H W 3"]:
+def overlay(recovery: Result) -> UInt8[np.ndarray, "H W 3"]:
     """The photo with everybody's mesh drawn over it, a little transparent."""
     photo = recovery.photo
     return _stage(recovery).render(photo.camera, photo.size).over(photo.pixels, _OPACITY)
 
 
-def error_rings(recovery: Recovery) -> UInt8[np.ndarray, "H W 3"]:
+def error_rings(recovery: Result) -> UInt8[np.ndarray, "H W 3"]:
     """The overlay with a ring around each joint, as large as its expected error, from green to red (150 mm or more).
 
     Without expected errors the picture says so.
@@ -74,7 +74,7 @@ def error_rings(recovery: Recovery) -> UInt8[np.ndarray, "H W 3"]:
     return np.asarray(image)
 
 
-def contact_sheet(recovery: Recovery) -> UInt8[np.ndarray, "H W 3"]:
+def contact_sheet(recovery: Result) -> UInt8[np.ndarray, "H W 3"]:
     """Overlay, side view and top view side by side, at most 540 px high.
 
     What is near the photo's camera is on the left in the view from the side, at the bottom in that from above.
@@ -96,9 +96,9 @@ class MotionPictures:
     People keep their colours, and the side view its camera, through the whole video.
     """
 
-    def __init__(self, recovery: VideoRecovery, beside: bool = True) -> None:
+    def __init__(self, recovery: VideoResult, beside: bool = True) -> None:
         width, height = recovery.size
-        tracks = [motion.track for motion in recovery.motions]
+        tracks = [motion.track for motion in recovery.tracks]
         self.colours = dict(zip(tracks, colours(len(tracks)), strict=True))
         self._room = _room(recovery)
         self.side_size = (round(0.75 * height), height) if beside and len(self._room) else (0, height)
@@ -107,7 +107,7 @@ class MotionPictures:
         if self.side_size[0]:
             self._view = View(_FROM_THE_SIDE, framing(self._room, _FROM_THE_SIDE, *half_views(self.side_size)))
 
-    def __call__(self, moment: Recovery) -> UInt8[np.ndarray, "H W 3"]:
+    def __call__(self, moment: Result) -> UInt8[np.ndarray, "H W 3"]:
         """The picture of one frame."""
         photo, people = moment.photo, moment.people
         picture, stage = photo.pixels, None
@@ -127,9 +127,9 @@ class MotionPictures:
         return np.concatenate([picture, beside], axis=1)
 
 
-def _room(recovery: VideoRecovery) -> Float[np.ndarray, "K 3"]:
+def _room(recovery: VideoResult) -> Float[np.ndarray, "K 3"]:
     """Where the joints of all people ever are, and a hand's breadth around."""
-    moving = [recovery.body.joints(motion.pose) for motion in recovery.motions]
+    moving = [recovery.body.joints(motion.pose) for motion in recovery.tracks]
     if not moving:
         return np.zeros((0, 3))
     joints = torch.cat(moving).reshape(-1, 3).double().numpy()
@@ -152,7 +152,7 @@ def _numbered(
 
 
 def turntable(
-    recovery: Recovery, path: str | Path, seconds: float = 4, fps: int = 25, size: tuple[int, int] = (640, 640)
+    recovery: Result, path: str | Path, seconds: float = 4, fps: int = 25, size: tuple[int, int] = (640, 640)
 ) -> None:
     """Writes an MP4 (H.264) of a camera that goes once round the group."""
     frames = max(1, round(seconds * fps))
@@ -176,7 +176,7 @@ def _smaller(photo: Photo, height: int) -> Photo:
     return replace(photo, pixels=pixels, camera=photo.camera.cropped(scaled))
 
 
-def _stage(recovery: Recovery) -> Stage:
+def _stage(recovery: Result) -> Stage:
     return Stage(recovery.bodies.vertices, recovery.bodies.faces, colours(len(recovery.people)))
 
 

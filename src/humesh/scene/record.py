@@ -17,12 +17,12 @@ from humesh.body.joints import COCO17, SMPL24
 from humesh.files import write_arrays, write_text
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_to_axis_angle
-from humesh.scene.recovery import Recovery, VideoRecovery
+from humesh.scene.result import Result, VideoResult
 
 _NEAREST = 1e-3  # metres; points nearer than this, or behind, are projected from there so that pixels stay finite
 
 
-def record(recovery: Recovery, image_path: str | Path) -> dict[str, Any]:
+def record(recovery: Result, image_path: str | Path) -> dict[str, Any]:
     """All that is known about the people of a photo, as plain finite numbers and texts ready for JSON."""
     photo = recovery.photo
     width, height = photo.size
@@ -42,7 +42,7 @@ def record(recovery: Recovery, image_path: str | Path) -> dict[str, Any]:
     }
 
 
-def video_record(recovery: VideoRecovery, video_path: str | Path) -> dict[str, Any]:
+def video_record(recovery: VideoResult, video_path: str | Path) -> dict[str, Any]:
     """What is known about a video's people without their poses: when each is there, in frames and seconds."""
     width, height = recovery.size
     people = [
@@ -52,7 +52,7 @@ def video_record(recovery: VideoRecovery, video_path: str | Path) -> dict[str, A
             "frames": [int(motion.frames[0]), int(motion.frames[-1])],
             "times_s": [round(float(recovery.times[frame]), 6) for frame in motion.frames[[0, -1]]],
         }
-        for motion in recovery.motions
+        for motion in recovery.tracks
     ]
     return {
         "video": {"path": str(video_path), "width": width, "height": height, "frames": len(recovery.times)},
@@ -74,7 +74,7 @@ def _person(tables: dict[str, list[Any]], row: int) -> dict[str, Any]:
     return person
 
 
-def people_arrays(recovery: Recovery) -> dict[str, np.ndarray]:
+def people_arrays(recovery: Result) -> dict[str, np.ndarray]:
     """The people as arrays, a row for each (names: one list for all), keyed as in the JSON with `/` between levels."""
     people, pose, camera = recovery.people, recovery.pose.map(exact), recovery.photo.camera
     joints = exact(recovery.bodies.joints)
@@ -93,14 +93,14 @@ def people_arrays(recovery: Recovery) -> dict[str, np.ndarray]:
         "joints/xy_px": _rounded(pixels_of(camera, joints), 3),
         "joints/confidence": _rounded(recovery.confidence),
         **({} if expected is None else {"joints/expected_error_m": _rounded(expected)}),
-        "joints/seen": recovery.seen.detach().cpu().numpy().astype(bool),
+        "joints/seen": recovery.visible.detach().cpu().numpy().astype(bool),
         "keypoints_coco17/names": np.array(names),
         "keypoints_coco17/xyz_m": _rounded(keypoints),
         "keypoints_coco17/xy_px": _rounded(pixels_of(camera, keypoints), 3),
     }
 
 
-def write_json(recovery: Recovery, image_path: str | Path, path: str | Path) -> None:
+def write_json(recovery: Result, image_path: str | Path, path: str | Path) -> None:
     """Writes the record; raises ValueError for NaN and infinity, which JSON does not know."""
     write_text(path, json_text(record(recovery, image_path)))
 
@@ -112,7 +112,7 @@ def json_text(content: dict[str, Any]) -> str:
     return re.sub(r"\[\n\s*([^\[\]{}]*?)\n\s*\]", lambda row: "[" + re.sub(r"\n\s*", " ", row[1]) + "]", text) + "\n"
 
 
-def write_npz(recovery: Recovery, image_path: str | Path, path: str | Path) -> None:
+def write_npz(recovery: Result, image_path: str | Path, path: str | Path) -> None:
     """Writes the record as arrays (keys as `joints/xyz_m`, no pickles) with the vertices and faces."""
     told = record(recovery, image_path)
     plain = {key: told[key] for key in ("method", "body", "humesh_version")}
@@ -124,7 +124,7 @@ def write_npz(recovery: Recovery, image_path: str | Path, path: str | Path) -> N
     write_arrays(path, arrays)
 
 
-def _coco17(recovery: Recovery, joints: Tensor) -> tuple[list[str], Tensor]:
+def _coco17(recovery: Result, joints: Tensor) -> tuple[list[str], Tensor]:
     """Names and places of COCO's keypoints; of a body without their regressor the joints of the same names."""
     if COCO17.name in recovery.body.keypoint_names:
         return list(COCO17.names), recovery.body.keypoints(exact(recovery.bodies.vertices), COCO17)

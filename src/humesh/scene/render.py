@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from humesh.body.mesh import RayCaster, vertex_normals
 from humesh.geometry.camera import Camera
-from humesh.scene.recovery import RecoveryError
+from humesh.scene.result import ResultError
 from humesh.scene.shading import encode, hemisphere, shade, tangents
 
 _TILE = 8  # px; rays are cast in tiles that a triangle's bounding box touches
@@ -77,7 +77,7 @@ class Stage:
     ) -> None:
         points = np.asarray(torch.as_tensor(vertices).detach().cpu(), dtype=np.float64).reshape(-1, 3)
         if not np.isfinite(points).all():
-            raise RecoveryError(
+            raise ResultError(
                 "render: expected finite vertices (metres), got NaN or infinity; check the recovered pose."
             )
         people, count = len(vertices), vertices.shape[1]

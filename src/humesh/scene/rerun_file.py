@@ -16,13 +16,13 @@ from humesh.errors import MissingPackageError
 from humesh.scene.gltf_motion import visible
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
-from humesh.scene.recovery import VideoRecovery
+from humesh.scene.result import VideoResult
 
 _CHUNK = 64  # frames sent at a time
 _MOST = 400e6  # bytes of meshes in a file: above it they come at every second, third, ... frame only; joints at all
 
 
-def write_rrd(recovery: VideoRecovery, path: str | Path) -> None:
+def write_rrd(recovery: VideoResult, path: str | Path) -> None:
     """Writes the camera and everybody's mesh and bones through time; MissingPackageError where rerun-sdk is missing.
 
     Rerun knows no skinning, so meshes are stored frame by frame: 165 kB for each of the open body's with normals.
@@ -40,10 +40,10 @@ def write_rrd(recovery: VideoRecovery, path: str | Path) -> None:
     stream.log("scene/video_camera", lens, static=True)
     if recovery.notes:
         stream.log("notes", rr.TextDocument("\n".join(recovery.notes)), static=True)
-    total = sum(len(motion.frames) for motion in recovery.motions)
+    total = sum(len(motion.frames) for motion in recovery.tracks)
     step = max(1, int(np.ceil(total * len(body.template) * 8 / _MOST)))  # the template: 3 V numbers; and normals
     bones = [(parent, joint) for joint, parent in enumerate(SMPL24.parents) if parent >= 0]
-    for motion, colour in zip(recovery.motions, colours(len(recovery.motions)), strict=True):
+    for motion, colour in zip(recovery.tracks, colours(len(recovery.tracks)), strict=True):
         place, paint = f"scene/person{motion.track}", np.rint(255 * colour).astype(np.uint8)
         faces = np.asarray(body.faces, dtype=np.uint32)
         stream.log(f"{place}/mesh", rr.Mesh3D.from_fields(triangle_indices=faces, albedo_factor=paint), static=True)

@@ -20,12 +20,12 @@ from humesh.scene.gltf_motion import continuous, visible
 from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
-from humesh.scene.recovery import PersonMotion, VideoRecovery
+from humesh.scene.result import Motion, VideoResult
 
 _APERTURE = 36.0  # the film's width in USD's tenths of units; only its ratio to the focal length matters
 
 
-def write_usd(recovery: VideoRecovery, path: str | Path, options: FileOptions = PLAIN) -> None:
+def write_usd(recovery: VideoResult, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes everybody's motion and the video's camera as a binary USD file; MissingPackageError without usd-core."""
     try:
         from pxr import Gf, Usd, UsdGeom
@@ -49,16 +49,16 @@ def write_usd(recovery: VideoRecovery, path: str | Path, options: FileOptions = 
     lens.CreateVerticalApertureOffsetAttr((y - height / 2) * scale)
     lens.CreateClippingRangeAttr(Gf.Vec2f(0.01, 1000.0))
     frame = UsdGeom.Xform.Define(stage, "/humesh/camera_frame")
-    lift = options.lift(recovery.body, *(motion.pose for motion in recovery.motions))
+    lift = options.lift(recovery.body, *(motion.pose for motion in recovery.tracks))
     for placed in (lens, frame):
         placed.AddTranslateOp().Set(Gf.Vec3d(0, lift, 0))
     frame.AddRotateXOp().Set(180.0)
-    for motion, colour in zip(recovery.motions, colours(len(recovery.motions)), strict=True):
+    for motion, colour in zip(recovery.tracks, colours(len(recovery.tracks)), strict=True):
         _add(stage, recovery, motion, codes, colour)
     stage.GetRootLayer().Save()
 
 
-def _add(stage: Any, recovery: VideoRecovery, motion: PersonMotion, codes: np.ndarray, colour: np.ndarray) -> None:
+def _add(stage: Any, recovery: VideoResult, motion: Motion, codes: np.ndarray, colour: np.ndarray) -> None:
     """One person: a SkelRoot that is seen while the person is there, with skeleton, animation and mesh."""
     from pxr import Gf, Sdf, UsdGeom, UsdSkel, Vt
 

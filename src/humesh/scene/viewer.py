@@ -23,7 +23,7 @@ from humesh.media.video import Frame, Video
 from humesh.scene.gltf import quaternions
 from humesh.scene.overlay import colours
 from humesh.scene.record import exact
-from humesh.scene.recovery import PersonMotion, VideoRecovery
+from humesh.scene.result import Motion, VideoResult
 from humesh.scene.web_guard import Guard
 
 _WIDTH = 480  # px of the video's picture beside the scene
@@ -43,7 +43,7 @@ class Viewer:
     """
 
     def __init__(
-        self, recovery: VideoRecovery, video: str | Path | None = None, host: str = "127.0.0.1", port: int = 8080
+        self, recovery: VideoResult, video: str | Path | None = None, host: str = "127.0.0.1", port: int = 8080
     ) -> None:
         try:
             import viser
@@ -76,7 +76,7 @@ class Viewer:
         scene.add_camera_frustum("/camera", 2 * np.arctan(height / 2 / focal), width / height, scale=0.25)
         faces, weights = np.asarray(body.faces), body.weights.detach().cpu().numpy().T
         self.people = []
-        for motion, colour in zip(recovery.motions, colours(len(recovery.motions)), strict=True):
+        for motion, colour in zip(recovery.tracks, colours(len(recovery.tracks)), strict=True):
             shape = motion.pose.shape[0].detach().cpu()
             rest, name = body.rest_joints(shape).numpy(), f"/person{motion.track}"
             upright = np.tile([1.0, 0.0, 0.0, 0.0], (len(rest), 1))
@@ -91,10 +91,10 @@ class Viewer:
                 visible=False,
             )
             self.people.append((mesh, scene.add_label(f"{name}_label", str(motion.track), visible=False)))
-        places = np.concatenate([np.zeros((1, 3)), *(_pelvis(m, body) for m in recovery.motions)])[1:]
+        places = np.concatenate([np.zeros((1, 3)), *(_pelvis(m, body) for m in recovery.tracks)])[1:]
         middle = np.median(places, axis=0) if len(places) else np.array([0.0, 0.0, 3.0])
         # Where the soles of somebody standing upright are; to know it better all frames had to be posed.
-        floor = middle[1] + max((_height(m, body) for m in recovery.motions), default=1.0)
+        floor = middle[1] + max((_height(m, body) for m in recovery.tracks), default=1.0)
         scene.add_grid("/floor", plane="xz", position=(middle[0], floor, middle[2]), infinite_grid=True, cell_size=0.5)
         self.server.initial_camera.position = tuple(middle + np.array([0.35, -0.3, -1.0]) * max(3.0, 0.7 * middle[2]))
         self.server.initial_camera.look_at = tuple(middle)
@@ -104,7 +104,7 @@ class Viewer:
         self.frame = gui.add_slider("frame", 0, last, 1, 0)
         self.playing = gui.add_checkbox("play", False)
         self.speed = gui.add_slider("speed", 0.1, 2.0, 0.1, 1.0)
-        self.follow = gui.add_dropdown("follow", (_NOBODY, *(f"person {m.track}" for m in self.recovery.motions)))
+        self.follow = gui.add_dropdown("follow", (_NOBODY, *(f"person {m.track}" for m in self.recovery.tracks)))
         self.told = gui.add_markdown("")
         blank = np.full((*self.recovery.size[::-1], 3), 255, np.uint8)
         self.picture = None if self.pictures is None else gui.add_image(_small(blank), label="video", format="jpeg")
@@ -139,7 +139,7 @@ class Viewer:
             return
         there = []
         with self.server.atomic():
-            for motion, (mesh, label) in zip(recovery.motions, self.people, strict=True):
+            for motion, (mesh, label) in zip(recovery.tracks, self.people, strict=True):
                 k = int(np.searchsorted(motion.frames, frame))
                 seen = k < len(motion.frames) and motion.frames[k] == frame
                 mesh.visible = label.visible = seen
@@ -165,7 +165,7 @@ class Viewer:
         """Moves all onlookers' cameras as the followed person has moved since the frame shown before."""
         if self.follow.value == _NOBODY or self.shown < 0:
             return
-        motion = next(m for m in self.recovery.motions if f"person {m.track}" == self.follow.value)
+        motion = next(m for m in self.recovery.tracks if f"person {m.track}" == self.follow.value)
         ends = (min(max(f, motion.frames[0]), motion.frames[-1]) for f in (self.shown, frame))
         place = _pelvis(motion, self.recovery.body)
         before, now = (np.array([np.interp(f, motion.frames, place[:, axis]) for axis in range(3)]) for f in ends)
@@ -199,13 +199,13 @@ class _Pictures:
         return None if self.last is None else self.last.pixels
 
 
-def _pelvis(motion: PersonMotion, body: BodyModel) -> Float[np.ndarray, "F 3"]:
+def _pelvis(motion: Motion, body: BodyModel) -> Float[np.ndarray, "F 3"]:
     """Where a person's pelvis is, metres."""
     pose = motion.pose.map(exact)
     return (body.rest_joints(pose.shape[0])[SMPL24.index("pelvis")] + pose.translation).numpy()
 
 
-def _height(motion: PersonMotion, body: BodyModel) -> float:
+def _height(motion: Motion, body: BodyModel) -> float:
     """Metres from the pelvis down to the soles of the body at rest."""
     shape = motion.pose.shape[0].detach().cpu()
     pelvis = body.rest_joints(shape)[SMPL24.index("pelvis"), 1]
