@@ -259,7 +259,7 @@ def _read_photo(_: Path, path: Path) -> None:
 
 
 def _make_videos(folder: Path) -> None:
-    made = made_up("images/videos")
+    made = made_up("media/videos")
     pictures = [made.picture(number) for number in range(5)]
     made.make_video(folder / "film.mp4", pictures, sound="aac")
     made.make_video(folder / "film.avi", pictures, codec="mpeg4")
