@@ -156,16 +156,11 @@ def test_the_correction_is_that_of_the_sparse_matrix(body: BodyModel, count: int
     assert np.allclose(moved, wanted, atol=1e-9)
 
 
-def test_stretches_and_lowest_points_are_scipys() -> None:
+def test_stretches_are_scipys() -> None:
     rng = np.random.default_rng(0)
     true = rng.random((50, 4)) < np.array([0.3, 0.7, 0.0, 1.0])
     wanted = [(end, run[0]) for end in range(4) for run in ndimage.find_objects(ndimage.label(true[:, end])[0])]
     assert list(contacts._runs(torch.from_numpy(true))) == wanted
-    values = rng.normal(0, 1, 50)
-    for window in (1, 2, 7, 8, 49, 50, 51, 120):
-        assert np.array_equal(
-            contacts._lowest(values, window), ndimage.minimum_filter1d(values, window, mode="nearest")
-        )
 
 
 def test_who_walks_rightly_is_left_alone(body: BodyModel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from operator import itemgetter
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import Tensor
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.geometry.smoothing import between, smoothed, smoothed_rotations
+from humesh.geometry.rotations import slerp
+from humesh.geometry.smoothing import smoothed, smoothed_rotations
 
 
 def bridged(
@@ -23,26 +25,21 @@ def bridged(
 
     Rotations go the shortest way from the last pose to the next, the pelvis goes straight. Longer gaps stay.
     """
-    numbers, parts, found = [frames[:1]], [pose.map(itemgetter(slice(1)))], [np.ones(min(len(frames), 1), bool)]
-    for row, (a, b) in enumerate(zip(frames[:-1].tolist(), frames[1:].tolist(), strict=True)):
-        inside = np.arange(a + 1, b)
-        if len(inside) and times[b] - times[a] <= seconds:
-            share = torch.from_numpy((times[inside] - times[a]) / (times[b] - times[a])).to(pose.translation)
-            ends = [pose.map(itemgetter(at)) for at in (row, row + 1)]
-
-            def mixed(one: Tensor, other: Tensor, share: Tensor = share) -> Tensor:
-                return torch.lerp(one, other, share[:, None])
-
-            turned = between(ends[0].rotations, ends[1].rotations, share)
-            parts.append(
-                BodyPose(turned, mixed(ends[0].shape, ends[1].shape), mixed(ends[0].translation, ends[1].translation))
-            )
-            numbers.append(inside)
-            found.append(np.zeros(len(inside), bool))
-        parts.append(pose.map(itemgetter(slice(row + 1, row + 2))))
-        numbers.append(frames[row + 1 : row + 2])
-        found.append(np.ones(1, bool))
-    return np.concatenate(numbers), BodyPose.joined(parts), np.concatenate(found)
+    inside = [np.arange(a, b) if times[b] - times[a] <= seconds else [a] for a, b in pairwise(frames.tolist())]
+    everywhere = np.concatenate([*inside, frames[-1:]]).astype(frames.dtype)
+    after = np.searchsorted(frames, everywhere)
+    found = frames[after] == everywhere
+    whole, gap = pose.map(itemgetter(after)), torch.from_numpy(~found)
+    if found.all():
+        return everywhere, whole, found
+    ends = [pose.map(itemgetter(rows)) for rows in (after[~found] - 1, after[~found])]
+    began, ended = (times[frames[rows]] for rows in (after[~found] - 1, after[~found]))
+    share = torch.from_numpy((times[everywhere[~found]] - began) / (ended - began)).to(pose.translation)
+    whole.rotations[gap] = slerp(ends[0].rotations, ends[1].rotations, share[:, None].expand(-1, len(SMPL24)))
+    for name in ("shape", "translation"):
+        one, other = (getattr(end, name) for end in ends)
+        getattr(whole, name)[gap] = torch.lerp(one, other, share[:, None])
+    return everywhere, whole, found
 
 
 def with_one_shape(pose: BodyPose, body: BodyModel) -> BodyPose:
