@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,10 +24,9 @@ from humesh.body.joints import (
     SURFACE12,
     JointSet,
 )
-from humesh.body.opcodes import PickleError
 from humesh.body.pickles import read_pickle
-from humesh.body.stored_arrays import Chumpy, Sparse
 from humesh.body.surface import surface_vertices
+from humesh.body.unpickling import PickleError
 from humesh.errors import HumeshError
 from humesh.files import Array, check_arrays, read_arrays
 
@@ -114,7 +112,10 @@ def read_body(body: str | Path = "open", shapes: int = 10) -> BodyData:
         if zipfile.is_zipfile(path):
             arrays = read_arrays(path, what=_WHAT, error=BodyFileError, only=_LAYOUT)
         else:
-            arrays = {key: _dense(key, value) for key, value in read_pickle(path, only=_LAYOUT).items()}
+            arrays = read_pickle(path, only=_LAYOUT)
+            for key, value in arrays.items():
+                if not isinstance(value, np.ndarray):
+                    raise PickleError(f"expected numbers in {key!r}, got {type(value).__name__}.")
     except PickleError as error:
         raise BodyFileError(f"body file {path}: {error}") from None
     except OSError as error:
@@ -192,11 +193,3 @@ def _body_data(name: str, arrays: Mapping[str, np.ndarray], shapes: int) -> Body
 
 def _floats(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array, np.float64)
-
-
-def _dense(key: str, value: Any) -> np.ndarray:
-    """The array of whatever a body file stores: an array, a sparse matrix, a chumpy array; PickleError for others."""
-    value = value.values() if isinstance(value, Chumpy | Sparse) else value
-    if not isinstance(value, np.ndarray):
-        raise PickleError(f"expected numbers in {key!r}, got {type(value).__name__}.")
-    return value
