@@ -33,8 +33,7 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo
 from humesh.people.finder import PeopleFinder
-from humesh.people.person import Person
-from humesh.people.same_body import box_around_points
+from humesh.people.person import Person, box_around_keypoints
 from humesh.scene.render import Stage
 
 SIDE = 512
@@ -211,7 +210,7 @@ def found_in(folder: Path) -> Record:
             records.append({
                 "points": points,
                 "visible": np.full(33, np.nan),
-                "box": box_around_points(np.concatenate([points, np.ones((33, 1))], axis=1), *photo.size),
+                "box": box_around_keypoints(np.concatenate([points, np.ones((33, 1))], axis=1), *photo.size),
                 "other": nearest,
                 "photo": np.array(photo.size),
                 "labelled": labelled[i],

@@ -29,10 +29,10 @@ from humesh.body.joints import LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.evaluation.metrics import aligned, point_errors
 from humesh.media.photo import Photo
 from humesh.media.video import Video
-from humesh.people import movenet
+from humesh.people import networks
 from humesh.people.finder import PeopleFinder
+from humesh.people.networks import Pyramid, Roi
 from humesh.people.person import Person
-from humesh.people.regions import Pyramid, Roi
 from humesh.recover import Recoverer
 
 _HERE, _TOLD = SMPL24.indices(*LIMBS12.names), MEDIAPIPE33.indices(*LIMBS12.names)
@@ -132,7 +132,7 @@ def likeliest(
         looks = [
             nowhere
             if one is None
-            else movenet.look(Pyramid(photo.pixels), Roi.about(np.asarray(one.box), 1.1)).points[_TOLD, :2]
+            else networks.thunder(Pyramid(photo.pixels), Roi.about(np.asarray(one.box), 1.1)).points[_TOLD, :2]
             for photo, one in zip(photos, who, strict=True)
         ]
         told.append(np.stack(looks))

@@ -14,7 +14,7 @@ from pathlib import Path
 from humesh.media.photo import Photo
 from humesh.media.video import Video
 from humesh.people.finder import PeopleFinder
-from humesh.people.mot import read_mot, switches
+from humesh.people.mot import count_switches, read_mot
 from humesh.people.video_people import VideoPeople
 
 _HAND = Path(__file__).parents[1] / "tests" / "data" / "vtest_tracks.txt"
@@ -30,7 +30,7 @@ def main() -> None:
     people = VideoPeople(PeopleFinder())
     frames = islice(Video(arguments.video), _LAST + 1)
     found = {frame.number: people(Photo.of(frame.pixels), frame.time_s) for frame in frames}
-    count = switches(read_mot(_HAND), found, arguments.least)
+    count = count_switches(read_mot(_HAND), found, arguments.least)
     everyone = {person.track for some in found.values() for person in some if person.track is not None}
     sure = sum(people.tracker.confirmed(track) for track in everyone)
     print(

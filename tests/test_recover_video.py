@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,7 @@ from humesh.media.photo import Photo
 from humesh.media.video import Video
 from humesh.methods.weights import build, save_weights
 from humesh.people.detections import VideoDetections
-from humesh.people.masks import Mask
-from humesh.people.person import Person
+from humesh.people.person import Mask, Person
 from humesh.recover_video import pose_video, recover_video, sight
 from humesh.video_options import VideoOptions
 
@@ -213,13 +211,11 @@ def test_boxes_alone_survive_the_file(tmp_path: Path) -> None:
         ("set", np.array([b"mediapipe33", b""])),
         ("keypoints", np.zeros((1, 3))),
         ("keypoints", lambda rows: np.where(np.arange(rows.shape[1])[:, None] == 3, np.inf, rows)),
-        ("mask", lambda bits: bits[:-1]),
-        ("mask", lambda bits: bits[::-1].copy()),
-        ("mask", lambda bits: np.frombuffer(zlib.compress(bytes(10**6)), np.uint8)),
-        ("mask", lambda bits: bits.astype(np.int64)),
-        ("mask_end", np.array([-1])),
-        ("mask_end", np.array([2**40])),
-        ("mask_place", np.zeros((1, 2, 3))),
+        ("mask", lambda rows: rows[:, :-1]),
+        ("mask", lambda rows: rows.astype(np.float64)),
+        ("mask", None),
+        ("mask_place", np.zeros((1, 3, 3))),
+        ("mask_place", np.full((1, 2, 3), np.nan)),
     ],
 )
 def test_a_kept_file_that_contradicts_itself_is_made_again(tmp_path: Path, name: str, value: Any) -> None:

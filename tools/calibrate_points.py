@@ -23,15 +23,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 from rich.progress import track
+from scipy.special import expit
 
 from humesh.body.joints import LIMBS12, MEDIAPIPE33
 from humesh.geometry.assignment import assigned
 from humesh.media.photo import Photo
-from humesh.people import blazepose, fusion
-from humesh.people.finder import LEAST_TURNED, PeopleFinder
-from humesh.people.odds import expit, logit
-from humesh.people.regions import Pose, Pyramid
-from humesh.people.same_body import person_of
+from humesh.people import fusion
+from humesh.people.finder import LEAST_TURNED, PeopleFinder, person_of
+from humesh.people.fusion import log_odds
+from humesh.people.networks import Pose, Pyramid, blazepose
 
 CALIBRATED_ON = ("coco_mini", "pose2sim_single", "ufes_4cam")
 NEAR, TENTH, FOUND = 0.05, 0.1, 0.5  # of the person
@@ -73,10 +73,10 @@ class Recording(PeopleFinder):
         self._turning = True
         return super()._turned(pyramid)
 
-    def _looks(self, pyramid: Pyramid, starts: Sequence[Pose], quick: bool) -> list[list[Pose]]:
-        looks = super()._looks(pyramid, starts, quick)
+    def _predictions(self, pyramid: Pyramid, starts: Sequence[Pose], quick: bool) -> list[list[Pose]]:
+        looks = super()._predictions(pyramid, starts, quick)
         for start, some in zip(starts, looks, strict=True):
-            full = blazepose.look(pyramid, start.next_roi, "full")
+            full = blazepose(pyramid, start.next_roi, "full")
             self.kept.append(Candidate([start, *some], full, self._turning))
         return looks
 
@@ -106,7 +106,7 @@ class Replaying(PeopleFinder):
     def __init__(self, candidates: list[Candidate]) -> None:
         self.fast, self._kept = False, [candidate.looks[1:] for candidate in candidates]
 
-    def _looks(self, pyramid: Pyramid, starts: Sequence[Pose], quick: bool) -> list[list[Pose]]:
+    def _predictions(self, pyramid: Pyramid, starts: Sequence[Pose], quick: bool) -> list[list[Pose]]:
         return self._kept
 
 
@@ -116,7 +116,7 @@ def finds(seen: Seen, least: float) -> list[tuple[Pose, Candidate]]:
     for turned in (False, True):
         some = [candidate for candidate in seen.candidates if candidate.turned == turned]
         starts, limit = [candidate.looks[0] for candidate in some], max(least, LEAST_TURNED) if turned else least
-        if found := Replaying(some)._apart(photo, starts, [], limit):
+        if found := Replaying(some)._separated(photo, starts, [], limit):
             break
     of = {id(look.next_roi): candidate for candidate in some for look in candidate.looks}
     kept = [(pose, of[id(pose.next_roi)]) for pose in found]
@@ -157,7 +157,7 @@ def off(pose: Pose, person: Labels) -> np.ndarray:
 
 def fitted(confidence: np.ndarray, right: np.ndarray) -> tuple[float, float]:
     """Logistic regression on the logit of a confidence, by Newton's method: start and slope, two decimals."""
-    given = np.stack([np.ones_like(confidence), logit(confidence)], axis=1)
+    given = np.stack([np.ones_like(confidence), log_odds(confidence)], axis=1)
     answer = np.zeros(2)
     for _ in range(50):
         expected = expit(given @ answer)

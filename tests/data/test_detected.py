@@ -11,7 +11,7 @@ import torch
 from humesh.body.joints import JOTR30, MEDIAPIPE33
 from humesh.body.model import BodyModel
 from humesh.crops.crops import CropSpec
-from humesh.crops.jotr_box import jotr_box
+from humesh.crops.groups import jotr_box
 from humesh.data.augment import Augment, mirrored
 from humesh.data.batch import Groups
 from humesh.data.synthetic.detected import DetectedPeople, detect

@@ -26,8 +26,7 @@ from humesh.evaluation.real import UNITS, WITHIN, Label, LabelledPhoto, Score, r
 from humesh.evaluation.subsets import EvaluationError
 from humesh.media.photo import Photo
 from humesh.people.given import GivenPeople
-from humesh.people.masks import Mask
-from humesh.people.person import Person
+from humesh.people.person import Mask, Person
 from humesh.recover import Recoverer
 from humesh.scene.result import Result
 from humesh.training.loop import Place

@@ -18,8 +18,7 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo
 from humesh.methods.weights import shipped
-from humesh.people.masks import SIDE, Mask
-from humesh.people.person import Person
+from humesh.people.person import MASK_SIDE, Mask, Person
 
 SIZE = (600, 800)
 CAMERA = Camera.virtual(1000.0, SIZE)
@@ -51,7 +50,7 @@ def _pixels(body: BodyModel, pose: BodyPose) -> np.ndarray:
 def _person(body: BodyModel, pose: BodyPose) -> Person:
     points = body.keypoints(body(pose).vertices, MEDIAPIPE33)
     keypoints = np.concatenate([CAMERA.project(points)[0].numpy(), np.ones((33, 1))], axis=1)
-    region = drawn((_pixels(body, pose) - REGION[:, 2]) / 760 * SIDE, body.faces)
+    region = drawn((_pixels(body, pose) - REGION[:, 2]) / 760 * MASK_SIDE, body.faces)
     box = np.concatenate([keypoints[:, :2].min(0), keypoints[:, :2].max(0)])
     deep = (points - points.mean(-2, keepdim=True))[0].numpy()
     return Person(box, 1.0, keypoints, MEDIAPIPE33, deep, mask=Mask.of(region, REGION))
@@ -62,7 +61,7 @@ def _shape(person: Person, pose: BodyPose) -> torch.Tensor:
 
 
 def test_a_discs_edge_is_found_within_a_third_of_a_pixel() -> None:
-    y, x = np.mgrid[:SIDE, :SIDE] + 0.5
+    y, x = np.mgrid[:MASK_SIDE, :MASK_SIDE] + 0.5
     disc = np.hypot(x - 60.3, y - 70.6) < 20.4
     angles = np.linspace(0, 2 * np.pi, 40)
     ways = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -72,7 +71,7 @@ def test_a_discs_edge_is_found_within_a_third_of_a_pixel() -> None:
 
 
 def test_no_edge_is_found_from_outside_nor_beyond_the_region_or_the_reach() -> None:
-    mask = np.zeros((SIDE, SIDE), bool)
+    mask = np.zeros((MASK_SIDE, MASK_SIDE), bool)
     mask[:, :100] = True
     starts = np.array([[110.0, 50.0], [50.0, 50.0], [50.0, 50.0], [90.0, 50.0]])
     ways = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
@@ -82,8 +81,8 @@ def test_no_edge_is_found_from_outside_nor_beyond_the_region_or_the_reach() -> N
 
 
 def test_the_silhouette_is_that_of_all_triangles(low: BodyModel) -> None:
-    pixels = (_pixels(low, _pose(yaw=0.7)) - REGION[:, 2]) / 760 * SIDE
-    image = Image.new("1", (SIDE, SIDE))
+    pixels = (_pixels(low, _pose(yaw=0.7)) - REGION[:, 2]) / 760 * MASK_SIDE
+    image = Image.new("1", (MASK_SIDE, MASK_SIDE))
     for corners in pixels[low.faces]:
         ImageDraw.Draw(image).polygon([tuple(corner) for corner in corners], fill=1)
     ours, whole = drawn(pixels, low.faces), np.asarray(image)
@@ -114,7 +113,7 @@ def test_where_the_mask_tells_nothing_the_shape_is_the_mean(low: BodyModel) -> N
     assert _shape(person, pose).any()
     assert not _shape(replace(person, mask=None), pose).any()
     aside = replace(person, mask=Mask(person.mask.packed, REGION + np.array([[0, 0, 300], [0, 0, 0]])))
-    empty = replace(person, mask=Mask.of(np.zeros((SIDE, SIDE), bool), REGION))
+    empty = replace(person, mask=Mask.of(np.zeros((MASK_SIDE, MASK_SIDE), bool), REGION))
     for nothing in (aside, empty):
         assert not _shape(nothing, pose).any()
     lost = BodyPose(pose.rotations * torch.nan, pose.shape, pose.translation)

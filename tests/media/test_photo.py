@@ -4,7 +4,6 @@ import math
 import struct
 import sys
 import threading
-import tracemalloc
 import types
 import warnings
 import zlib
@@ -16,10 +15,8 @@ from PIL import Image
 
 from humesh.geometry.camera import Camera
 from humesh.media import kinds
-from humesh.media import photo as photo_module
-from humesh.media.exif import focal_from_exif
 from humesh.media.kinds import quiet
-from humesh.media.photo import MAX_MEGAPIXELS, Photo, PhotoError, rgb_of
+from humesh.media.photo import MAX_MEGAPIXELS, Photo, PhotoError, focal_from_exif
 
 
 def _gradient(width: int = 40, height: int = 30) -> np.ndarray:
@@ -119,10 +116,7 @@ def _stored(upright: np.ndarray, orientation: int) -> np.ndarray:
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp", "avif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(
-    tmp_path: Path, orientation: int, ending: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(photo_module, "_BAND_PIXELS", 300)  # several bands, the last one not whole
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, ending: str) -> None:
     upright = _gradient(48, 32)
     exif = Image.Exif()
     exif[274] = orientation
@@ -221,19 +215,19 @@ _PLANE = {
         ((150, 200), 0.05),
         ((1023, 767), 0.2557),  # rounded
         ((8000, 6000), 2),
-        ((4000, 2250), 1),  # 16:9 of 4:3
-        ((3000, 3000), 1),
-        ((4000, 2700), 1),
+        ((4000, 2250), None),  # 16:9 of 4:3
+        ((3000, 3000), None),
+        ((4000, 2990), 1),
         ((1000, 700), None),
-        ((2250, 4000), 1),
-        ((1500, 3000), 1),  # a portrait out of a landscape
+        ((2250, 4000), None),
+        ((1500, 3000), None),  # a portrait out of a landscape
         ((1000, 1000), None),
         ((1920, 1080), None),
         ((500, 3001), None),
     ],
 )
 def test_a_crop_is_known_by_the_size_that_exif_says(size: tuple[int, int], scale: float | None) -> None:
-    """The focal length is that of the whole photo at the scale of the file, None where a crop hides the scale."""
+    """The focal length is that of the photo at the scale of the file, None where it was cropped."""
     expected = None if scale is None else 28 / math.hypot(36, 24) * 5000 * scale
     found = focal_from_exif(_ORIGINAL, size)
     assert found == expected or math.isclose(found, expected, rel_tol=2e-3)
@@ -245,7 +239,6 @@ def test_a_crop_is_known_by_the_size_that_exif_says(size: tuple[int, int], scale
     ("size", "film_mm", "source", "note"),
     [
         ((40, 30), 28, "EXIF focal length", None),
-        ((40, 20), 28, "EXIF focal length", "a.jpg was cropped along one side after it was taken (40 x 30 by its"),
         ((20, 20), 0, "guessed: as of a 28 mm lens on film", "a.jpg does not say its focal length"),
         (
             (20, 20),
@@ -271,7 +264,7 @@ def test_of_an_animation_the_first_frame_is_used_and_said(tmp_path: Path) -> Non
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     photo = Photo.read(tmp_path / "a.gif")
     assert photo.pixels[5, 5].tolist() == [255, 0, 0] or photo.pixels[5, 5, 0] > 250
-    assert "3 frames; the first one was used" in photo.notes[0]
+    assert "several frames; the first one was used" in photo.notes[0]
 
 
 def _png_header(width: int, height: int) -> bytes:
@@ -448,17 +441,6 @@ def test_a_true_heic(tmp_path: Path, orientation: int) -> None:
     (tmp_path / "a.heic").write_bytes((tmp_path / "a.heic").read_bytes()[:300])
     with pytest.raises(PhotoError, match="damaged or cut short"):
         Photo.read(tmp_path / "a.heic")
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "F"])
-def test_large_photos_are_converted_in_bands(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    monkeypatch.setattr(photo_module, "_BAND_PIXELS", 10_000)
-    image = Image.new(mode, (1000, 800))
-    tracemalloc.start()
-    pixels = rgb_of(image)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 1.2 * pixels.nbytes
 
 
 def test_no_warning_comes_through_and_none_is_switched_off_for_others(

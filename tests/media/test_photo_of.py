@@ -83,7 +83,7 @@ def test_a_known_camera_leaves_the_notes_on_anything_else() -> None:
     stream = io.BytesIO()
     frames[0].save(stream, format="TIFF", save_all=True, append_images=frames[1:])
     guessed = Photo.of(stream)
-    assert [" ".join(note.split()[2:5]) for note in guessed.notes] == ["has 2 frames;", "does not say"]
+    assert [" ".join(note.split()[2:5]) for note in guessed.notes] == ["has several frames;", "does not say"]
     assert Photo.of(guessed, Camera.virtual(100.0, guessed.size)).notes == guessed.notes[:1]
 
 

@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 from humesh.media import decoding
-from humesh.media.containers import declared_seconds
-from humesh.media.decoding import Decoder, is_url
+from humesh.media.decoding import Decoder, declared_seconds
 from humesh.media.film import Film
+from humesh.media.kinds import is_url
 from humesh.media.video import Frame, Video, VideoError, _Clock
 
 from .videos import SIZE, make_video, number_of, picture
@@ -121,7 +121,7 @@ def test_slow_motion_is_believed(tmp_path: Path, fps: int, ending: str) -> None:
     frames = list(video)
     assert video.fps == pytest.approx(fps, rel=1e-3)
     assert [frame.time_s for frame in frames] == pytest.approx([k / fps for k in range(30)], abs=6e-4)
-    assert not [note for note in video.notes if "frame rate" in note and "tells" in note]
+    assert not [note for note in video.notes if "no frame rate" in note]
 
 
 def test_a_clock_of_milliseconds_is_no_frame_rate(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_clock_of_milliseconds_is_no_frame_rate(tmp_path: Path) -> None:
     times = [round(k / 30, 3) for k in range(30)]
     video = Video(make_video(tmp_path / "a.mkv", _pictures(30), times, fps=1000))
     assert video.fps == pytest.approx(30, rel=0.01)
-    assert video.notes == ["The video tells no frame rate; its first frames came at 30 a second."]
+    assert video.notes == ["The video has no frame rate; its first frames came at 30 a second."]
 
 
 def test_the_end_of_an_mpg_is_a_guess(tmp_path: Path) -> None:
@@ -196,10 +196,10 @@ def test_a_film_that_cannot_be_ended_is_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_that_cannot_be_drawn_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_that_cannot_be_converted_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn, calls = decoding._upright, iter(range(99))
     monkeypatch.setattr(decoding, "_upright", lambda frame: None if next(calls) == 3 else drawn(frame))
-    frames = list(Video(make_video(tmp_path / "a.mp4", _pictures(5))))  # one call for the first look
+    frames = list(Video(make_video(tmp_path / "a.mp4", _pictures(5))))  # the first call is for the size
     assert [frame.broken for frame in frames] == [False, False, True, False, False]
 
 
@@ -320,7 +320,7 @@ def test_a_broken_network_is_told_in_one_sentence(server: str) -> None:
 
 
 def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("humesh.media.containers._PATIENCE_S", 0.2)
+    monkeypatch.setattr("humesh.media.decoding._PATIENCE_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(VideoError, match=r"no answer in 0\.2 s"):
         Video(f"http://127.0.0.1:{silent.getsockname()[1]}/a.mp4")
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from humesh.media import containers
+from humesh.media import decoding
 from humesh.media.decoding import turned
 from humesh.media.film import Film
 from humesh.media.video import Frame, Video, VideoError, _Clock, letterboxed
@@ -179,42 +179,41 @@ def test_a_truncated_file_is_read_up_to_the_break(tmp_path: Path, ending: str) -
     video = Video(cut_short(make_video(tmp_path / f"a.{ending}", pictures), 0.6))
     frames = list(video)
     assert 5 < len(frames) < 25
-    assert not any(frame.broken for frame in frames)
     assert _times(frames) == pytest.approx([k / 25 for k in range(len(frames))], abs=1e-6)
     assert "cut short (it should last 1.200 s" in video.notes[-1]
-    with pytest.raises(VideoError, match=r"found none whole; choose others\. The video is cut short"):
+    with pytest.raises(VideoError, match=r"found none that can be read; choose others\. .*The video is cut short"):
         list(Video(tmp_path / f"a.{ending}", start_s=1.1))
 
 
 @pytest.mark.parametrize("broken", [[8], [3, 4, 13], [0], [14]])
-def test_broken_packets_are_bridged(tmp_path: Path, broken: list[int]) -> None:
+def test_broken_packets_are_left_out(tmp_path: Path, broken: list[int]) -> None:
     path = make_video(tmp_path / "a.mp4", _pictures(15), gop=5, options={"bf": "0"})
     lost = break_packets(path, broken)
     video = Video(path)
     frames = list(video)
-    assert _times(frames) == pytest.approx([k / 25 for k in range(15)], abs=1e-9)
-    told = [frame.number for frame in frames if frame.broken]
-    assert {round(25 * seconds) for seconds in lost} <= set(told)
-    assert video.notes == [f"Broken frames, each replaced by the last good picture: {len(told)} of 15."]
-    for frame in frames:
-        if frame.broken and frame.number > 0 and broken != [0]:
-            assert np.array_equal(frame.pixels, frames[frame.number - 1].pixels)
-    if broken == [0]:  # nothing is good before the next key frame: its picture stands for those before it
-        assert told == [0, 1, 2, 3, 4]
-        assert all(np.array_equal(frame.pixels, frames[5].pixels) for frame in frames[:5])
+    kept = [round(25 * frame.time_s) for frame in frames]  # what remains has its true time
+    assert _times(frames) == pytest.approx([k / 25 for k in kept], abs=1e-9)
+    assert [number for number in _numbers(frames) if number < broken[0]] == list(range(broken[0]))
+    assert broken == [14] or "Packets that could not be decoded, their frames are left out: " in video.notes[0]
+    assert [frame.number for frame in frames] == list(range(len(frames)))
+    if broken == [0]:  # nothing is good before the next key frame
+        assert _numbers(frames) == list(range(5, 15))
+    else:
+        assert not {round(25 * seconds) for seconds in lost} & set(kept)
     if broken == [8]:
-        assert told == [8]
+        assert kept == [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14]
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
-def test_broken_packets_of_avi_are_bridged_in_its_order_of_decoding(tmp_path: Path, codec: str) -> None:
+def test_broken_packets_of_avi_are_left_out_in_its_order_of_decoding(tmp_path: Path, codec: str) -> None:
     noise = np.random.default_rng(0).integers(0, 60, (48, 64, 3), dtype=np.uint8)
     pictures = [np.roll(noise, 5 * k, 1) + picture(k) // 2 for k in range(24)]
     path = make_video(tmp_path / "a.avi", pictures, codec=codec, options={"bf": "2"})
     break_packets(path, [9, 16])
     frames = list(Video(path))
-    assert _times(frames) == pytest.approx([k / 25 for k in range(24)], abs=1e-9)
-    assert 2 <= sum(frame.broken for frame in frames) <= 8
+    kept = [round(25 * frame.time_s) for frame in frames]
+    assert _times(frames) == pytest.approx([k / 25 for k in kept], abs=1e-9)
+    assert 16 <= len(kept) <= 22
 
 
 def test_what_is_no_video_is_told(tmp_path: Path) -> None:
@@ -263,7 +262,7 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
     assert (video.size, video.fps, video.count, video.name) == (SIZE, 25, 6, tmp_path.name)
     assert "25 pictures a second were assumed" in video.notes[0]
     assert video.notes[1:] == [
-        "Broken frames, each replaced by the last good picture: 1 of 6.",
+        "Broken frames, replaced by the last good one or left out at the start: 1.",
         "Pictures of another size, fitted into 64 x 48 with black: 1.",
     ]
     assert _numbers(list(Video(tmp_path, start_s=0.04, stride=2))) == [1, 1, 10]  # 3, which is broken, becomes 1
@@ -282,7 +281,7 @@ def test_a_webcam_that_is_not_there() -> None:
 
 
 def test_a_webcam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(containers._WEBCAMS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=25", {}))
+    monkeypatch.setitem(decoding._WEBCAMS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=25", {}))
     video = Video(0, end_s=0.4, stride=2)
     frames = list(video)
     assert _times(frames) == pytest.approx([0, 0.08, 0.16, 0.24, 0.32])

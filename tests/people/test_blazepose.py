@@ -14,8 +14,16 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from humesh.body.joints import MEDIAPIPE33
-from humesh.people.blazepose import LANDMARK_PX, LandmarkModel, look, pose_of, refined
-from humesh.people.regions import Pose, Pyramid, Roi
+from humesh.people.networks import (
+    NETWORK_PX,
+    LandmarkModel,
+    Pose,
+    Pyramid,
+    Roi,
+    blazepose,
+    pose_of_landmarks,
+    refined,
+)
 
 FIXTURES = Path(__file__).parents[1] / "data/mediapipe"
 CROPS = ["standing", "turned", "kneeling", "cut"]
@@ -34,16 +42,16 @@ def assert_is(pose: Pose, model: str, crop: str, px: float, share: float, metres
     """A pose in a crop is the one of MediaPipe's graph, so many px of 256 off."""
     with np.load(FIXTURES / f"landmarks_{model}.npz") as kept:
         points, world, score = (kept[f"{crop}_{part}"] for part in ("points", "world", "score"))
-    np.testing.assert_allclose(pose.points[:, :2], points[:33, :2] * LANDMARK_PX, atol=px, rtol=0)
+    np.testing.assert_allclose(pose.points[:, :2], points[:33, :2] * NETWORK_PX, atol=px, rtol=0)
     np.testing.assert_allclose(pose.points[:, 2], points[:33, 3] * points[:33, 4], atol=share, rtol=0)
     np.testing.assert_allclose(pose.landmarks3d, world[:33], atol=metres, rtol=0)
     assert pose.score == pytest.approx(score, abs=1e-3 * (px > 1e-3))
-    centre, rim = points[33:35, :2] * LANDMARK_PX
+    centre, rim = points[33:35, :2] * NETWORK_PX
     np.testing.assert_allclose([pose.next_roi.x, pose.next_roi.y], centre, atol=px)
     assert pose.next_roi.side == pytest.approx(2.5 * np.linalg.norm(rim - centre), abs=5 * px)
 
 
-def told(model: str, crop: str) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
+def recorded(model: str, crop: str) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """The network's raw answer as MediaPipe's graph had it."""
     with np.load(FIXTURES / f"landmarks_{model}.npz") as kept:
         flat, heat, world = (kept[f"{crop}_{part}"] for part in ("told", "heatmap", "world"))
@@ -53,29 +61,29 @@ def told(model: str, crop: str) -> tuple[np.ndarray, float, np.ndarray, np.ndarr
 @both
 @each
 def test_the_arithmetic_is_the_graphs(model: str, crop: str) -> None:
-    assert_is(pose_of(*told(model, crop), WHOLE), model, crop, px=2e-4, share=1e-6, metres=0)
+    assert_is(pose_of_landmarks(*recorded(model, crop), WHOLE), model, crop, px=2e-4, share=1e-6, metres=0)
 
 
 @both
 @pytest.mark.parametrize("crop", ["standing", "turned", "kneeling"])
 def test_the_network_is_mediapipes(networks: None, model: LandmarkModel, crop: str) -> None:
     """But for kernels rounded to 8 bits. (Before they were: points to 1e-3 px, 3D to 3e-5 m, on all crops.)"""
-    pose = look(Pyramid(pixels(crop)), WHOLE, model)
+    pose = blazepose(Pyramid(pixels(crop)), WHOLE, model)
     assert pose.network == model
     assert_is(pose, model, crop, px=1.0, share=0.3, metres=0.05)
     with np.load(FIXTURES / f"landmarks_{model}.npz") as kept:
-        points, mask = kept[f"{crop}_points"][:33, :2] * LANDMARK_PX, kept[f"{crop}_mask"]
+        points, mask = kept[f"{crop}_points"][:33, :2] * NETWORK_PX, kept[f"{crop}_mask"]
     assert np.median(np.abs(pose.points[:, :2] - points)) < 0.15
     assert pose.mask is not None
     assert np.mean(pose.mask.region[::4, ::4] == (mask > 0)) > 0.98  # its cells are a pixel of 256 beside each other
 
 
 @both
-def test_the_mirrored_look_at_a_mirrored_photo_is_the_mirrored_look(networks: None, model: LandmarkModel) -> None:
+def test_the_mirrored_look_at_a_mirrored_photo_is_the_mirrored_blazepose(networks: None, model: LandmarkModel) -> None:
     """Sides change places, x turns round, and the photo's x of the next region too."""
     photo = pixels("turned")
-    one = look(Pyramid(photo), WHOLE, model)
-    other = look(Pyramid(np.ascontiguousarray(photo[:, ::-1])), WHOLE, model, mirrored=True)
+    one = blazepose(Pyramid(photo), WHOLE, model)
+    other = blazepose(Pyramid(np.ascontiguousarray(photo[:, ::-1])), WHOLE, model, mirrored=True)
     np.testing.assert_allclose((other.points * [-1, 1, 1] + [256, 0, 0])[MIRROR], one.points, atol=1e-9)
     np.testing.assert_allclose((other.landmarks3d * [-1, 1, 1])[MIRROR], one.landmarks3d, atol=1e-9)
     assert one.mask is not None
@@ -89,8 +97,8 @@ def test_the_mirrored_look_at_a_mirrored_photo_is_the_mirrored_look(networks: No
 @given(st.floats(-3.1, 3.1), st.floats(10, 900))
 def test_a_turned_region_turns_points_and_landmarks(angle: float, side: float) -> None:
     """Of one raw answer: points by the region's turn, zoom and shift, 3D landmarks by its turn about the view axis."""
-    answer = told("full", "kneeling")
-    plain, turned = pose_of(*answer, WHOLE), pose_of(*answer, Roi(300.0, 200.0, side, angle))
+    outputs = recorded("full", "kneeling")
+    plain, turned = pose_of_landmarks(*outputs, WHOLE), pose_of_landmarks(*outputs, Roi(300.0, 200.0, side, angle))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     places = (plain.points[:, :2] - 128) * side / 256 @ turn.T + [300, 200]
     np.testing.assert_allclose(turned.points, np.c_[places, plain.points[:, 2]], atol=1e-9)

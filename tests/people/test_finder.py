@@ -16,11 +16,11 @@ import torch
 
 from humesh.body.joints import MEDIAPIPE33
 from humesh.media.photo import Photo
-from humesh.people import blazepose, movenet
+from humesh.people import networks
 from humesh.people.finder import PeopleFinder
+from humesh.people.fusion import LIMBS
+from humesh.people.networks import Pose
 from humesh.people.person import Person
-from humesh.people.regions import Pose
-from humesh.people.same_body import LIMBS
 
 from .conftest import RENDERED
 
@@ -105,12 +105,14 @@ def test_who_lies_or_is_upside_down_is_found(
         assert min(off(pose.points, wanted, 300) for pose in found) < 0.05
 
 
-def test_whom_no_upright_look_finds_is_looked_for_in_turned_photos(
+def test_people_not_found_upright_are_searched_for_in_turned_photos(
     finder: PeopleFinder, rendered: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MultiPose is blind here, unless it looks at the photo turned."""
-    real = movenet.find
-    monkeypatch.setattr(movenet, "find", lambda photo, tile, *w, **k: real(photo, tile, *w, **k) if tile.angle else [])
+    real = networks.multipose
+    monkeypatch.setattr(
+        networks, "multipose", lambda photo, tile, *w, **k: real(photo, tile, *w, **k) if tile.angle else []
+    )
     found = finder.search(photo(rendered[::-1, ::-1]))
     np.testing.assert_allclose([p.points[NOSE, :2] for p in in_order(found)], ([700, 525] - HEADS)[::-1], atol=15)
 
@@ -151,24 +153,22 @@ def test_one_in_front_of_another_are_two(finder: PeopleFinder, rendered: np.ndar
     assert np.linalg.norm(found[1].points[NOSE, :2] - HEADS[1] + [151, 0]) < 10
 
 
-def count(monkeypatch: pytest.MonkeyPatch, module: object, name: str) -> list[int]:
+def count(monkeypatch: pytest.MonkeyPatch, name: str) -> list[int]:
     """Grows by one with each call."""
-    calls, real = list[int](), getattr(module, name)
+    calls, real = list[int](), getattr(networks, name)
 
     def counted(*words: object, **more: object) -> object:
         calls.append(1)
         return real(*words, **more)
 
-    monkeypatch.setattr(module, name, counted)
+    monkeypatch.setattr(networks, name, counted)
     return calls
 
 
-def test_few_looks_a_person(
+def test_few_passes_a_person(
     finder: PeopleFinder, rendered: np.ndarray, three: list[Pose], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deep, thunder, multi = (
-        count(monkeypatch, *of) for of in ((blazepose, "look"), (movenet, "look"), (movenet, "find"))
-    )
+    deep, thunder, multi = (count(monkeypatch, name) for name in ("blazepose", "thunder", "multipose"))
     finder.search(photo(rendered))
     assert 3 <= len(deep) <= 3 * 3
     assert len(thunder) == 3
@@ -180,14 +180,14 @@ def test_few_looks_a_person(
     assert (len(deep), len(thunder), len(multi)) == (3, 3, 2)  # who is known is not looked at again
 
 
-def test_the_fast_finder_looks_once_and_finds_the_same(
+def test_the_fast_finder_takes_one_pass_and_finds_the_same(
     networks: None, rendered: np.ndarray, three: list[Pose], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = count(monkeypatch, blazepose, "look")
+    passes = count(monkeypatch, "blazepose")
     with PeopleFinder(fast=True, workers=1) as fast:
         found = fast.search(photo(rendered))
     assert_are(found, [pose.points for pose in three], [300] * 3, 0.03)
-    assert len(looks) == 3
+    assert len(passes) == 3
     assert {pose.network for pose in found} == {"full"}
 
 
@@ -200,9 +200,8 @@ def test_known_people_are_followed_and_not_found_twice(
     assert_are(again, points, [300] * 3, 1e-9)
     assert any(pose is three[0] for pose in again)
     empty = photo(np.full_like(rendered, 127))
-    assert finder.follow(empty, three, min_score=0.4) == []
+    assert finder.follow(empty, three) == []
     assert finder.follow(photo(rendered), []) == []
-    assert finder.follow(photo(rendered), three, min_score=1.1) == []
 
 
 def test_given_boxes_are_answered_in_order_each_by_who_is_in_it(finder: PeopleFinder, rendered: np.ndarray) -> None:

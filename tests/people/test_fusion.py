@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from humesh.body.joints import COCO17, MEDIAPIPE33
-from humesh.people.fusion import _AFAR, _CALIBRATION, CURVES, fused, rating
-from humesh.people.odds import expit, logit
-from humesh.people.regions import Pose, Roi
-from humesh.people.same_body import LIMBS
+from humesh.people.fusion import _AFAR, _CALIBRATION, CURVES, LIMBS, fused, log_odds, rating
+from humesh.people.networks import Pose, Roi
 
 MIRROR = list(MEDIAPIPE33.mirror)
 COMMON = MEDIAPIPE33.indices(*COCO17.names)  # what all networks give
@@ -50,14 +49,14 @@ def test_looks_that_agree_are_their_mean_weighted_by_belief(seed: int) -> None:
     """So close together that nearness hardly counts: points within a hundredth of the kernel of each other."""
     looks = looked(seed, spread=1e-4)
     points = np.stack([look.points for look in looks])
-    belief = np.stack([expit(CURVES[k.network][0] + CURVES[k.network][1] * logit(k.points[:, 2])) for k in looks])
+    belief = np.stack([expit(CURVES[k.network][0] + CURVES[k.network][1] * log_odds(k.points[:, 2])) for k in looks])
     belief *= (points[..., 2] > 0) * np.array([[_AFAR], [1], [1], [1]])  # MultiPose, from afar, counts less
     start, slope = _CALIBRATION
     whole = fused(looks)
     wanted = np.einsum("lk,lkc->kc", belief, points[..., :2]) / belief.sum(0)[:, None]
     np.testing.assert_allclose(whole.points[COMMON, :2], wanted[COMMON], atol=1e-5 * SIZE)
     backing = belief.sum(0) / ((points[..., 2] > 0) * [[_AFAR], [1], [1], [1]]).sum(0)
-    np.testing.assert_allclose(whole.points[:, 2], expit(start + slope * logit(backing)), atol=1e-3)
+    np.testing.assert_allclose(whole.points[:, 2], expit(start + slope * log_odds(backing)), atol=1e-3)
     sure = fused([replace(look, points=look.points * [1, 1, 0] + [0, 0, 0.95]) for look in looks])
     assert (sure.points[:, 2] > 0.95).all()
 

@@ -208,13 +208,13 @@ def test_what_is_not_matched_is_reported_once(tmp_path: Path) -> None:
     given = _boxes(tmp_path, "a.jpg", "b.jpg", "c/d.jpg", "e/d.jpg")
     missing, unclear, unused = given.match(["a.jpg", "f/d.jpg", "x.jpg", "y.jpg", "z.jpg", "w.jpg"])
     assert missing.endswith("nobody is given for 4 of 6 photos (x.jpg, y.jpg, z.jpg, ...).")
-    assert "1 of 6 photos (f/d.jpg) gets nobody, no name in it means them alone" in unclear
-    assert unused.endswith("1 of the 4 photos it names is not in this run (b.jpg).")
-    (unclear,) = _boxes(tmp_path, "d.jpg").match(["a/d.jpg", "b/d.jpg"])  # the name was said to be unclear, not unused
-    assert "2 of 2 photos (a/d.jpg, b/d.jpg) get nobody" in unclear
+    assert "nobody is given for 1 of 6 photos (f/d.jpg), as no name in it means them alone" in unclear
+    assert unused.endswith("1 of its 4 photos not in this run (b.jpg).")
+    (unclear,) = _boxes(tmp_path, "d.jpg").match(["a/d.jpg", "b/d.jpg"])  # the name is unclear, not unused
+    assert "nobody is given for 2 of 2 photos (a/d.jpg, b/d.jpg), as" in unclear
     missing, unused = _boxes(tmp_path, "a.jpg").match(["b.jpg"])
-    assert missing.endswith("nobody is given for 1 of 1 photo (b.jpg).")
-    assert unused.endswith("the photo it names is not in this run (a.jpg).")
+    assert missing.endswith("nobody is given for 1 of 1 photos (b.jpg).")
+    assert unused.endswith("1 of its 1 photos not in this run (a.jpg).")
     assert _boxes(tmp_path, "a.jpg").match([str(tmp_path / "a.jpg"), tmp_path / "a.jpg"]) == []
 
 

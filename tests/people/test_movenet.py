@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from humesh.body.joints import COCO17, MEDIAPIPE33
-from humesh.people.movenet import find, look, pose_of
-from humesh.people.regions import Pyramid, Roi
+from humesh.people.networks import Pyramid, Roi, multipose, pose_of_coco, thunder
 
 FIXTURES = Path(__file__).parents[1] / "data/mediapipe"
 HERE, THERE = COCO17.map_to(MEDIAPIPE33)
@@ -31,36 +30,36 @@ def standing(x: float = 100.0, y: float = 50.0, height: float = 200.0) -> np.nda
     return np.array(rows)
 
 
-def test_told_points_keep_their_names_and_the_others_their_neighbours_place() -> None:
+def test_given_points_keep_their_names_and_the_others_lie_on_their_parent() -> None:
     points = standing()
-    pose = pose_of(points, 0.4, "thunder")
+    pose = pose_of_coco(points, 0.4, "thunder")
     assert (pose.landmarks3d, pose.score, pose.network) == (None, 0.4, "thunder")
     for name in COCO17.names:
         np.testing.assert_array_equal(pose.points[MEDIAPIPE33.index(name)], points[COCO17.index(name)])
-    for name, neighbour in {
+    for name, parent in {
         "left_heel": "left_ankle", "right_foot_index": "right_ankle", "left_pinky": "left_wrist",
         "right_thumb": "right_wrist", "left_eye_outer": "left_eye", "mouth_right": "nose",
     }.items():  # fmt: skip
-        told = pose.points[MEDIAPIPE33.index(name)]
-        np.testing.assert_array_equal(told[:2], points[COCO17.index(neighbour), :2])
-        assert told[2] == 0
+        found = pose.points[MEDIAPIPE33.index(name)]
+        np.testing.assert_array_equal(found[:2], points[COCO17.index(parent), :2])
+        assert found[2] == 0
 
 
 def test_the_next_look_holds_the_body_upright() -> None:
-    roi = pose_of(standing(x=100, y=50, height=200), 0.4, "thunder").next_roi
+    roi = pose_of_coco(standing(x=100, y=50, height=200), 0.4, "thunder").next_roi
     assert (roi.x, roi.y, roi.angle) == pytest.approx((100, 150, 0), abs=1e-9)
     assert roi.side == pytest.approx(2.5 * 1.8 * 60)  # MediaPipe's margin about 1.8 trunks
     turned = standing()[:, [1, 0, 2]]  # lying: x and y change places, up is -x
-    assert pose_of(turned, 0.4, "thunder").next_roi.angle == pytest.approx(-np.pi / 2)
+    assert pose_of_coco(turned, 0.4, "thunder").next_roi.angle == pytest.approx(-np.pi / 2)
 
 
 def test_points_that_are_one_do_not_break_it() -> None:
-    pose = pose_of(np.tile([5.0, 5.0, 0.1], (17, 1)), 0.1, "thunder")
+    pose = pose_of_coco(np.tile([5.0, 5.0, 0.1], (17, 1)), 0.1, "thunder")
     assert np.isfinite(pose.points).all()
     assert pose.next_roi.side >= 1
 
 
-def told(kind: str, crop: str) -> np.ndarray:
+def recorded(kind: str, crop: str) -> np.ndarray:
     with np.load(FIXTURES / "movenet.npz") as kept:
         return kept[f"{kind}_{crop}"].astype(np.float64)
 
@@ -71,8 +70,8 @@ def photo(name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("crop", ["standing", "turned", "kneeling", "cut"])
 def test_thunder_is_the_interpreters(networks: None, crop: str) -> None:
-    wanted = told("thunder", crop)
-    pose = look(Pyramid(photo(f"landmarks_{crop}")), Roi(128.0, 128.0, 256.0))
+    wanted = recorded("thunder", crop)
+    pose = thunder(Pyramid(photo(f"landmarks_{crop}")), Roi(128.0, 128.0, 256.0))
     np.testing.assert_allclose(pose.points[THERE, :2], 256 * wanted[HERE][:, [1, 0]], atol=PX)
     np.testing.assert_allclose(pose.points[THERE, 2], wanted[HERE, 2], atol=SHARE)
     assert pose.score == pytest.approx(wanted[:, 2].mean(), abs=0.05)
@@ -82,11 +81,11 @@ def test_thunder_is_the_interpreters(networks: None, crop: str) -> None:
 def test_multipose_is_the_interpreters_also_where_the_photo_is_no_square(networks: None, name: str) -> None:
     pixels = photo(name)
     height, width = pixels.shape[:2]
-    wanted = told("multipose", name.partition("_")[2])
+    wanted = recorded("multipose", name.partition("_")[2])
     wanted = wanted[wanted[:, 55] >= 0.3]
     wanted = wanted[np.argsort(-wanted[:, 55])]
     assert len(wanted) >= (3 if "movenet" in name else 1)
-    poses = find(Pyramid(pixels), Roi(width / 2, height / 2, float(max(width, height))), width, height, 0.3)
+    poses = multipose(Pyramid(pixels), Roi(width / 2, height / 2, float(max(width, height))), width, height, 0.3)
     np.testing.assert_allclose([pose.score for pose in poses], wanted[:, 55], atol=0.01)
     for pose, row in zip(poses, wanted, strict=True):
         points = row[:51].reshape(17, 3)[HERE]
@@ -95,23 +94,16 @@ def test_multipose_is_the_interpreters_also_where_the_photo_is_no_square(network
         assert np.median(np.abs(pose.points[THERE, :2] - points[:, [1, 0]] * [width, height])) < 0.1
 
 
-def test_thunders_mirrored_look_at_a_mirrored_photo_is_the_mirrored_look(networks: None) -> None:
-    pixels, roi = photo("landmarks_standing"), Roi(128.0, 128.0, 256.0)
-    one = look(Pyramid(pixels), roi).points
-    other = look(Pyramid(np.ascontiguousarray(pixels[:, ::-1])), roi, mirrored=True).points
-    np.testing.assert_allclose((other * [-1, 1, 1] + [256, 0, 0])[list(MEDIAPIPE33.mirror)], one, atol=1e-6)
-
-
 @pytest.mark.parametrize(("least", "count"), [(0.0, 6), (0.3, 3), (0.55, 2), (0.6, 1), (0.7, 0)])
 def test_who_scores_lower_than_wished_is_left_out(networks: None, least: float, count: int) -> None:
-    poses = find(Pyramid(photo("movenet_small")), Roi(96.0, 80.0, 192.0), 192, 160, least)
-    scores = np.sort(told("multipose", "small")[:, 55])[::-1][:count]
+    poses = multipose(Pyramid(photo("movenet_small")), Roi(96.0, 80.0, 192.0), 192, 160, least)
+    scores = np.sort(recorded("multipose", "small")[:, 55])[::-1][:count]
     assert [pose.score for pose in poses] == pytest.approx(scores, abs=0.01)
 
 
 def test_both_networks_see_the_cameraman(networks: None, cameraman: np.ndarray) -> None:
     pyramid = Pyramid(cameraman)
-    first, near = find(pyramid, Roi(256.0, 256.0, 512.0))[0], look(pyramid, Roi(175.0, 286.0, 480.0))
+    first, near = multipose(pyramid, Roi(256.0, 256.0, 512.0))[0], thunder(pyramid, Roi(175.0, 286.0, 480.0))
     for pose in (first, near):  # places read off the picture by eye; a tenth of the man's 450 px is allowed
         for name, x, y in (("nose", 254, 155), ("right_shoulder", 105, 165)):
             found = pose.points[MEDIAPIPE33.index(name)]

@@ -10,7 +10,7 @@ import pytest
 
 from humesh.body.joints import COCO17
 from humesh.media.photo import Photo
-from humesh.people.rtmlib_people import RtmlibPeople
+from humesh.people.finder import RtmlibPeople
 
 
 class _FakeBodyWithFeet:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import multiprocessing
 import os
 import threading
@@ -18,7 +16,7 @@ from humesh.geometry.camera import Camera
 from humesh.media.photo import Photo
 from humesh.people import runtime
 from humesh.people.finder import PeopleFinder
-from humesh.people.runtime import NETWORKS, RECORD, MissingNetworkError, missing_networks, network
+from humesh.people.runtime import NETWORKS, MissingNetworkError, missing_networks, network
 
 
 @pytest.fixture
@@ -30,11 +28,11 @@ def nothing_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
 
 
 @pytest.mark.usefixtures("nothing_built")
-def test_a_lacking_network_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_lacking_network_is_reported_in_a_sentence(tmp_path: Path) -> None:
     assert missing_networks() == list(NETWORKS)
-    told = r"pose_landmark_(full|heavy).onnx: expected a network that finds people; .* Install humesh again"
+    sentence = r"pose_landmark_(full|heavy).onnx: expected a network that finds people; .* Install humesh again"
     for fast in (True, False):
-        with pytest.raises(MissingNetworkError, match=told):
+        with pytest.raises(MissingNetworkError, match=sentence):
             PeopleFinder(fast=fast)
     (tmp_path / "movenet_multipose.onnx").touch()
     assert missing_networks() == [name for name in NETWORKS if name != "movenet_multipose"]
@@ -50,22 +48,10 @@ def test_the_networks_take_batches_and_give_what_is_asked_for(networks: None) ->
 
 
 @pytest.mark.usefixtures("nothing_built")
-@pytest.mark.parametrize("harm", ["cut off", "changed", "no record", "a record of something else"])
-def test_a_damaged_network_is_not_loaded(tmp_path: Path, harm: str) -> None:
-    file, whole = tmp_path / "movenet_thunder.onnx", bytes(1000)
-    record = {"package": {"results": {file.name: hashlib.sha256(whole).hexdigest()}}, "odd": {"results": 1}, "other": 2}
-    (tmp_path / RECORD).write_text(json.dumps(record))
-    file.write_bytes(whole)
-    assert runtime.checked("movenet_thunder") == file
-    if harm == "cut off":
-        file.write_bytes(whole[:9])
-    elif harm == "changed":
-        file.write_bytes(whole[:-1] + b"x")
-    elif harm == "no record":
-        (tmp_path / RECORD).unlink()
-    else:
-        (tmp_path / RECORD).write_text("[]")
-    with pytest.raises(MissingNetworkError, match=rf"({file.name}: .*; install humesh again|{RECORD}: expected)"):
+@pytest.mark.parametrize("content", [b"", bytes(1000), b"ONNX"])
+def test_a_damaged_network_is_reported(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "movenet_thunder.onnx").write_bytes(content)
+    with pytest.raises(MissingNetworkError, match=r"movenet_thunder.onnx: .* damaged file; install humesh again"):
         network("movenet_thunder")
 
 

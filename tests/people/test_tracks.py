@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from humesh.body.joints import COCO17, MEDIAPIPE33
 from humesh.media.photo import Photo
-from humesh.people.finder import PeopleFinder
-from humesh.people.mot import TrackCount, TracksError, TracksGiven, read_mot, switches, write_mot
+from humesh.people.finder import PeopleFinder, person_of
+from humesh.people.mot import TrackCount, TracksError, TracksGiven, count_switches, read_mot
+from humesh.people.networks import Pose, Roi
 from humesh.people.person import Person
-from humesh.people.regions import Pose, Roi
-from humesh.people.same_body import person_of
-from humesh.people.tracks import Motion, Tracker, TrackSettings, colours_of, keypoint_likeness
+from humesh.people.tracks import Displacement, Tracker, TrackSettings, colour_histogram, keypoint_similarity
 from humesh.people.video_people import SceneCuts, VideoPeople
 
 DATA = Path(__file__).parents[1] / "data"
@@ -122,17 +121,19 @@ def test_a_tracker_goes_on_where_another_stopped() -> None:
     assert _tracks(second, [_person(600)], 2.0) == [3]
 
 
-def test_motion_is_the_slope_of_the_last_finds() -> None:
+def test_displacement_is_the_slope_of_the_last_detections() -> None:
     """At 25 frames a second for more than the memory: right by 40 px/s, larger by exp(0.2) a second."""
     tracker = Tracker()
     for i in range(26):
         grown = np.exp(0.2 * i / 25)
         tracker([_person(40 * i / 25, width=30 * grown, height=80 * grown)], i / 25)
-    motion = tracker.motions(1.1)[1]
-    np.testing.assert_allclose(motion.shift, [4, 0], atol=0.2)  # drawn a little to rest
-    assert motion.zoom == pytest.approx(np.exp(0.02), abs=1e-3)
-    point = motion.centre + np.array([10, 0])
-    np.testing.assert_allclose(motion(point[None])[0], motion.centre + motion.shift + [10 * motion.zoom, 0])
+    displacement = tracker.displacements(1.1)[1]
+    np.testing.assert_allclose(displacement.shift, [4, 0], atol=0.2)  # drawn a little to rest
+    assert displacement.zoom == pytest.approx(np.exp(0.02), abs=1e-3)
+    point = displacement.centre + np.array([10, 0])
+    np.testing.assert_allclose(
+        displacement(point[None])[0], displacement.centre + displacement.shift + [10 * displacement.zoom, 0]
+    )
 
 
 def test_keypoints_tell_apart_whose_boxes_cannot() -> None:
@@ -158,25 +159,25 @@ def test_colours_decide_where_nothing_else_does(red_is_above: bool) -> None:
     assert tracks == ([1, 2] if red_is_above else [2, 1])
 
 
-def test_likeness_of_keypoints_is_cocos_formula() -> None:
+def test_similarity_of_keypoints_is_cocos_formula() -> None:
     points = np.concatenate([np.random.default_rng(1).uniform(0, 80, (17, 2)), np.full((17, 1), 0.7)], axis=1)
     person = replace(_person(40, 40, 80, 80), keypoints=points, keypoint_set=COCO17)
     moved = replace(person, keypoints=points + np.array([6, 8, 0]))  # 10 px, an eighth of 80
-    still = Motion(np.zeros(2), np.zeros(2), 1.0)
-    assert keypoint_likeness(person, moved, still, 0.125) == pytest.approx(np.exp(-0.5))
-    assert keypoint_likeness(person, moved, replace(still, shift=np.array([6.0, 8.0])), 0.1) == pytest.approx(1)
-    assert keypoint_likeness(person, _person(40), still, 0.1) is None
+    still = Displacement(np.zeros(2), np.zeros(2), 1.0)
+    assert keypoint_similarity(person, moved, still, 0.125) == pytest.approx(np.exp(-0.5))
+    assert keypoint_similarity(person, moved, replace(still, shift=np.array([6.0, 8.0])), 0.1) == pytest.approx(1)
+    assert keypoint_similarity(person, _person(40), still, 0.1) is None
 
 
 def test_colours_are_shares_and_outside_there_are_none() -> None:
     pixels = np.zeros((100, 100, 3), np.uint8)
     pixels[:, 50:] = 255
-    half = colours_of(pixels, np.array([0.0, 0, 100, 100]))
+    half = colour_histogram(pixels, np.array([0.0, 0, 100, 100]))
     assert half is not None
     np.testing.assert_allclose(half[[0, -1]], np.sqrt(0.5))
     assert half @ half == pytest.approx(1)
     for box in ([-50.0, 0, -10, 50], [120.0, 0, 150, 50], [0.0, 300, 10, 400], [0.0, -90, 10, -10]):
-        assert colours_of(pixels, np.array(box)) is None
+        assert colour_histogram(pixels, np.array(box)) is None
 
 
 # --- cuts
@@ -202,17 +203,17 @@ def test_cuts_are_seen_and_pans_noise_and_walkers_are_not() -> None:
 # --- the people of a video
 
 
-class _Fake(PeopleFinder):
-    """Sees who is there, as poses; counts its searches."""
+class _Fake:
+    """Finds the people of `there` as poses; counts its searches."""
 
     def __init__(self) -> None:
-        self.min_score, self.there, self.searched, self.followed = 0.35, list[float](), 0, 0
+        self.there, self.searched, self.followed = list[float](), 0, 0
 
     def search(self, photo: Photo, known: object = ()) -> list[Pose]:
         self.searched += 1
         return [_pose(x) for x in self.there]
 
-    def follow(self, photo: Photo, poses: object, min_score: float | None = None, quick: bool = False) -> list[Pose]:
+    def follow(self, photo: Photo, poses: object, quick: bool = False) -> list[Pose]:
         self.followed += 1
         found = [[x for x in self.there if abs(x - pose.next_roi.x) < 6] for pose in poses]  # type: ignore[attr-defined]
         return [_pose(xs[0]) for xs in found if xs]
@@ -281,18 +282,22 @@ def test_a_man_is_followed_as_a_search_would_find_him(finder: PeopleFinder, smal
 # --- MOT files
 
 
-def test_mot_files_are_read_as_they_were_written(tmp_path: Path) -> None:
-    people = [replace(_person(50.25), track=3), replace(_person(90, score=0.0), track=1), _person(120)]
-    write_mot(tmp_path / "a.txt", [(0, people), (7, people[:1])])
-    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
-    assert (tmp_path / "a.txt").read_text().splitlines()[0] == "1,3,35.25,60.00,30.00,80.00,0.9000,-1,-1,-1"
+def test_mot_files_are_read(tmp_path: Path) -> None:
+    lines = [
+        "1,3,35.25,60.00,30.00,80.00,0.9,-1,-1,-1",
+        "1 1 75 60 30 80",
+        "1,-1,105,60,30,80,0.5",
+        "8,3,35.25,60,30,80",
+    ]
+    (tmp_path / "a.txt").write_text("\n".join(lines))
     read = read_mot(tmp_path / "a.txt")
     assert {number: [person.track for person in found] for number, found in read.items()} == {0: [3, 1, None], 7: [3]}
-    np.testing.assert_allclose([p.box for p in read[0]], [p.box for p in people])
+    np.testing.assert_allclose([p.box for p in read[0]], [p.box for p in (_person(50.25), _person(90), _person(120))])
+    assert [person.score for person in read[0]] == [0.9, 1.0, 0.5]
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "sentence"),
     [
         ("1,1,5,5,10", r"line 2: expected the numbers frame, track, x, y, width, height, score, got '1,1,5,5,10'"),
         ("1,1,5,five,10,10,1", "line 2: expected the numbers"),
@@ -310,13 +315,13 @@ def test_mot_files_are_read_as_they_were_written(tmp_path: Path) -> None:
         ("1,4,50,5,10,10,1", "line 2: frame 1 has track 4 a second time"),
     ],
 )
-def test_bad_lines_are_told(tmp_path: Path, line: str, said: str) -> None:
+def test_bad_lines_are_reported(tmp_path: Path, line: str, sentence: str) -> None:
     (tmp_path / "bad.txt").write_text(f"1,4,5,5,10,10,1,-1,-1,-1\n{line}\n")
-    with pytest.raises(TracksError, match=said):
+    with pytest.raises(TracksError, match=sentence):
         read_mot(tmp_path / "bad.txt")
 
 
-def test_what_is_no_track_file_is_told(tmp_path: Path) -> None:
+def test_what_is_no_track_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(TracksError, match=r"absent\.txt: expected a text file in MOT format, .* \(no such file\)"):
         read_mot(tmp_path / "absent.txt")
     (tmp_path / "film.txt").write_bytes(b"\xff\xfe\x00\x80")
@@ -353,9 +358,9 @@ def test_switches_are_counted_by_hand() -> None:
         1: [replace(_person(203), track=7), replace(_person(200), track=5)],
         2: [replace(_person(50), track=6), replace(_person(200), track=7)],
     }
-    assert switches(hand, found) == TrackCount(people=2, boxes=8, tracks=3, switches=1, misses=3)
-    assert switches(hand, hand) == TrackCount(people=2, boxes=8, tracks=2, switches=0, misses=0)
-    assert switches({}, found) == TrackCount(0, 0, 0, 0, 0)
+    assert count_switches(hand, found) == TrackCount(people=2, boxes=8, tracks=3, switches=1, misses=3)
+    assert count_switches(hand, hand) == TrackCount(people=2, boxes=8, tracks=2, switches=0, misses=0)
+    assert count_switches({}, found) == TrackCount(0, 0, 0, 0, 0)
 
 
 def test_identities_on_vtest() -> None:
@@ -370,7 +375,7 @@ def test_identities_on_vtest() -> None:
     tracker = Tracker()
     tracked = {number: tracker(boxes.get(number, []), number / 10) for number in range(301)}
     found = {n: [p for p in people if tracker.confirmed(p.track or 0)] for n, people in tracked.items()}
-    count = switches(hand, found, 0.4)
+    count = count_switches(hand, found, 0.4)
     assert (count.people, count.boxes) == (10, 1897)
     assert count.tracks <= 14
     assert count.switches <= 11

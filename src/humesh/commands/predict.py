@@ -294,8 +294,7 @@ def _file_named(what: str | Path) -> str:
 
 
 def _recoverer(body: str, finder: str, device: str, weights: str, refine: bool, given: bool) -> Recoverer:
-    from humesh.people.finder import PeopleFinder
-    from humesh.people.rtmlib_people import RtmlibPeople
+    from humesh.people.finder import PeopleFinder, RtmlibPeople
     from humesh.people.runtime import MissingNetworkError
     from humesh.recover import Recoverer
 

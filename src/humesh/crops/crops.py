@@ -1,4 +1,4 @@
-"""Crops: what every method looks at. A crop is a camera, so nothing about where it was cut is ever lost."""
+"""Crops: the input of every network. A crop is a camera, so nothing about where it was cut is ever lost."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _Crops = TypeVar("_Crops", bound="Crops")  # crops of a kind stay of that kind
 class Crops:
     """B groups of N crops. Pixels are RGB in [0, 1]; keypoints are (x, y, confidence) in pixels of the crop.
 
-    `present`: False for padding, which changes nothing; `wanted`: the crops whose bodies the method answers with.
-    `landmarks`: the detector's own guess of MEDIAPIPE33 in 3D, (x, y, z, confidence) in metres from the middle of the
+    `present`: False for padding, which changes nothing; `wanted`: the crops whose bodies the method predicts.
+    `landmarks`: the detector's prediction of MEDIAPIPE33 in 3D, (x, y, z, confidence) in metres from the middle of the
     hips, in the axes of a camera that looks straight at the person, rolled as the crop is; confidence 0: unknown.
     """
 
@@ -71,27 +71,26 @@ class ClipCrops(Crops):
 
 
 def seconds_of(crops: Crops) -> Float[Tensor, "B N"]:
-    """The frames' times; of crops without times as in a video of 30 frames a second."""
+    """The frames' times; crops without times count as those of a video of 30 frames a second."""
     if isinstance(crops, ClipCrops):
         return crops.seconds
     return (torch.arange(crops.present.shape[1]).to(crops.keypoints) / 30).expand(crops.present.shape)
 
 
 def longer_side(person: Person, size: tuple[int, int]) -> Box:
-    """The person's box as it was found; the crop is the square around it."""
+    """The person's box as it was detected; the crop is the square around it."""
     return np.asarray(person.box, dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class CropSpec:
-    """What a method wants to look at.
+    """The crops that a method wants.
 
     `size`: (height, width) of a crop, px. `group`: "single" (one person), "rois" (several boxes of one person),
-    "frames" (one person through time), "people" (everyone in a photo). `count`: how many crops a group has at most;
-    None: any number. `keypoints`: the joint set to give along, `landmarks`: the detector's 3D
-    points too. `box`: the box (x0 y0 x1 y1) of a person in a photo of
-    (width, height), `margin`: how much longer than it the crop's side is. `copies`: the boxes of "rois" as (shift x,
-    shift y, scale) in units of the first one's side.
+    "frames" (one person through time), "people" (everyone in a photo). `count`: the most crops of a group; None: any
+    number. `keypoints`: the joint set of 2D keypoints to add, `landmarks`: whether to add 3D landmarks. `box`: gives
+    the box (x0 y0 x1 y1) of a person in a photo of (width, height), `margin`: the crop's side in units of the box's.
+    `copies`: the boxes of "rois" as (shift x, shift y, scale) in units of the first one's side.
     """
 
     size: tuple[int, int]
@@ -105,7 +104,7 @@ class CropSpec:
 
     @property
     def temporal(self) -> bool:
-        """Whether the method looks at a person in several frames together."""
+        """Whether the method processes several frames of a person together."""
         return self.group == "frames" and self.count != 1
 
 

@@ -1,13 +1,14 @@
-"""People of a photo into the groups of crops that a method wants."""
+"""People of a photo as the groups of crops that a method wants, and the box of 3DCrowdNet and JOTR."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-from humesh.body.joints import MEDIAPIPE33, JointSet
-from humesh.crops.crops import Crops, CropSpec, cut
+from humesh.body.joints import JOTR30, MEDIAPIPE33, JointSet
+from humesh.crops.crops import Box, Crops, CropSpec, cut
 from humesh.errors import HumeshError
 from humesh.geometry.boxes import affine_apply, crop_around
 from humesh.geometry.camera import Camera
@@ -18,20 +19,25 @@ from humesh.people.person import Person
 _MADE_OF = {"pelvis": ("left_hip", "right_hip"), "neck": ("left_shoulder", "right_shoulder")}
 
 
+SEEN_ABOVE = 0.05
+"""The confidence from which JOTR uses a keypoint (authors)."""
+
+
 class GroupError(HumeshError, ValueError):
-    """People whom a method cannot be given: without its keypoints, or too many of them."""
+    """People that a method cannot process: without its keypoints, or too many of them."""
 
 
 def group_people(spec: CropSpec, photo: Photo, people: list[Person], roll: float = 0.0) -> Crops:
     """The groups of a photo's people: one group a person, or for "people" one group of everyone.
 
-    `roll` (radians) turns what the crops show clockwise, as if the camera had been rolled: bodies seen in them are in
+    `roll` (radians) turns the content of the crops clockwise, as if the camera had been rolled: bodies are predicted in
     the axes of that camera, `Rz(roll)` times what they were.
 
     Raises GroupError for people without the keypoints that the method needs, and for more than it allows.
     """
-    if spec.group == "people" and spec.count is not None and len(people) > spec.count:
-        raise GroupError(f"expected at most {spec.count} people in a group, got {len(people)}; give fewer boxes.")
+    count = len(people)
+    if spec.group == "people" and spec.count is not None and count > spec.count:
+        raise GroupError(f"expected at most {spec.count} people in a group, got {count}; give fewer boxes.")
     boxes = torch.tensor(np.array([spec.box(person, photo.size) for person in people]).reshape(-1, 4)).double()
     centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     height = spec.margin * torch.maximum(extent[:, 1], extent[:, 0] * spec.size[0] / spec.size[1])
@@ -40,14 +46,11 @@ def group_people(spec: CropSpec, photo: Photo, people: list[Person], roll: float
     # Copies are shifted along the axes of the crops; a row times the turn is turned back.
     centres = centre[:, None] + height[:, None, None] * (copies[:, :2] @ turn[:2, :2])
     affine = crop_around(centres, height[:, None] * copies[:, 2], spec.size, roll)  # people n 2 3
-    points = torch.tensor(np.array([keypoints_as(person, spec.keypoints) for person in people])).reshape(
-        len(people), -1, 3
-    )
-    moved = affine_apply(affine, points[:, None, :, :2].expand(-1, len(copies), -1, -1))
-    confidence = points[:, None, :, 2:].expand(-1, len(copies), -1, -1)
-    keypoints = torch.cat([moved, confidence], dim=-1)
-    deep = np.array([landmarks_of(person) for person in people]) if spec.landmarks else np.zeros((len(people), 0, 4))
-    landmarks = torch.tensor(deep).reshape(len(people), -1, 4)[:, None].repeat(1, len(copies), 1, 1)
+    found = torch.tensor(np.array([keypoints_as(person, spec.keypoints) for person in people])).reshape(count, 1, -1, 3)
+    found = found.expand(-1, len(copies), -1, -1)
+    keypoints = torch.cat([affine_apply(affine, found[..., :2]), found[..., 2:]], dim=-1)
+    deep = np.array([landmarks_of(person) for person in people]) if spec.landmarks else np.zeros((count, 0, 4))
+    landmarks = torch.tensor(deep).reshape(count, 1, -1, 4).repeat(1, len(copies), 1, 1)
     landmarks[..., :3] = landmarks[..., :3] @ turn.mT
     pixels = cut(photo.pixels, affine.flatten(0, 1), spec.size).unflatten(0, affine.shape[:2])
     if spec.group == "people":
@@ -56,15 +59,8 @@ def group_people(spec: CropSpec, photo: Photo, people: list[Person], roll: float
     wanted = present.clone()
     if spec.group == "rois":
         wanted[:, 1:] = False
-    return Crops(
-        pixels=pixels,
-        crop_from_photo=affine.float(),
-        photo_camera=Camera((photo.camera.matrix.double() @ turn.mT).float().expand(*affine.shape[:2], 3, 3)),
-        keypoints=keypoints.float(),
-        present=present,
-        wanted=wanted,
-        landmarks=landmarks.float(),
-    )
+    matrix = (photo.camera.matrix.double() @ turn.mT).float().expand(*affine.shape[:2], 3, 3)
+    return Crops(pixels, affine.float(), Camera(matrix), keypoints.float(), present, wanted, landmarks.float())
 
 
 def landmarks_of(person: Person) -> Float[np.ndarray, "33 4"]:
@@ -104,3 +100,38 @@ def points_as(points: Float[np.ndarray, "*g K 3"], given: JointSet, wanted: Join
             a, b = (points[..., given.index(joint), :] for joint in _MADE_OF[name])
             found[..., row, :2], found[..., row, 2] = ((a + b) / 2)[..., :2], a[..., 2] * b[..., 2]
     return found
+
+
+def jotr_box(person: Person, size: tuple[int, int]) -> Box:
+    """The test-time box of 3DCrowdNet and JOTR, about 1.32 times that of the visible keypoints.
+
+    1.2 times the keypoints' extent, into the photo of (width, height) px, squared about the centre, 1.1 times; around
+    the person's own box where the keypoints span none.
+    """
+    return jotr_boxes(keypoints_as(person, JOTR30), np.asarray(person.box, dtype=np.float64), size)
+
+
+def jotr_boxes(
+    points: Float[np.ndarray, "*g 30 3"], boxes: Float[np.ndarray, "*g 4"], size: tuple[int, int] | np.ndarray
+) -> Float[np.ndarray, "*g 4"]:
+    """`jotr_box` of many people in photos of one size, or of one each, from JOTR30 keypoints and their own boxes."""
+    seen = points[..., 2:] > SEEN_ABOVE
+    first = np.where(seen, points[..., :2], np.inf).min(-2)
+    last = np.where(seen, points[..., :2], -np.inf).max(-2)
+    spanned = (last > first).all(-1, keepdims=True)
+    first, last = np.where(spanned, first, 0), np.where(spanned, last, 0)
+    middle, half = (last + first) / 2, (last - first) / 2
+    first = np.where(spanned, middle - 1.2 * half, boxes[..., :2])
+    last = np.where(spanned, middle + 1.2 * half, boxes[..., 2:])
+    low = np.maximum(first, 0)  # a box that starts outside is moved, not cut (authors)
+    high = np.minimum(np.array(size) - 1.0, low + np.maximum(0, last - first - 1))
+    outside = (high <= low).any(-1, keepdims=True)  # the photo
+    low, high = np.where(outside, first, low), np.where(outside, last, high)
+    middle, half = (low + high) / 2, 1.1 * (high - low).max(-1, keepdims=True) / 2
+    return np.concatenate([middle - half, middle + half], axis=-1)
+
+
+def visible_in_crop(keypoints: Float[Tensor, "*g K 3"], size: tuple[int, int]) -> Bool[Tensor, "*g K"]:
+    """Which keypoints (x, y px, confidence) are confident and inside of the crop of (height, width) px."""
+    x, y, confidence = keypoints.unbind(-1)
+    return (x >= 0) & (x < size[1]) & (y >= 0) & (y < size[0]) & (confidence > SEEN_ABOVE)

@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from humesh.body.joints import JointSet
-from humesh.people.person import Person
-from humesh.people.same_body import box_around_points
+from humesh.people.person import Person, box_around_keypoints
 
 _PARENT = {
     "elbow": "shoulder", "wrist": "elbow", "hand": "wrist", "pinky": "wrist", "index": "wrist", "thumb": "wrist",
@@ -133,7 +132,7 @@ def person_of(
     errors: DetectorErrors,
 ) -> Person:
     """The detector's find with these keypoints; its box is made of the true one and, as `errors` says, from them."""
-    jotr_box = (1 - errors.box) * box + errors.box * box_around_points(keypoints, *size)
+    jotr_box = (1 - errors.box) * box + errors.box * box_around_keypoints(keypoints, *size)
     inside = keypoints[keypoints[:, 2] > 0, 2]
     score = inside.mean() if len(inside) else 0.0  # as `people.fusion.rating`, of all joints
     return Person(jotr_box, float(score), keypoints, joint_set)

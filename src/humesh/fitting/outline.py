@@ -23,8 +23,7 @@ from humesh.body.pose import BodyPose
 from humesh.body.rig import Rig
 from humesh.geometry.align import translation_onto_pixels
 from humesh.geometry.camera import Camera
-from humesh.people.masks import SIDE, Mask
-from humesh.people.person import Person
+from humesh.people.person import MASK_SIDE, Mask, Person
 
 _ACROSS: dict[str, list[tuple[str, str, tuple[float, ...]]]] = {
     "hips": [("pelvis", "neck", (-0.1, 0.0, 0.1))],
@@ -101,7 +100,7 @@ def _widths(
     size: tuple[int, int],
 ) -> tuple[Float[np.ndarray, "7"], float]:
     lines, affine = _lines(), mask.photo_from_unit
-    region_from_photo = SIDE * np.linalg.inv(affine[:, :2])
+    region_from_photo = MASK_SIDE * np.linalg.inv(affine[:, :2])
 
     def into_region(points: Float[np.ndarray, "K 2"]) -> Float[np.ndarray, "K 2"]:
         placed: np.ndarray = (points - affine[:, 2]) @ region_from_photo.T
@@ -119,7 +118,7 @@ def _widths(
     ways = [[edges(shown, middle, sign * across, steps) for sign in (1, -1)] for shown in (seen, own)]
     ratio = np.log((ways[0][0] + ways[0][1]) / (ways[1][0] + ways[1][1]))
     for way, sign in zip(ways[0], (1, -1), strict=True):
-        ends = (middle + sign * way[:, None] * across) / SIDE @ affine[:, :2].T + affine[:, 2]
+        ends = (middle + sign * way[:, None] * across) / MASK_SIDE @ affine[:, :2].T + affine[:, 2]
         ratio[~((ends > _MARGIN_PX) & (ends < np.array(size) - _MARGIN_PX)).all(-1)] = np.nan
     ratio[~(np.abs(ratio) < _WRONG) | (length < _FORESHORTENED * per_metre * lines.lengths_m)] = np.nan
     known = np.isfinite(ratio)
@@ -137,7 +136,7 @@ def drawn(points: Float[np.ndarray, "V 2"], faces: np.ndarray) -> Bool[np.ndarra
     corners = points[faces]
     one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     shown = corners[one[:, 0] * other[:, 1] < one[:, 1] * other[:, 0]]
-    image = Image.new("1", (SIDE, SIDE))
+    image = Image.new("1", (MASK_SIDE, MASK_SIDE))
     draw = ImageDraw.Draw(image)
     for triangle in shown.reshape(-1, 6).tolist():
         draw.polygon(triangle, fill=1)
@@ -153,8 +152,8 @@ def edges(
     """How far from each start a mask first ends along a ray, in its pixels; NaN where it does not or has no start."""
     places = starts[:, None] + steps[:, None] * directions[:, None] - 0.5  # from the first pixel's centre
     first = np.floor(places).astype(int)
-    inside = ((first >= 0) & (first < SIDE - 1)).all(-1)
-    x, y = np.clip(first, 0, SIDE - 2).transpose(2, 0, 1)
+    inside = ((first >= 0) & (first < MASK_SIDE - 1)).all(-1)
+    x, y = np.clip(first, 0, MASK_SIDE - 2).transpose(2, 0, 1)
     right, down = np.moveaxis(places - first, -1, 0)
     upper = mask[y, x] * (1 - right) + mask[y, x + 1] * right
     lower = mask[y + 1, x] * (1 - right) + mask[y + 1, x + 1] * right

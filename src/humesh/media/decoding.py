@@ -1,10 +1,12 @@
-"""Pictures and their stamps out of a file or webcam through FFmpeg, also where the file is damaged."""
+"""Frames and their time stamps out of a video file, an address or a webcam through FFmpeg, also of damaged files."""
 
 from __future__ import annotations
 
-import heapq
+import os
+import re
+import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
@@ -16,102 +18,158 @@ import numpy as np
 from jaxtyping import UInt8
 
 from humesh.errors import HumeshError
-from humesh.media.containers import (
-    MAX_MEGAPIXELS,
-    VideoError,
-    check_file,
-    declared_seconds,
-    media,
-    pictured,
-    reason,
-    webcam,
-)
 from humesh.media.kinds import is_url, public
-
-__all__ = ["ASSUMED_FPS", "Decoder", "Draw", "Pictures", "Pixels", "VideoError", "is_url", "turned"]
 
 Pixels = UInt8[np.ndarray, "H W 3"]
 Draw = Callable[[], Pixels | None]
-"""Draws a picture, upright RGB, None where it cannot be read; costs nothing until it is called."""
-Pictures = Iterator[tuple[float | None, Draw | None]]
-"""(seconds since the first, picture) in the order shown: None for a time that is not told and for a broken picture."""
+"""Gives the pixels of a frame, upright RGB, None where it cannot be read; costs nothing until it is called."""
+Pictures = Iterator[tuple[float | None, Draw]]
+"""(seconds since the first, frame) in the order shown; None where the file has no time for it."""
 
+MAX_MEGAPIXELS = 70
+"""Videos of larger frames are refused: 8K has 33 megapixels, the largest cameras for virtual reality 56."""
+ASSUMED_FPS = 25.0
+"""Frames a second where nothing tells them: the default of FFmpeg for pictures, and the rate of PAL."""
+
+# What FFmpeg may take a file for. Its others read further files that a playlist names, or take text for pictures.
+_CONTAINERS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,m4v,vc1,obu,ivf,flv,asf,ogg,rm,mxf,gxf,dv,nut,yuv4mpegpipe,"
+    "gif,apng,mjpeg,wtv,dhav,cine"
+)
 _LIMITS = {"max_pixels": f"{MAX_MEGAPIXELS}000000"}  # FFmpeg's own: frames may be larger than the header says
 _LENGTH_IN_HEADER = {"mov", "matroska", "avi"}  # in other containers FFmpeg estimates it from what is there
 _HDR = {16: "PQ", 18: "HLG"}  # transfer functions by their numbers in ISO/IEC 23091-2
-ASSUMED_FPS = 25.0
-"""Pictures a second where nothing tells it: the default of FFmpeg for pictures, and the rate of PAL."""
+_PATIENCE_S = 15.0  # for an answer over the net
+_LONGEST_S = 1e7  # four months: a header that says more is damaged
+_WEBCAMS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "linux": ("v4l2", "/dev/video{}", {}),
+    # Most of Apple's cameras refuse FFmpeg's default of 29.97 frames a second.
+    "darwin": ("avfoundation", "{}:none", {"framerate": "30"}),
+    "win32": ("dshow", "video={}", {}),
+}
+
+
+class VideoError(HumeshError, ValueError):
+    """A video that cannot be read or written; the sentence says which, why and what to do."""
+
+
+def open_media(where: str | Path) -> av.container.InputContainer:
+    """A file or address opened by FFmpeg; raises av.FFmpegError, OSError.
+
+    A file is never taken for a playlist, which could make FFmpeg open any other.
+    """
+    if is_url(str(where)):  # FFmpeg itself opens no files that a playlist on the net names
+        options = {"rtsp_transport": "tcp"}
+        return av.open(str(where), options=options, timeout=_PATIENCE_S, metadata_errors="replace")
+    options = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
+    return av.open(f"file:{where}", options=options, metadata_errors="replace")
+
+
+def open_webcam(number: int) -> av.container.InputContainer:
+    """The webcam of this number opened by FFmpeg; raises VideoError, av.FFmpegError, OSError."""
+    name, where, options = _WEBCAMS.get(sys.platform, _WEBCAMS["linux"])
+    camera: int | str = number
+    if name == "dshow":  # DirectShow knows cameras by their names only
+        from av.device import enumerate_input_devices
+
+        cameras = [device.name for device in enumerate_input_devices(name) if "video" in device.media_types]
+        if not 0 <= number < len(cameras):
+            raise VideoError(f"webcam {number}: expected a camera, found {len(cameras)}; plug it in or choose another.")
+        camera = cameras[number]
+    return av.open(where.format(camera), format=name, options=options, metadata_errors="replace")
+
+
+def reason(error: Exception) -> str:
+    """Why FFmpeg could not go on, in a few words."""
+    if isinstance(error, av.ExitError):
+        return f"no answer in {_PATIENCE_S:g} s"
+    return getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def video_streams(container: Any) -> list[Any]:
+    """The streams of moving pictures; the cover of a piece of music is none."""
+    cover = av.stream.Disposition.attached_pic
+    return [stream for stream in container.streams.video if not stream.disposition & cover]
+
+
+def declared_seconds(container: Any, stream: Any, video_only: bool = False) -> float | None:
+    """How long the video lasts by the header; `video_only`: None where that could be the length of the sound."""
+    written = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))  # Matroska
+    seconds = 0.0
+    if container.format.name == "avi" and stream.frames:
+        seconds = float(stream.frames * stream.time_base)  # its `duration` shrinks with the file
+    elif stream.duration:
+        seconds = float(stream.duration * stream.time_base)
+    elif written:
+        seconds = 3600 * float(written[1]) + 60 * float(written[2]) + float(written[3])
+    elif container.duration and (not video_only or len(container.streams) == 1):
+        seconds = container.duration / av.time_base
+    if container.format.name == "mpeg":
+        seconds += 0.5  # FFmpeg goes by the last time stamp, and MPG and VOB need one in 0.7 s only
+    return seconds if 0 < seconds < _LONGEST_S else None
 
 
 class Decoder:
-    """A file, an address on the net or a webcam through FFmpeg; raises VideoError."""
+    """A file, an address or a webcam through FFmpeg; raises VideoError."""
 
     def __init__(self, source: str | Path | int) -> None:
+        self.source, self.webcam = source, isinstance(source, int)
         self.url = isinstance(source, str) and is_url(source)
-        self.live = isinstance(source, int)  # it has no end, and shows other pictures each time
-        self.webcam = self.live
-        self.name = f"webcam {source}" if self.webcam else f"video {public(str(source))}"
-        self.format: str | None = None
-        self.where, self.options = str(source), dict[str, str]()
-        if isinstance(source, int):
-            self.where, self.format, self.options = webcam(source)
-        elif not self.url:
-            check_file(Path(source))
-        self.notes: list[str] = []
-        self.findings: list[str] = []
-        self.broke: str | None = None  # why the file ended before its end, in the pass that has just ended
-        with self._in_a_sentence():
-            self._begin()
-
-    def _begin(self) -> None:
-        """Looks at the header and at the first picture."""
-        with self._open() as container:
-            stream = self._stream(container)
-            self.base = stream.time_base
-            aspect = stream.sample_aspect_ratio
-            seconds = None if self.live else declared_seconds(container, stream)
-            self.live = self.live or (self.url and seconds is None)
-            self.duration_s = seconds
-            self.avi = container.format.name == "avi"  # its `frames` counts empty ones, which have no picture
-            self.fps = self._frame_rate(container, stream)
-            self.count = (len(stream.index_entries) if self.avi else stream.frames) or round((seconds or 0) * self.fps)
-        # The first picture tells how it is turned and coloured, better than headers do.
+        self.name = f"webcam {source}" if isinstance(source, int) else f"video {public(str(source))}"
+        if isinstance(source, Path | str) and not self.url:
+            if not os.path.isfile(source):
+                raise VideoError(f"{self.name}: expected a video file or a folder of pictures, found nothing there.")
+            if os.path.getsize(source) == 0:
+                raise VideoError(f"{self.name}: expected a video, the file is empty; fetch it anew.")
+        self.findings: list[str] = []  # of the last pass through the video
         self.first: int | None = None
-        for stamp, frame in self._decoded(0.0):
-            self.first = stamp if self.first is None else self.first
-            pixels = None if frame is None else _upright(frame)
-            if pixels is not None:
-                break
-        else:
-            raise VideoError(f"{self.name}: expected pictures, none can be decoded{self._why()}; export it anew.")
+        with self._one_sentence():
+            self._read_header()
+            for stamp, frame in self._decoded(0.0):
+                self.first = stamp if self.first is None else self.first
+                pixels = _upright(frame)
+                if pixels is not None:
+                    break
+            else:
+                why = " ".join(["", *self.findings])
+                raise VideoError(f"{self.name}: expected pictures, none can be decoded; export it anew.{why}")
         self.size = (pixels.shape[1], pixels.shape[0])
         self.zero_s = 0.0 if self.avi else float((self.first or 0) * self.base)
-        self.notes += _oddities(frame, aspect)
+        self.notes += _oddities(frame, self.aspect)
 
-    def _frame_rate(self, container: Any, stream: Any) -> float:
-        """Frames a second; what is out of the ordinary is held against the times of the first frames.
+    def _read_header(self) -> None:
+        with self._open() as container:
+            stream = self._stream(container)
+            self.base, self.aspect = stream.time_base, stream.sample_aspect_ratio
+            self.duration_s = None if self.webcam else declared_seconds(container, stream)
+            self.live = self.webcam or (self.url and self.duration_s is None)  # no end, other frames each time
+            self.avi = container.format.name == "avi"  # its `frames` counts empty ones, which have no picture
+            self.fps, self.notes = self._frame_rate(container, stream)
+            counted = len(stream.index_entries) if self.avi else stream.frames
+            self.count = counted or round((self.duration_s or 0) * self.fps)
 
-        Cameras for slow motion do film 1000 frames a second; recordings of browsers only tell their clock so.
+    def _frame_rate(self, container: Any, stream: Any) -> tuple[float, list[str]]:
+        """Frames a second, and a note; an unusual rate is compared with the times of the first frames.
+
+        Cameras for slow motion do film 1000 frames a second; recordings of browsers only declare their clock so.
         """
-        told = float(stream.average_rate or stream.guessed_rate or 0)
-        if 0.01 < told <= 480:
-            return told
+        declared = float(stream.average_rate or stream.guessed_rate or 0)
+        if 0.01 < declared <= 480:
+            return declared, []
         times = []
         if not self.live:
-            with suppress(av.FFmpegError):  # the pass through all pictures tells it
+            with suppress(av.FFmpegError):  # the pass through the whole video reports it
                 times = sorted(t for t in map(self._stamp, islice(container.demux(stream), 100)) if t is not None)
-        lasted = float((times[-1] - times[0]) * self.base) if times else 0.0
-        measured = (len(times) - 1) / lasted if lasted > 0 else 0.0
+        duration = float((times[-1] - times[0]) * self.base) if times else 0.0
+        measured = (len(times) - 1) / duration if duration > 0 else 0.0
         if not 0.01 < measured < 100_000:
-            self.notes.append(f"The video tells no frame rate; {ASSUMED_FPS:g} frames a second were assumed.")
-            return ASSUMED_FPS
-        if abs(told / measured - 1) < 0.02:
-            return told
-        self.notes.append(f"The video tells no frame rate; its first frames came at {measured:.3g} a second.")
-        return measured
+            return ASSUMED_FPS, [f"The video has no frame rate; {ASSUMED_FPS:g} frames a second were assumed."]
+        if abs(declared / measured - 1) < 0.02:
+            return declared, []
+        return measured, [f"The video has no frame rate; its first frames came at {measured:.3g} a second."]
 
     @contextmanager
-    def _in_a_sentence(self) -> Iterator[None]:
+    def _one_sentence(self) -> Iterator[None]:
         """Whatever a damaged file makes FFmpeg's Python side raise becomes a VideoError."""
         try:
             yield
@@ -123,16 +181,13 @@ class Decoder:
             ) from error
 
     def pictures(self, start_s: float) -> Pictures:
-        """The pictures from the last key frame before start_s on, or from the beginning where seeking fails."""
+        """The frames from the last key frame before start_s on, or from the beginning where seeking fails."""
         first = None if self.live else self.first
-        self.findings.clear()
-        with self._in_a_sentence():
+        with self._one_sentence():
             for stamp, frame in self._from(start_s):
                 first = stamp if first is None else first
                 seconds = None if stamp is None or first is None else float((stamp - first) * self.base)
-                yield seconds, None if frame is None else partial(_upright, frame)
-        if self.broke:
-            self.findings.append(f"The video is cut short{self._why()}; it was read up to there.")
+                yield seconds, partial(_upright, frame)
 
     def _from(self, start_s: float) -> Iterator[tuple[int | None, Any]]:
         if start_s > 1 and not self.live:  # earlier than that, decoding is quicker than seeking
@@ -142,17 +197,12 @@ class Decoder:
                 yield stamp, frame
                 yield from frames
                 return
-            frames.close()
         yield from self._decoded(0.0)
 
-    def _decoded(self, start_s: float) -> Generator[tuple[int | None, Any], None, None]:
-        """(stamp, frame) in the order shown; frame None where a packet of that stamp gave no whole picture."""
-        self.broke = None
-        expected: list[int] = []  # stamps of the packets inside the decoder, least first
-        lost: list[int | None] = []
-        errors = 0
-        end: int | None = None  # of what was shown by the packets so far
-        before: int | None = None  # stamp of the last frame
+    def _decoded(self, start_s: float) -> Iterator[tuple[int | None, Any]]:
+        """(stamp, frame) in the order shown; `findings`: what is missing."""
+        self.findings, lost = [], 0
+        before = end = None  # stamp of the last frame; where the packets so far end
         with self._open() as container:
             stream = self._stream(container)
             stream.thread_type = "AUTO"
@@ -162,49 +212,35 @@ class Decoder:
                 except (av.FFmpegError, OverflowError):  # OverflowError: later than any clock of FFmpeg's
                     return
             for packet in self._packets(container, stream):
-                if packet is not None and packet.size:
-                    stamp = self._stamp(packet)
-                    if stamp is not None:
-                        heapq.heappush(expected, stamp)
-                        end = max(stamp + (packet.duration or 0), end or stamp)
+                if packet is not None and packet.size and (stamp := self._stamp(packet)) is not None:
+                    end = max(stamp + (packet.duration or 0), end or stamp)
                 try:
                     frames = stream.decode(packet)
                 except av.FFmpegError:
-                    errors += 1  # decoders work ahead in threads: which packet it was shows when its picture is missing
+                    lost += 1
                     continue
                 for frame in frames:
                     shown = self._stamp(frame)
                     if shown is None and self.avi and before is not None:
                         shown = before + 1  # it came out after the last packet; AVI's clock counts frames
                     before = shown
-                    gone: list[int | None] = [None] * errors if shown is None else []
-                    while expected and shown is not None and expected[0] < shown:
-                        gone.append(heapq.heappop(expected))
-                    if shown is None:
-                        expected.clear()
-                    elif expected and expected[0] == shown:
-                        heapq.heappop(expected)
-                    if errors:  # without one, a packet without a picture is a hidden frame (VP8) or a second field
-                        lost += gone
-                        errors = max(0, errors - len(gone))
                     if frame.is_corrupt:
-                        lost.append(shown)
-                        continue
-                    for stamp in lost:
-                        yield stamp, None
-                    lost.clear()
-                    yield shown, frame
-            if not self.broke and end is not None and container.format.name.split(",")[0] in _LENGTH_IN_HEADER:
-                declared = declared_seconds(container, stream, pictures_only=True)
-                ends = float(end * self.base) - float((stream.start_time or 0) * self.base)
+                        lost += 1
+                    else:
+                        yield shown, frame
+            if end is not None and container.format.name.split(",")[0] in _LENGTH_IN_HEADER and not self.findings:
+                declared, begin = declared_seconds(container, stream, video_only=True), stream.start_time or 0
+                ends = float((end - begin) * self.base)
                 if declared is not None and ends < declared - 1.5 / self.fps:
-                    self.broke = f"it should last {declared:.3f} s and ends at {ends:.3f} s"
-        if not self.broke:  # the last packets were broken: in a whole file they have their place in time
-            for stamp in [*lost, *sorted(expected)]:
-                yield stamp, None
+                    self._cut_short(f"it should last {declared:.3f} s and ends at {ends:.3f} s")
+        if lost:
+            self.findings.insert(0, f"Packets that could not be decoded, their frames are left out: {lost}.")
+
+    def _cut_short(self, why: str) -> None:
+        self.findings.append(f"The video is cut short ({why}); it was read up to there.")
 
     def _stamp(self, thing: Any) -> int | None:
-        """The stamp of a packet or frame. AVI tells only the order of decoding, FFmpeg's pts of it are inventions."""
+        """The stamp of a packet or frame. AVI has only the order of decoding, FFmpeg's pts of it are inventions."""
         return thing.dts if self.avi or thing.pts is None else thing.pts
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
@@ -212,48 +248,52 @@ class Decoder:
             try:
                 yield from container.demux(stream)
                 return
-            except av.BlockingIOError:  # a webcam that has no new picture yet
+            except av.BlockingIOError:  # a webcam that has no new frame yet
                 time.sleep(0.002)
             except av.FFmpegError as error:
-                self.broke = reason(error)
+                self._cut_short(reason(error))
                 yield None  # what is inside the decoder still comes out
                 return
 
     def _open(self) -> Any:
         try:
-            return media(self.where, self.format, self.options)
+            return open_webcam(self.source) if isinstance(self.source, int) else open_media(self.source)
         except (av.FFmpegError, OSError) as error:
             why = reason(error)
             if self.webcam:
-                raise VideoError(f"{self.name}: cannot be opened ({why}); is one plugged in, and free?") from error
-            if self.url:
-                raise VideoError(
-                    f"{self.name}: expected a video that FFmpeg reads at this address, it cannot be opened ({why}); "
+                sentence = f"cannot be opened ({why}); is one plugged in, and free?"
+            elif self.url:
+                sentence = (
+                    f"expected a video that FFmpeg reads at this address, it cannot be opened ({why}); "
                     "is the address right, and the network up?"
-                ) from error
-            raise VideoError(
-                f"{self.name}: expected a video that FFmpeg reads, it is none, damaged or cut short ({why}); "
-                "fetch it anew or export it as MP4."
-            ) from error
+                )
+            else:
+                sentence = (
+                    f"expected a video that FFmpeg reads, it is none, damaged or cut short ({why}); "
+                    "fetch it anew or export it as MP4."
+                )
+            raise VideoError(f"{self.name}: {sentence}") from error
 
     def _stream(self, container: Any) -> Any:
-        streams = pictured(container)
+        streams = video_streams(container)
         if not streams:
             others = " and ".join(sorted({stream.type for stream in container.streams})) or "nothing"
             raise VideoError(f"{self.name}: expected pictures, the file holds {others}; give a video.")
-        if streams[0].codec_context is None:
-            raise VideoError(f"{self.name}: FFmpeg has no decoder for its format; export it as H.264 MP4.")
         context = streams[0].codec_context
-        if context.width * context.height > MAX_MEGAPIXELS * 1e6:
-            raise VideoError(
-                f"{self.name}: expected frames of at most {MAX_MEGAPIXELS} megapixels, got {context.width} x "
-                f"{context.height}; scale it down first."
-            )
+        if context is None:
+            raise VideoError(f"{self.name}: FFmpeg has no decoder for its format; export it as H.264 MP4.")
+        check_size(self.name, context.width, context.height)
         context.options = _LIMITS
         return streams[0]
 
-    def _why(self) -> str:
-        return f" ({self.broke})" if self.broke else ""
+
+def check_size(name: str, width: int, height: int) -> None:
+    """Raises VideoError for frames that are too large."""
+    if width * height > MAX_MEGAPIXELS * 1e6:
+        raise VideoError(
+            f"{name}: expected frames of at most {MAX_MEGAPIXELS} megapixels, got {width} x {height}; scale it down "
+            "first."
+        )
 
 
 def _upright(frame: Any) -> Pixels | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import av
@@ -14,26 +13,21 @@ import numpy as np
 from jaxtyping import UInt8
 
 from humesh.files import writing
-from humesh.media.containers import VideoError, media, reason
+from humesh.media.decoding import VideoError, open_media, reason
 from humesh.media.video import Video
 
 TICKS = 90_000
 """Time stamps a second, the clock of MPEG: 24, 25, 30, 30000/1001, 60 and 120 frames a second are whole ticks."""
-
-_X264 = {
-    "crf": "18",
-    "preset": "veryfast",
-    "bf": "0",
-}  # no B-frames: with them MP4 cannot tell how long the last one lasts
-
 COPIED_SOUND = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus"})
 """Sound that MP4 may hold and players play: it is copied bit by bit, any other is encoded anew as AAC."""
+# Without B-frames, with which MP4 cannot say how long the last one lasts.
+_X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
 
 
 class Film:
-    """Writes an MP4 (H.264, crf 18) that appears when it is whole, with the times given and the source's sound.
+    """Writes an MP4 (H.264, crf 18) that appears when it is complete, with the times given and the source's sound.
 
-    `size` (width, height) px of the pictures, odd sides are padded by repeating the edge; `fps` tells how long the last
+    `size` (width, height) px of the pictures, odd sides are padded by repeating the edge; `fps` says how long the last
     picture lasts; the first picture begins the film. `notes`, complete at the end: what became of the sound.
     Raises VideoError.
     """
@@ -42,26 +36,24 @@ class Film:
         self.path, self.size, self.fps, self.source = Path(path), size, float(fps), source
         self.notes: list[str] = []
         self._held: tuple[Any, int] | None = None  # the last picture and its stamp: the next one ends it
-        self._lasting: dict[int, int] = {}  # ticks of the pictures inside the encoder, by their stamps
+        self._durations: dict[int, int] = {}  # ticks of the pictures inside the encoder, by their stamps
         self._zero = 0.0  # time_s of the first picture
         self._sound: _Sound | None = None
         self._container: Any = None
+        self._writing = self._begun_and_ended()
 
     def __enter__(self) -> Film:
-        if self.path.is_dir() or not self.path.parent.is_dir():
-            there = "a folder is there" if self.path.is_dir() else "its folder does not exist"
-            raise VideoError(f"film {self.path}: expected the name of a file to write, {there}; choose another name.")
-        self._writing = self._begun_and_ended()
         return self._writing.__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return self._writing.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._writing.__exit__(*error)
 
     @contextmanager
     def _begun_and_ended(self) -> Iterator[Film]:
-        theirs: BaseException | None = None  # what went wrong where the pictures come from
+        if self.path.is_dir() or not self.path.parent.is_dir():
+            there = "a folder is there" if self.path.is_dir() else "its folder does not exist"
+            raise VideoError(f"film {self.path}: expected the name of a file to write, {there}; choose another name.")
+        users: BaseException | None = None  # an error of the program that makes the pictures
         try:
             with writing(self.path) as draft, ExitStack() as opened:
                 self._container = av.open(str(draft), "w", format="mp4", options={"movflags": "+faststart"})
@@ -70,7 +62,7 @@ class Film:
                 try:
                     yield self
                 except BaseException as error:
-                    theirs = error
+                    users = error
                     raise
                 if self._held is None:
                     raise VideoError(f"film {self.path}: expected pictures, none was written.")
@@ -78,9 +70,11 @@ class Film:
                 self._mux(self._stream.encode())
                 self._container.close()
         except (av.FFmpegError, OSError) as error:
-            if error is theirs:
+            if error is users:
                 raise
-            raise self._cannot(error) from error
+            raise VideoError(
+                f"film {self.path}: cannot be written ({reason(error)}); choose another folder or make room."
+            ) from error
 
     def _add_streams(self) -> None:
         stream: Any = self._container.add_stream("libx264", options=_X264)
@@ -89,49 +83,46 @@ class Film:
         context = stream.codec_context
         context.framerate = Fraction(self.fps).limit_denominator(1001)
         context.time_base = Fraction(1, TICKS)
-        # BT.709, limited range: what players assume, said so that none guesses.
+        # BT.709, limited range: what players assume, written down so that none guesses.
         context.color_primaries = context.color_trc = context.colorspace = context.color_range = 1
         self._stream = stream
         if self.source is not None and self.source.sound is not None:
-            self._sound = _Sound.of(self.source, self.source.sound, self._container, self.notes)
+            self._sound = _Sound(self.source, self.source.sound, self._container, self.notes)
         self._container.start_encoding()
 
     def write(self, pixels: UInt8[np.ndarray, "H W 3"], time_s: float | int) -> None:
         """Adds an RGB picture that is shown from time_s on, in seconds of the source; times increase."""
-        if (pixels.shape[1], pixels.shape[0]) != self.size:
-            got = f"{pixels.shape[1]} x {pixels.shape[0]}"
-            raise VideoError(f"film {self.path}: expected pictures of {self.size[0]} x {self.size[1]}, got {got}.")
+        height, width = pixels.shape[:2]
+        if (width, height) != self.size:
+            wanted = "{} x {}".format(*self.size)
+            raise VideoError(f"film {self.path}: expected pictures of {wanted}, got {width} x {height}.")
         if self._held is None:
             self._zero = float(time_s)
         stamp = round((time_s - self._zero) * TICKS)
         if self._held is not None and stamp <= self._held[1]:
             earlier = self._zero + self._held[1] / TICKS
             raise VideoError(f"film {self.path}: expected a time after {earlier:.6f} s, got {time_s:.6f} s.")
-        height, width = pixels.shape[:2]
         even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", threads=1)
-        self._encode(stamp)
+        frame.pts, frame.time_base = stamp, Fraction(1, TICKS)
+        if self._held is not None:
+            self._encode(stamp)
         self._held = frame, stamp
 
     def _encode(self, until: int) -> None:
         """Encodes the held picture, which lasts until this stamp, and the sound beside it."""
-        if self._held is None:
-            return
+        assert self._held is not None
         frame, stamp = self._held
-        frame.pts, frame.time_base = stamp, Fraction(1, TICKS)
-        self._lasting[stamp] = until - stamp
-        try:
-            self._mux(self._stream.encode(frame))
-            if self._sound is not None:
-                for packet in self._sound.until(self._zero, until / TICKS):
-                    self._container.mux(packet)
-        except (av.FFmpegError, OSError) as error:
-            raise self._cannot(error) from error
+        self._durations[stamp] = until - stamp
+        self._mux(self._stream.encode(frame))
+        if self._sound is not None:
+            for packet in self._sound.until(self._zero, until / TICKS):
+                self._container.mux(packet)
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
-            packet.duration = self._lasting.pop(packet.pts)  # the last one's would otherwise be guessed
+            packet.duration = self._durations.pop(packet.pts)  # the last one's would otherwise be guessed
             self._container.mux(packet)
 
     def _end(self, last: int) -> int:
@@ -144,39 +135,31 @@ class Film:
     def _close(self) -> None:
         """Closes what is open; where that fails, the reason is already on its way to the user."""
         if self._sound is not None:
-            self._sound.close()
+            self._sound.container.close()
         with suppress(av.FFmpegError, OSError):
             self._container.close()
 
-    def _cannot(self, error: Exception) -> VideoError:
-        return VideoError(f"film {self.path}: cannot be written ({reason(error)}); choose another folder or make room.")
-
 
 class _Sound:
-    """The first sound track of a video as packets of a film, timed from a moment of the video on."""
+    """The first sound track of a video, if any, as packets of a film that begins somewhere in the video."""
 
-    def __init__(self, source: Video, container: Any, stream: Any, film: Any, notes: list[str]) -> None:
-        self.source, self.container, self.stream, self.notes = source, container, stream, notes
-        self.copied = stream.codec_context.name in COPIED_SOUND
-        if self.copied:
-            self.out = film.add_stream_from_template(stream)
-        else:
-            notes.append(f"The sound was {stream.codec_context.name}, which MP4 does not hold; it was encoded as AAC.")
-            rate = min(48_000, stream.codec_context.rate)  # AAC's players go no further
-            layout = "mono" if stream.codec_context.channels == 1 else "stereo"
-            self.out = film.add_stream("aac", rate=rate, layout=layout)
+    def __init__(self, source: Video, where: str | Path, film: Any, notes: list[str]) -> None:
+        self.source, self.notes = source, notes
+        self.container = open_media(where)
+        streams = [stream for stream in self.container.streams.audio if stream.codec_context is not None]
         self.waiting: Any = None
-        self.packets: Iterator[Any] | None = None
-
-    @classmethod
-    def of(cls, source: Video, where: str | Path, film: Any, notes: list[str]) -> _Sound | None:
-        """The sound of a video for this film, None where there is none or none that can be read."""
-        container = media(where)
-        streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
+        self.packets: Iterator[Any] | None = None if streams else iter(())
         if not streams:
-            container.close()
-            return None
-        return cls(source, container, streams[0], film, notes)
+            return
+        self.stream: Any = streams[0]
+        context: Any = self.stream.codec_context
+        self.copied = context.name in COPIED_SOUND
+        if self.copied:
+            self.out = film.add_stream_from_template(self.stream)
+        else:
+            notes.append(f"The sound was {context.name}, which MP4 does not hold; it was encoded as AAC.")
+            layout = "mono" if context.channels == 1 else "stereo"
+            self.out = film.add_stream("aac", rate=min(48_000, context.rate), layout=layout)  # players' limit
 
     def until(self, zero_s: float, end_s: float) -> Iterator[Any]:
         """Packets not yet given that end by end_s of a film that begins at zero_s of the source."""
@@ -206,21 +189,12 @@ class _Sound:
                         packet.stream = self.out
                         yield packet
                     continue
-                for frame in self._decoded(packet):
-                    if frame.pts is not None and frame.pts + frame.samples / frame.sample_rate / base > shift:
-                        frame.pts -= shift
-                        yield from self.out.encode(frame)
+                with suppress(av.FFmpegError):  # a damaged packet is a moment of silence
+                    for frame in self.stream.decode(packet):
+                        if frame.pts is not None and frame.pts + frame.samples / frame.sample_rate / base > shift:
+                            frame.pts -= shift
+                            yield from self.out.encode(frame)
             if not self.copied:
                 yield from self.out.encode(None)
         except av.FFmpegError as error:
             self.notes.append(f"The sound ends early: it could not be read to its end ({error.strerror}).")
-
-    def _decoded(self, packet: Any) -> list[Any]:
-        try:
-            return self.stream.decode(packet)
-        except av.FFmpegError:
-            return []  # a moment of silence
-
-    def close(self) -> None:
-        """Closes the source."""
-        self.container.close()

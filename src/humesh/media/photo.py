@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,20 +11,23 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from humesh.errors import HumeshError
 from humesh.geometry.camera import GUESSED, Camera
-from humesh.media.exif import camera_from_exif, exif_of, orientation_of
 from humesh.media.kinds import PHOTO_FORMATS, is_heif, is_raw, is_url, opened, public, quiet
 
 MAX_MEGAPIXELS = 120
 """Larger images are refused before their pixels are read; today's largest phone photos have 108 (200 for a few)."""
 
 _IN_MEMORY = "in memory"  # the name of a photo without a file
-_COUNTED_BYTES = 2**21  # larger GIF and TIFF files take long to count
-_BAND_PIXELS = 2**20  # of a photo that are converted at a time
+_FILM_DIAGONAL_MM = 43.27  # of the 36 x 24 mm frame that EXIF's FocalLengthIn35mmFilm refers to
+_UPRIGHT = {  # by EXIF's orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 
 class PhotoError(HumeshError, ValueError):
@@ -106,7 +109,6 @@ class Photo:
     @classmethod
     def _of_stream(cls, stream: Any, name: str) -> Photo:
         """The photo of an open file; it is read from its beginning, whatever was read of it or written before."""
-        size = stream.seek(0, os.SEEK_END)
         stream.seek(0)
         head = stream.read(32)
         stream.seek(0)
@@ -115,42 +117,27 @@ class Photo:
         if not head:
             raise PhotoError(f"photo {name}: expected an image, the file is empty; fetch it anew.")
         try:
-            with opened(stream, PHOTO_FORMATS + tuple({"JXL"} & set(Image.OPEN))) as image:
-                return cls._of_image(image, name, counted=size < _COUNTED_BYTES)
+            with opened(stream, PHOTO_FORMATS) as image:
+                return cls._of_image(image, name)
         except UnidentifiedImageError:
             if not is_heif(head):
                 raise
             return cls._of_image(_heif(stream, name), name)
 
     @classmethod
-    def _of_image(cls, image: Image.Image, name: str, counted: bool = True) -> Photo:
-        megapixels = image.width * image.height / 1e6
-        if megapixels > MAX_MEGAPIXELS:
-            raise PhotoError(_too_large(name, f"{megapixels:.0f}"))
+    def _of_image(cls, image: Image.Image, name: str) -> Photo:
+        _check_size(name, image.size)
         if is_raw(image):
             raise PhotoError(f"photo {name}: expected an image, it is a camera's raw file; export it as JPEG.")
         notes, called = [], "The photo" if name == _IN_MEMORY else Path(name).name
         exif = exif_of(image)
-        pixels = rgb_of(image, upright=True)
+        pixels = rgb_of(image, exif.get("Orientation"))
         if getattr(image, "is_animated", False):
-            count = _count(image) if counted else "several"
-            notes.append(f"{called} has {count} frames; the first one was used.")
-        size = (pixels.shape[1], pixels.shape[0])
-        camera, source, note = camera_from_exif(exif, size)
+            notes.append(f"{called} has several frames; the first one was used.")
+        camera, source, note = camera_from_exif(exif, (pixels.shape[1], pixels.shape[0]))
         camera_note = f"{called} {note}" if note else ""
         notes += [camera_note] if note else []
         return cls(pixels, camera, source, tuple(notes), "" if name == _IN_MEMORY else name, camera_note)
-
-
-def _count(image: Image.Image) -> int | str:
-    """How many frames a picture has, "several" where one after this one is damaged: counting looks at all of them."""
-    here = image.tell()
-    try:
-        with quiet():
-            return int(image.n_frames)  # type: ignore[attr-defined]
-    except Exception:  # of a foreign file's every byte: Pillow's readers have no common base of errors
-        image.seek(here)
-        return "several"
 
 
 def rgb_pixels(source: np.ndarray | Tensor) -> UInt8[np.ndarray, "H W 3"]:
@@ -198,6 +185,12 @@ def _in_one_sentence(name: str) -> Iterator[None]:
         raise PhotoError(f"photo {name}: the image is damaged or cut short ({why}); fetch it anew.") from error
 
 
+def _check_size(name: str, size: tuple[int, int]) -> None:
+    megapixels = size[0] * size[1] / 1e6
+    if megapixels > MAX_MEGAPIXELS:
+        raise PhotoError(_too_large(name, f"{megapixels:.0f}"))
+
+
 def _too_large(name: str, megapixels: str) -> str:
     return f"photo {name}: expected at most {MAX_MEGAPIXELS} megapixels, got {megapixels}; scale it down first."
 
@@ -212,54 +205,95 @@ def _heif(stream: Any, name: str) -> Image.Image:
         ) from None
     stream.seek(0)
     file = pillow_heif.open_heif(stream)  # its pixels are not decoded yet
-    megapixels = file.size[0] * file.size[1] / 1e6
-    if megapixels > MAX_MEGAPIXELS:
-        raise PhotoError(_too_large(name, f"{megapixels:.0f}"))
+    _check_size(name, file.size)
     image: Image.Image = file.to_pillow()
     return image
 
 
-_STORED = {  # EXIF's orientation: how the stored pixels lie in the upright ones: transposed, rows and columns reversed
-    1: (False, 1, 1), 2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
-    5: (True, 1, 1), 6: (True, -1, 1), 7: (True, -1, -1), 8: (True, 1, -1),
-}  # fmt: skip
+def rgb_of(image: Image.Image, orientation: object = 1) -> UInt8[np.ndarray, "H W 3"]:
+    """8-bit RGB pixels of an image of any mode, turned by EXIF's orientation; raises whatever Pillow raises.
 
-
-def rgb_of(image: Image.Image, upright: bool = False) -> UInt8[np.ndarray, "H W 3"]:
-    """8-bit RGB pixels of an image of any mode; `upright`: turned as its EXIF says; raises whatever Pillow raises.
-
-    Transparency is laid over white, whole numbers of 16 bits and floats are scaled by their range. Works through bands
-    of rows, so that a photo of 108 megapixels is in memory twice and no more often.
+    Transparency is laid over white, whole numbers of 16 bits and floats are scaled by their range.
     """
-    with quiet() if image.format == "TIFF" else nullcontext():  # Pillow looks at a TIFF's sizes only now
+    with quiet() if image.format == "TIFF" else nullcontext():  # Pillow checks a TIFF's size only now
         image.load()
-    transposed, down, right = _STORED[orientation_of(image) if upright else 1]
-    pixels = np.empty((image.width, image.height, 3) if transposed else (image.height, image.width, 3), np.uint8)
-    stored = (pixels.swapaxes(0, 1) if transposed else pixels)[::down, ::right]
-    rows = max(1, _BAND_PIXELS // image.width)
-    bands = [(y, min(y + rows, image.height)) for y in range(0, image.height, rows)]
-    deep = image.mode.startswith(("I", "F"))
-    white = max(_highest(image.crop((0, band[0], image.width, band[1]))) for band in bands) if deep else 0.0
-    for first, end in bands:
-        band = image.crop((0, first, image.width, end))
-        stored[first:end] = _scaled(band, white) if deep else _eight_bit(band)
-    return pixels
+    if isinstance(orientation, int) and orientation in _UPRIGHT and image.format != "TIFF":  # which Pillow turns itself
+        image = image.transpose(_UPRIGHT[orientation])
+    if image.mode.startswith(("I", "F")):
+        grey = np.asarray(image, dtype=np.float32)
+        white = float(np.max(grey, initial=1, where=np.isfinite(grey)))
+        if image.mode.startswith("I") and white > 255:  # more than eight bits are in use
+            white = max(white, 65535.0)
+        grey = np.nan_to_num(grey, posinf=white, neginf=0) / white * 255
+        return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=-1)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.array(image.convert("RGB"))
 
 
-def _highest(band: Image.Image) -> float:
-    """The number that becomes white: all 16 bits where more than eight are in use."""
-    grey = np.asarray(band)
-    highest = float(np.max(grey, initial=1, where=np.isfinite(grey)))
-    return max(highest, 65535.0) if band.mode.startswith("I") and highest > 255 else highest
+def exif_of(image: Image.Image) -> dict[str, Any]:
+    """EXIF entries by name, those of the photo's own block included; damaged EXIF counts as none."""
+    if image.format == "PNG":
+        image.load()  # EXIF may follow the pixels
+    try:
+        with quiet():
+            entries = image.getexif()
+            every = {**entries, **entries.get_ifd(ExifTags.IFD.Exif)}
+            return {ExifTags.TAGS.get(tag, str(tag)): value for tag, value in every.items()}
+    except Exception:  # struct's, Pillow's and Python's own errors, whatever the bytes bring about
+        return {}
 
 
-def _scaled(band: Image.Image, white: float) -> UInt8[np.ndarray, "h w 1"]:
-    grey = np.nan_to_num(np.asarray(band, dtype=np.float32), posinf=white, neginf=0)
-    return np.clip(grey / white * 255, 0, 255).astype(np.uint8)[..., None]
+def camera_from_exif(exif: Mapping[str, Any], size: tuple[int, int]) -> tuple[Camera, str, str]:
+    """The camera, where its focal length is from, and what to note of that about the photo."""
+    focal = focal_from_exif(exif, size)
+    if focal is not None:
+        return Camera.virtual(focal, size), "EXIF focal length", ""
+    why = "does not say its focal length"
+    if _is_cropped(exif, size) and (exif.get("FocalLengthIn35mmFilm") or exif.get("FocalLength")):
+        taken = "{} x {}".format(*_taken(exif))
+        why = f"was cropped after it was taken ({taken} by its EXIF), so that its EXIF's focal length holds no longer"
+    return Camera.guess(size), GUESSED, f"{why}; it was guessed as that of a 28 mm lens on film."
 
 
-def _eight_bit(band: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    if band.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in band.info:
-        layer = band.convert("RGBA")
-        band = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
+def focal_from_exif(exif: Mapping[str, Any], size: tuple[int, int]) -> float | None:
+    """Focal length in pixels of an image of (width, height) from its EXIF entries, None where they do not tell.
+
+    From the 35 mm equivalent (over the diagonal), else from the focal length and the sensor's pixels per unit. A photo
+    of another aspect ratio than EXIF says was cropped, at an unknown scale: None. A crop that keeps the aspect ratio
+    cannot be distinguished from a resized photo.
+    """
+    try:
+        if _is_cropped(exif, size):
+            return None
+        diagonal = float(np.hypot(*size))
+        film = float(exif.get("FocalLengthIn35mmFilm") or 0)
+        if 4 <= film <= 2000:  # mm: from fisheye to telescope; other numbers are fill-ins
+            return film / _FILM_DIAGONAL_MM * diagonal
+        focal_mm, density = float(exif.get("FocalLength") or 0), float(exif.get("FocalPlaneXResolution") or 0)
+        unit_mm = {2: 25.4, 3: 10.0, 4: 1.0}.get(int(exif.get("FocalPlaneResolutionUnit") or 2))
+        taken = max(_taken(exif))
+        if focal_mm > 0 and density > 0 and unit_mm and taken > 0:
+            focal = focal_mm / unit_mm * density * max(size) / taken
+            return focal if 0.1 < focal / diagonal < 50 else None
+    except (TypeError, ValueError, ArithmeticError):
+        pass
+    return None
+
+
+def _taken(exif: Mapping[str, Any]) -> tuple[int, int]:
+    """The (width, height) in pixels with which the photo was taken, by EXIF; 0 for what it does not say."""
+    width, height = (exif.get(name) for name in ("ExifImageWidth", "ExifImageHeight"))
+    known = [side if isinstance(side, int) and 0 < side < 1e6 else 0 for side in (width, height)]
+    return known[0], known[1]
+
+
+def _is_cropped(exif: Mapping[str, Any], size: tuple[int, int]) -> bool:
+    """Whether an image of (width, height) has another aspect ratio than EXIF says, either way round."""
+    taken = _taken(exif)
+    # One percent, or a pixel by rounding: such a crop would change the focal length no more than that.
+    return min(taken) > 0 and not any(
+        abs(size[0] * height - size[1] * width) <= max(0.01 * size[1] * width, width, height)
+        for width, height in (taken, taken[::-1])
+    )

@@ -1,4 +1,4 @@
-"""Videos: pictures with their true times from any file that FFmpeg reads, a folder of pictures or a webcam."""
+"""Videos: frames with their true times from any file that FFmpeg reads, a folder of pictures or a webcam."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -16,42 +17,53 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from humesh.errors import ArgumentError
-from humesh.media.decoding import ASSUMED_FPS, Decoder, Draw, Pictures, Pixels, VideoError
-from humesh.media.kinds import is_animated, is_url, kind_of, opened, public
-from humesh.media.photo import MAX_MEGAPIXELS, Photo, PhotoError, rgb_of
+from humesh.media.decoding import ASSUMED_FPS, Decoder, Draw, Pictures, Pixels, VideoError, check_size
+from humesh.media.kinds import is_url, kind_of, opened, public
+from humesh.media.photo import Photo, PhotoError, rgb_of
 
-__all__ = ["PICTURE_ENDINGS", "Frame", "Video", "VideoError", "letterboxed"]
+__all__ = ["Frame", "Video", "VideoError", "letterboxed"]
 
-PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-"""Files of a folder that are pictures by their names; others are if they hold one."""
-
+_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 _ANIMATIONS = ("WEBP", "AVIF")  # pictures of several frames that FFmpeg does not read, or only the first of
 _TICK = 1e-6  # seconds, for comparing times that were rounded differently
 _LONGEST_GAP_S = 600.0  # between two frames; a longer one is a clock that jumped
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of a video, upright, with its seconds since the video's first picture.
-
-    `number` counts the frames that were asked for. `broken`: it could not be decoded and is the last good picture.
-    """
+    """One frame of a video, upright, with its seconds since the first; `number` counts those that were asked for."""
 
     number: int
     time_s: float
     pixels: UInt8[np.ndarray, "H W 3"]  # RGB
-    broken: bool = False
+    broken: bool = False  # it cannot be read and is the last good frame
+
+
+class _Source(Protocol):
+    """What a video's frames come from."""
+
+    size: tuple[int, int]
+    fps: float
+    duration_s: float | None
+    count: int
+    zero_s: float
+    notes: list[str]  # known from the start
+    findings: list[str]  # of the last pass
+
+    def pictures(self, start_s: float) -> Pictures:
+        """All frames from start_s on, or from an earlier one."""
+        ...
 
 
 class Video:
     """The frames of a video with start_s <= time < end_s, every `stride`-th; streams, again and again for files.
 
     `source`: a file that FFmpeg reads, an animated picture, a folder of pictures (by name, 2 before 10), an address
-    (https://, rtsp://, ...) or the number of a webcam; `live`: one without an end, which cannot be looked at again.
+    (https://, rtsp://, ...) or the number of a webcam; `live`: one without an end, which cannot be read again.
     `size` (width, height) px; `fps` (nominal), `duration_s` and `count` (expected, None if not known) are those of the
     frames asked for. `notes`: what was guessed, broken or bridged, complete after iterating. `sound`: where the sound
-    that belongs to the pictures may be read, if anywhere. Raises VideoError; ArgumentError (a TypeError) for what
-    is no source.
+    that belongs to the frames may be read, if anywhere. Raises VideoError; ArgumentError (a TypeError) for what is no
+    source.
     """
 
     def __init__(
@@ -69,34 +81,29 @@ class Video:
                 f"got start {start_s}, end {end_s}, stride {stride}."
             )
         self.start_s, self.end_s, self.stride = float(start_s), end, stride
-        self.sound: str | Path | None = None
-        self._source: Decoder | _Folder | _Animation
-        if isinstance(source, int) or is_url(str(source)):
-            self.path, self.name = None, f"webcam{source}" if isinstance(source, int) else _name(str(source))
-            self._source = Decoder(source)
-            self.sound = None if self._source.live else str(source)
+        self.path = None if isinstance(source, int) or is_url(str(source)) else Path(source)
+        self.name = _name(source) if self.path is None else self.path.name or str(self.path)
+        if self.path is not None and os.path.isdir(self.path):
+            self._source: _Source = _Folder(self.path)
+        elif self.path is not None and _is_animation(self.path):
+            self._source = _Animation(self.path)
         else:
-            self.path = Path(source)
-            self.name = self.path.name or str(self.path)
-            if os.path.isdir(self.path):
-                self._source = _Folder(self.path)
-            elif is_animated(self.path, _ANIMATIONS):
-                self._source = _Animation(self.path)
-            else:
-                self._source, self.sound = Decoder(self.path), self.path
-        self.live = isinstance(self._source, Decoder) and self._source.live
-        self.size: tuple[int, int] = self._source.size
-        self.fps: float = self._source.fps / stride
+            self._source = Decoder(source if self.path is None else self.path)
+        self.live = False
+        self.sound: str | Path | None = None
+        if isinstance(self._source, Decoder):
+            self.live = self._source.live
+            self.sound = None if self.live or isinstance(self._source.source, int) else self._source.source
+        self.size, self.notes = self._source.size, list(self._source.notes)
+        self.fps = self._source.fps / stride
         self.duration_s: float | None = None
         self.count: int | None = None
-        self.notes: list[str] = list(self._source.notes)
-        self._fitted = 0
-        whole = self._source.duration_s
-        if whole is not None:
-            if self.start_s >= whole:
-                raise VideoError(f"video {self.name}: expected a start before its end, {whole:.3f} s, got {start_s}.")
-            self.duration_s = min(end, whole) - self.start_s
-            everything = self.start_s == 0 and end >= whole
+        length = self._source.duration_s
+        if length is not None:
+            if self.start_s >= length:
+                raise VideoError(f"video {self.name}: expected a start before its end, {length:.3f} s, got {start_s}.")
+            self.duration_s = min(end, length) - self.start_s
+            everything = self.start_s == 0 and end >= length
             frames = self._source.count if everything else round(self.duration_s * self._source.fps)
             self.count = max(1, math.ceil(frames / stride))
 
@@ -107,55 +114,46 @@ class Video:
 
     def __iter__(self) -> Iterator[Frame]:
         clock = _Clock(1 / self._source.fps)
-        good: Draw | None = None  # the last good picture, drawn anew where it is needed: the user may paint on it
-        waiting: list[tuple[int, float]] = []  # broken frames before any good one
-        seen = number = broken = 0
-        self.notes[:], self._fitted = self._source.notes, 0
+        place = number = broken = fitted = 0
+        good: Draw | None = None  # the last good frame, drawn anew where it is needed: the user may paint on it
+        self.notes[:] = self._source.notes
         for stamp, draw in self._source.pictures(self.start_s):
             seconds = clock(stamp)
             if seconds >= self.end_s - _TICK:
                 break
             if seconds < self.start_s - _TICK:
                 continue
-            seen += 1
-            if (seen - 1) % self.stride:
+            place += 1
+            if (place - 1) % self.stride:
                 continue
-            pixels = self._drawn(draw)
-            whole = pixels is not None
+            pixels = draw()
+            is_broken = pixels is None
             if pixels is None:
                 broken += 1
-                pixels = self._drawn(good)
+                pixels = None if good is None else good()
             else:
                 good = draw
             if pixels is None:
-                waiting.append((number, seconds))
-            else:
-                for earlier in waiting:
-                    yield Frame(*earlier, pixels.copy(), broken=True)
-                waiting.clear()
-                yield Frame(number, seconds, pixels, not whole)
+                continue
+            if pixels.shape[1::-1] != self.size:
+                fitted += 1
+                pixels = letterboxed(pixels, self.size)
+            yield Frame(number, seconds, pixels, is_broken)
             number += 1
-        if number == len(waiting):
-            stretch = f"{self.start_s:g} s to {self.end_s:g} s"
+        if number == 0:
             why = " ".join(["", *self._source.findings])
             raise VideoError(
-                f"video {self.name}: expected pictures from {stretch}, found none whole; choose others.{why}"
+                f"video {self.name}: expected pictures from {self.start_s:g} s to {self.end_s:g} s, found none that "
+                f"can be read; choose others.{why}"
             )
         if broken:
-            self.notes.append(f"Broken frames, each replaced by the last good picture: {broken} of {number}.")
+            self.notes.append(f"Broken frames, replaced by the last good one or left out at the start: {broken}.")
         if clock.made:
             self.notes.append(f"Frames without a true time, set by the frame rate: {clock.made}.")
-        if self._fitted:
+        if fitted:
             width, height = self.size
-            self.notes.append(f"Pictures of another size, fitted into {width} x {height} with black: {self._fitted}.")
+            self.notes.append(f"Pictures of another size, fitted into {width} x {height} with black: {fitted}.")
         self.notes += self._source.findings
-
-    def _drawn(self, draw: Draw | None) -> Pixels | None:
-        pixels = None if draw is None else draw()
-        if pixels is None or (pixels.shape[1], pixels.shape[0]) == self.size:
-            return pixels
-        self._fitted += 1
-        return letterboxed(pixels, self.size)
 
 
 class _Clock:
@@ -165,21 +163,16 @@ class _Clock:
         self.period, self.last, self.shift, self.made = period, -math.inf, 0.0, 0
 
     def __call__(self, stamp: float | None) -> float:
-        if stamp is None:
-            now = max(self.last + self.period, 0.0)
-            self.made += 1
-        else:
-            now = stamp + self.shift
-            if self.last + _LONGEST_GAP_S < now and self.last >= 0:
-                self.shift += self.last + self.period - now
-                now = self.last + self.period
-                self.made += 1
-            if now <= self.last:
-                # A stamp shown twice moves half a frame on; one that jumps back begins a piece joined to the last one.
-                jumped = now <= self.last - self.period
-                self.shift += self.last + self.period - now if jumped else 0.0
-                now = self.last + (self.period if jumped else self.period / 2)
-                self.made += 1
+        now = max(self.last + self.period, 0.0) if stamp is None else stamp + self.shift
+        jumped_ahead = self.last >= 0 and now > self.last + _LONGEST_GAP_S
+        jumped_back = now <= self.last - self.period
+        if jumped_ahead or jumped_back:  # a clock that began anew: this piece is joined to the last one
+            self.shift += self.last + self.period - now
+            now = self.last + self.period
+        repeated = now <= self.last
+        if repeated:  # a stamp given twice moves half a frame on
+            now = self.last + self.period / 2
+        self.made += stamp is None or jumped_ahead or jumped_back or repeated
         self.last = now
         return now
 
@@ -192,7 +185,7 @@ class _Folder:
             inside = [file for file in path.iterdir() if file.name[0] != "."]
         except OSError as error:
             raise VideoError(f"video {path}: expected pictures in this folder, {error.strerror}.") from None
-        found = [file for file in inside if file.suffix.lower() in PICTURE_ENDINGS or kind_of(file) == "photo"]
+        found = [file for file in inside if file.suffix.lower() in _ENDINGS or kind_of(file) == "photo"]
         self.files = sorted(found, key=lambda file: _natural(file.name))
         if not self.files:
             raise VideoError(f"video {path}: expected pictures (JPEG, PNG, ...) in this folder, found none.")
@@ -201,12 +194,12 @@ class _Folder:
             raise VideoError(f"video {path}: none of its {len(self.files)} pictures can be read; look at them.")
         self.size = (first.shape[1], first.shape[0])
         self.fps, self.count, self.zero_s = ASSUMED_FPS, len(self.files), 0.0
-        self.duration_s = self.count / self.fps
-        self.notes = [f"A folder of pictures tells no times; {self.fps:g} pictures a second were assumed."]
+        self.duration_s: float | None = self.count / self.fps
+        self.notes = [f"A folder of pictures has no times; {self.fps:g} pictures a second were assumed."]
         self.findings: list[str] = []
 
     def pictures(self, start_s: float) -> Pictures:
-        """All pictures; start_s is left to the caller, because none is read before it is drawn."""
+        """All pictures; none is read before it is drawn."""
         yield from ((k / self.fps, partial(_read, file)) for k, file in enumerate(self.files))
 
 
@@ -214,15 +207,11 @@ class _Animation:
     """A picture of several frames with their own times, read by Pillow."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.zero_s, self.duration_s, self.notes = path, 0.0, None, list[str]()
-        self.findings: list[str] = []
+        self.path, self.zero_s, self.notes, self.findings = path, 0.0, list[str](), list[str]()
+        self.duration_s: float | None = None
         try:
             with opened(path, _ANIMATIONS) as image:
-                if image.width * image.height > MAX_MEGAPIXELS * 1e6:
-                    raise VideoError(
-                        f"video {path}: expected frames of at most {MAX_MEGAPIXELS} megapixels, got {image.width} x "
-                        f"{image.height}; scale it down first."
-                    )
+                check_size(f"video {path}", *image.size)
                 self.size, self.count = image.size, int(getattr(image, "n_frames", 1))
                 image.load()
                 self.fps = 1000 / (image.info.get("duration") or 1000 / ASSUMED_FPS)
@@ -232,7 +221,7 @@ class _Animation:
             raise VideoError(f"video {path}: its pictures cannot be read ({error}); fetch it anew.") from error
 
     def pictures(self, start_s: float) -> Pictures:
-        """All frames; start_s is left to the caller, because each is drawn upon the one before."""
+        """All frames; each is drawn upon the one before."""
         self.findings.clear()
         try:
             with opened(self.path, _ANIMATIONS) as image:
@@ -242,6 +231,14 @@ class _Animation:
                     yield image.info.get("timestamp", 0) / 1000, partial(np.copy, pixels)
         except Exception as error:  # as above
             self.findings.append(f"The video is damaged ({error}); it was read up to there.")
+
+
+def _is_animation(path: Path) -> bool:
+    try:
+        with opened(path, _ANIMATIONS) as image:
+            return bool(getattr(image, "is_animated", False))
+    except Exception:  # another format, or damaged
+        return False
 
 
 def letterboxed(pixels: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
@@ -261,9 +258,11 @@ def _read(file: Path) -> Pixels | None:
         return None
 
 
-def _name(address: str) -> str:
-    """What to call a video on the net: the last part of its path, or who sends it."""
-    parts = urlsplit(address)
+def _name(source: str | Path | int) -> str:
+    """What to call a webcam or a video on the net: the last part of its path, or its host."""
+    if isinstance(source, int):
+        return f"webcam{source}"
+    parts = urlsplit(str(source))
     return Path(unquote(parts.path)).name or parts.hostname or "stream"
 
 

@@ -19,7 +19,7 @@ from humesh.body.kinematics import forward_kinematics, swing
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec, seconds_of
-from humesh.crops.jotr_box import jotr_box, visible_in_crop
+from humesh.crops.groups import jotr_box, visible_in_crop
 from humesh.geometry.rotations import rotation_from_6d_rows
 from humesh.losses.points import absolute
 from humesh.losses.targets import Targets, Term

@@ -1,1 +1,1 @@
-"""Finding people: the networks that see them, one runtime for all, and what their answers are put together to."""
+"""Finding and tracking people: pretrained networks, one runtime for all, and the fusion of their predictions."""

@@ -1,4 +1,4 @@
-"""Find the people of a photo: MoveNet says where somebody may be, two families of networks look closer."""
+"""Find the people of a photo: MoveNet gives candidates, two families of networks predict each of them more closely."""
 
 from __future__ import annotations
 
@@ -11,36 +11,39 @@ from functools import partial
 from itertools import chain
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
+from humesh.body.joints import HALPE26, MEDIAPIPE33
+from humesh.geometry.boxes import box_iou
 from humesh.media.photo import Photo
-from humesh.people import blazepose, movenet
-from humesh.people.blazepose import LandmarkModel
-from humesh.people.fusion import fused, rating
-from humesh.people.person import Person
-from humesh.people.regions import Pose, Pyramid, Roi
+from humesh.people import networks
+from humesh.people.fusion import LIMBS, ONE_BODY, fused, nms, outside, rating, similarity
+from humesh.people.networks import LandmarkModel, Pose, Pyramid, Roi
+from humesh.people.person import Person, box_around_keypoints
 from humesh.people.runtime import network
-from humesh.people.same_body import LIMBS, ONE_BODY, box_around_points, distinct, overlap, person_of, similarity
 from humesh.threads import Threads
 
-_SMALLEST_PHOTO = 24  # px; nobody is seen in less
-_COARSE, _FINE, _FINEST = 256, 512, 1024  # px that the whole photo is cut to; the last where nobody is seen else
-_TURNED, LEAST_TURNED = 0.3, 0.5  # in turned photos: MultiPose's score of a candidate, and a find's rating
-_SMALL, _ZOOM = 0.22, 2.5  # of a tile: around smaller people finer tiles are searched, so many times their size
+_SMALLEST_PHOTO = 24  # px; nobody is found in less
+_COARSE, _FINE, _FINEST = 256, 512, 1024  # px that the photo is scaled to; the last where nobody is found otherwise
+_TURNED, LEAST_TURNED = 0.3, 0.5  # in turned photos: MultiPose's score of a candidate, and a person's rating
+_SMALL, _ZOOM = 0.22, 2.5  # of a tile: around smaller people tiles of _ZOOM times their size are searched
 _MOST_TILES = 40
-_MARGIN = 1.1  # the square that Thunder looks at, in longer sides of the body's box
+_MARGIN = 1.1  # Thunder's square, in longer sides of the body's box
 _SAME_BODY = 0.4  # similarity of two candidates
 _NOBODY = 0.1  # in a given box: the landmark model's score; whoever gives a box has seen somebody there
-_IN_BOX = 0.15  # intersection over union of a given box and of who is seen in it; less is somebody else
+_IN_BOX = 0.15  # intersection over union of a given box and of the person in it; less is somebody else
+_KNEES, _ANKLES, _HEELS, _TOES = (
+    MEDIAPIPE33.indices(f"left_{joint}", f"right_{joint}") for joint in ("knee", "ankle", "heel", "foot_index")
+)
 
 
 class PeopleFinder:
     """Finds people with MoveNet and MediaPipe's pose networks; CPU, no downloads.
 
-    `min_score`: finds rated lower are left out, 0..1. `fast`: MediaPipe's full landmark model looks once a person, not
-    its heavy one three times. `workers`: threads, by default one a processor core up to four; answers do not depend on
-    it. The networks are loaded once in a process; one finder may serve several threads. MissingNetworkError where the
-    installation lacks them.
+    `min_score`: people rated lower are left out, 0..1. `fast`: one pass of MediaPipe's full landmark model a person
+    instead of three of the heavy one. `workers`: threads, by default one a processor core up to four; results do not
+    depend on it. One finder may serve several threads. Raises MissingNetworkError.
     """
 
     def __init__(self, *, min_score: float = 0.3, fast: bool = False, workers: int | None = None) -> None:
@@ -65,157 +68,183 @@ class PeopleFinder:
         return [person_of(pose, *photo.size) for pose in self.search(photo)]
 
     def search(self, photo: Photo, known: Sequence[Pose] = ()) -> list[Pose]:
-        """Those of `known` (poses in this photo) and whoever else is in a photo, best score first."""
+        """The `known` people (poses in this photo) and all others in a photo, best score first."""
         if min(photo.size) < _SMALLEST_PHOTO:
             return []
         pyramid = Pyramid(photo.pixels)
-        found = self._apart(pyramid, _unlike(self._candidates(pyramid), known), known, self.min_score)
-        return found or self._apart(pyramid, self._turned(pyramid), [], max(self.min_score, LEAST_TURNED))
+        candidates = nms(self._candidates(pyramid), _SAME_BODY, known)
+        found = self._separated(pyramid, candidates, known, self.min_score)
+        return found or self._separated(pyramid, self._turned(pyramid), [], max(self.min_score, LEAST_TURNED))
 
-    def follow(
-        self, photo: Photo, poses: Sequence[Pose], min_score: float | None = None, quick: bool = False
-    ) -> list[Pose]:
+    def follow(self, photo: Photo, poses: Sequence[Pose], quick: bool = False) -> list[Pose]:
         """The people of poses expected in a photo, without a search, best score first.
 
-        Those rated below `min_score` (None: the finder's own) are left out. `quick`: one look of each family a person.
+        `quick`: one pass of each family a person.
         """
-        least = self.min_score if min_score is None else min_score
-        seen = self._seen(Pyramid(photo.pixels), poses, expected=True, quick=quick)
-        return distinct([pose for pose in seen if pose.score >= least])
+        predictions = self._predictions(Pyramid(photo.pixels), poses, quick or self.fast)
+        rated = [_rated(some, photo.size) for some in predictions]
+        return nms(pose for pose in rated if pose.score >= self.min_score)
 
     def landmarks(self, photo: Photo, boxes: Float[np.ndarray, "N 4"]) -> list[Person]:
         """One person per given box (x0 y0 x1 y1 px), same order; confidences are 0 where nobody is seen."""
         pyramid, all_boxes = Pyramid(photo.pixels), np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
         starts = self._threads.map(partial(self._in_box, pyramid), all_boxes)
         people = []
-        for box, start, some in zip(all_boxes, starts, self._looks(pyramid, starts, self.fast), strict=True):
+        for box, start, some in zip(all_boxes, starts, self._predictions(pyramid, starts, self.fast), strict=True):
             pose = fused([start, *some])
-            if pose.score < _NOBODY or overlap(_box_of(pose, pyramid), box) < _IN_BOX:
+            if pose.score < _NOBODY or _iou(_box_of(pose, pyramid), box) < _IN_BOX:
                 pose = replace(pose, points=pose.points * [1, 1, 0])  # nobody, or somebody else nearby
             pose = replace(pose, score=float(pose.points[LIMBS, 2].mean()))
             people.append(replace(person_of(pose, *photo.size), box=box.copy()))
         return people
 
     def _in_box(self, pyramid: Pyramid, box: Float[np.ndarray, "4"]) -> Pose:
-        """Whom to look at in a box: MultiPose's find there or, without one, what Thunder makes of it."""
-        found = movenet.find(pyramid, Roi.about(box, 1.5), least=0.0)
-        near = [pose for pose in found if overlap(_box_of(pose, pyramid), box) >= _IN_BOX]
-        if near:
-            return max(near, key=lambda pose: pose.score * overlap(_box_of(pose, pyramid), box))
-        return movenet.look(pyramid, Roi.about(box, _MARGIN))
+        """The candidate in a box: MultiPose's that fits it best or, without one, Thunder's."""
+        found = networks.multipose(pyramid, Roi.about(box, 1.5), least=0.0)
+        fitting = [(pose, iou) for pose in found if (iou := _iou(_box_of(pose, pyramid), box)) >= _IN_BOX]
+        if fitting:
+            return max(fitting, key=lambda pair: pair[0].score * pair[1])[0]
+        return networks.thunder(pyramid, Roi.about(box, _MARGIN))
 
     def _candidates(self, pyramid: Pyramid) -> list[Pose]:
-        """Whom MultiPose sees: in the whole photo twice, and in finer tiles around those who are small there."""
+        """MultiPose's people: of the whole photo at two sizes, and of finer tiles around those who are small there."""
         width, height = pyramid.width, pyramid.height
-        whole = _whole(pyramid)
+        photo = _around_photo(pyramid)
         shapes = [_shape(width, height, side) for side in (_COARSE, _FINE)]
         found: list[Pose] = [
-            *chain.from_iterable(self._threads.map(lambda shape: movenet.find(pyramid, whole, *shape), shapes))
+            *chain.from_iterable(self._threads.map(lambda shape: networks.multipose(pyramid, photo, *shape), shapes))
         ]
         if not found and max(width, height) > _FINE:
-            found = movenet.find(pyramid, whole, *_shape(width, height, _FINEST))
-        searched = [whole]
+            found = networks.multipose(pyramid, photo, *_shape(width, height, _FINEST))
+        searched = [photo]
         for _ in range(4):
             tiles = list[Roi]()
             for pose in sorted(found, key=lambda pose: -pose.score):
                 tile = Roi(pose.next_roi.x, pose.next_roi.y, _ZOOM * pose.size)
-                if pose.size < _SMALL * whole.side and not any(_covers(t, tile) for t in [*searched, *tiles]):
+                if pose.size < _SMALL * photo.side and not any(_covers(t, tile) for t in [*searched, *tiles]):
                     tiles.append(tile)
             tiles = tiles[: _MOST_TILES - len(searched)]
             if not tiles:
                 break
             searched += tiles
-            found += chain.from_iterable(self._threads.map(partial(movenet.find, pyramid), tiles))
+            found += chain.from_iterable(self._threads.map(partial(networks.multipose, pyramid), tiles))
         return found
 
     def _turned(self, pyramid: Pyramid) -> list[Pose]:
-        """Whom MultiPose sees in the photo turned by quarters: people upside down or lying."""
-        turns = [replace(_whole(pyramid), angle=quarter * math.pi / 2) for quarter in (1, 2, 3)]
-        found: list[list[Pose]] = self._threads.map(partial(movenet.find, pyramid, least=_TURNED), turns)
-        return _unlike([*chain.from_iterable(found)], [])
+        """MultiPose's people in the photo turned by quarters: people upside down or lying."""
+        turns = [replace(_around_photo(pyramid), angle=quarter * math.pi / 2) for quarter in (1, 2, 3)]
+        found: list[list[Pose]] = self._threads.map(partial(networks.multipose, pyramid, least=_TURNED), turns)
+        return nms(chain.from_iterable(found), _SAME_BODY)
 
-    def _apart(self, pyramid: Pyramid, starts: Sequence[Pose], known: Sequence[Pose], least: float) -> list[Pose]:
-        """The known bodies and those of the starts, each once, best score first.
+    def _separated(self, pyramid: Pyramid, starts: Sequence[Pose], known: Sequence[Pose], least: float) -> list[Pose]:
+        """The known bodies and those of the candidates `starts`, each once, best score first.
 
-        Where people overlap a closer look may see the neighbour: who came out as somebody better rated is made of those
-        looks alone that are more like the start.
+        Where people overlap a closer prediction may show the neighbour: a candidate that came out as somebody better
+        rated is fused from those predictions alone that are more like the candidate.
         """
-        photo_size = pyramid.width, pyramid.height
-        looks = [[start, *some] for start, some in zip(starts, self._looks(pyramid, starts, self.fast), strict=True)]
-        rated = [(_rated(some, photo_size), some) for some in looks]
-        found = sorted(known, key=lambda pose: -pose.score)
+        size, found = (pyramid.width, pyramid.height), sorted(known, key=lambda pose: -pose.score)
+        predictions = self._predictions(pyramid, starts, self.fast)
+        every = [[start, *some] for start, some in zip(starts, predictions, strict=True)]
+        rated = [(_rated(some, size), some) for some in every]
         for pose, some in sorted(rated, key=lambda pair: -pair[0].score):
             rival = next((other for other in found if similarity(pose, other) >= ONE_BODY), None)
             if rival is not None:
-                own = [look for look in some[1:] if similarity(look, some[0]) > similarity(look, rival)]
-                pose = _rated([some[0], *own], photo_size)
+                own = [each for each in some[1:] if similarity(each, some[0]) > similarity(each, rival)]
+                pose = _rated([some[0], *own], size)
             if pose.score >= least and all(similarity(pose, other) < ONE_BODY for other in found):
                 found.append(pose)
         return sorted(found, key=lambda pose: -pose.score)
 
-    def _seen(
-        self, pyramid: Pyramid, starts: Sequence[Pose], expected: bool = False, quick: bool = False
-    ) -> list[Pose]:
-        """A closer look by both families at each body that one of them saw, or that is only `expected`; rated."""
-        looks = self._looks(pyramid, starts, quick or self.fast)
-        every = [some if expected else [start, *some] for start, some in zip(starts, looks, strict=True)]
-        return [_rated(some, (pyramid.width, pyramid.height)) for some in every]
+    def _predictions(self, pyramid: Pyramid, starts: Sequence[Pose], quick: bool) -> list[list[Pose]]:
+        """Of each body Thunder's prediction and those of the landmark model: one if `quick`, else three.
 
-    def _looks(self, pyramid: Pyramid, starts: Sequence[Pose], quick: bool) -> list[list[Pose]]:
-        """Thunder's look at each body and those of the landmark model: one if `quick`, else three.
-
-        The landmark model's own confidence tells little of whether a point is right, but how well it agrees with itself
-        a lot: it looks twice more where the first look pointed to, once at the mirror image. Everybody's looks of one
-        round are taken side by side.
+        The landmark model's confidence tells little of whether a point is right, but its agreement with itself does: it
+        runs twice more where its first prediction points to, once on the mirror image. Everybody's passes of one round
+        run in parallel.
         """
 
-        def deep(roi: Roi, mirrored: bool = False) -> Callable[[], Pose]:
-            return partial(blazepose.look, pyramid, roi, self.model, mirrored)
+        def landmarks(roi: Roi, mirrored: bool = False) -> Callable[[], Pose]:
+            return partial(networks.blazepose, pyramid, roi, self.model, mirrored)
 
-        near = [partial(movenet.look, pyramid, Roi.about(_box_of(start, pyramid), _MARGIN)) for start in starts]
-        first = self._done([*near, *(deep(start.next_roi) for start in starts)])
-        looks = [[one, other] for one, other in zip(first[: len(starts)], first[len(starts) :], strict=True)]
+        near = [partial(networks.thunder, pyramid, Roi.about(_box_of(start, pyramid), _MARGIN)) for start in starts]
+        first = self._run([*near, *(landmarks(start.next_roi) for start in starts)])
+        predictions = [list(pair) for pair in zip(first[: len(starts)], first[len(starts) :], strict=True)]
         if not quick:
-            second = self._done([deep(some[1].next_roi, way) for some in looks for way in (True, False)])
-            for number, some in enumerate(looks):
+            passes = [landmarks(some[1].next_roi, mirrored) for some in predictions for mirrored in (True, False)]
+            second = self._run(passes)
+            for number, some in enumerate(predictions):
                 some += second[2 * number : 2 * number + 2]
-        return looks
+        return predictions
 
-    def _done(self, works: Sequence[Callable[[], Pose]]) -> list[Pose]:
-        return self._threads.map(operator.call, works)
+    def _run(self, passes: Sequence[Callable[[], Pose]]) -> list[Pose]:
+        return self._threads.map(operator.call, passes)
 
 
-def _rated(looks: Sequence[Pose], photo_size: tuple[int, int]) -> Pose:
-    """What several looks at one body come to, with its rating as score."""
-    pose = fused(looks)
+class RtmlibPeople:
+    """Finds people with rtmlib's YOLOX and RTMPose (26 points, feet included), whose models download on first use.
+
+    `mode`: "lightweight", "balanced" or "performance"; `device`: "cpu" or "cuda". There are no 3D landmarks:
+    `humesh.people.given.complete` adds those of `PeopleFinder.landmarks`.
+    """
+
+    def __init__(self, *, mode: str = "balanced", device: str = "cpu") -> None:
+        try:
+            from rtmlib import BodyWithFeet
+        except ImportError as error:
+            raise ImportError(f'rtmlib cannot be imported ({error}): pip install "humesh[rtmlib]".') from error
+        self._models = BodyWithFeet(mode=mode, backend="onnxruntime", device=device)
+
+    def __call__(self, photo: Photo) -> list[Person]:
+        """The people of a photo, best score first; a score is the mean confidence of the points."""
+        bgr = np.ascontiguousarray(photo.pixels[..., ::-1])
+        boxes = np.asarray(self._models.det_model(bgr), dtype=np.float64).reshape(-1, 4)
+        if not len(boxes):  # rtmlib's pose model would take the whole photo for a person
+            return []
+        points, scores = self._models.pose_model(bgr, bboxes=boxes)
+        keypoints = np.concatenate([points, np.clip(scores, 0, 1)[..., None]], axis=-1).astype(np.float64)
+        people = [Person(box, float(k[:, 2].mean()), k, HALPE26) for box, k in zip(boxes, keypoints, strict=True)]
+        return sorted(people, key=lambda person: -person.score)
+
+
+def person_of(pose: Pose, width: int, height: int) -> Person:
+    """A pose as a person of a photo of that size; joints outside of it have no confidence, nor have guessed legs.
+
+    Of people cut off at the hips the networks put both legs somewhere inside the photo, with little confidence, and the
+    body would squat in the air.
+    """
+    points = pose.points.copy()
+    points[outside(points, (width, height)), 2] = 0
+    box = box_around_keypoints(points, width, height)
+    if (points[_KNEES, 2] < 0.1).all() and (points[_ANKLES, 2] < 0.35).all():
+        points[[*_KNEES, *_ANKLES, *_HEELS, *_TOES], 2] = 0
+    return Person(box, pose.score, points, MEDIAPIPE33, pose.landmarks3d, mask=pose.mask)
+
+
+def _rated(predictions: Sequence[Pose], photo_size: tuple[int, int]) -> Pose:
+    """Predictions of one body fused, with the rating as score."""
+    pose = fused(predictions)
     return replace(pose, score=rating(pose, photo_size))
 
 
-def _whole(pyramid: Pyramid) -> Roi:
-    """The square about a photo."""
+def _around_photo(pyramid: Pyramid) -> Roi:
     return Roi(pyramid.width / 2, pyramid.height / 2, float(max(pyramid.width, pyramid.height)))
 
 
 def _shape(width: int, height: int, longer: int) -> tuple[int, int]:
     """Sides in px, multiples of 32, of a picture of that shape whose longer side is as given."""
-    scale = longer / max(width, height)
-    return tuple(max(32, math.ceil(side * scale / 32 - 1e-6) * 32) for side in (width, height))  # type: ignore[return-value]
+    wide, high = (max(32, math.ceil(side * longer / max(width, height) / 32 - 1e-6) * 32) for side in (width, height))
+    return wide, high
 
 
 def _covers(tile: Roi, other: Roi) -> bool:
-    """Whether a search of one tile would find what a search of another finds in its middle."""
+    """Whether a search of one tile finds what a search of another finds in its middle."""
     apart = max(abs(tile.x - other.x), abs(tile.y - other.y))
     return apart < tile.side / 4 and 0.5 < tile.side / other.side < 1.6
 
 
-def _unlike(candidates: Sequence[Pose], known: Sequence[Pose]) -> list[Pose]:
-    """Best score first, each body once, none that is known."""
-    kept = list[Pose]()
-    for pose in sorted(candidates, key=lambda pose: -pose.score):
-        if all(similarity(pose, other) < _SAME_BODY for other in [*known, *kept]):
-            kept.append(pose)
-    return kept
-
-
 def _box_of(pose: Pose, pyramid: Pyramid) -> Float[np.ndarray, "4"]:
-    return box_around_points(pose.points, pyramid.width, pyramid.height)
+    return box_around_keypoints(pose.points, pyramid.width, pyramid.height)
+
+
+def _iou(one: Float[np.ndarray, "4"], other: Float[np.ndarray, "4"]) -> float:
+    return float(box_iou(torch.from_numpy(one), torch.from_numpy(other)))

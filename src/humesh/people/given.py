@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
+import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -16,14 +18,19 @@ from humesh.body.joints import COCO17, MEDIAPIPE33, OPENPOSE25, JointSet
 from humesh.errors import HumeshError
 from humesh.files import read_json
 from humesh.media.photo import Photo
-from humesh.people.names import Names
 from humesh.people.person import Person
 
 _COCO_PERSON = 1  # category_id of people in COCO
 _MOST_BYTES = 2**29  # of a file: COCO's largest one has 449 MB
 _FARTHEST_PX = 65_535  # from a photo's corner: JPEG's longest side
-_MOST_PHOTOS = 10  # a box may be so many times as wide or high as its photo
+_MOST_PHOTOS = 10  # times the photo's width or height that a box may have
 _OPENPOSE = "_keypoints.json"
+_ENDING = re.compile(r"\.(jpe?g|jpe|jfif|png|webp|bmp|tiff?|gif|hei[cf]|avif|jp2|ppm|dng)$", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:COCO_[a-z]+20\d\d_)?([0-9]{1,18})")
+"""A stem that is COCO's image_id: digits alone, as COCO names its pictures (before 2017 with the set's name)."""
+_DEEPEST = 16  # folders of a path that count
+_Key = tuple[str, ...]
+_T = TypeVar("_T")
 
 
 class DetectionsError(HumeshError, ValueError):
@@ -36,48 +43,52 @@ class GivenPeople:
     Reads a COCO results JSON (list of {image_id, bbox, score, keypoints}), a COCO dictionary with images and
     annotations, a folder of OpenPose JSON files (PHOTO_keypoints.json, in folders like the photos) or a JSON
     {"photo.jpg": [[x0, y0, x1, y1], ...]}. A COCO entry's "person" becomes the track: who it is, if that is known.
-    Photos are found by their paths, see `Names`. Raises DetectionsError.
+
+    A name of the file fits a photo by the longest common end of their paths, folder by folder: the file's name without
+    its ending at least; COCO's number ("785") fits the photo whose name is that number. Raises DetectionsError.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._of = _read_openpose(self.path) if self.path.is_dir() else _read_json(self.path)
         self._notes = _calibrate(self.path, self._of)
-        self._names = Names(self._of)
-        self._pairs: dict[Path, str] = {}
-        self._matched: set[Path] = set()
+        self._keys = {name: _keys(name, number=name.isdecimal()) for name in self._of}
+        self._index = _index(self._keys)
+        self._pairs: dict[Path, str | None] = {}  # the photos of a run, and the name that fits each
 
     def match(self, photos: Iterable[str | Path]) -> list[str]:
         """Finds each photo's people among those of the other photos of a run; what was not matched, in sentences."""
         every = {Path(photo).absolute(): str(photo) for photo in photos}
-        self._matched, self._pairs = set(every), self._names.pairs(every)
-        without = [(text, self._names.of(photo)) for photo, text in every.items() if photo not in self._pairs]
-        missing = [text for text, names in without if not names]
-        unclear = [text for text, names in without if names]
-        told = {*self._pairs.values(), *(name for _, names in without for name in names)}
-        unused = [name for name, people in self._of.items() if people and name not in told]
+        keys = {photo: _keys(str(photo), number=True) for photo in every}
+        having, fitting = _index(keys), set[str]()
+        missing, unclear = list[str](), list[str]()
+        for photo, text in every.items():
+            names = _best(keys[photo], self._index)
+            clear = len(names) == 1 and _best(self._keys[names[0]], having) == [photo]
+            self._pairs[photo] = names[0] if clear else None
+            fitting |= {*names}
+            if not clear:
+                (unclear if names else missing).append(text)
+        unused = [name for name, people in self._of.items() if people and name not in fitting]
         notes, start = list(self._notes), f"detections {self.path}: "
-        photos = f"{len(every)} photo{'s' * (len(every) > 1)}"
         if missing:
-            notes.append(f"{start}nobody is given for {len(missing)} of {photos} ({_some(missing)}).")
+            notes.append(f"{start}nobody is given for {len(missing)} of {len(every)} photos ({_some(missing)}).")
         if unclear:
-            get = "gets" if len(unclear) == 1 else "get"
             notes.append(
-                f"{start}{len(unclear)} of {photos} ({_some(unclear)}) {get} nobody, no name in it means "
-                f"them alone; write their paths in it, such as {unclear[0]}."
+                f"{start}nobody is given for {len(unclear)} of {len(every)} photos ({_some(unclear)}), as no name in "
+                f"it means them alone; write their paths in it, such as {unclear[0]}."
             )
         if unused:
-            which = f"{len(unused)} of the {len(self._of)} photos" if len(self._of) > 1 else "the photo"
-            verb = "is" if len(unused) == 1 else "are"
-            notes.append(f"{start}{which} it names {verb} not in this run ({_some(unused)}).")
+            notes.append(f"{start}{len(unused)} of its {len(self._of)} photos not in this run ({_some(unused)}).")
         return notes
 
     def names(self, photo_path: str | Path) -> list[str]:
-        """The file's names that fit a photo equally well: one if it is clear who is meant, none if nobody is given."""
+        """The names that fit a photo equally well: one if it is clear, none if nobody is given."""
         path = Path(photo_path).absolute()
-        if path in self._matched:
-            return [self._pairs[path]] if path in self._pairs else []
-        return self._names.of(path)
+        if path in self._pairs:
+            name = self._pairs[path]
+            return [] if name is None else [name]
+        return _best(_keys(str(path), number=True), self._index)
 
     def people(self, photo_path: str | Path) -> list[Person]:
         """The people given for a photo; none where no name of the file, or more than one, fits it."""
@@ -98,17 +109,23 @@ class GivenPeople:
 
 
 def complete(given: list[Person], photo: Photo, landmarks: Callable[[Photo, np.ndarray], list[Person]]) -> list[Person]:
-    """The given people with the 3D landmarks that a landmark model sees in their boxes.
+    """The given people with the 3D landmarks that a landmark model predicts in their boxes.
 
     Where a person came with keypoints these replace the model's 2D points of the same name, confidence included.
     """
-    if not given:
-        return []
-    seen = landmarks(photo, np.stack([person.box for person in given]))
-    return [_merged(person, model) for person, model in zip(given, seen, strict=True)]
+    people = []
+    predicted = landmarks(photo, np.stack([person.box for person in given])) if given else []
+    for person, model in zip(given, predicted, strict=True):
+        keypoints = model.keypoints
+        if person.keypoints is not None and person.keypoint_set is not None and keypoints is not None:
+            here, there = person.keypoint_set.map_to(MEDIAPIPE33)
+            keypoints = keypoints.copy()
+            keypoints[there] = person.keypoints[here]
+        people.append(replace(model, box=person.box, score=person.score, keypoints=keypoints))
+    return people
 
 
-def box_of(
+def checked_box(
     where: str, numbers: Float[np.ndarray, "4"], error: type[HumeshError] = DetectionsError
 ) -> Float[np.ndarray, "4"]:
     """A box x0 y0 x1 y1 in pixels that can be one in a photo; raises `error`."""
@@ -122,15 +139,6 @@ def box_of(
     return numbers
 
 
-def _merged(person: Person, model: Person) -> Person:
-    if person.keypoints is None or person.keypoint_set is None or model.keypoints is None:
-        return replace(model, box=person.box, score=person.score)
-    here, there = person.keypoint_set.map_to(MEDIAPIPE33)
-    keypoints = model.keypoints.copy()
-    keypoints[there] = person.keypoints[here]
-    return replace(model, box=person.box, score=person.score, keypoints=keypoints)
-
-
 def _fits(box: np.ndarray, width: int, height: int) -> bool:
     x0, y0, x1, y1 = box.tolist()
     inside = x0 < width and y0 < height and x1 > 0 and y1 > 0
@@ -139,6 +147,30 @@ def _fits(box: np.ndarray, width: int, height: int) -> bool:
 
 def _some(names: list[Any]) -> str:
     return ", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "")
+
+
+def _keys(path: str, number: bool) -> list[_Key]:
+    """The keys that a name or photo is found by, the best first."""
+    parts = unicodedata.normalize("NFC", path).replace("\\", "/").split("/")  # macOS writes names in another form
+    *folders, name = [part for part in parts if part not in ("", ".", "..")] or [""]
+    stem, keys = _ENDING.sub("", name), list[_Key]()
+    for start in range(max(0, len(folders) - _DEEPEST), len(folders) + 1):
+        keys += [("name", *folders[start:], name), ("stem", *folders[start:], stem)]
+    if number and (digits := _NUMBER.fullmatch(stem)):
+        keys.append(("number", str(int(digits[1]))))
+    return keys
+
+
+def _index(keys: Mapping[_T, Iterable[_Key]]) -> dict[_Key, list[_T]]:
+    index: dict[_Key, list[_T]] = {}
+    for item, some in keys.items():
+        for key in some:
+            index.setdefault(key, []).append(item)
+    return index
+
+
+def _best(keys: Iterable[_Key], index: Mapping[_Key, list[_T]]) -> list[_T]:
+    return next((index[key] for key in keys if key in index), [])
 
 
 def _load(path: Path) -> Any:
@@ -268,24 +300,24 @@ def _person(
         margin = 0.1 * (points.max(0) - points.min(0)).max() + 1
         box = np.concatenate([points.min(0) - margin, points.max(0) + margin])
         box = box.clip(-_FARTHEST_PX, _FARTHEST_PX)
-    return Person(box_of(where, box), score, keypoints, None if keypoints is None else joint_set)
+    return Person(checked_box(where, box), score, keypoints, None if keypoints is None else joint_set)
 
 
 def _calibrate(path: Path, of_name: dict[str, list[Person]]) -> list[str]:
-    """Brings all confidences and scores into [0, 1], by what the whole file has; what was changed, in sentences."""
+    """Brings all confidences and scores into [0, 1], by what all of the file has; what was changed, in sentences."""
     notes: list[str] = []
-    every = [(people, i, person) for people in of_name.values() for i, person in enumerate(people)]
-    scores = _confidences(path, "scores", np.array([person.score for *_, person in every]), notes)
-    points = [person.keypoints for *_, person in every if person.keypoints is not None]
-    values = np.concatenate([each[:, 2] for each in points]) if points else np.zeros(0)
-    if np.isin(values, (0, 1, 2)).all() and (values == 2).any():  # annotations: 0 absent, 1 hidden, 2 visible
-        values = values / 2
-    values, start = _confidences(path, "keypoints' confidences", values, notes), 0
-    for each in points:
-        each[:, 2] = values[start : start + len(each)]
-        start += len(each)
-    for (people, i, person), score in zip(every, scores.tolist(), strict=True):
-        people[i] = replace(person, score=score)
+    everyone = [person for people in of_name.values() for person in people]
+    points = [person.keypoints for person in everyone if person.keypoints is not None]
+    scores = iter(_confidences(path, "scores", np.array([person.score for person in everyone]), notes).tolist())
+    for name, people in of_name.items():
+        of_name[name] = [replace(person, score=next(scores)) for person in people]
+    if points:
+        values = np.concatenate([each[:, 2] for each in points])
+        if np.isin(values, (0, 1, 2)).all() and (values == 2).any():  # annotations: 0 absent, 1 hidden, 2 visible
+            values = values / 2
+        values = _confidences(path, "keypoints' confidences", values, notes)
+        for each, own in zip(points, np.split(values, np.cumsum([len(each) for each in points])[:-1]), strict=True):
+            each[:, 2] = own
     return notes
 
 

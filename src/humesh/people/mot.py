@@ -1,8 +1,8 @@
-"""Tracks in MOTChallenge's text format: reading, writing, people who are given so, and counting who was mixed up."""
+"""Tracks in MOTChallenge's text format, given for the people of a video, and the count of identity switches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from humesh.errors import HumeshError
-from humesh.files import read_text, writing
+from humesh.files import read_text
 from humesh.geometry.assignment import assigned
 from humesh.geometry.boxes import box_iou
 from humesh.media.photo import Photo
 from humesh.people.finder import PeopleFinder
-from humesh.people.given import box_of
+from humesh.people.given import checked_box
 from humesh.people.person import Person
 
 _MOST = 2**31 - 1  # numbers of frames and tracks
@@ -24,20 +24,6 @@ _MOST_BYTES = 2**28  # of a file
 
 class TracksError(HumeshError, ValueError):
     """A track file that cannot be used; the sentence says which line and what was expected."""
-
-
-def write_mot(path: str | Path, frames: Iterable[tuple[int, Sequence[Person]]]) -> None:
-    """Writes the people of frames, whose numbers start at 0, as MOTChallenge's text; it appears only when whole.
-
-    Lines of frame (from 1), track, x, y, width, height, score, -1, -1, -1; x and y: the box's upper left corner, px.
-    """
-    with writing(path) as draft, draft.open("w", encoding="utf-8") as file:
-        for number, people in frames:
-            for person in people:
-                x0, y0, x1, y1 = person.box.tolist()
-                track = -1 if person.track is None else person.track
-                score = max(person.score, 1e-4)  # 0 would mean: not to be counted
-                file.write(f"{number + 1},{track},{x0:.2f},{y0:.2f},{x1 - x0:.2f},{y1 - y0:.2f},{score:.4f},-1,-1,-1\n")
 
 
 def read_mot(path: str | Path) -> dict[int, list[Person]]:
@@ -72,18 +58,18 @@ def _read_line(where: str, line: str) -> tuple[int, Person]:
     frame, track, x, y, width, height, score = [*numbers, 1.0][:7]
     if frame != int(frame) or not 1 <= frame <= _MOST or track != int(track) or not -_MOST <= track <= _MOST:
         raise TracksError(f"{where}: expected a whole frame number from 1 and a whole track number, got {line[:60]!r}.")
-    box = box_of(where, np.array([x, y, x + width, y + height]), TracksError)
+    box = checked_box(where, np.array([x, y, x + width, y + height]), TracksError)
     return int(frame) - 1, Person(box, min(score, 1.0), track=int(track) if track >= 0 else None)
 
 
 class TracksGiven:
-    """The people that a MOT file gives for the frames of a video, with what the finder sees in their boxes."""
+    """The people that a MOT file gives for the frames of a video, with the finder's keypoints in their boxes."""
 
     def __init__(self, path: str | Path, finder: PeopleFinder | None = None) -> None:
         self.path, self.finder, self._frames = Path(path), finder, read_mot(path)
 
     def __call__(self, photo: Photo, number: int) -> list[Person]:
-        """The people of frame `number` (from 0): boxes, scores and tracks of the file, keypoints if there is a finder.
+        """The people of frame `number` (from 0): boxes, scores and tracks of the file, the finder's keypoints.
 
         Confidences are 0 where nobody is seen in the box.
         """
@@ -99,40 +85,40 @@ class TracksGiven:
 
 @dataclass(frozen=True)
 class TrackCount:
-    """Found tracks against hand-made ones: how often the same person got another track, and how many finds lack."""
+    """Predicted tracks against labelled ones."""
 
-    people: int  # tracks of the hand-made file
-    boxes: int  # and its boxes
-    tracks: int  # found tracks that were once one of them
-    switches: int
+    people: int  # labelled tracks
+    boxes: int  # and their boxes
+    tracks: int  # predicted tracks that were once one of them
+    switches: int  # how often a person got another track
     misses: int
 
 
-def switches(
-    hand: Mapping[int, Sequence[Person]], found: Mapping[int, Sequence[Person]], least: float = 0.5
+def count_switches(
+    labels: Mapping[int, Sequence[Person]], predicted: Mapping[int, Sequence[Person]], least: float = 0.5
 ) -> TrackCount:
-    """Counts identity switches by CLEAR MOT's rule (Bernardin and Stiefelhagen, 2008) over the frames of `hand`.
+    """Counts identity switches by CLEAR MOT's rule (Bernardin and Stiefelhagen, 2008) over the labelled frames.
 
-    A person stays with the find it had before as long as their boxes overlap (intersection over union) by `least`; the
-    others are assigned frame by frame; a switch is a person whose find has another track than its last one.
+    A person keeps its track as long as their boxes overlap (intersection over union) by `least`; the others are
+    assigned frame by frame; a switch is a person with another track than its last one.
     """
     last: dict[int, int] = {}
     boxes = misses = changed = 0
     tracks: set[int] = set()
-    for number in sorted(hand):
-        people = [person for person in hand[number] if person.track is not None]
-        finds = [person for person in found.get(number, []) if person.track is not None]
-        boxes, pairs = boxes + len(people), dict[int, int]()
-        if people and finds:
-            true, told = (torch.from_numpy(np.stack([p.box for p in group])) for group in (people, finds))
-            alike = box_iou(true[:, None], told[None]).numpy()
-            stays = np.array([[last.get(p.track or 0) == f.track for f in finds] for p in people])
-            worth = np.where(alike >= least, alike + 1000.0 * stays, 0)
-            pairs = {int(i): int(j) for i, j in zip(*assigned(-worth), strict=True) if worth[i, j]}
+    for number in sorted(labels):
+        people = [person for person in labels[number] if person.track is not None]
+        found = [person for person in predicted.get(number, []) if person.track is not None]
+        boxes, pairs = boxes + len(people), []
+        if people and found:
+            true, ours = (torch.from_numpy(np.stack([p.box for p in group])) for group in (people, found))
+            iou = box_iou(true[:, None], ours[None]).numpy()
+            keeps = np.array([[last.get(p.track or 0) == f.track for f in found] for p in people])
+            worth = np.where(iou >= least, iou + 1000.0 * keeps, 0)
+            pairs = [(people[i], found[j]) for i, j in zip(*assigned(-worth), strict=True) if worth[i, j]]
         misses += len(people) - len(pairs)
-        for i, j in pairs.items():
-            person, track = people[i].track or 0, finds[j].track or 0
+        for label, prediction in pairs:
+            person, track = label.track or 0, prediction.track or 0
             changed += last.get(person, track) != track
             last[person] = track
             tracks.add(track)
-    return TrackCount(len({p.track for people in hand.values() for p in people}), boxes, len(tracks), changed, misses)
+    return TrackCount(len({p.track for people in labels.values() for p in people}), boxes, len(tracks), changed, misses)

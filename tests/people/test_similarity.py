@@ -1,4 +1,4 @@
-"""Which finds are one body, and what is told of it."""
+"""Which poses are one body, and the person made of one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from humesh.body.joints import MEDIAPIPE33
-from humesh.people.regions import Pose
-from humesh.people.same_body import box_around_points, distinct, overlap, person_of, similarity
+from humesh.people.finder import person_of
+from humesh.people.fusion import nms, similarity
+from humesh.people.networks import Pose
+from humesh.people.person import box_around_keypoints
 
 
 def moved(pose: Pose, x: float, y: float = 0.0, **changes: object) -> Pose:
@@ -22,8 +24,8 @@ def moved(pose: Pose, x: float, y: float = 0.0, **changes: object) -> Pose:
 def test_each_body_is_kept_once_and_the_better_one_stays(pose: Pose) -> None:
     same, better, beside = (moved(pose, x, score=score) for x, score in ((0, 0.5), (4, 0.9), (25, 0.6)))
     for order in permutations([same, better, beside]):
-        assert distinct(order) == [better, beside]
-    assert distinct([]) == []
+        assert nms(order) == [better, beside]
+    assert nms([]) == []
 
 
 def test_similarity_is_cocos_formula(pose: Pose) -> None:
@@ -42,14 +44,8 @@ def test_box_holds_the_trusted_points_and_stays_in_the_photo() -> None:
     points = np.full((33, 3), [50.0, 60.0, 0.9])
     points[1, :2], points[2, :2] = [20, 10], [80, 110]
     points[3] = [500, 500, 0.1]  # a point nobody trusts
-    np.testing.assert_allclose(box_around_points(points, 1000, 1000), [13, 3, 87, 117])  # 0.07 of 100 px of room
-    np.testing.assert_allclose(box_around_points(points, 85, 100), [13, 3, 85, 100])
-
-
-def test_overlap_is_intersection_over_union() -> None:
-    box, half, elsewhere, point = (np.array(b) for b in ([0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [0] * 4))
-    assert overlap(box, half) == overlap(half, box) == pytest.approx(1 / 3)
-    assert overlap(box, elsewhere) == overlap(point, point) == 0
+    np.testing.assert_allclose(box_around_keypoints(points, 1000, 1000), [13, 3, 87, 117])  # 0.07 of 100 px of room
+    np.testing.assert_allclose(box_around_keypoints(points, 85, 100), [13, 3, 85, 100])
 
 
 def test_points_outside_the_photo_have_no_confidence(pose: Pose) -> None:
@@ -61,8 +57,8 @@ def test_points_outside_the_photo_have_no_confidence(pose: Pose) -> None:
     assert (confidence[~outside] == 0.9).all()
 
 
-@pytest.mark.parametrize(("knee", "ankle", "told"), [(0.09, 0.34, False), (0.11, 0.0, True), (0.0, 0.36, True)])
-def test_legs_that_are_guessed_have_no_confidence(pose: Pose, knee: float, ankle: float, told: bool) -> None:
+@pytest.mark.parametrize(("knee", "ankle", "kept"), [(0.09, 0.34, False), (0.11, 0.0, True), (0.0, 0.36, True)])
+def test_legs_that_are_guessed_have_no_confidence(pose: Pose, knee: float, ankle: float, kept: bool) -> None:
     points = pose.points.copy()
     points[MEDIAPIPE33.indices("left_knee", "right_knee", "right_ankle", "right_foot_index"), 2] = 0.05
     points[MEDIAPIPE33.indices("left_knee", "left_ankle"), 2] = knee, ankle
@@ -71,6 +67,6 @@ def test_legs_that_are_guessed_have_no_confidence(pose: Pose, knee: float, ankle
         *(f"{s}_{j}" for s in ("left", "right") for j in ("knee", "ankle", "heel", "foot_index"))
     )
     wanted = points[:, 2].copy()
-    wanted[legs] *= told
+    wanted[legs] *= kept
     np.testing.assert_array_equal(person.keypoints[:, 2], wanted)
     np.testing.assert_array_equal(person.keypoints[:, :2], points[:, :2])
