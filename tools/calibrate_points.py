@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 from rich.progress import track
+from scipy.optimize import linear_sum_assignment
 from scipy.special import expit
 
 from humesh.body.joints import LIMBS12, MEDIAPIPE33
-from humesh.geometry.assignment import assigned
 from humesh.media.photo import Photo
 from humesh.people import fusion
 from humesh.people.finder import LEAST_TURNED, PeopleFinder, person_of
@@ -127,7 +127,7 @@ def matched(away: list[list[float]]) -> list[tuple[int, int]]:
     """Which labelled person (row) is which find (column), one to one, by the mean errors between them."""
     if not away or not away[0]:
         return []
-    pairs = zip(*assigned(np.minimum(away, 9)), strict=True)
+    pairs = zip(*linear_sum_assignment(np.minimum(away, 9)), strict=True)
     return [(int(person), int(pose)) for person, pose in pairs if away[person][pose] < FOUND]
 
 

@@ -1,4 +1,4 @@
-"""That roma does its work without torch's compiler being loaded, and with it where that is wanted."""
+"""That roma is imported without torch's compiler, which is loaded where it is wanted."""
 
 import subprocess
 import sys
@@ -14,13 +14,9 @@ def test_importing_humesh_loads_no_compiler_and_no_timm() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_what_roma_keeps_from_the_compiler_still_is_kept_from_it() -> None:
+def test_the_compiler_is_the_real_one_afterwards() -> None:
     code = (
-        "import humesh.geometry, roma, torch, sys; m = torch.eye(3)[None].double();"
-        "stood_in = roma.mappings._horn_eigenvector_apply_eager;"
-        "q = stood_in(m, 1e-5);"
-        "assert 'torch._dynamo' in sys.modules;"
-        "assert torch._dynamo.disable is not None and hasattr(torch._dynamo, 'optimize');"
-        "assert torch.allclose(q, roma.mappings._horn_eigenvector_apply(m, 1e-5))"
+        "import humesh.geometry, torch, sys; assert 'torch._dynamo' not in sys.modules;"
+        "assert hasattr(torch._dynamo, 'optimize') and 'torch._dynamo' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

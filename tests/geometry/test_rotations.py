@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import roma
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,12 +14,12 @@ from humesh.geometry.rotations import (
     nearest_rotation,
     rotation_about,
     rotation_about_z,
-    rotation_angle_between,
     rotation_from_6d,
     rotation_from_axis_angle,
     rotation_from_quaternion,
     rotation_to_6d,
     rotation_to_axis_angle,
+    slerp,
 )
 
 UNITS = np.load(Path(__file__).parents[1] / "data" / "parity" / "ik_refine" / "ik_units.npz")
@@ -136,5 +137,14 @@ def test_a_quaternion_of_any_length_and_sign_is_the_axis_angles_rotation(seed: i
 def test_angle_between_is_the_angle_turned(seed: int, angle: float) -> None:
     rotation = _random_rotations(seed, 3)
     turned = torch.full((3,), angle, dtype=torch.float64)
-    angles = rotation_angle_between(rotation @ rotation_about_z(turned), rotation)
+    angles = roma.rotmat_geodesic_distance(rotation @ rotation_about_z(turned), rotation)
     assert torch.allclose(angles, turned, atol=1e-6)
+
+
+def test_slerp_goes_the_short_way() -> None:
+    first = roma.random_rotmat((4,)).double()
+    last = first @ rotation_from_axis_angle(torch.tensor([0.0, 0.3, 0.0]).double())
+    half = slerp(first, last, torch.tensor([0.0, 0.5, 1.0]).double()[:, None])
+    assert torch.allclose(half[0], first, atol=1e-12)
+    assert torch.allclose(half[1], first @ rotation_from_axis_angle(torch.tensor([0.0, 0.15, 0.0]).double()), atol=1e-9)
+    assert torch.allclose(half[2], last, atol=1e-9)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import roma
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.geometry.smoothing import between, smoothed, smoothed_rotations
+from humesh.geometry.smoothing import smoothed, smoothed_rotations
 
 
 def _times(count: int, seed: int) -> torch.Tensor:
@@ -71,12 +70,3 @@ def test_short_motions(count: int) -> None:
     assert torch.allclose(smoothed(values, values[:, 0], 0.1, torch.ones(count, 1)), values, atol=1e-4)
     turns = torch.eye(3).expand(count, 2, 3, 3)
     assert torch.allclose(smoothed_rotations(turns, values[:, 0], 0.1, torch.ones(count, 2)), turns, atol=1e-6)
-
-
-def test_between_goes_the_short_way() -> None:
-    first = roma.random_rotmat((4,)).double()
-    last = first @ rotation_from_axis_angle(torch.tensor([0.0, 0.3, 0.0]).double())
-    half = between(first, last, torch.tensor([0.0, 0.5, 1.0]).double())
-    assert torch.allclose(half[0], first, atol=1e-12)
-    assert torch.allclose(half[1], first @ rotation_from_axis_angle(torch.tensor([0.0, 0.15, 0.0]).double()), atol=1e-9)
-    assert torch.allclose(half[2], last, atol=1e-9)

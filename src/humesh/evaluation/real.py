@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
 
 from humesh.body.joints import COCO17, LIMBS12, SMPL24
 from humesh.data.datasets import DatasetError
@@ -30,7 +31,6 @@ from humesh.data.datasets.entries import Entry, json_entry
 from humesh.evaluation.metrics import aligned, point_errors
 from humesh.evaluation.subsets import EvaluationError
 from humesh.evaluation.summary import DRAWS, MISSED_MM, Number, interval, ratio
-from humesh.geometry.assignment import assigned
 from humesh.media.photo import Photo
 from humesh.people.detections import VideoDetections
 from humesh.people.person import Person
@@ -212,7 +212,7 @@ def scored(photo: LabelledPhoto, recovery: Result) -> list[Score]:
     distances = np.linalg.norm(pixels_of(recovery.photo.camera, joints).numpy() - truth[:, None], axis=-1)
     errors = np.nan_to_num(distances / sizes[:, None, None], nan=_FAR)  # G P 12
     cost = np.minimum((errors * known).sum(-1) / known.sum(-1), _FAR)
-    rows, columns = assigned(cost)
+    rows, columns = linear_sum_assignment(cost)
     pairs = {i: k for i, k in zip(rows.tolist(), columns.tolist(), strict=True) if cost[i, k] < _FOUND_WITHIN}
     scores = []
     for i, label in enumerate(photo.labels):

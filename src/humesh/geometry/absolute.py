@@ -1,9 +1,9 @@
-"""Absolute poses: where in the camera's frame a skeleton stands of which pixels and relative 3D points are known.
+"""Absolute poses: where in the camera's frame a skeleton stands whose pixels and relative 3D points are known.
 
 MeTRAbs (Sarandi, Linder, Arras, Leibe, T-BIOM 2021), section III: the offset t with points r + t that lie best on the
 rays n of their pixels. Two equations a point, t_x - n_x t_z = n_x r_z - r_x and the same in y, are solved by weighted
-least squares. t_x and t_y are eliminated by hand, so that one scalar is left and a centred sum below it: exact, fast,
-and made of operations that every export format has. The solve runs in float64: depths of metres hang on tiny angles.
+least squares. t_x and t_y are eliminated by hand: what is left is exact and made of operations that every export format
+has. The solve runs in float64, as depths of metres hang on tiny angles.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from humesh.geometry.camera import Camera
 
-_TINY = 1e-30  # keeps a division by zero from being one, for points that all lie on one ray; in metres and float64
+_TINY = 1e-30  # against a division by zero for points that all lie on one ray; in metres and float64
 
 
 def inside_image(
@@ -36,10 +36,9 @@ def solved_offset(
 ) -> Float[Tensor, "*g 3"]:
     """The offset t (metres, camera frame) that puts relative points onto their rays (x, y, 1), in float64.
 
-    A point's equations are multiplied by 1 inside the image and by 1e-4 outside, so their squares count 1 and 1e-8.
-    `ridge` times the squared unknowns is added (MeTRAbs' code of 2021 and later: 0.01; it puts a person 2 to 7 m away
-    about 20 mm off), in units in which n and the right-hand sides have root mean square 1: of each person's own, or of
-    the whole batch as those codes have it, where a result then depends on who else is in the batch.
+    Squared equations weigh 1 inside the image and 1e-8 outside. `ridge` times the squared unknowns is added (MeTRAbs'
+    code of 2021 and later: 0.01), in units in which n and the right-hand sides have root mean square 1: of each person,
+    or of the whole batch as those codes have it, where a result depends on who else is in the batch.
     """
     relative, seen = relative.double(), rays.double()[..., :2]
     right = seen * relative[..., 2:] - relative[..., :2]
@@ -52,7 +51,7 @@ def solved_offset(
     weight = (inside.double() + 1e-4).square()[..., None]
     whole = weight.sum(-2)
     mean_seen, mean_right = (weight * seen).sum(-2) / whole, (weight * right).sum(-2) / whole
-    # A ridge pulls t_x and t_y, which the means tell, to 0 too; what that leaves to t_z is `pulled` times the means.
+    # A ridge pulls t_x and t_y, which the means determine, to 0 too; it leaves `pulled` times the means to t_z.
     pulled = whole[..., 0] * ridge / (whole[..., 0] + ridge)
     apart = weight * (seen - mean_seen[..., None, :])
     spread = (apart * (seen - mean_seen[..., None, :])).sum((-2, -1)) + pulled * mean_seen.square().sum(-1) + ridge
@@ -88,7 +87,7 @@ def placed_points(
 ) -> Float[Tensor, "*g K 3"]:
     """Points in metres, camera frame, in float64: inside the image on their rays at their depth, elsewhere r + t.
 
-    Inside, `mix` is the share that r + t keeps (MeTRAbs' code of 2023: 0.5); outside there is nothing but r + t.
+    Inside, `mix` is the share that r + t keeps (MeTRAbs' code of 2023: 0.5).
     """
     from_3d = relative.double() + offset.double()[..., None, :]
     from_2d = rays.double() * from_3d[..., 2:]
@@ -105,7 +104,7 @@ def absolute_points(
     mix: float = 0.0,
     fewest: int = 3,
 ) -> Float[Tensor, "*g K 3"]:
-    """The points in metres in the frame of the camera whose pixels are given; `solved_offset` names the settings.
+    """The points in metres in the camera's frame; `solved_offset` and `placed_points` explain the settings.
 
     With fewer than `fewest` points inside the image, when the depth would be off by tens of metres, and where a point
     would come to lie behind the camera, all points place the skeleton by weak perspective; with `fewest` 0 never.

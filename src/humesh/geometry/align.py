@@ -12,7 +12,7 @@ from torch import Tensor
 from humesh.geometry.camera import Camera
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Similarity:
     """The map x -> scale * rotation x + translation."""
 
@@ -47,22 +47,20 @@ def translation_onto_pixels(
     steps: int = 0,
     near: float = 0.1,
 ) -> Float[Tensor, "*g 3"]:
-    """The translation t (metres) with which points + t project onto the pixels.
+    """The translation t (metres) with which points + t project onto the pixels; weights multiply the squares.
 
-    First the linear equations t_x - n_x t_z = n_x z - x (and those in y) for the normalised pixels n, in weighted
-    least squares (Mehta et al. 2017; MeTRAbs), which minimises distances in metres; then `steps` Gauss-Newton steps on
-    the reprojection error in pixels, with Huber weights whose threshold is 1.5 times the median residual. The depth of
-    the nearest point is kept above `near` metres. Weights multiply the squares.
+    First the linear equations t_x - n_x t_z = n_x z - x (and those in y) for the normalised pixels n (Mehta et al.
+    2017; MeTRAbs), which minimise distances in metres; then `steps` Gauss-Newton steps on the reprojection error in
+    pixels, with Huber weights of 1.5 times the median residual. The nearest point's depth is kept above `near` metres.
     """
     rays = camera.rays(pixels)[..., :2]
     zero = torch.zeros_like(rays[..., 0])
     one = torch.ones_like(zero)
     row_x = torch.stack([one, zero, -rays[..., 0]], dim=-1)
     row_y = torch.stack([zero, one, -rays[..., 1]], dim=-1)
-    rows = torch.stack([row_x, row_y], dim=-2)  # *g K 2 3
     right = rays * points[..., 2:] - points[..., :2]
     nearest = near - points[..., 2].amin(-1)
-    translation = _ahead(_weighted_solve(rows, right, weights[..., None].expand_as(right)), nearest)
+    translation = _in_front(_weighted_solve(torch.stack([row_x, row_y], dim=-2), right, weights), nearest)
     for _ in range(steps):
         moved = points + translation[..., None, :]
         residual = pixels - camera.project(moved)
@@ -71,18 +69,18 @@ def translation_onto_pixels(
         threshold = 1.5 * middle.nan_to_num(1.0)
         huber = weights * (threshold.clamp(min=1e-6) / distance.clamp(min=1e-12)).clamp(max=1.0)
         x, y, z = moved.unbind(-1)
-        linear = camera.matrix.to(points)[..., None, :2, :2]
-        jacobian = linear @ torch.stack(
+        jacobian = camera.matrix.to(points)[..., None, :2, :2] @ torch.stack(
             [torch.stack([1 / z, zero, -x / z**2], -1), torch.stack([zero, 1 / z, -y / z**2], -1)], dim=-2
         )
-        step = _weighted_solve(jacobian, residual, huber[..., None].expand_as(residual))
-        translation = _ahead(translation + step, nearest)
+        translation = _in_front(translation + _weighted_solve(jacobian, residual, huber), nearest)
     return translation
 
 
-def _weighted_solve(rows: Tensor, right: Tensor, weights: Tensor) -> Tensor:
-    """Weighted normal equations of the rows `*g K 2 3`, with a tiny ridge against empty systems."""
-    weighted = rows * weights[..., None]
+def _weighted_solve(
+    rows: Float[Tensor, "*g K 2 3"], right: Float[Tensor, "*g K 2"], weights: Float[Tensor, "*g K"]
+) -> Float[Tensor, "*g 3"]:
+    """Weighted normal equations, with a tiny ridge against empty systems."""
+    weighted = rows * weights[..., None, None]
     normal = (weighted[..., None] * rows[..., None, :]).sum((-4, -3))
     scale = normal.diagonal(dim1=-2, dim2=-1).amax(-1)[..., None, None].clamp(min=1e-12)
     side = (weighted * right[..., None]).sum((-3, -2))
@@ -90,6 +88,6 @@ def _weighted_solve(rows: Tensor, right: Tensor, weights: Tensor) -> Tensor:
     return torch.linalg.solve(normal + ridge, side)
 
 
-def _ahead(translation: Tensor, nearest: Tensor) -> Tensor:
+def _in_front(translation: Tensor, nearest: Tensor) -> Tensor:
     """The translation with its depth at least `nearest`."""
     return torch.cat([translation[..., :2], torch.maximum(translation[..., 2], nearest)[..., None]], dim=-1)

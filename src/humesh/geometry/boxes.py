@@ -13,12 +13,10 @@ def box_around(
     """The smallest box that holds the wanted points, grown on each side by margin times its size; NaN for none."""
     if wanted is None:
         wanted = torch.ones_like(points[..., 0], dtype=torch.bool)
-    infinity = torch.tensor(float("inf")).to(points)
-    low = torch.where(wanted[..., None], points, infinity).amin(-2)
-    high = torch.where(wanted[..., None], points, -infinity).amax(-2)
+    low = torch.where(wanted[..., None], points, torch.inf).amin(-2)
+    high = torch.where(wanted[..., None], points, -torch.inf).amax(-2)
     grown = margin * (high - low)
-    box = torch.cat([low - grown, high + grown], dim=-1)
-    return torch.where(wanted.any(-1)[..., None], box, torch.tensor(float("nan")).to(points))
+    return torch.where(wanted.any(-1)[..., None], torch.cat([low - grown, high + grown], dim=-1), torch.nan)
 
 
 def box_iou(a: Float[Tensor, "*#g 4"], b: Float[Tensor, "*#g 4"]) -> Float[Tensor, "*g"]:

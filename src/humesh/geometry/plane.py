@@ -12,10 +12,10 @@ from torch.nn.functional import normalize
 
 _NOISE_M = 0.05  # how far points of the ground are off it: 3 % of depth's error for a camera 1.6 m high
 _TILT_SD = math.tan(math.radians(10))  # of the direction that is thought to be up
-_WIDEST, _ROUNDS = 10.0, 20  # the robust scale shrinks from so many times the noise to it
+_WIDEST, _ROUNDS = 10.0, 20  # the robust scale shrinks from this multiple of the noise to the noise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plane:
     """Points x with normal . x = level, metres; the unit normal points up."""
 
@@ -27,11 +27,11 @@ class Plane:
         return points @ self.normal.to(points) - self.level
 
     def near(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "M 3"]:
-        """The points that can belong to the plane: not further off than four times the noise of 5 cm."""
+        """The points within four times the noise of 5 cm, which can belong to the plane."""
         return points[self.height(points).abs() < 4 * _NOISE_M]
 
     def tilt_sd(self, points: Float[Tensor, "N 3"]) -> float:
-        """How far, in radians, the plane may be tilted from the true one in the direction that points tell least of."""
+        """The plane's standard deviation of tilt (radians) in the direction that the points determine least."""
         near = self.near(points)
         if len(near) < 3:
             return math.inf
@@ -42,8 +42,8 @@ class Plane:
 def plane_under(points: Float[Tensor, "N 3"], weights: Float[Tensor, " N"], up: Float[Tensor, "3"]) -> Plane:
     """The plane through most points; those above it (lifted feet) count less than those below.
 
-    Reweighted least squares with Geman-McClure's weights, wide scale to narrow; nothing is drawn by chance. The tilt
-    from `up` costs as much as it is unlikely. `weights`: as how many independent points each one counts.
+    Reweighted least squares with Geman-McClure's weights, wide scale to narrow, and a prior on the tilt from `up`.
+    `weights`: the number of independent points that each one stands for.
     """
     across = torch.linalg.svd(up[None])[2][1:]  # two axes along the ground, if up is right
     middle = (weights[:, None] * points).sum(0) / weights.sum()

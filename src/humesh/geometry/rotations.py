@@ -9,18 +9,12 @@ from torch import Tensor
 
 
 def rotation_from_6d(six: Float[Tensor, "*g 6"]) -> Float[Tensor, "*g 3 3"]:
-    """Matrix from 6 numbers: the first column, then the second one (not interleaved), made orthonormal.
-
-    Gram-Schmidt as in Zhou et al., CVPR 2019: x = a/|a|, z = x cross b normalised, y = z cross x.
-    """
+    """Matrix from the first column and then the second (not interleaved), made orthonormal (Zhou et al., CVPR 2019)."""
     return roma.special_gramschmidt(six.unflatten(-1, (2, 3)).mT)
 
 
 def rotation_from_6d_rows(six: Float[Tensor, "*g 6"]) -> Float[Tensor, "*g 3 3"]:
-    """Matrix from 6 numbers read as 3 x 2 row by row: entries 0, 2, 4 are the first column, 1, 3, 5 the second.
-
-    The interleaved form of HMR, SPIN, JOTR, Multi-RoI and INT; otherwise as `rotation_from_6d`.
-    """
+    """As `rotation_from_6d`, of 3 x 2 numbers row by row: the interleaved form of HMR, SPIN, JOTR, Multi-RoI, INT."""
     return roma.special_gramschmidt(six.unflatten(-1, (3, 2)))
 
 
@@ -75,13 +69,8 @@ def cross_matrix(vector: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3 3"]:
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
 
 
-def rotation_angle_between(a: Float[Tensor, "*#g 3 3"], b: Float[Tensor, "*#g 3 3"]) -> Float[Tensor, "*g"]:
-    """Angle in radians of the rotation that takes b to a."""
-    return roma.rotmat_geodesic_distance(a, b)
-
-
 def slerp(
-    a: Float[Tensor, "*g 3 3"], b: Float[Tensor, "*g 3 3"], share: Float[Tensor, "*g"]
+    a: Float[Tensor, "*#g 3 3"], b: Float[Tensor, "*#g 3 3"], share: Float[Tensor, "*#g"]
 ) -> Float[Tensor, "*g 3 3"]:
     """The rotation a share (0..1) of the shortest way from `a` to `b`."""
     return a @ rotation_from_axis_angle(share[..., None] * rotation_to_axis_angle(a.mT @ b))
@@ -101,9 +90,8 @@ def rotation_from_quaternion(wxyz: Float[Tensor, "*g 4"]) -> Float[Tensor, "*g 3
 
 
 def nearest_rotation(matrix: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 3 3"]:
-    """The proper rotation (det +1) closest to a matrix: U diag(1, 1, det(U V^T)) V^T of its SVD; identity for zeros.
+    """The rotation closest to a matrix (identity for zeros); of M = sum_i target_i rest_i^T it solves Wahba's problem.
 
-    Solves Wahba's problem: for M = sum_i target_i rest_i^T the answer best maps the rest vectors to the targets.
     Gradients stay finite where singular values coincide (roma's own backward). While exporting, `horn_rotation`.
     """
     empty = (matrix == 0).all(-1).all(-1)[..., None, None]

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 _REACH = 3.0  # standard deviations; what lies beyond weighs less than 1.2 % of what is near
-_BLOCK = 512  # moments at once: memory does not grow with a motion's length
+_BLOCK = 512  # frames at once: memory does not grow with a motion's length
 _LEAST_TRUST = 1e-3  # where nothing can be believed the parabola is still one
 
 
@@ -24,9 +24,7 @@ def smoothed(
     acceleration exactly, so that a punch is not flattened as by a mean, and needs no future at the end.
     """
     trust = trust.expand_as(values)
-    parts = [
-        (weights * values[near]).sum(1) for near, weights in _around(times.to(values), seconds, trust) if len(near)
-    ]
+    parts = [(weights * values[near]).sum(1) for near, weights in _around(times.to(values), seconds, trust)]
     return torch.cat(parts) if parts else values
 
 
@@ -43,21 +41,12 @@ def smoothed_rotations(
     return torch.cat(parts) if parts else rotations
 
 
-def between(
-    first: Float[Tensor, "*g 3 3"], last: Float[Tensor, "*g 3 3"], share: Float[Tensor, " N"]
-) -> Float[Tensor, "N *g 3 3"]:
-    """Rotations on the shortest way from one to another (slerp), at shares 0..1 of it."""
-    way = roma.rotmat_to_rotvec(first.mT @ last)
-    return first @ roma.rotvec_to_rotmat(share.reshape(-1, *[1] * way.dim()) * way)
-
-
 def _around(
     times: Float[Tensor, " F"], seconds: float, trust: Float[Tensor, " F *c"]
 ) -> Iterator[tuple[Int[Tensor, "f n"], Float[Tensor, "f n *c"]]]:
-    """Block by block: which moments are near each moment, and how much each counts for the parabola's value there."""
+    """Block by block: the frames near each frame, and their weights in the parabola's value there."""
     count = len(times)
     if count < 2:
-        yield torch.arange(count)[:, None], torch.ones_like(trust)[:, None]
         return
     nearest = float((times[1:] - times[:-1]).min())
     reach = min(math.ceil(_REACH * seconds / max(nearest, 1e-6)), count - 1)
@@ -71,7 +60,7 @@ def _around(
         mass = torch.exp(-away.square() / 2) * inside * trust[near].clamp(min=_LEAST_TRUST)
         powers = torch.stack([torch.ones_like(away), away, away.square()], dim=-1).expand(*mass.shape, 3)
         normal = torch.einsum("fn...,fn...i,fn...j->f...ij", mass, powers, powers)
-        # Fewer than three moments leave the parabola open: a little stiffness makes it flat there.
+        # Fewer than three frames leave the parabola open: a little stiffness makes it flat there.
         stiff = 1e-6 * mass.sum(1)[..., None, None] * torch.diag(torch.tensor([0.0, 1.0, 1.0])).to(mass)
         at_zero = torch.tensor([1.0, 0.0, 0.0]).to(mass).expand(*normal.shape[:-1])
         solved = torch.linalg.solve(normal + stiff, at_zero)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from humesh.errors import HumeshError
 from humesh.files import read_text
-from humesh.geometry.assignment import assigned
 from humesh.geometry.boxes import box_iou
 from humesh.media.photo import Photo
 from humesh.people.finder import PeopleFinder
@@ -114,7 +114,7 @@ def count_switches(
             iou = box_iou(true[:, None], ours[None]).numpy()
             keeps = np.array([[last.get(p.track or 0) == f.track for f in found] for p in people])
             worth = np.where(iou >= least, iou + 1000.0 * keeps, 0)
-            pairs = [(people[i], found[j]) for i, j in zip(*assigned(-worth), strict=True) if worth[i, j]]
+            pairs = [(people[i], found[j]) for i, j in zip(*linear_sum_assignment(-worth), strict=True) if worth[i, j]]
         misses += len(people) - len(pairs)
         for label, prediction in pairs:
             person, track = label.track or 0, prediction.track or 0

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from scipy.optimize import linear_sum_assignment
 
-from humesh.geometry.assignment import assigned
 from humesh.geometry.boxes import box_iou
 from humesh.people.person import Person
 
@@ -171,7 +171,7 @@ class Tracker:
         if people and self._tracks:
             worth = np.stack([self._similarity(track, people, colours, time_s) for track in self._tracks])
             worth = np.maximum(worth - self.settings.least, 0)
-            for row, column in zip(*assigned(-worth), strict=True):
+            for row, column in zip(*linear_sum_assignment(-worth), strict=True):
                 if worth[row, column] > 0:
                     tracks[column] = self._tracks[row]
         return tracks
