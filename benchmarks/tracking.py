@@ -8,6 +8,7 @@ minutes on two cores.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from humesh.media.photo import Photo
 from humesh.media.video import Video
 from humesh.people.finder import PeopleFinder
 from humesh.people.mot import count_switches, read_mot
-from humesh.people.video_people import VideoPeople
+from humesh.people.video_people import CONFIRM, VideoPeople
 
 _HAND = Path(__file__).parents[1] / "tests" / "data" / "vtest_tracks.txt"
 _LAST = 300
@@ -31,8 +32,8 @@ def main() -> None:
     frames = islice(Video(arguments.video), _LAST + 1)
     found = {frame.number: people(Photo.of(frame.pixels), frame.time_s) for frame in frames}
     count = count_switches(read_mot(_HAND), found, arguments.least)
-    everyone = {person.track for some in found.values() for person in some if person.track is not None}
-    sure = sum(people.tracker.confirmed(track) for track in everyone)
+    detections = Counter(person.track for some in found.values() for person in some)
+    sure = sum(number >= CONFIRM for number in detections.values())
     print(
         f"by hand: {count.people} tracks, {count.boxes} boxes; found on them: {count.tracks} tracks "
         f"({sure} tracks of 3 finds or more in all), {count.switches} switches, {count.misses} misses"

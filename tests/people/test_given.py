@@ -109,11 +109,11 @@ def test_an_openpose_folder(tmp_path: Path) -> None:
         ({"annotations": {}}, "expected a list of people, got dict"),
         (
             {"annotations": [], "images": [{"id": 1, "file_name": n} for n in "ab"]},
-            "one file_name for image 1, got two",
+            "another id and file_name for each of 2 images, got 1 ids and 1 names",
         ),
         (
             {"annotations": [], "images": [{"id": i, "file_name": "a"} for i in (1, 2)]},
-            "another file_name for each of 2 images, got 1",
+            "another id and file_name for each of 2 images, got 2 ids and 1 names",
         ),
     ],
 )
@@ -230,7 +230,7 @@ def test_one_confidence_above_1_changes_no_other(tmp_path: Path) -> None:
     found, notes = _confidences(tmp_path, [0.8] * 17, [1.02] + [0.8] * 16)
     assert found == [0.8, 1]
     (note,) = notes
-    assert note.endswith("1 of 34 keypoints' confidences were outside 0 to 1 and are clipped.")
+    assert note.endswith("1 confidences and scores outside 0 to 1 were clipped.")
     found, notes = _confidences(tmp_path, [0.8] * 17, [90] + [0.8] * 16)
     assert (found, len(notes)) == ([0.8, 1], 1)
     found, notes = _confidences(tmp_path, [-1] + [0.8] * 16)
@@ -240,13 +240,10 @@ def test_one_confidence_above_1_changes_no_other(tmp_path: Path) -> None:
 def test_confidences_are_what_the_whole_file_has(tmp_path: Path) -> None:
     assert _confidences(tmp_path, [2.0] * 17, [1.0] * 17, [0.0] + [2.0] * 16) == ([1, 0.5, 0], [])  # visibility
     assert _confidences(tmp_path, [1.0] * 17) == ([1], [])
-    found, notes = _confidences(tmp_path, [80] * 17, [0.5] * 17, [120] + [90] * 16, score=70)
-    assert found == [0.8, 0.005, 1]
-    assert [note.split(": ")[1][:40] for note in notes] == [
-        "its scores are taken for percent.",
-        "its keypoints' confidences are taken for",
-        "1 of 51 keypoints' confidences were outs",
-    ]
+    found, notes = _confidences(tmp_path, [2.0] * 17, [0.5] * 17, [1.5] + [0.9] * 16, score=-0.1)  # no visibilities
+    assert found == [1, 0.5, 1]
+    (note,) = notes
+    assert note.endswith("21 confidences and scores outside 0 to 1 were clipped.")  # 17 + 1 and 3 scores
 
 
 def test_a_box_without_seen_keypoints_is_a_box(tmp_path: Path) -> None:

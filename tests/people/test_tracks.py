@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,16 @@ from humesh.people.finder import PeopleFinder, person_of
 from humesh.people.mot import TrackCount, TracksError, TracksGiven, count_switches, read_mot
 from humesh.people.networks import Pose, Roi
 from humesh.people.person import Person
-from humesh.people.tracks import Displacement, Tracker, TrackSettings, colour_histogram, keypoint_similarity
-from humesh.people.video_people import SceneCuts, VideoPeople
+from humesh.people.video_people import (
+    CONFIRM,
+    KEEP_S,
+    Displacement,
+    SceneCuts,
+    Tracker,
+    VideoPeople,
+    colour_histogram,
+    keypoint_similarity,
+)
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -67,7 +76,7 @@ def test_the_order_of_the_finds_changes_nothing(seed: int, count: int) -> None:
 
 @given(st.floats(0.2, 6.0), st.sampled_from([5, 10, 30]))
 def test_who_comes_back_in_time_is_known_and_later_is_new(away_s: float, fps: int) -> None:
-    tracker, keep_s = Tracker(), TrackSettings().keep_s
+    tracker, keep_s = Tracker(), KEEP_S
     speed, frames = 60.0, [i / fps for i in range(int(10 * fps))]
     seen = []
     for time_s in frames:
@@ -92,16 +101,15 @@ def test_nobody_and_one_frame() -> None:
     assert tracker([], 0.0) == []
     assert _tracks(tracker, [_person(50)], 0.1) == [1]
     assert tracker([], 0.2) == []
-    assert not tracker.confirmed(1)
-    assert not tracker.confirmed(7)
 
 
-def test_every_find_has_a_track_and_the_end_tells_who_was_somebody() -> None:
-    tracker, confirm = Tracker(), TrackSettings().confirm
-    tracks = [_tracks(tracker, [_person(50), *([_person(300)] if i == 2 else [])], i / 10) for i in range(confirm)]
-    assert tracks == [[1, 2] if i == 2 else [1] for i in range(confirm)]
-    assert tracker.confirmed(1)
-    assert not tracker.confirmed(2)
+def test_every_detection_has_a_track_and_one_alone_is_kept_for_a_moment_only() -> None:
+    tracker = Tracker()
+    tracks = [_tracks(tracker, [_person(50), *([_person(300)] if i == 2 else [])], i / 10) for i in range(CONFIRM)]
+    assert tracks == [[1, 2] if i == 2 else [1] for i in range(CONFIRM)]
+    for i in range(10):
+        assert tracker([], (CONFIRM + i) / 10) == []
+    assert _tracks(tracker, [_person(50), _person(300)], 1.4) == [1, 3]
 
 
 def test_time_that_goes_back_and_the_end_of_a_scene_end_tracks() -> None:
@@ -116,7 +124,7 @@ def test_a_tracker_goes_on_where_another_stopped() -> None:
     whole, first, second = Tracker(), Tracker(), Tracker()
     expected = [_tracks(whole, people, i / 10) for i, people in enumerate(walk)]
     for i in range(10):
-        second.go_on(first(walk[i], i / 10), i / 10)
+        second(first(walk[i], i / 10), i / 10)
     assert [_tracks(second, walk[i], i / 10) for i in range(10, 20)] == expected[10:]
     assert _tracks(second, [_person(600)], 2.0) == [3]
 
@@ -336,10 +344,10 @@ def test_given_tracks_get_keypoints_where_the_model_sees_somebody(
 ) -> None:
     (tmp_path / "given.txt").write_text("3,8,0,30,175,226,1\n3,9,200,150,50,100,1\n4,8,0,30,175,226,0\n")
     photo = Photo.of(small)
-    assert TracksGiven(tmp_path / "given.txt")(photo, 0) == []
-    assert TracksGiven(tmp_path / "given.txt")(photo, 3) == []  # score 0: not to be counted
-    assert [person.keypoints for person in TracksGiven(tmp_path / "given.txt")(photo, 2)] == [None, None]
-    man, nobody = TracksGiven(tmp_path / "given.txt", finder)(photo, 2)
+    given = TracksGiven(tmp_path / "given.txt", finder)
+    assert given(photo, 0) == []
+    assert given(photo, 3) == []  # score 0: not to be counted
+    man, nobody = given(photo, 2)
     assert (man.track, nobody.track) == (8, 9)
     np.testing.assert_array_equal(man.box, [0, 30, 175, 256])
     nose = man.keypoints[MEDIAPIPE33.index("nose")]
@@ -374,7 +382,8 @@ def test_identities_on_vtest() -> None:
     assert sorted(hand) == list(range(301))
     tracker = Tracker()
     tracked = {number: tracker(boxes.get(number, []), number / 10) for number in range(301)}
-    found = {n: [p for p in people if tracker.confirmed(p.track or 0)] for n, people in tracked.items()}
+    detections = Counter(person.track for people in tracked.values() for person in people)
+    found = {n: [p for p in people if detections[p.track] >= CONFIRM] for n, people in tracked.items()}
     count = count_switches(hand, found, 0.4)
     assert (count.people, count.boxes) == (10, 1897)
     assert count.tracks <= 14

@@ -199,10 +199,9 @@ def _read_json(path: Path) -> dict[str, list[Person]]:
         if image is None or not {"bbox", "keypoints"} & entry.keys():
             found = ", ".join([*entry][:8]) if isinstance(entry, dict) else type(entry).__name__
             raise DetectionsError(f"{where}: expected image_id with bbox or keypoints (COCO results), got {found}.")
-        if entry.get("category_id", _COCO_PERSON) != _COCO_PERSON:
-            continue
-        unknown = f"image_id {image} without a file_name" if names and image.isdecimal() else image
-        of_name[names.get(image, unknown)].append(_coco_person(where, entry))
+        if entry.get("category_id", _COCO_PERSON) == _COCO_PERSON:
+            unknown = f"image_id {image} without a file_name" if names and image.isdecimal() else image
+            of_name[names.get(image, unknown)].append(_coco_person(where, entry))
     return dict(of_name)
 
 
@@ -216,12 +215,11 @@ def _image_names(path: Path, images: Any) -> dict[str, str]:
             raise DetectionsError(
                 f"detections {path}: expected images with id and file_name, got {reprlib.repr(entry)}."
             )
-        if names.setdefault(image, entry["file_name"]) != entry["file_name"]:
-            raise DetectionsError(f"detections {path}: expected one file_name for image {image}, got two.")
-    if len(set(names.values())) < len(names):
+        names[image] = entry["file_name"]
+    if len({*names.values()}) < len(entries):
         raise DetectionsError(
-            f"detections {path}: expected another file_name for each of {len(names)} images, got "
-            f"{len(set(names.values()))}; write their folders in it."
+            f"detections {path}: expected another id and file_name for each of {len(entries)} images, got {len(names)} "
+            f"ids and {len({*names.values()})} names; write their folders in them."
         )
     return names
 
@@ -241,27 +239,22 @@ def _coco_person(where: str, entry: dict[str, Any]) -> Person:
     if "bbox" in entry:
         x, y, width, height = _numbers(where, "bbox", entry["bbox"], 4)
         box = np.array([x, y, x + width, y + height])
-    person = _person(where, box, score, keypoints, COCO17)
-    if "person" not in entry:
-        return person
-    if type(entry["person"]) is not int or not 0 <= entry["person"] < 2**31:
-        raise DetectionsError(f"{where}: expected a whole number from 0 in person, got {entry['person']!r}.")
-    return replace(person, track=entry["person"])
+    track = entry.get("person")
+    if "person" in entry and (type(track) is not int or not 0 <= track < 2**31):
+        raise DetectionsError(f"{where}: expected a whole number from 0 in person, got {track!r}.")
+    return replace(_person(where, box, score, keypoints, COCO17), track=track)
 
 
 def _boxes(path: Path, name: str, boxes: Any) -> list[Person]:
     if not isinstance(boxes, list):
         raise DetectionsError(f"detections {path}: expected a list of boxes for {name!r}, got {type(boxes).__name__}.")
     wheres = [f"detections {path}, {name!r}, box {i}" for i in range(len(boxes))]
-    return [_person(w, _numbers(w, "x0 y0 x1 y1", b, 4), 1.0, None, None) for w, b in zip(wheres, boxes, strict=True)]
+    return [_person(w, _numbers(w, "x0 y0 x1 y1", b, 4)) for w, b in zip(wheres, boxes, strict=True)]
 
 
 def _read_openpose(folder: Path) -> dict[str, list[Person]]:
-    files = sorted(folder.rglob(f"*{_OPENPOSE}"))
-    if not files:
-        raise DetectionsError(f"detections {folder}: expected OpenPose files named PHOTO_keypoints.json, found none.")
     of_name = {}
-    for file in files:
+    for file in sorted(folder.rglob(f"*{_OPENPOSE}")):
         content = _load(file)
         if not isinstance(content, dict) or not isinstance(content.get("people"), list):
             raise DetectionsError(f"detections {file}: expected OpenPose's list 'people'.")
@@ -273,24 +266,29 @@ def _read_openpose(folder: Path) -> dict[str, list[Person]]:
             if (keypoints[:, 2] > 0).any():
                 people.append(_person(where, None, float(keypoints[:, 2].mean()), keypoints, OPENPOSE25))
         of_name[str(file.relative_to(folder)).removesuffix(_OPENPOSE)] = people
+    if not of_name:
+        raise DetectionsError(f"detections {folder}: expected OpenPose files named PHOTO_keypoints.json, found none.")
     return of_name
 
 
 def _numbers(where: str, field: str, values: Any, count: int) -> np.ndarray:
-    numbers = np.array([])
     if isinstance(values, list) and len(values) == count and all(type(value) in (int, float) for value in values):
         numbers = np.array([value if abs(value) < 1e300 else np.inf for value in values], dtype=np.float64)
-    if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        raise DetectionsError(f"{where}: expected {count} finite numbers in {field}, got {reprlib.repr(values)[:60]}.")
-    return numbers
+        if np.isfinite(numbers).all():
+            return numbers
+    raise DetectionsError(f"{where}: expected {count} finite numbers in {field}, got {reprlib.repr(values)[:60]}.")
 
 
 def _person(
-    where: str, box: np.ndarray | None, score: float, keypoints: np.ndarray | None, joint_set: JointSet | None
+    where: str,
+    box: np.ndarray | None,
+    score: float = 1.0,
+    keypoints: np.ndarray | None = None,
+    joint_set: JointSet | None = None,
 ) -> Person:
     """A person with a checked box; without one it is put around the keypoints with a tenth of margin."""
     if keypoints is not None and not (keypoints[:, 2] > 0).any():
-        keypoints = None  # COCO has boxes of people without keypoints so
+        keypoints = joint_set = None  # as COCO gives boxes of people without keypoints
     if keypoints is not None and not (np.abs(keypoints[:, :2]) <= _FARTHEST_PX).all():
         raise DetectionsError(f"{where}: expected keypoints within {_FARTHEST_PX} px of the photo's corner.")
     if box is None:
@@ -298,35 +296,20 @@ def _person(
             raise DetectionsError(f"{where}: expected a box or a keypoint with confidence above 0, got neither.")
         points = keypoints[keypoints[:, 2] > 0, :2]
         margin = 0.1 * (points.max(0) - points.min(0)).max() + 1
-        box = np.concatenate([points.min(0) - margin, points.max(0) + margin])
-        box = box.clip(-_FARTHEST_PX, _FARTHEST_PX)
-    return Person(checked_box(where, box), score, keypoints, None if keypoints is None else joint_set)
+        box = np.concatenate([points.min(0) - margin, points.max(0) + margin]).clip(-_FARTHEST_PX, _FARTHEST_PX)
+    return Person(checked_box(where, box), score, keypoints, joint_set)
 
 
 def _calibrate(path: Path, of_name: dict[str, list[Person]]) -> list[str]:
-    """Brings all confidences and scores into [0, 1], by what all of the file has; what was changed, in sentences."""
-    notes: list[str] = []
-    everyone = [person for people in of_name.values() for person in people]
-    points = [person.keypoints for person in everyone if person.keypoints is not None]
-    scores = iter(_confidences(path, "scores", np.array([person.score for person in everyone]), notes).tolist())
+    """Brings all confidences and scores into [0, 1]; what was changed, in sentences."""
+    points = [person.keypoints for people in of_name.values() for person in people if person.keypoints is not None]
+    confidences = np.concatenate([each[:, 2] for each in points]) if points else np.zeros(0)
+    # COCO's annotations have 0 absent, 1 hidden, 2 visible.
+    unit = 2 if np.isin(confidences, (0, 1, 2)).all() and (confidences == 2).any() else 1
+    outside = int(((confidences < 0) | (confidences > unit)).sum())
+    for each in points:
+        each[:, 2] = (each[:, 2] / unit).clip(0, 1)
     for name, people in of_name.items():
-        of_name[name] = [replace(person, score=next(scores)) for person in people]
-    if points:
-        values = np.concatenate([each[:, 2] for each in points])
-        if np.isin(values, (0, 1, 2)).all() and (values == 2).any():  # annotations: 0 absent, 1 hidden, 2 visible
-            values = values / 2
-        values = _confidences(path, "keypoints' confidences", values, notes)
-        for each, own in zip(points, np.split(values, np.cumsum([len(each) for each in points])[:-1]), strict=True):
-            each[:, 2] = own
-    return notes
-
-
-def _confidences(path: Path, what: str, values: np.ndarray, notes: list[str]) -> np.ndarray:
-    positive = values[values > 0]
-    if len(positive) and np.median(positive) > 10:  # most are so large: percent; a few too large ones are only clipped
-        values = values / 100
-        notes.append(f"detections {path}: its {what} are taken for percent.")
-    outside = int(((values < 0) | (values > 1)).sum())
-    if outside:
-        notes.append(f"detections {path}: {outside} of {len(values)} {what} were outside 0 to 1 and are clipped.")
-    return values.clip(0, 1)
+        outside += sum(not 0 <= person.score <= 1 for person in people)
+        of_name[name] = [replace(person, score=min(max(person.score, 0.0), 1.0)) for person in people]
+    return [f"detections {path}: {outside} confidences and scores outside 0 to 1 were clipped."] if outside else []

@@ -15,7 +15,7 @@ from humesh.files import read_text
 from humesh.geometry.boxes import box_iou
 from humesh.media.photo import Photo
 from humesh.people.finder import PeopleFinder
-from humesh.people.given import checked_box
+from humesh.people.given import checked_box, complete
 from humesh.people.person import Person
 
 _MOST = 2**31 - 1  # numbers of frames and tracks
@@ -27,7 +27,7 @@ class TracksError(HumeshError, ValueError):
 
 
 def read_mot(path: str | Path) -> dict[int, list[Person]]:
-    """The people of each frame that a MOT file names, by frame number from 0, in the order of the file.
+    """The people of each frame of a MOT file, by frame number from 0, in the order of the file.
 
     A line needs frame, track and box; a score of 0 means that it does not count, track -1 that there is none (a file of
     detections). Raises TracksError.
@@ -36,21 +36,22 @@ def read_mot(path: str | Path) -> dict[int, list[Person]]:
     frames: dict[int, list[Person]] = {}
     known: set[tuple[int, int]] = set()
     for i, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        number, person = _read_line(f"tracks {path}, line {i}", line)
-        people = frames.setdefault(number, [])
-        if person.track is not None and (number, person.track) in known:
-            raise TracksError(f"tracks {path}, line {i}: frame {number + 1} has track {person.track} a second time.")
-        if person.score > 0:
-            people.append(person)
-            known |= set() if person.track is None else {(number, person.track)}
+        if line.strip():
+            number, person = _read_line(f"tracks {path}, line {i}", line)
+            people = frames.setdefault(number, [])
+            if person.track is not None and (number, person.track) in known:
+                raise TracksError(
+                    f"tracks {path}, line {i}: frame {number + 1} has track {person.track} a second time."
+                )
+            if person.score > 0:
+                people.append(person)
+                known |= set() if person.track is None else {(number, person.track)}
     return frames
 
 
 def _read_line(where: str, line: str) -> tuple[int, Person]:
     try:
-        numbers = [float(word) for word in (line.split(",") if "," in line else line.split())]
+        numbers = [float(word) for word in line.replace(",", " ").split()]
     except ValueError:
         numbers = []
     if len(numbers) < 6 or not np.isfinite(numbers[:7]).all():
@@ -65,22 +66,14 @@ def _read_line(where: str, line: str) -> tuple[int, Person]:
 class TracksGiven:
     """The people that a MOT file gives for the frames of a video, with the finder's keypoints in their boxes."""
 
-    def __init__(self, path: str | Path, finder: PeopleFinder | None = None) -> None:
-        self.path, self.finder, self._frames = Path(path), finder, read_mot(path)
+    def __init__(self, path: str | Path, finder: PeopleFinder) -> None:
+        self.finder, self._frames = finder, read_mot(path)
 
     def __call__(self, photo: Photo, number: int) -> list[Person]:
-        """The people of frame `number` (from 0): boxes, scores and tracks of the file, the finder's keypoints.
-
-        Confidences are 0 where nobody is seen in the box.
-        """
+        """The people of frame `number` (from 0); confidences are 0 where nobody is seen in the box."""
         people = self._frames.get(number, [])
-        if self.finder is None or not people:
-            return list(people)
-        bodies = self.finder.landmarks(photo, np.stack([person.box for person in people]))
-        return [
-            replace(body, box=given.box, score=given.score, track=given.track)
-            for given, body in zip(people, bodies, strict=True)
-        ]
+        bodies = complete(people, photo, self.finder.landmarks)
+        return [replace(body, track=given.track) for given, body in zip(people, bodies, strict=True)]
 
 
 @dataclass(frozen=True)
