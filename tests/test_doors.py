@@ -27,21 +27,22 @@ video = VideoResult(np.zeros(1), (60, 40), lost.photo.camera, "guessed", [], bod
 """
 
 _DOORS = {
-    "next(humesh.recover_video(None))": "video: expected a path, an address or the number of a webcam, got NoneType",
-    "next(humesh.recover_video([pixels]))": "got list",
-    "next(humesh.recover_video(pixels))": "got ndarray",
-    "next(humesh.recover_video(io.BytesIO()))": "got BytesIO",
-    "next(humesh.recover_video(open(sys.executable, 'rb')))": "got BufferedReader",
-    "next(humesh.recover_video(b'clip.mp4'))": "got bytes",
+    "humesh.recover_video(None)": "video: expected a path, an address or the number of a webcam, got NoneType",
+    "humesh.recover_video([pixels])": "got list",
+    "humesh.recover_video(pixels)": "got ndarray",
+    "humesh.recover_video(io.BytesIO())": "got BytesIO",
+    "humesh.recover_video(open(sys.executable, 'rb'))": "got BufferedReader",
+    "humesh.recover_video(b'clip.mp4')": "got bytes",
     "humesh.Recoverer(weights=None)": "weights: expected a file or a name, got NoneType",
     "humesh.Recoverer(body=None)": "body: expected \"open\", an SMPL file or a BodyModel, got NoneType",
     "humesh.Recoverer(finder='quick')": "finder: expected accurate or fast, or a function from a Photo",
     "mute(pixels, [box])": "people: expected a list of Person, got ndarray; make each with Person(box, score)",
     "mute(pixels, 3)": "people: expected a list of Person, got int",
-    "humesh.save(lost, sys.argv[1] + '/a.jpg')": "expected finite vertices (metres), got NaN or infinity",
-    "humesh.save(sys.argv[1] + '/a', lost)": "expected a Result first, got str",
-    "humesh.save(video, sys.argv[1] + '/a')": "expected a Result first, got VideoResult; save is for photos",
-    "humesh.save_video(lost, sys.argv[1] + '/a')": "expected a VideoResult first, got Result",
+    "lost.save(sys.argv[1] + '/a.jpg')": "expected finite vertices (metres), got NaN or infinity",
+    "humesh.load(sys.argv[0])": "expected an .npz of humesh",
+    "lost.render('back')": "view: expected overlay, front, side, top, got 'back'",
+    "next(video.frames)": "frames: expected a result with its video, got none",
+    "mute(pixels, focal_px=0.0)": "focal_px: expected pixels above 0, got 0.0",
 }  # fmt: skip
 
 

@@ -19,7 +19,6 @@ from humesh.body.pose import BodyPose, PoseError
 from humesh.geometry.camera import Camera
 from humesh.media.photo import Photo, PhotoTypeError
 from humesh.media.video import Frame, Video
-from humesh.recover_video import moments
 from humesh.scene.options import OptionsError
 from humesh.scene.result import Motion, Result, ResultError, VideoResult
 
@@ -66,21 +65,21 @@ def _names(paths: list[Path]) -> list[str]:
 def test_an_ending_that_names_the_format_is_understood(
     recovery: Result, tmp_path: Path, name: str, formats: Any, expected: list[str]
 ) -> None:
-    paths = humesh.save(recovery, tmp_path / "out" / name, formats)
+    paths = recovery.save(tmp_path / "out" / name, formats)
     assert _names(paths) == expected
     assert sorted(expected) == sorted(path.name for path in (tmp_path / "out").iterdir())
 
 
 def test_without_formats_and_ending_the_usual_ones_are_written(recovery: Result, tmp_path: Path) -> None:
-    assert _names(humesh.save(recovery, tmp_path / "a")) == ["a_overlay.jpg", "a.glb", "a.json"]
+    assert _names(recovery.save(tmp_path / "a")) == ["a_overlay.jpg", "a.glb", "a.json"]
 
 
 def test_formats_that_there_are_not_are_told_in_a_sentence(recovery: Result, tmp_path: Path) -> None:
     for formats in ("fbx", ["glb", "fbx"]):
         with pytest.raises(OptionsError, match=r"^formats: expected some of jpg, .*, got fbx\.$"):
-            humesh.save(recovery, tmp_path / "a", formats)
-    with pytest.raises(OptionsError, match=r"expected some of glb, bvh, .*, got json"):
-        humesh.save_video(_video(recovery), tmp_path / "a", "json")
+            recovery.save(tmp_path / "a", formats)
+    with pytest.raises(OptionsError, match=r"expected some of mp4, glb, .*, got json"):
+        _video(recovery).save(tmp_path / "a", "json")
     assert _names(list(tmp_path.iterdir())) == ["photo.jpg"]
 
 
@@ -90,25 +89,25 @@ def test_names_that_are_none_or_of_other_formats_are_refused(
     monkeypatch.chdir(tmp_path)
     for name in ("", ".", "out/", "out/.."):
         with pytest.raises(OptionsError, match=r"^path '.*': expected the name of a file, got a folder's or none; add"):
-            humesh.save(recovery, name)
+            recovery.save(name)
     with pytest.raises(OptionsError, match=r"x\.fbx: expected no ending, or one of jpg, .*, json, got fbx; for a name"):
-        humesh.save(recovery, "x.fbx")
-    with pytest.raises(OptionsError, match=r"expected no ending, or one of glb, .*, npz, got mov"):
-        humesh.save_video(_video(recovery), Path("x.MOV"))
+        recovery.save("x.fbx")
+    with pytest.raises(OptionsError, match=r"expected no ending, or one of mp4, .*, npz, got mov"):
+        _video(recovery).save(Path("x.MOV"))
     assert _names(list(tmp_path.iterdir())) == ["photo.jpg"]
 
 
 def test_the_photo_is_not_overwritten(recovery: Result, tmp_path: Path) -> None:
     before = (tmp_path / "photo.jpg").read_bytes()
     with pytest.raises(OptionsError, match="expected another file than the photo itself"):
-        humesh.save(recovery, tmp_path / "photo.jpg")
+        recovery.save(tmp_path / "photo.jpg")
     assert (tmp_path / "photo.jpg").read_bytes() == before
 
 
 def test_the_record_says_where_the_photo_is(recovery: Result, tmp_path: Path) -> None:
-    (path,) = humesh.save(recovery, tmp_path / "a.json")
+    (path,) = recovery.save(tmp_path / "a.json")
     assert json.loads(path.read_text())["image"]["path"] == str(tmp_path / "photo.jpg") == recovery.photo.path
-    humesh.save(recovery, path, image_path="elsewhere.jpg")
+    replace(recovery, photo=replace(recovery.photo, path="elsewhere.jpg")).save(path)
     assert json.loads(path.read_text())["image"]["path"] == "elsewhere.jpg"
 
 
@@ -117,7 +116,7 @@ def test_another_pose_has_other_joints_in_every_file(recovery: Result, tmp_path:
     pose = replace(recovery.pose, translation=recovery.pose.translation + torch.tensor([0.0, 0, 1]))
     moved = replace(recovery, pose=pose)
     assert torch.allclose(moved.bodies.joints, before + torch.tensor([0.0, 0, 1]), atol=1e-5)
-    (path,) = humesh.save(moved, tmp_path / "a.json")
+    (path,) = moved.save(tmp_path / "a.json")
     person = json.loads(path.read_text())["people"][0]
     assert person["translation_m"][2] == 5
     assert person["joints"]["xyz_m"][0][2] == pytest.approx(float(before[0, 0, 2]) + 1, abs=1e-4)
@@ -193,7 +192,7 @@ class _Frames(Video):
 
 
 def test_a_videos_frames_say_when_they_are(recovery: Result) -> None:
-    frames = list(moments(_Frames(), _video(recovery)))
+    frames = list(replace(_video(recovery), video=_Frames()).frames)
     assert [frame.time_s for frame in frames] == [0.0, 0.5, 0.75]
     assert [[person.track for person in frame.people] for frame in frames] == [[], [7], [7]]
     assert recovery.time_s is None

@@ -133,7 +133,7 @@ def test_another_body_can_be_used(recoverer: humesh.Recoverer, recovery: humesh.
 
 
 def test_a_device_that_is_not_there_is_told() -> None:
-    with pytest.raises(ValueError, match="device 'cuda:77': expected cpu, or cuda with a GPU present"):
+    with pytest.raises(ValueError, match="device 'cuda:77': expected auto, cpu, or a GPU that is present"):
         humesh.Recoverer(device="cuda:77")
-    with pytest.raises(ValueError, match=r"^device: expected cpu or cuda\[:N\], got 'toaster'\.$"):
+    with pytest.raises(ValueError, match=r"^device: expected auto, cpu, cuda\[:N\] or mps, got 'toaster'\.$"):
         humesh.Recoverer(device="toaster")

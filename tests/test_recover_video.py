@@ -23,7 +23,7 @@ from humesh.media.video import Video
 from humesh.methods.weights import build, save_weights
 from humesh.people.detections import VideoDetections
 from humesh.people.person import Mask, Person
-from humesh.recover_video import pose_video, recover_video, sight
+from humesh.recover_video import pose_video, recover_video, track_people
 from humesh.video_options import VideoOptions
 
 SIZE, FPS, FRAMES = (160, 120), 25.0, 20
@@ -82,7 +82,7 @@ class Told:
 
 def _all(video: Video, finder: Any) -> VideoDetections:
     sightings = VideoDetections()
-    assert list(sight(video, finder, sightings)) == list(range(FRAMES))
+    assert list(track_people(video, finder, sightings)) == list(range(FRAMES))
     return sightings
 
 
@@ -90,7 +90,7 @@ def _all(video: Video, finder: Any) -> VideoDetections:
 def test_everybody_comes_back_in_every_frame(clip: Video, body: BodyModel, weights: str) -> None:
     recoverer = humesh.Recoverer(body, weights=weights)
     finder = Told(body, {3: range(FRAMES), 4: range(5, FRAMES)})
-    moments = list(recover_video(clip, recoverer, finder=finder))
+    moments = list(recover_video(clip, recoverer=recoverer, finder=finder).frames)
     assert len(moments) == FRAMES
     assert [len(moment.people) for moment in moments] == [1] * 5 + [2] * (FRAMES - 5)
     for frame, moment in enumerate(moments):
@@ -163,7 +163,7 @@ def test_every_kind_of_group_goes_through_a_video(clip: Video, body: BodyModel, 
 def test_what_was_seen_is_kept_and_gone_on_from(clip: Video, body: BodyModel, tmp_path: Path) -> None:
     finder = Told(body, {1: range(FRAMES)})
     sightings = VideoDetections()
-    for number in sight(clip, finder, sightings):
+    for number in track_people(clip, finder, sightings):
         if number == 6:
             break
     sightings.save(tmp_path / "people.npz", "this clip")
@@ -174,7 +174,7 @@ def test_what_was_seen_is_kept_and_gone_on_from(clip: Video, body: BodyModel, tm
         assert np.array_equal(one.keypoints, other.keypoints)  # type: ignore[arg-type]
         assert np.array_equal(one.landmarks3d, other.landmarks3d)  # type: ignore[arg-type]
         assert (one.track, one.score, one.keypoint_set) == (other.track, other.score, other.keypoint_set)
-    assert list(sight(clip, finder, again)) == list(range(7, FRAMES))
+    assert list(track_people(clip, finder, again)) == list(range(7, FRAMES))
     assert finder.calls == FRAMES
     whole = _all(clip, Told(body, {1: range(FRAMES)}))
     assert again.times == whole.times
@@ -236,7 +236,7 @@ def test_a_kept_file_that_contradicts_itself_is_made_again(tmp_path: Path, name:
 
 def test_nobody_and_broken_frames(clip: Video, body: BodyModel) -> None:
     recoverer = humesh.Recoverer(body, weights="landmarks")
-    moments = list(recover_video(clip, recoverer, finder=lambda photo, time_s: []))
+    moments = list(recover_video(clip, recoverer=recoverer, finder=lambda photo, time_s: []).frames)
     assert [moment.people for moment in moments] == [[]] * FRAMES
 
     class Broken(Video):

@@ -1,61 +1,27 @@
-"""humesh turns photos and videos of people into posed body meshes."""
+"""humesh turns photos and videos of people into posed body meshes.
+
+The stub `__init__.pyi` says where each public name is defined; it is imported, and torch with it, on first use.
+"""
 
 from __future__ import annotations
 
+import ast
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from humesh.body.model import BodyModel
-    from humesh.body.pose import Bodies, BodyPose
-    from humesh.errors import HumeshError
-    from humesh.geometry.camera import Camera
-    from humesh.media.photo import Photo
-    from humesh.people.person import Person
-    from humesh.recover import Recoverer, recover
-    from humesh.recover_video import recover_video
-    from humesh.scene.export import save
-    from humesh.scene.export_video import save_video
-    from humesh.scene.result import Motion, Result, VideoResult
 
-_HOMES = {
-    "Bodies": "body.pose",
-    "BodyModel": "body.model",
-    "BodyPose": "body.pose",
-    "Camera": "geometry.camera",
-    "HumeshError": "errors",
-    "Person": "people.person",
-    "Motion": "scene.result",
-    "Photo": "media.photo",
-    "Recoverer": "recover",
-    "Result": "scene.result",
-    "VideoResult": "scene.result",
-    "recover": "recover",
-    "recover_video": "recover_video",
-    "save": "scene.export",
-    "save_video": "scene.export_video",
-}
-"""Where each public name is at home; it is imported, and torch with it, when it is first used."""
+def _homes() -> dict[str, str]:
+    """Public names and their modules, from the stub's imports."""
+    stub = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module or "" for node in imports for alias in node.names}
 
-__all__ = [
-    "Bodies",
-    "BodyModel",
-    "BodyPose",
-    "Camera",
-    "HumeshError",
-    "Motion",
-    "Person",
-    "Photo",
-    "Recoverer",
-    "Result",
-    "VideoResult",
-    "recover",
-    "recover_video",
-    "save",
-    "save_video",
-]
+
+_HOMES = _homes()
+__all__ = sorted(_HOMES)
 
 
 class _Package(ModuleType):
@@ -64,7 +30,7 @@ class _Package(ModuleType):
     def __getattribute__(self, name: str) -> Any:
         homes = ModuleType.__getattribute__(self, "__dict__").get("_HOMES", {})
         if name in homes:
-            return getattr(import_module(f"humesh.{homes[name]}"), name)
+            return getattr(import_module(homes[name]), name)
         return ModuleType.__getattribute__(self, name)
 
     def __getattr__(self, name: str) -> Any:

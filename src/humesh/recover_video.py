@@ -1,6 +1,6 @@
-"""A video's path through the library: find and follow people, pose them, bridge gaps, smooth, give back each frame.
+"""A video's path through the library: find and track people, pose them, bridge gaps, smooth.
 
-The video is read three times (people, poses, pictures), so that nothing but numbers is kept of it.
+The video is read twice (people, poses), and once more for pictures, so that nothing but numbers is kept of it.
 """
 
 from __future__ import annotations
@@ -14,24 +14,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.crops import Crops
+from humesh.errors import ArgumentError
 from humesh.fitting.contact import foot_contact, ground_plane, grounded, sliding
-from humesh.fitting.landmark_ik import SEEN_ABOVE
 from humesh.fitting.motion import bridged, smoothed_pose, with_one_shape
-from humesh.fitting.windows import Windows
 from humesh.geometry.camera import GUESSED, Camera
 from humesh.media.photo import Photo
 from humesh.media.video import Video
-from humesh.methods.base import ClipMethod
 from humesh.people.detections import VideoDetections
 from humesh.people.person import Person
 from humesh.people.video_people import VideoPeople
-from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer
-from humesh.scene.record import pixels_of
+from humesh.recover import DEFAULT, IN_VIDEOS, Progress, Recoverer, camera_with
 from humesh.scene.result import Motion, Result, VideoResult
 from humesh.threads import ahead
 from humesh.video_options import VideoOptions
@@ -39,134 +35,153 @@ from humesh.video_options import VideoOptions
 Finder = Callable[[Photo, float], list[Person]]
 """From a frame and its time in seconds to the people in it, with their tracks."""
 
-Progress = Callable[[str, int, int | None], None]
-"""Told what is being done, how many frames are done, and of how many (None: unknown)."""
-
-Part = list[tuple[int, Person, BodyPose | None]]
 _BATCHES_AT_ONCE = 4  # fitted side by side
-_AT_ONCE = 32  # people in a batch: networks and fits are several times as fast as one by one
+_AT_ONCE = 32  # people in a batch: fits are several times as fast as one by one
+_PLAIN = VideoOptions()
 
 
-def _unfollowed(what: str, done: int, total: int | None) -> None:
-    """Progress that nobody wants to know of."""
+def _silent(what: str, done: int, total: int | None) -> None:
+    """Progress that nobody follows."""
 
 
 def recover_video(
-    source: Video | str | Path | int,
+    source: Video | str | Path,
+    body: str | Path | BodyModel = "open",
+    *,
+    options: VideoOptions = _PLAIN,
+    focal_px: float | None = None,
+    device: str = "auto",
+    weights: str | Path = IN_VIDEOS,
     recoverer: Recoverer | None = None,
-    settings: VideoOptions | None = None,
     finder: Finder | None = None,
-    camera: Camera | None = None,
-    progress: Progress = _unfollowed,
-) -> Iterator[Result]:
-    """The bodies in every frame of a video, one after the other; all of it is looked at before the first is given.
+    progress: Progress = _silent,
+) -> VideoResult:
+    """The people of a video and their motions.
 
-    What is live (a webcam, `source` its number; rtsp://) gives each frame at once, unsmoothed. `recoverer`: default
-    with the weights of the lifter through time, for what is live those of the lifter. `finder` finds and
-    follows people (default: `VideoPeople`); `camera`: of all frames, if it is known. Raises VideoError, and
-    ArgumentError for what is no video.
+    `recoverer`: one that is loaded, instead of `body`, `device` and `weights`. `finder` finds and tracks people
+    (default: `VideoPeople`). `focal_px`: of all frames, where it is known. Raises VideoError, and ArgumentError for
+    what is no video; what has no end (a webcam, rtsp://) is for `recover_live`.
     """
-    settings = settings or VideoOptions()
-    video = source if isinstance(source, Video) else Video(source, settings.start_s, settings.end_s, settings.stride)
-    recoverer = recoverer or Recoverer(weights=DEFAULT if video.live else IN_VIDEOS)
-    finder = finder or VideoPeople(recoverer.finder)
-    if video.live:  # it cannot be looked at again
-        for frame in video:
-            photo = Photo.of(frame.pixels, camera)
-            yield replace(recoverer(photo, finder(photo, frame.time_s)), time_s=frame.time_s)
-        return
-    sightings = VideoDetections()
-    for _ in sight(video, finder, sightings, camera, progress):
+    video = source
+    if not isinstance(video, Video):
+        video = Video(video, options.start_s, options.end_s, options.stride)
+    if video.live:
+        raise ArgumentError(f"video {video.name}: expected one with an end, got a live one; use humesh.recover_live.")
+    recoverer = recoverer or Recoverer(body, device=device, weights=weights)
+    camera = camera_with(focal_px, video.size)
+    detections = VideoDetections()
+    for _ in track_people(video, finder or VideoPeople(recoverer.finder), detections, camera, progress):
         pass
-    yield from moments(video, pose_video(video, sightings, recoverer, settings, camera, progress), progress)
+    return pose_video(video, detections, recoverer, options, camera, progress)
 
 
-def sight(
+def recover_live(
+    source: Video | str | int,
+    body: str | Path | BodyModel = "open",
+    *,
+    focal_px: float | None = None,
+    device: str = "auto",
+    weights: str | Path = DEFAULT,
+    recoverer: Recoverer | None = None,
+    finder: Finder | None = None,
+) -> Iterator[Result]:
+    """The people of a webcam (its number) or a stream, frame by frame as they come, unsmoothed."""
+    video = source if isinstance(source, Video) else Video(source)
+    recoverer = recoverer or Recoverer(body, device=device, weights=weights)
+    finder = finder or VideoPeople(recoverer.finder)
+    camera = camera_with(focal_px, video.size)
+    for frame in video:
+        photo = Photo.of(frame.pixels, camera)
+        yield replace(recoverer(photo, finder(photo, frame.time_s)), time_s=frame.time_s)
+
+
+def track_people(
     video: Video,
     finder: Finder,
-    sightings: VideoDetections,
+    detections: VideoDetections,
     camera: Camera | None = None,
-    progress: Progress = _unfollowed,
+    progress: Progress = _silent,
 ) -> Iterator[int]:
-    """Adds who is where in each frame, from the first one that the sightings do not hold yet; yields its number."""
-    known = len(sightings.times)
+    """Adds the people of each frame, from the first one that the detections do not hold yet; yields its number."""
+    known = len(detections.times)
     for frame in video:
         if frame.number >= known:
             people = [] if frame.broken else finder(Photo.of(frame.pixels, camera), frame.time_s)
-            sightings.times.append(frame.time_s)
-            sightings.people.append([person for person in people if person.track is not None])
+            detections.times.append(frame.time_s)
+            detections.people.append([person for person in people if person.track is not None])
             yield frame.number
         progress("people", frame.number + 1, video.count)
 
 
 def pose_video(
     video: Video,
-    sightings: VideoDetections,
+    detections: VideoDetections,
     recoverer: Recoverer,
-    settings: VideoOptions | None = None,
+    options: VideoOptions = _PLAIN,
     camera: Camera | None = None,
-    progress: Progress = _unfollowed,
+    progress: Progress = _silent,
 ) -> VideoResult:
-    """The motions of everyone sighted: posed, bridged, of one shape each, smoothed, perhaps with resting feet."""
-    settings = settings or VideoOptions()
-    usable = [recoverer.usable(people) for people in sightings.people]
-    source = GUESSED if camera is None else "given"
-    camera = camera or Camera.guess(video.size)
-    frames, whose, poses, trusts = list[int](), list[Person](), list[BodyPose](), list[torch.Tensor]()
-    for numbers, some, pose, trust in _posed(video, usable, recoverer, settings, camera, progress):
-        frames += numbers
-        whose += some
-        poses.append(pose)
-        trusts.append(trust)
-    everyone = BodyPose.joined(poses) if poses else BodyPose.rest(0)
-    everywhere, trusted = np.array(frames, dtype=np.int64), torch.cat(trusts) if trusts else torch.zeros(0)
-    times, tracks = np.array(sightings.times), np.array([person.track for person in whose], dtype=np.int64)
+    """The motions of everyone detected: posed, bridged, of one shape each, smoothed, perhaps with resting feet."""
+    people = [recoverer.usable(some) for some in detections.people]
+    source, lens = (GUESSED, Camera.guess(video.size)) if camera is None else ("given", camera)
+    times, tracks = np.array(detections.times), dict[int, list[tuple[int, float, BodyPose, Tensor]]]()
+    for number, person, pose, confidence in _posed(video, people, recoverer, options.interval, lens, progress):
+        tracks.setdefault(person.track or 0, []).append((number, person.score, pose, confidence))
     motions, short = [], 0
-    for track in sorted(set(tracks.tolist())):
-        rows = np.flatnonzero(tracks == track)
-        rows = rows[np.argsort(everywhere[rows])]
-        where = everywhere[rows]
-        if times[where[-1]] - times[where[0]] < settings.least_s and len(times) > 1:
+    for track, rows in sorted(tracks.items()):
+        rows.sort(key=itemgetter(0))
+        numbers, scores, poses, confidences = zip(*rows, strict=True)
+        if times[numbers[-1]] - times[numbers[0]] < options.least_s and len(times) > 1:
             short += 1
             continue
-        score = float(np.mean([whose[row].score for row in rows]))
-        pose = everyone.map(itemgetter(rows))
-        motions.append(_motion(track, where, score, pose, trusted[rows], times, recoverer, settings))
-    notes = [*video.notes, *recoverer.notes]
-    if settings.ground:
-        motions, told = _on_ground(motions, times, recoverer.body)
-        notes += told
+        pose = BodyPose.stacked(poses)
+        frames, pose, found = bridged(np.array(numbers), times, pose, options.bridge_s)
+        confidence = torch.zeros(len(frames), confidences[0].shape[-1])
+        confidence[torch.from_numpy(found)] = torch.stack(confidences).float()
+        pose = with_one_shape(pose, recoverer.body)
+        parts = [  # smoothed piece by piece: what lies between is not known
+            smoothed_pose(pose.map(itemgetter(piece)), times[frames[piece]], confidence[piece], options.smooth_s)
+            for piece in _pieces(frames)
+        ]
+        motions.append(Motion(track, frames, BodyPose.joined(parts), found, float(np.mean(scores)), confidence))
+    notes = [*video.notes, *recoverer.estimator.notes]
+    if options.ground:
+        motions, more = _on_ground(motions, times, recoverer.body)
+        notes += more
     if short:
-        who, were = ("1 track", "was") if short == 1 else (f"{short} tracks", "were")
-        notes.append(f"{who} shorter than {settings.least_s:g} s {were} left out.")
-    bridged_frames = sum(int((~motion.found).sum()) for motion in motions)
-    if bridged_frames:
-        notes.append(f"{bridged_frames} poses were put in between where a person was not seen for a moment.")
-    if source != "given":
+        were = "1 track shorter than {:g} s was" if short == 1 else f"{short} tracks shorter than {{:g}} s were"
+        notes.append(f"{were.format(options.least_s)} left out.")
+    if count := sum(int((~motion.found).sum()) for motion in motions):
+        notes.append(f"{count} poses were put in between where a person was not seen for a moment.")
+    if source == GUESSED:
         notes.append(f"{video.name} does not say its focal length; it was guessed as that of a 28 mm lens on film.")
-    return VideoResult(times, video.size, camera, source, motions, recoverer.body, recoverer.method, tuple(notes))
+    method, path = recoverer.estimator.method, str(video.path or video.name)
+    return VideoResult(times, video.size, lens, source, motions, recoverer.body, method, tuple(notes), path, video)
 
 
-def _motion(
-    track: int,
-    frames: np.ndarray,
-    score: float,
-    pose: BodyPose,
-    trust: torch.Tensor,
-    times: np.ndarray,
+def _posed(
+    video: Video,
+    people: list[list[Person]],
     recoverer: Recoverer,
-    settings: VideoOptions,
-) -> Motion:
-    """One track's motion from the frames it was seen in, their poses and their joints' confidences."""
-    everywhere, pose, found = bridged(frames, times, pose, settings.bridge_s)
-    believed = torch.zeros(len(everywhere), trust.shape[1])
-    believed[torch.from_numpy(found)] = trust.float()
-    pose = with_one_shape(pose, recoverer.body)
-    parts = []  # smoothed piece by piece: what lies between is not known
-    for rows_of in _pieces(everywhere):
-        piece, when = pose.map(itemgetter(rows_of)), times[everywhere[rows_of]]
-        parts.append(smoothed_pose(piece, when, believed[rows_of], settings.smooth_s))
-    return Motion(track, everywhere, BodyPose.joined(parts), found, score, believed)
+    interval: int,
+    camera: Camera,
+    progress: Progress,
+) -> Iterator[tuple[int, Person, BodyPose, Tensor]]:
+    """Frame, person, pose and joints' confidences of everyone, fitted batch by batch."""
+    first = recoverer.estimator.first_in_video(video, people, camera, interval, progress)
+    batches: Iterator[list[tuple[int, Person, BodyPose | None]]] = iter(lambda: list(islice(first, _AT_ONCE)), [])
+
+    def finished(batch: list[tuple[int, Person, BodyPose | None]]) -> list[tuple[int, Person, BodyPose, Tensor]]:
+        poses = [pose for *_, pose in batch if pose is not None]
+        some, estimates = [person for _, person, _ in batch], BodyPose.stacked(poses) if poses else None
+        done = recoverer.estimator.finish(estimates, some, camera, video.size)
+        return [
+            (number, person, done.pose.map(itemgetter(row)), done.confidence[row])
+            for row, (number, person, _) in enumerate(batch)
+        ]
+
+    for batch in ahead(finished, batches, _BATCHES_AT_ONCE):
+        yield from batch.result()
 
 
 def _pieces(frames: np.ndarray) -> list[slice]:
@@ -179,17 +194,17 @@ def _on_ground(motions: list[Motion], times: np.ndarray, body: BodyModel) -> tup
     """The motions moved so that resting feet stay, and what that did and where the ground is, in sentences."""
     moved, notes, contacts = [], [], []
     for motion in motions:
-        parts, slid, weights = [], [], []
+        parts, speeds, weights = [], [], []
         for rows in _pieces(motion.frames):
             piece, when = motion.pose.map(itemgetter(rows)), times[motion.frames[rows]]
             contact = foot_contact(piece, when, body, motion.confidence[rows])
             parts.append(grounded(piece, when, contact))
             contacts.append(contact.moved(parts[-1].translation - piece.translation))
-            slid.append((sliding(contact, when), sliding(contacts[-1], when)))
+            speeds.append((sliding(contact, when), sliding(contacts[-1], when)))
             weights.append(float(contact.touch.sum()))
         moved.append(replace(motion, pose=BodyPose.joined(parts)))
         if sum(weights) > 0:
-            before, after = np.average(slid, axis=0, weights=weights)
+            before, after = np.average(speeds, axis=0, weights=weights)
             notes.append(
                 f"person {motion.track}: feet in contact slid {before:.2f} m/s, {after:.2f} m/s after grounding."
             )
@@ -201,108 +216,11 @@ def _on_ground(motions: list[Motion], times: np.ndarray, body: BodyModel) -> tup
     return moved, notes
 
 
-def _posed(
-    video: Video,
-    people: list[list[Person]],
-    recoverer: Recoverer,
-    settings: VideoOptions,
-    camera: Camera,
-    progress: Progress,
-) -> Iterator[tuple[list[int], list[Person], BodyPose, torch.Tensor]]:
-    """Frames, people, poses and joints' confidences of everyone, batch by batch."""
-    answers: Iterator[tuple[int, Person, BodyPose | None]] = (
-        ((n, person, None) for n, some in enumerate(people) for person in some)
-        if recoverer.network is None
-        else _answers(video, people, recoverer, settings, camera, progress)
-    )
-
-    def posed(part: Part) -> tuple[list[int], list[Person], BodyPose, torch.Tensor]:
-        some = [person for _, person, _ in part]
-        if recoverer.network is None:
-            done = recoverer.pose(None, some, camera, video.size)
-        else:
-            done = recoverer.finished(BodyPose.stacked([pose for *_, pose in part if pose]), some, camera, video.size)
-        return [number for number, *_ in part], some, done.pose, done.confidence
-
-    parts: Iterator[Part] = iter(lambda: list(islice(answers, _AT_ONCE)), [])
-    for done in ahead(posed, parts, _BATCHES_AT_ONCE):
-        yield done.result()
+sight = track_people
 
 
-def _answers(
-    video: Video,
-    people: list[list[Person]],
-    recoverer: Recoverer,
-    settings: VideoOptions,
-    camera: Camera,
-    progress: Progress,
-) -> Iterator[tuple[int, Person, BodyPose | None]]:
-    """Frame, person and what the network itself says of everyone."""
-    assert recoverer.network is not None
-    spec = recoverer.network.spec
-    network, windows = recoverer.network, None
-    if isinstance(network, ClipMethod):
-        windows = Windows(network, spec.count or 16, settings.interval, recoverer.device)
-    waiting: list[tuple[int, Person]] = []
-    cut: list[Crops] = []
-    for frame in video:
-        here = people[frame.number] if frame.number < len(people) else []
-        crops = recoverer.cut(Photo.of(frame.pixels, camera), here)
-        if crops is not None and windows is not None:
-            tracks = [person.track for person in here if person.track is not None]
-            windows.add(frame.number, frame.time_s, tracks, crops)
-            yield from _of(people, windows.ready())
-        elif crops is not None:
-            waiting += [(frame.number, person) for person in here]
-            cut.append(crops)
-        if waiting and (len(waiting) >= _AT_ONCE or spec.group == "people"):  # groups of people differ in their number
-            yield from _told(waiting, recoverer.answers(Crops.joined(cut)))
-            waiting, cut = [], []
-        progress("poses", frame.number + 1, len(people))
-    if waiting:
-        yield from _told(waiting, recoverer.answers(Crops.joined(cut)))
-    if windows is not None:
-        yield from _of(people, windows.poses())
-
-
-def _of(people: list[list[Person]], said: dict[tuple[int, int], BodyPose]) -> Iterator[tuple[int, Person, BodyPose]]:
-    """Frame, person and pose of what windows said."""
-    for (number, track), pose in said.items():
-        yield from ((number, person, pose) for person in people[number] if person.track == track)
-
-
-def _told(whose: list[tuple[int, Person]], pose: BodyPose) -> Iterator[tuple[int, Person, BodyPose]]:
-    for row, (number, person) in enumerate(whose):
-        yield number, person, pose.map(itemgetter(row))
-
-
-def moments(video: Video, recovery: VideoResult, progress: Progress = _unfollowed) -> Iterator[Result]:
-    """Each frame of a video with everybody in it."""
-    rows = [{int(frame): row for row, frame in enumerate(motion.frames)} for motion in recovery.tracks]
-    for frame in video:
-        if frame.number >= len(recovery.times):
-            break
-        here = [
-            (motion, row[frame.number])
-            for motion, row in zip(recovery.tracks, rows, strict=True)
-            if frame.number in row
-        ]
-        photo = replace(Photo.of(frame.pixels, recovery.camera), camera_source=recovery.camera_source)
-        yield _moment(recovery, photo, here, frame.time_s)
-        progress("pictures", frame.number + 1, len(recovery.times))
-
-
-def _moment(recovery: VideoResult, photo: Photo, here: list[tuple[Motion, int]], time_s: float) -> Result:
-    """One frame's people."""
-    pose = BodyPose.rest(0, shapes=recovery.body.shapes)
-    confidence = torch.zeros(0, len(SMPL24))
-    if here:
-        pose = BodyPose.stacked([motion.pose.map(itemgetter(row)) for motion, row in here])
-        confidence = torch.stack([motion.confidence[row] for motion, row in here])
-    people = [Person(np.zeros(4), motion.score, track=motion.track) for motion, _ in here]
-    facts = confidence, confidence >= SEEN_ABOVE, recovery.body, recovery.method
-    moment = Result(photo, people, pose, *facts, time_s=time_s)
-    for row, person in enumerate(people):  # their boxes are those of their surfaces
-        pixels = pixels_of(photo.camera, moment.bodies.vertices[row].double())
-        people[row] = replace(person, box=torch.cat([pixels.amin(0), pixels.amax(0)]).numpy())
-    return moment
+def moments(video: Video, result: VideoResult, progress: Progress = _silent) -> Iterator[Result]:
+    """Old name, until the commands use `frames`."""
+    for number, frame in enumerate(replace(result, video=video).frames):
+        yield frame
+        progress("pictures", number + 1, len(result.times))

@@ -352,7 +352,7 @@ def _json(path: Path) -> dict[str, Any]:
         (["grey.png", "--formats"], "--formats: expected at least one of jpg, views"),
         (["grey.png", "--focal-px", "nan"], "--focal-px: expected a number from 1 to 10,000,000, got nan"),
         (["grey.png", "--focal-px", "1e30"], "--focal-px: expected a number from 1 to 10,000,000, got 1e+30"),
-        (["grey.png", "--device", "tpu"], "humesh: device: expected cpu or cuda[:N], got 'tpu'."),
+        (["grey.png", "--device", "tpu"], "humesh: device: expected auto, cpu, cuda[:N] or mps, got 'tpu'."),
         (["https://a/b.jpg?token=secret"], "photo https://a/b.jpg: expected a file, photos are not read from the web"),
         (["https://example.org/photo.jpg"], "https://example.org/photo.jpg: "),
         (["https://127.0.0.1:9/clip.mp4"], "https://127.0.0.1:9/clip.mp4: "),

@@ -233,7 +233,7 @@ def test_recordings_of_a_webcam_end_with_ctrl_c_and_never_replace_each_other(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(import_module("humesh.recover_video"), "recover_video", seen)
+    monkeypatch.setattr(import_module("humesh.recover_video"), "recover_live", seen)
     start = Video.__init__
     monkeypatch.setattr(Video, "__init__", lambda self, source: start(self, clip))  # no webcam is here
     for number in range(2):

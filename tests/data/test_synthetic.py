@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from humesh.scene.bvh import bvh_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -28,7 +29,6 @@ from humesh.data.synthetic.scenes import Stage, SyntheticPeople
 from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, filling, write_shards
 from humesh.data.synthetic.variations import vary
 from humesh.data.synthetic.workers import in_workers
-from humesh.scene.bvh import bvh_text
 
 NAMES = SMPL24.names
 

@@ -62,7 +62,7 @@ def recover(body: BodyModel, people: int = 2, size: tuple[int, int] = (160, 120)
     pose = BodyPose(rotations, shape, translation)
     noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     return Result(
-        photo=Photo(noise, Camera.virtual(200.0, size), "guessed"),
+        photo=Photo(noise, Camera.virtual(200.0, size), "guessed", path="photo.jpg"),
         people=[Person(np.array([1.0, 2.0, 30.5, 40.0]), 0.9 - 0.1 * k) for k in range(people)],
         pose=pose,
         confidence=torch.full((people, 24), 0.75),

@@ -16,8 +16,8 @@ import pytest
 
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
-from humesh.scene.bvh import write_motion_bvh
-from humesh.scene.gltf_motion import write_moving_glb
+from humesh.scene.gltf import write_glb
+from humesh.scene.mocap import write_bvh
 from humesh.scene.options import FileOptions
 from humesh.scene.result import Motion, Result, VideoResult
 
@@ -108,11 +108,11 @@ def test_blender_reads_writes_and_reads_again(
     if not python:
         pytest.skip("needs the package bpy")
     recovery = video(body, recover_with)
-    write_moving_glb(recovery, tmp_path / "clip.glb", FileOptions(floor=floor))
+    write_glb(recovery, tmp_path / "clip.glb", FileOptions(floor=floor))
     lowest_of_all = min(float((body(m.pose).vertices[..., 1] * -1).min()) for m in recovery.tracks) if floor else 0
-    for motion in recovery.tracks:
+    for row, motion in enumerate(recovery.tracks):
         path = tmp_path / f"person{motion.track}.bvh"
-        write_motion_bvh(recovery, motion, path, FileOptions("cm", floor, pad=True))
+        write_bvh(recovery, row, path, FileOptions("cm", floor, pad=True))
     (tmp_path / "script.py").write_text(SCRIPT)
     run = subprocess.run(
         [python, "script.py", "clip.glb", *map(str, AT)],

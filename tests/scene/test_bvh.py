@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from humesh.body.bvh import BvhError, read_bvh
 from humesh.body.joints import SMPL24
 from humesh.body.kinematics import forward_kinematics
-from humesh.scene.bvh import bvh_text, write_bvh
+from humesh.scene.mocap import bvh_text, write_bvh
 from humesh.scene.result import Result
 
 Y_UP = np.array([1.0, -1.0, -1.0])

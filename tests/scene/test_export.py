@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +15,26 @@ from PIL import Image
 from humesh.body.joints import COCO17, SMPL24
 from humesh.body.model import BodyModel
 from humesh.files import writing
-from humesh.scene.export import ENDINGS, WRITERS, save
+from humesh.scene.export import PHOTO_FORMATS, write
 from humesh.scene.record import record
 from humesh.scene.result import Result
 
 Y_UP = np.array([1.0, -1.0, -1.0])
-QUICK = [name for name in WRITERS if name != "mp4"]
+QUICK = [name for name in PHOTO_FORMATS if name != "mp4"]
 
 
 @pytest.mark.parametrize("name", QUICK)
 @pytest.mark.parametrize("who", ["recovery", "nobody", "open_recovery"])
 def test_every_format_is_written(name: str, who: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     recovery = request.getfixturevalue(who)
-    paths = WRITERS[name](recovery, tmp_path / f"photo{ENDINGS[name]}", "photo.jpg")
+    paths = write(recovery, PHOTO_FORMATS[name], tmp_path / f"photo{PHOTO_FORMATS[name].ending}")
     assert sorted(paths) == sorted(tmp_path.iterdir())
     assert all(path.stat().st_size > 0 for path in paths)
     assert len(paths) == (len(recovery.people) if name == "bvh" else 1)
 
 
 def test_save_writes_the_formats_beside_each_other(recovery: Result, tmp_path: Path) -> None:
-    paths = save(recovery, tmp_path / "new" / "holiday.2024", ["json", "obj", "bvh"], image_path="holiday.2024.jpg")
+    paths = recovery.save(tmp_path / "new" / "holiday.2024", ["json", "obj", "bvh"])
     assert [path.name for path in paths] == [
         "holiday.2024.obj",
         "holiday.2024_person0.bvh",
@@ -44,7 +45,7 @@ def test_save_writes_the_formats_beside_each_other(recovery: Result, tmp_path: P
 
 def test_save_names_the_formats_it_knows(recovery: Result, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"formats: expected some of jpg, views, .*, got fbx"):
-        save(recovery, tmp_path / "photo", ["json", "fbx"])
+        recovery.save(tmp_path / "photo", ["json", "fbx"])
     assert not list(tmp_path.iterdir())
 
 
@@ -70,19 +71,19 @@ def test_interrupted_writer_leaves_no_file(recovery: Result, tmp_path: Path, mon
     def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("humesh.scene.overlay.Studio.around", fail)
+    monkeypatch.setattr("humesh.scene.pictures.Studio.picture", fail)
     with pytest.raises(KeyboardInterrupt):
-        WRITERS["mp4"](recovery, tmp_path / "film.mp4", "")
+        write(recovery, PHOTO_FORMATS["mp4"], tmp_path / "film.mp4")
     assert not list(tmp_path.iterdir())
 
 
 def test_jpg_has_the_photos_size(recovery: Result, tmp_path: Path) -> None:
-    WRITERS["jpg"](recovery, tmp_path / "photo.jpg", "")
+    write(recovery, PHOTO_FORMATS["jpg"], tmp_path / "photo.jpg")
     assert Image.open(tmp_path / "photo.jpg").size == (160, 120)
 
 
 def test_obj_reads_back(recovery: Result, tmp_path: Path) -> None:
-    WRITERS["obj"](recovery, tmp_path / "photo.obj", "")
+    write(recovery, PHOTO_FORMATS["obj"], tmp_path / "photo.obj")
     scene = trimesh.load_scene(tmp_path / "photo.obj", split_objects=True, group_material=False, process=False)
     assert len(scene.geometry) == 2
     for person, vertices in enumerate(recovery.bodies.vertices.numpy()):
@@ -93,7 +94,7 @@ def test_obj_reads_back(recovery: Result, tmp_path: Path) -> None:
 
 
 def test_ply_reads_back(recovery: Result, tmp_path: Path) -> None:
-    WRITERS["ply"](recovery, tmp_path / "photo.ply", "")
+    write(recovery, PHOTO_FORMATS["ply"], tmp_path / "photo.ply")
     mesh = trimesh.load_mesh(tmp_path / "photo.ply", process=False)
     wanted = recovery.bodies.vertices.numpy().reshape(-1, 3) * Y_UP
     np.testing.assert_allclose(mesh.vertices, wanted, atol=1e-6)
@@ -124,9 +125,10 @@ def finite(value: object) -> bool:
 
 def test_json(any_body: BodyModel, recover_with: Callable[..., Result], tmp_path: Path) -> None:
     recovery = recover_with(any_body, people=2)
-    WRITERS["json"](recovery, tmp_path / "photo.json", "a/photo.jpg")
+    recovery = replace(recovery, photo=replace(recovery.photo, path="a/photo.jpg"))
+    write(recovery, PHOTO_FORMATS["json"], tmp_path / "photo.json")
     told = json.loads((tmp_path / "photo.json").read_text(encoding="utf-8"))
-    assert told == record(recovery, "a/photo.jpg")
+    assert told == record(recovery)
     assert set(told) == TOP
     assert all(set(told[group]) == LAYOUT[group] for group in ("image", "camera"))
     assert told["image"] == {"path": "a/photo.jpg", "width": 160, "height": 120}
@@ -158,14 +160,14 @@ def test_json(any_body: BodyModel, recover_with: Callable[..., Result], tmp_path
 
 
 def test_json_of_nobody(nobody: Result) -> None:
-    told = json.loads(json.dumps(record(nobody, Path("photo.jpg"))))
+    told = json.loads(json.dumps(record(nobody)))
     assert set(told) == TOP
     assert told["people"] == []
 
 
 def test_npz_holds_the_same_and_needs_no_pickle(recovery: Result, tmp_path: Path) -> None:
-    WRITERS["npz"](recovery, tmp_path / "photo.npz", "photo.jpg")
-    told = record(recovery, "photo.jpg")
+    write(recovery, PHOTO_FORMATS["npz"], tmp_path / "photo.npz")
+    told = record(recovery)
     with np.load(tmp_path / "photo.npz", allow_pickle=False) as arrays:
         for row, person in enumerate(told["people"]):
             for key, value in person.items():
@@ -182,7 +184,7 @@ def test_npz_holds_the_same_and_needs_no_pickle(recovery: Result, tmp_path: Path
 
 
 def test_npz_of_nobody_has_empty_arrays(nobody: Result, tmp_path: Path) -> None:
-    WRITERS["npz"](nobody, tmp_path / "photo.npz", "photo.jpg")
+    write(nobody, PHOTO_FORMATS["npz"], tmp_path / "photo.npz")
     with np.load(tmp_path / "photo.npz", allow_pickle=False) as arrays:
         assert arrays["joints/xyz_m"].shape == (0, 24, 3)
         assert arrays["box_xyxy"].shape == (0, 4)

@@ -23,14 +23,15 @@ from humesh.data.synthetic.motion import Motion as MotionFiles
 from humesh.errors import MissingPackageError
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.scene.bvh import write_motion_bvh
-from humesh.scene.export_video import PER_PERSON, VIDEO_ENDINGS, VIDEO_WRITERS, save_video
-from humesh.scene.gltf_motion import continuous
-from humesh.scene.motion_record import Z_UP, ResultError, clock, read_motion_npz, start_frame, steady, write_amass
+from humesh.scene.export import VIDEO_FORMATS, write
+from humesh.scene.gltf import continuous
+from humesh.scene.mocap import Z_UP, clock, start_frame, steady, write_amass, write_bvh
 from humesh.scene.options import FileOptions
-from humesh.scene.result import Motion, VideoResult
+from humesh.scene.record import load
+from humesh.scene.result import Motion, ResultError, VideoResult
 
 Y_UP = np.array([1.0, -1.0, -1.0])
+PER_PERSON = ("bvh", "amass")
 NEEDS = {"usd": "pxr", "rrd": "rerun"}
 TOOL = Path(__file__).parents[2] / "tools" / "check_gltf.mjs"
 _DTYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
@@ -57,7 +58,7 @@ def motion(track: int, frames: list[int], seed: int) -> Motion:
 def video(body: BodyModel, motions: list[Motion], count: int = 12, start: float = 2.5) -> VideoResult:
     size = (160, 120)
     facts = Camera.guess(size), "guessed", motions, body, "made-up", ("The focal length was guessed.",)
-    return VideoResult(start + np.arange(count) / 25, size, *facts)
+    return VideoResult(start + np.arange(count) / 25, size, *facts, path="clip.mp4")
 
 
 CASES = {
@@ -79,7 +80,7 @@ def two(body: BodyModel) -> VideoResult:
 
 
 def npz(recovery: VideoResult, folder: Path) -> dict[str, np.ndarray]:
-    [path] = VIDEO_WRITERS["npz"](recovery, folder / "clip.npz", "clip.mp4")
+    [path] = write(recovery, VIDEO_FORMATS["npz"], folder / "clip.npz")
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
@@ -166,7 +167,7 @@ class Player:
 
 def test_glb_has_the_joints_of_the_npz_at_their_times(recovery: VideoResult, tmp_path: Path) -> None:
     data = npz(recovery, tmp_path)
-    VIDEO_WRITERS["glb"](recovery, tmp_path / "clip.glb", "")
+    write(recovery, VIDEO_FORMATS["glb"], tmp_path / "clip.glb")
     player = Player(tmp_path / "clip.glb")
     assert player.file.extras["start_s"] == 2.5
     assert len(player.file.meshes) == len(data["tracks"])
@@ -181,7 +182,7 @@ def test_glb_has_the_joints_of_the_npz_at_their_times(recovery: VideoResult, tmp
 
 
 def test_glb_moves_the_mesh(two: VideoResult, tmp_path: Path) -> None:
-    VIDEO_WRITERS["glb"](two, tmp_path / "clip.glb", "")
+    write(two, VIDEO_FORMATS["glb"], tmp_path / "clip.glb")
     player = Player(tmp_path / "clip.glb")
     for person in two.tracks:
         vertices = two.body(person.pose).vertices.numpy()
@@ -191,7 +192,7 @@ def test_glb_moves_the_mesh(two: VideoResult, tmp_path: Path) -> None:
 
 
 def test_glb_shows_people_while_they_are_there(two: VideoResult, tmp_path: Path) -> None:
-    VIDEO_WRITERS["glb"](two, tmp_path / "clip.glb", "")
+    write(two, VIDEO_FORMATS["glb"], tmp_path / "clip.glb")
     player = Player(tmp_path / "clip.glb")
     for person in two.tracks:
         for frame, time in enumerate(two.times - two.times[0]):
@@ -209,7 +210,7 @@ def test_glb_shows_people_while_they_are_there(two: VideoResult, tmp_path: Path)
 
 def test_glb_says_how_fast_its_frames_come(two: VideoResult, tmp_path: Path) -> None:
     always = replace(two, tracks=[motion(1, list(range(12)), 1)], times=5 + np.arange(12) / 30 * 1.001)
-    VIDEO_WRITERS["glb"](always, tmp_path / "clip.glb", "")
+    write(always, VIDEO_FORMATS["glb"], tmp_path / "clip.glb")
     player = Player(tmp_path / "clip.glb")
     assert player.file.extras["fps"] == pytest.approx(30 / 1.001, abs=1e-9)
     assert player.file.extras["frames"] == 12
@@ -220,7 +221,7 @@ def test_the_khronos_validator_is_content(recovery: VideoResult, tmp_path: Path)
     modules = os.environ.get("NODE_PATH", "/tmp/node_modules")
     if shutil.which("node") is None or not (Path(modules) / "gltf-validator").is_dir():
         pytest.skip("needs node and the npm package gltf-validator (tools/check_gltf.mjs)")
-    VIDEO_WRITERS["glb"](recovery, tmp_path / "clip.glb", "")
+    write(recovery, VIDEO_FORMATS["glb"], tmp_path / "clip.glb")
     run = subprocess.run(
         ["node", TOOL, tmp_path / "clip.glb"], env=os.environ | {"NODE_PATH": modules}, capture_output=True, text=True
     )
@@ -229,7 +230,7 @@ def test_the_khronos_validator_is_content(recovery: VideoResult, tmp_path: Path)
 
 def test_bvh_has_the_joints_of_the_npz(recovery: VideoResult, tmp_path: Path) -> None:
     data = npz(recovery, tmp_path)
-    paths = VIDEO_WRITERS["bvh"](recovery, tmp_path / "clip.bvh", "")
+    paths = write(recovery, VIDEO_FORMATS["bvh"], tmp_path / "clip.bvh")
     assert [path.name for path in paths] == [f"clip_person{track}.bvh" for track in data["tracks"]]
     for track, path in zip(data["tracks"], paths, strict=True):
         clip, frames = read_bvh(path), data[f"person{track}/frames"]
@@ -244,7 +245,7 @@ def test_bvh_has_the_joints_of_the_npz(recovery: VideoResult, tmp_path: Path) ->
 
 def test_another_bvh_reader_agrees(two: VideoResult, tmp_path: Path) -> None:
     bvhio = pytest.importorskip("bvhio")
-    path = VIDEO_WRITERS["bvh"](two, tmp_path / "clip.bvh", "")[0]
+    path = write(two, VIDEO_FORMATS["bvh"], tmp_path / "clip.bvh")[0]
     skeleton, wanted = bvhio.readAsHierarchy(str(path)), two.body.joints(two.tracks[0].pose).numpy() * Y_UP
     for frame in (0, 8):
         skeleton.loadPose(frame)
@@ -254,8 +255,9 @@ def test_another_bvh_reader_agrees(two: VideoResult, tmp_path: Path) -> None:
 
 def test_npz_gives_the_recovery_back(recovery: VideoResult, tmp_path: Path) -> None:
     data = npz(recovery, tmp_path)
-    back, source = read_motion_npz(tmp_path / "clip.npz")
-    assert source == "clip.mp4"
+    back = load(tmp_path / "clip.npz")
+    assert isinstance(back, VideoResult)
+    assert back.path == "clip.mp4"
     np.testing.assert_array_equal(back.times, recovery.times)
     assert (back.size, back.camera_source, back.method) == (recovery.size, "guessed", "made-up")
     assert (back.notes, back.body.name) == (recovery.notes, "open-low")
@@ -282,25 +284,25 @@ def test_limbs_keep_their_lengths(two: VideoResult, tmp_path: Path) -> None:
 
 def test_other_npz_files_are_refused(tmp_path: Path, two: VideoResult) -> None:
     np.savez(tmp_path / "other.npz", poses=np.zeros(3))
-    with pytest.raises(ResultError, match=r"expected a video's .npz of humesh with tracks, times_s, .*, found poses"):
-        read_motion_npz(tmp_path / "other.npz")
+    with pytest.raises(ResultError, match=r"expected an .npz of humesh with method, .*, tracks, times_s, found poses"):
+        load(tmp_path / "other.npz")
     (tmp_path / "text.npz").write_text("text")
     with pytest.raises(ResultError, match="cannot be read as one"):
-        read_motion_npz(tmp_path / "text.npz")
+        load(tmp_path / "text.npz")
     data = npz(two, tmp_path) | {"body": np.array("smpl")}
     np.savez(tmp_path / "clip.npz", **data)
     with pytest.raises(ResultError, match=r"its body 'smpl' is not shipped.*--body"):
-        read_motion_npz(tmp_path / "clip.npz")
-    assert read_motion_npz(tmp_path / "clip.npz", two.body)[0].body is two.body
+        load(tmp_path / "clip.npz")
+    assert load(tmp_path / "clip.npz", body=two.body).body is two.body
 
 
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("body", None, "expected a video's .npz of humesh with body"),
+        ("body", None, "expected an .npz of humesh with body"),
         ("body", np.array(["open-low"]), "'body' of shape one value, got 1"),
         ("tracks", np.array([1, 1]), "its tracks, size, times or camera cannot be"),
-        ("tracks", np.array([1, 77]), r"person77/: expected a video's .npz of humesh with frames"),
+        ("tracks", np.array([1, 77]), r"person77/: expected an .npz of humesh with frames"),
         ("times_s", lambda times: times[::-1], "its tracks, size, times or camera cannot be"),
         ("times_s", lambda times: times * np.nan, "finite numbers in 'times_s'"),
         ("times_s", lambda times: times[:2], r"person\d/: expected frames, increasing, of the video's 2"),
@@ -331,7 +333,7 @@ def test_what_a_motion_file_lacks_or_contradicts_is_one_sentence(
     data[name] = value(data[name]) if callable(value) else value
     np.savez(tmp_path / "clip.npz", **{key: array for key, array in data.items() if array is not None})
     with pytest.raises(ResultError, match=sentence):
-        read_motion_npz(tmp_path / "clip.npz", two.body)
+        load(tmp_path / "clip.npz", body=two.body)
 
 
 def amass_joints(body: BodyModel, path: Path, count: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -352,7 +354,7 @@ def amass_joints(body: BodyModel, path: Path, count: int) -> tuple[dict[str, np.
 
 
 def test_amass_files_hold_the_same_motion_in_a_world_with_z_up(two: VideoResult, tmp_path: Path) -> None:
-    paths = VIDEO_WRITERS["amass"](two, tmp_path / "clip_amass.npz", "")
+    paths = write(two, VIDEO_FORMATS["amass"], tmp_path / "clip_amass.npz")
     for person, path in zip(two.tracks, paths, strict=True):
         assert path.name == f"clip_amass_person{person.track}.npz"
         data, world = amass_joints(two.body, path, 9)
@@ -367,14 +369,14 @@ def test_amass_files_hold_the_same_motion_in_a_world_with_z_up(two: VideoResult,
 @pytest.mark.parametrize("name", PER_PERSON)
 def test_padded_files_stay_in_step(two: VideoResult, tmp_path: Path, name: str) -> None:
     """Each file is as long as the video: frame k is the video's, before and after a person its nearest pose is held."""
-    for person in two.tracks:
+    for row, person in enumerate(two.tracks):
         path, joints = tmp_path / f"{person.track}.{name}", two.body.joints(person.pose).numpy()
         if name == "bvh":
-            write_motion_bvh(two, person, path, FileOptions(pad=True))
+            write_bvh(two, row, path, FileOptions(pad=True))
             clip = read_bvh(path)
             got = clip.joints()[:, [clip.names.index(joint) for joint in SMPL24.names]] * Y_UP
         else:
-            write_amass(two, person, path, FileOptions(pad=True))
+            write_amass(two, row, path, FileOptions(pad=True))
             data, world = amass_joints(two.body, path, 12)
             got = world @ Z_UP
             assert data["start_frame"] == 0
@@ -383,7 +385,7 @@ def test_padded_files_stay_in_step(two: VideoResult, tmp_path: Path, name: str) 
 
 
 def test_our_motion_reader_reads_amass_files(two: VideoResult, tmp_path: Path) -> None:
-    path = VIDEO_WRITERS["amass"](two, tmp_path / "clip_amass.npz", "")[0]
+    path = write(two, VIDEO_FORMATS["amass"], tmp_path / "clip_amass.npz")[0]
     read, ours = MotionFiles.read([path]), two.tracks[0].pose
     assert read.clips[0].fps == pytest.approx(25)
     turns = Rotation.from_rotvec(read.poses.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
@@ -469,27 +471,27 @@ def test_quaternions_stay_on_one_side() -> None:
     np.testing.assert_allclose(np.abs((out * turns).sum(-1)), 1)
 
 
-@pytest.mark.parametrize("name", VIDEO_WRITERS)
+@pytest.mark.parametrize("name", [name for name in VIDEO_FORMATS if name != "mp4"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_format_is_written_whole(name: str, case: str, body: BodyModel, tmp_path: Path) -> None:
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
     recovery = video(body, *CASES[case]())
-    paths = save_video(recovery, tmp_path / "new" / "clip.2024", [name])
+    paths = recovery.save(tmp_path / "new" / "clip.2024", [name])
     assert sorted(paths) == sorted((tmp_path / "new").iterdir())
     assert all(path.stat().st_size > 0 for path in paths)
     assert len(paths) == (len(recovery.tracks) if name in PER_PERSON else 1)
     if name not in PER_PERSON:
-        assert paths[0].name == f"clip.2024{VIDEO_ENDINGS[name]}"
+        assert paths[0].name == f"clip.2024{VIDEO_FORMATS[name].ending}"
 
 
 @pytest.mark.parametrize("name", PER_PERSON)
 def test_files_that_are_not_written_anew_stay(two: VideoResult, tmp_path: Path, name: str) -> None:
-    both = save_video(two, tmp_path / "clip", [name])
+    both = two.save(tmp_path / "clip", [name])
     others = [both[0].with_name(both[0].name.replace("clip", "clap")), both[0].with_name(f"{both[0].name}.bak")]
     for other in others:
         other.write_bytes(b"somebody else's")
-    [kept] = save_video(replace(two, tracks=two.tracks[1:]), tmp_path / "clip", [name])
+    [kept] = replace(two, tracks=two.tracks[1:]).save(tmp_path / "clip", [name])
     assert kept in both
     assert sorted(tmp_path.iterdir()) == sorted([*both, *others])
 
@@ -500,13 +502,13 @@ def test_interrupted_writing_leaves_nothing(two: VideoResult, tmp_path: Path, mo
 
     monkeypatch.setattr(np, "savez_compressed", fail)
     with pytest.raises(KeyboardInterrupt):
-        save_video(two, tmp_path / "clip", ["npz"])
+        two.save(tmp_path / "clip", ["npz"])
     assert not list(tmp_path.iterdir())
 
 
 def test_save_names_the_formats_it_knows(two: VideoResult, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"formats: expected some of glb, bvh, .*, got fbx"):
-        save_video(two, tmp_path / "clip", ["fbx"])
+    with pytest.raises(ValueError, match=r"formats: expected some of mp4, glb, bvh, .*, got fbx"):
+        two.save(tmp_path / "clip", ["fbx"])
 
 
 def test_missing_packages_are_named(two: VideoResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -514,7 +516,7 @@ def test_missing_packages_are_named(two: VideoResult, tmp_path: Path, monkeypatc
         monkeypatch.setitem(__import__("sys").modules, module, None)
     for name, package in (("usd", "usd-core"), ("rrd", "rerun-sdk")):
         with pytest.raises(MissingPackageError, match=rf"{package}; run: pip install") as caught:
-            save_video(two, tmp_path / "clip", [name])
+            two.save(tmp_path / "clip", [name])
         assert isinstance(caught.value, ImportError), "as callers of other libraries expect"
     assert not list(tmp_path.iterdir())
 
@@ -523,7 +525,7 @@ def test_usd_has_the_joints(two: VideoResult, tmp_path: Path) -> None:
     pytest.importorskip("pxr")
     from pxr import Usd, UsdGeom, UsdSkel
 
-    [path] = VIDEO_WRITERS["usd"](two, tmp_path / "clip.usd", "")
+    [path] = write(two, VIDEO_FORMATS["usd"], tmp_path / "clip.usd")
     stage, cache = Usd.Stage.Open(str(path)), UsdSkel.Cache()
     assert UsdGeom.GetStageUpAxis(stage) == "Y"
     for person in two.tracks:
@@ -543,7 +545,7 @@ def test_usd_has_the_joints(two: VideoResult, tmp_path: Path) -> None:
 
 def test_rrd_is_read_by_rerun(two: VideoResult, tmp_path: Path) -> None:
     chunk = pytest.importorskip("rerun.chunk")
-    [path] = VIDEO_WRITERS["rrd"](two, tmp_path / "clip.rrd", "")
+    [path] = write(two, VIDEO_FORMATS["rrd"], tmp_path / "clip.rrd")
     tables = [
         part.to_record_batch().to_pydict()
         for part in chunk.RrdReader(str(path)).stream()

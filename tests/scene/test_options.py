@@ -15,8 +15,6 @@ from scipy.spatial.transform import Rotation
 from humesh.body.bvh import read_bvh
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
-from humesh.scene.export import save
-from humesh.scene.export_video import save_video
 from humesh.scene.options import FileOptions, OptionsError
 from humesh.scene.result import Motion, Result, VideoResult
 
@@ -45,7 +43,7 @@ def joints_of(path: Path) -> np.ndarray:
 @pytest.mark.parametrize("name", ["obj", "ply"])
 @pytest.mark.parametrize("floor", [False, True])
 def test_meshes_in_centimetres_on_the_floor(recovery: Result, tmp_path: Path, name: str, floor: bool) -> None:
-    [path] = save(recovery, tmp_path / "photo", [name], units="cm", floor=floor)
+    [path] = recovery.save(tmp_path / "photo", [name], units="cm", floor=floor)
     points = recovery.bodies.vertices.double().numpy() * Y_UP
     wanted = 100 * (points - [0, points[..., 1].min() if floor else 0, 0])
     read = trimesh.load_scene(path, process=False).to_geometry().vertices
@@ -55,16 +53,14 @@ def test_meshes_in_centimetres_on_the_floor(recovery: Result, tmp_path: Path, na
 
 def test_skeletons_in_centimetres_on_the_floor(recovery: Result, tmp_path: Path) -> None:
     """Every BVH file's person stands on the floor by itself."""
-    for person, path in enumerate(save(recovery, tmp_path / "photo", ["bvh"], units="cm", floor=True)):
+    for person, path in enumerate(recovery.save(tmp_path / "photo", ["bvh"], units="cm", floor=True)):
         lowest = (recovery.bodies.vertices[person, :, 1] * -1).min().item()
         wanted = 100 * (recovery.bodies.joints[person].double().numpy() * Y_UP - [0, lowest, 0])
         np.testing.assert_allclose(joints_of(path)[0], wanted, atol=1e-3)
 
 
 def test_motions_in_centimetres_on_the_floor(clip: VideoResult, tmp_path: Path) -> None:
-    for motion, path in zip(
-        clip.tracks, save_video(clip, tmp_path / "clip", ["bvh"], units="cm", floor=True), strict=True
-    ):
+    for motion, path in zip(clip.tracks, clip.save(tmp_path / "clip", ["bvh"], units="cm", floor=True), strict=True):
         bodies = clip.body(motion.pose)
         lowest = (bodies.vertices[..., 1] * -1).min().item()
         wanted = 100 * (bodies.joints.double().numpy() * Y_UP - [0, lowest, 0])
@@ -72,9 +68,9 @@ def test_motions_in_centimetres_on_the_floor(clip: VideoResult, tmp_path: Path) 
 
 
 def test_amass_files_on_the_floor(clip: VideoResult, tmp_path: Path) -> None:
-    plain = save_video(clip, tmp_path / "plain", ["amass"])
+    plain = clip.save(tmp_path / "plain", ["amass"])
     for motion, one, other in zip(
-        clip.tracks, plain, save_video(clip, tmp_path / "floor", ["amass"], floor=True), strict=True
+        clip.tracks, plain, clip.save(tmp_path / "floor", ["amass"], floor=True), strict=True
     ):
         moved = np.load(other)["trans"] - np.load(one)["trans"]
         lowest = (clip.body(motion.pose).vertices[..., 1] * -1).min().item()
@@ -87,10 +83,10 @@ def test_scenes_on_the_floor_take_their_camera_along(
 ) -> None:
     """All people of a GLB go up together, and the camera: what it sees is as before."""
     if video:
-        path = save_video(clip, tmp_path / "a", ["glb", "bvh"], units="cm", floor=True)[0]
+        path = clip.save(tmp_path / "a", ["glb", "bvh"], units="cm", floor=True)[0]
         lowest = min((clip.body(m.pose).vertices[..., 1] * -1).min().item() for m in clip.tracks)
     else:
-        path = save(recovery, tmp_path / "a", ["glb", "bvh"], units="cm", floor=True)[0]
+        path = recovery.save(tmp_path / "a", ["glb", "bvh"], units="cm", floor=True)[0]
         lowest = (recovery.bodies.vertices[..., 1] * -1).min().item()
     nodes = {node.name: node for node in pygltflib.GLTF2().load_binary(str(path)).nodes}
     for name in ("camera_frame", "video_camera" if video else "photo_camera"):
@@ -103,7 +99,7 @@ def test_usd_on_the_floor_takes_its_camera_along(clip: VideoResult, tmp_path: Pa
     pytest.importorskip("pxr")
     from pxr import Usd, UsdGeom
 
-    [path] = save_video(clip, tmp_path / "a", ["usd"], floor=True)
+    [path] = clip.save(tmp_path / "a", ["usd"], floor=True)
     stage, cache = Usd.Stage.Open(str(path)), UsdGeom.XformCache()
     lowest = min((clip.body(m.pose).vertices[..., 1] * -1).min().item() for m in clip.tracks)
     for name in ("camera_frame", "video_camera"):
@@ -112,16 +108,16 @@ def test_usd_on_the_floor_takes_its_camera_along(clip: VideoResult, tmp_path: Pa
 
 
 def test_records_stay_as_they_are(recovery: Result, clip: VideoResult, tmp_path: Path) -> None:
-    save(recovery, tmp_path / "a", ["json", "obj"], units="cm", floor=True)
-    save(recovery, tmp_path / "b", ["json"])
+    recovery.save(tmp_path / "a", ["json", "obj"], units="cm", floor=True)
+    recovery.save(tmp_path / "b", ["json"])
     assert json.loads((tmp_path / "a.json").read_text()) == json.loads((tmp_path / "b.json").read_text())
-    one = save_video(clip, tmp_path / "a", ["bvh", "npz"], units="cm", floor=True, pad=True)[-1]
-    [other] = save_video(clip, tmp_path / "b", ["npz"])
+    one = clip.save(tmp_path / "a", ["bvh", "npz"], units="cm", floor=True, pad=True)[-1]
+    [other] = clip.save(tmp_path / "b", ["npz"])
     np.testing.assert_array_equal(np.load(one)["person1/translation_m"], np.load(other)["person1/translation_m"])
 
 
 def test_nobody_stands_on_any_floor(nobody: Result, tmp_path: Path) -> None:
-    paths = save(nobody, tmp_path / "photo", ["glb", "obj", "ply", "bvh"], units="cm", floor=True)
+    paths = nobody.save(tmp_path / "photo", ["glb", "obj", "ply", "bvh"], units="cm", floor=True)
     assert [path.suffix for path in paths] == [".glb", ".obj", ".ply"]
 
 
@@ -141,13 +137,13 @@ def test_options_without_effect_are_refused(
     clip: VideoResult, tmp_path: Path, options: dict, formats: list[str], sentence: str
 ) -> None:
     with pytest.raises(OptionsError, match=sentence):
-        save_video(clip, tmp_path / "new" / "a", formats, **options)
+        clip.save(tmp_path / "new" / "a", formats, **options)
     assert not list(tmp_path.iterdir())
 
 
 def test_options_of_photos_without_effect_are_refused(recovery: Result, tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="units: expected one of the formats it is for, bvh, obj, ply, got glb"):
-        save(recovery, tmp_path / "a", ["glb"], units="cm")
+        recovery.save(tmp_path / "a", ["glb"], units="cm")
 
 
 def test_other_units_are_refused() -> None:

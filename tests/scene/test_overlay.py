@@ -10,10 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from humesh.scene.overlay import PALETTE, colours, contact_sheet, overlay, turntable
-from humesh.scene.render import Stage
+from humesh.scene.pictures import BACKGROUND, VIEWS, Studio, contact_sheet, facing, framing, overlay, write_turntable
+from humesh.scene.render import PALETTE, Stage, colours
 from humesh.scene.result import Result
-from humesh.scene.studio import BACKGROUND, LOOKING_DOWN, Studio, facing, framing
 
 
 def test_overlay_changes_the_photo_only_under_the_bodies(recovery: Result) -> None:
@@ -33,13 +32,16 @@ def test_nobody(nobody: Result, tmp_path: Path) -> None:
     assert sheet.shape == (120, 160 + 2 + 90 + 2 + 90, 3)  # the photo's height; views are 3 : 4
     assert (sheet[:, -90:] == BACKGROUND.astype(np.uint8)).all()
     assert (sheet[:, 162:252] == BACKGROUND.astype(np.uint8)).all()
-    turntable(nobody, tmp_path / "nobody.mp4", seconds=0.2, size=(32, 32))
+    write_turntable(nobody, tmp_path / "nobody.mp4", seconds=0.2, size=(32, 32))
 
 
 def test_views_hold_everybody(recovery: Result) -> None:
-    studio = Studio(Stage(recovery.bodies.vertices, recovery.bodies.faces, colours(len(recovery.people))))
+    stage = Stage(recovery.bodies.vertices, recovery.bodies.faces, colours(len(recovery.people)))
     sheet = contact_sheet(recovery)
-    views = [studio.picture(facing(math.pi / 2, math.radians(8)), (90, 70)), studio.picture(LOOKING_DOWN, (70, 90))]
+    views = [
+        Studio(stage.points, VIEWS[name], size).picture(stage)
+        for name, size in (("front", (70, 90)), ("side", (90, 70)), ("top", (70, 90)))
+    ]
     for view in (*views, sheet[:, 162:252], sheet[:, 254:]):
         paint = np.ptp(view.astype(int), axis=-1) > 25  # the floor is grey, the people are coloured
         rows, columns = np.nonzero(paint)
@@ -48,7 +50,7 @@ def test_views_hold_everybody(recovery: Result) -> None:
         assert 0 < columns.min() < columns.max() < view.shape[1] - 1
 
 
-@pytest.mark.parametrize("turn", [facing(0.0, 0.0), facing(1.0, 0.2), LOOKING_DOWN])
+@pytest.mark.parametrize("turn", [facing(0.0, 0.0), facing(1.0, 0.2), VIEWS["top"]])
 def test_framing_touches_the_border_and_holds_all(turn: np.ndarray) -> None:
     points = np.random.default_rng(0).normal(size=(200, 3)) * [1, 2, 5] + [3, 0, 40]
     across, along = 0.3, 0.2
@@ -63,7 +65,7 @@ def test_framing_touches_the_border_and_holds_all(turn: np.ndarray) -> None:
 def test_side_view_shows_near_people_on_the_left() -> None:
     ahead = np.array([0.0, 0.0, 1.0])  # away from the photo's camera
     np.testing.assert_allclose(ahead @ facing(math.pi / 2, 0.0), [1, 0, 0], atol=1e-12)
-    np.testing.assert_allclose(ahead @ LOOKING_DOWN, [0, -1, 0], atol=1e-12)  # up in the view from above
+    np.testing.assert_allclose(ahead @ VIEWS["top"], [0, -1, 0], atol=1e-12)  # up in the view from above
 
 
 def test_colours_differ_for_everybody_and_come_again() -> None:
@@ -86,7 +88,7 @@ def test_the_first_colours_differ_for_colour_blind_viewers(kind: str) -> None:
 
 
 def test_turntable(recovery: Result, tmp_path: Path) -> None:
-    turntable(recovery, tmp_path / "t.mp4", seconds=0.4, fps=20, size=(65, 49))
+    write_turntable(recovery, tmp_path / "t.mp4", seconds=0.4, fps=20, size=(65, 49))
     with av.open(str(tmp_path / "t.mp4")) as film:
         stream = film.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")

@@ -11,7 +11,6 @@ from humesh.body.mesh import vertex_normals
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_about_z
 from humesh.scene.render import PHOTO_VIEW, Stage, View
-from humesh.scene.shading import hemisphere, tangents
 
 SIZE = (120, 90)
 CAMERA = Camera.virtual(100.0, SIZE)
@@ -119,7 +118,7 @@ def test_a_view_is_the_same_as_moving_the_scene() -> None:
     turn = rotation_about_z(torch.tensor(0.4, dtype=torch.float64)).numpy()
     view = View(turn, np.array([0.1, -0.05, 0.3]))
     here = Stage(mesh.vertices[None], mesh.faces, WHITE).render(CAMERA, SIZE, view)
-    moved = Stage(view.seen(mesh.vertices)[None], mesh.faces, WHITE).render(CAMERA, SIZE, PHOTO_VIEW)
+    moved = Stage(view.from_world(mesh.vertices)[None], mesh.faces, WHITE).render(CAMERA, SIZE, PHOTO_VIEW)
     assert (here.person != moved.person).mean() < 1e-3
     both = (here.person >= 0) & (moved.person >= 0)
     np.testing.assert_allclose(here.depth[both], moved.depth[both], atol=1e-5)
@@ -156,13 +155,3 @@ def test_corners_between_bodies_are_darker() -> None:
     # Where the balls touch a ray ends at its chord 0.2 m cos, of 0.25 m; the mean of cos is 2/3.
     assert stage.openness[towards] == pytest.approx(0.2 / 0.25 * 2 / 3, abs=0.01)
     assert stage.openness.shape == (2 * len(mesh.vertices),)
-
-
-def test_the_rays_of_the_hemisphere_follow_the_cosine() -> None:
-    directions = hemisphere(256)
-    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(directions.mean(0), [0, 0, 2 / 3], atol=0.01)  # the mean cosine under cosine weights
-    normals = np.random.default_rng(0).normal(size=(50, 3))
-    normals = np.concatenate([normals / np.linalg.norm(normals, axis=1, keepdims=True), [[0, 0, 1], [0, 0, -1]]])
-    frames = np.stack([*tangents(normals), normals], axis=1)
-    np.testing.assert_allclose(frames @ frames.transpose(0, 2, 1), np.broadcast_to(np.eye(3), frames.shape), atol=1e-9)

@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -23,9 +24,8 @@ from humesh.commands.errors import UserError
 from humesh.commands.view import view
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.scene.export_video import save_video
 from humesh.scene.result import Motion, VideoResult
-from humesh.scene.web_guard import Guard
+from humesh.scene.viewer import Guard
 
 SIZE, COUNT, FPS = (64, 48), 12, 10
 
@@ -79,15 +79,15 @@ def test_frames_show_who_is_there(viewer, recovery: VideoResult) -> None:
         assert viewer.shown == frame
         for person, (mesh, label) in zip(recovery.tracks, viewer.people, strict=True):
             assert mesh.visible == label.visible == (frame in person.frames)
-        assert f"{frame / FPS:.2f} s" in viewer.told.content
+        assert f"{frame / FPS:.2f} s" in viewer.caption.content
         assert np.abs(viewer.picture.image.astype(int) - 20 * frame).max() < 8
-    assert "People: 1" in viewer.told.content
+    assert "People: 1" in viewer.caption.content
 
 
 def test_bones_are_where_the_body_is(viewer, recovery: VideoResult) -> None:
     """The browser skins by the bones: moved by them from rest, the surface is the body model's."""
     viewer.show(4)
-    assert "4 (not found, put in between)" in viewer.told.content
+    assert "4 (not found, interpolated)" in viewer.caption.content
     person, body, (mesh, _) = recovery.tracks[1], recovery.body, viewer.people[1]
     rest = body.rest_joints(person.pose.shape[0]).numpy()
     turns = Rotation.from_quat([np.roll(bone.wxyz, -1) for bone in mesh.bones]).as_matrix()
@@ -232,7 +232,7 @@ def test_a_result_does_not_choose_which_file_is_opened(
             pass
 
     monkeypatch.setattr("humesh.scene.viewer.Viewer", Shown)
-    [path] = save_video(recovery, tmp_path / "clip", ["npz"], video_path=film)
+    [path] = replace(recovery, path=str(film)).save(tmp_path / "clip", ["npz"])
     view(path)
     beside = Path(shutil.copy(film, tmp_path))
     view(path)
@@ -241,10 +241,10 @@ def test_a_result_does_not_choose_which_file_is_opened(
 
 
 def test_view_tells_what_is_wrong(tmp_path: Path, recovery: VideoResult) -> None:
-    with pytest.raises(UserError, match=r"none.npz: expected a video's .npz of humesh"):
+    with pytest.raises(UserError, match=r"none.npz: expected an .npz of humesh"):
         view(tmp_path / "none.npz")
     pytest.importorskip("viser")
-    [path] = save_video(recovery, tmp_path / "clip", ["npz"])
+    [path] = recovery.save(tmp_path / "clip", ["npz"])
     (tmp_path / "text.mp4").write_text("text")
     for options, sentence in (
         ({"video": tmp_path / "text.mp4"}, r"text.mp4"),

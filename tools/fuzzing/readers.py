@@ -67,7 +67,7 @@ def _read_motion(_: Path, path: Path) -> None:
 def _make_bvh(folder: Path) -> None:
     from humesh.body.pose import BodyPose
     from humesh.media.photo import Photo
-    from humesh.scene.bvh import write_bvh
+    from humesh.scene.mocap import write_bvh
     from humesh.scene.result import Result
 
     pose, photo = BodyPose.rest(1), Photo.of(np.zeros((8, 8, 3), np.uint8))
@@ -94,7 +94,7 @@ def _read_bvh(_: Path, path: Path) -> None:
 def _make_video_npz(folder: Path) -> None:
     from humesh.body.pose import BodyPose
     from humesh.geometry.camera import Camera
-    from humesh.scene.motion_record import write_motion_npz
+    from humesh.scene.record import write_npz
     from humesh.scene.result import Motion, VideoResult
 
     turns = torch.eye(3).repeat(3, 24, 1, 1)
@@ -109,16 +109,19 @@ def _make_video_npz(folder: Path) -> None:
             "made up",
             ("The focal length was guessed.",),
         )
-        write_motion_npz(VideoResult(np.arange(4) / 25, (160, 120), *facts), "film.mp4", folder / f"{name}.npz")
+        write_npz(VideoResult(np.arange(4) / 25, (160, 120), *facts, path="film.mp4"), folder / f"{name}.npz")
 
 
 def _read_video_npz(_: Path, path: Path) -> None:
-    from humesh.scene.motion_record import read_motion_npz
+    from humesh.scene.record import load
+    from humesh.scene.result import Result
 
-    recovery, _name = read_motion_npz(path)
-    assert recovery.fps > 0
-    for motion in recovery.tracks:
-        recovery.body(motion.pose)
+    result = load(path)
+    if isinstance(result, Result):
+        return
+    assert result.fps > 0
+    for motion in result.tracks:
+        result.body(motion.pose)
 
 
 def _people() -> list[Any]:

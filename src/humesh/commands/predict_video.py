@@ -150,14 +150,12 @@ def predict_video(
 
 def predict_live(each: Input, job: Job, results: Results, recoverer: Recoverer, focal_px: float | None = None) -> str:
     """A film of what a webcam or an endless stream sees until Ctrl-C, each frame posed at once; what to print."""
-    from humesh.geometry.camera import Camera
     from humesh.media.film import Film
     from humesh.media.video import Video, VideoError
-    from humesh.recover_video import recover_video
+    from humesh.recover_video import recover_live
     from humesh.scene.overlay import overlay
 
     video, frames = Video(int(each.where) if each.where.isdecimal() else each.where), 0
-    camera = None if focal_px is None else Camera.virtual(focal_px, video.size)
     name = each.whole
     with results.claimed(job) as claim:
         path = Path(f"{claim.target}{FILM}")
@@ -165,7 +163,7 @@ def predict_live(each: Input, job: Job, results: Results, recoverer: Recoverer, 
         with Film(path, video.size, video.fps) as film:
             began = time.monotonic()
             try:
-                for moment in recover_video(video, recoverer, camera=camera):
+                for moment in recover_live(video, recoverer=recoverer, focal_px=focal_px):
                     film.write(overlay(moment), time.monotonic() - began)
                     frames += 1
             except (KeyboardInterrupt, VideoError) as end:  # a connection that breaks ends the film as well

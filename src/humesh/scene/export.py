@@ -1,170 +1,167 @@
-"""Files of a recovery: one writer for each format, each leaving a whole file or none."""
+"""Files of results: every format of a photo's and of a video's, each written whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
 from humesh.errors import ArgumentError
-from humesh.files import writing
-from humesh.scene.bvh import write_bvh
+from humesh.files import write_text, writing
 from humesh.scene.gltf import write_glb
 from humesh.scene.meshes import write_obj, write_ply
+from humesh.scene.mocap import write_amass, write_bvh
 from humesh.scene.options import PLAIN, FileOptions, OptionsError
-from humesh.scene.overlay import contact_sheet, error_rings, overlay, turntable
-from humesh.scene.record import write_json, write_npz
+from humesh.scene.pictures import contact_sheet, error_rings, overlay, write_film, write_turntable
+from humesh.scene.record import json_text, record, write_npz
+from humesh.scene.rerun_file import write_rrd
 from humesh.scene.result import Result, VideoResult
-
-Answer = TypeVar("Answer", Result, VideoResult)
-Writer = Callable[[Answer, Path, str | Path, FileOptions], list[Path]]
-"""(recovery, path to write, path of the image or video for the record, options) -> the paths written."""
+from humesh.scene.usd import write_usd
 
 
-def one_file(write: Callable[[Answer, Path, FileOptions], None]) -> Writer[Answer]:
-    """A writer of one file that appears whole or not at all, from `write(recovery, path, options)`."""
+@dataclass(frozen=True)
+class Format:
+    """What a file of a format is called after its photo or video, and what writes it.
 
-    def whole(recovery: Answer, path: Path, _: str | Path, options: FileOptions = PLAIN) -> list[Path]:
-        with writing(path) as draft:
-            write(recovery, draft, options)
-        return [path]
+    `write(result, path, options)`; of a file for each person `write(result, person, path, options)`, person being
+    their place in the result. `needs`: a module beyond humesh's own packages, and the extra that installs it.
+    """
 
-    return whole
-
-
-def a_record(write: Callable[[Answer, str | Path, Path], None]) -> Writer[Answer]:
-    """A writer of a record, which no options change, from `write(recovery, source_path, path)`."""
-
-    def whole(recovery: Answer, path: Path, source_path: str | Path, _: FileOptions = PLAIN) -> list[Path]:
-        write(recovery, source_path, path)
-        return [path]
-
-    return whole
+    ending: str
+    write: Callable[..., None]
+    per_person: bool = False
+    needs: tuple[str, str] | None = None
 
 
-def _bvh_files(recovery: Result, path: Path, _: str | Path, options: FileOptions = PLAIN) -> list[Path]:
-    """A BVH file holds one skeleton: several people get `name_person0.bvh` and so on, nobody gets no file."""
-    count = len(recovery.people)
-    paths = [path] if count == 1 else [path.with_name(f"{path.stem}_person{k}{path.suffix}") for k in range(count)]
-    for person, target in enumerate(paths):
-        with writing(target) as draft:
-            write_bvh(recovery, person, draft, options)
-    return paths
+def _picture(draw: Callable[[Result], UInt8[np.ndarray, "H W 3"]]) -> Callable[..., None]:
+    def write(result: Result, path: Path, _: FileOptions) -> None:
+        # 92 and no thinning of the colours: the thin coloured edges of a mesh stay clean.
+        Image.fromarray(draw(result)).save(path, format="JPEG", quality=92, subsampling=0)
+
+    return write
 
 
-def _save_jpg(picture: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
-    # 92 and no thinning of the colours: the thin coloured edges of a mesh stay clean.
-    Image.fromarray(picture).save(path, format="JPEG", quality=92, subsampling=0)
-
-
-WRITERS: dict[str, Writer[Result]] = {
-    "jpg": one_file(lambda recovery, path, _: _save_jpg(overlay(recovery), path)),
-    "views": one_file(lambda recovery, path, _: _save_jpg(contact_sheet(recovery), path)),
-    "errors": one_file(lambda recovery, path, _: _save_jpg(error_rings(recovery), path)),
-    "mp4": one_file(lambda recovery, path, _: turntable(recovery, path)),
-    "glb": one_file(write_glb),
-    "obj": one_file(write_obj),
-    "ply": one_file(write_ply),
-    "npz": a_record(write_npz),
-    "bvh": _bvh_files,
-    "json": a_record(write_json),
+PHOTO_FORMATS = {
+    "jpg": Format("_overlay.jpg", _picture(overlay)),
+    "views": Format("_views.jpg", _picture(contact_sheet)),
+    "errors": Format("_errors.jpg", _picture(error_rings)),
+    "mp4": Format(".mp4", lambda result, path, _: write_turntable(result, path)),
+    "glb": Format(".glb", write_glb),
+    "obj": Format(".obj", write_obj),
+    "ply": Format(".ply", write_ply),
+    "npz": Format(".npz", lambda result, path, _: write_npz(result, path)),
+    "bvh": Format(".bvh", write_bvh, per_person=True),
+    "json": Format(".json", lambda result, path, _: write_text(path, json_text(record(result)))),
 }
-"""Every format that a recovery can be written in; JSON last, so that it tells that the others are there."""
+"""The formats of a photo; no picture can take the place of its photo. JSON last: where it is, the others are."""
 
-_PICTURES = {"jpg": "_overlay.jpg", "views": "_views.jpg", "errors": "_errors.jpg"}
-ENDINGS = {name: f".{name}" for name in WRITERS} | _PICTURES
-"""What a file of each format is called after the photo's own name; no picture can take the place of its photo."""
-
-
-DEFAULT_FORMATS = ("jpg", "glb", "json")
-"""What is written of a photo where nothing else is asked for."""
+VIDEO_FORMATS = {
+    "mp4": Format("_overlay.mp4", lambda result, path, _: write_film(result, path)),
+    "glb": Format(".glb", write_glb),
+    "bvh": Format(".bvh", write_bvh, per_person=True),
+    "amass": Format("_amass.npz", write_amass, per_person=True),
+    "usd": Format(".usd", write_usd, needs=("pxr", "usd")),
+    "rrd": Format(".rrd", lambda result, path, _: write_rrd(result, path), needs=("rerun", "view")),
+    "npz": Format(".npz", lambda result, path, _: write_npz(result, path)),
+}
+"""The formats of a video; NPZ last: where it is, the others are."""
 
 
 def save(
-    recovery: Result,
+    result: Result | VideoResult,
     path: str | Path,
     formats: str | Iterable[str] | None = None,
-    image_path: str | Path = "",
-    units: str = "m",
-    floor: bool = False,
+    options: FileOptions = PLAIN,
 ) -> list[Path]:
-    """Writes path + ending for each format (default jpg, glb and json) and returns the files.
+    """Writes path + ending for each format, one name or several, and returns the files.
 
-    `formats`: one name or several. A path whose ending names one of them ("jpeg" too) is that file itself; without
-    `formats` it is written alone, and other endings of one to four letters are refused. `image_path`: what the record
-    says of the photo, default where it was read from. `units`, `floor`: see `FileOptions`. Raises OptionsError,
-    ArgumentError (a TypeError) for what is no recovery, and OSError where nothing can be written.
+    A path whose ending names one of the formats is that file itself; without `formats` it is written alone. A path
+    without an ending gets overlay, GLB and JSON of a photo, GLB and NPZ of a video; other endings of one to four
+    letters are refused. A format with a file for each person writes `name_person0.bvh` and so on; one person of a
+    photo gets `name.bvh`. Raises OptionsError, ArgumentError (a TypeError), and OSError where nothing can be written.
     """
-    check_kind(recovery, Result, "save(recovery, path)")
-    stem, wanted, endings = asked_for(path, formats, WRITERS, ENDINGS, DEFAULT_FORMATS)
-    photo = recovery.photo.path
-    if photo and any(_same(f"{stem}{endings[name]}", photo) for name in wanted):
-        raise OptionsError(f"path {path}: expected another file than the photo itself; give another name.")
-    options = FileOptions(units, floor)
-    options.check(wanted)
-    return write_formats(WRITERS, endings, recovery, stem, wanted, image_path or photo, options)
+    if not isinstance(result, Result | VideoResult):
+        raise ArgumentError(
+            f"save(result, path): expected a Result or a VideoResult first, got {type(result).__name__}."
+        )
+    known = PHOTO_FORMATS if isinstance(result, Result) else VIDEO_FORMATS
+    targets = _targets(path, formats, known, isinstance(result, Result))
+    source = result.photo.path if isinstance(result, Result) else result.path
+    if any(_same(target, source) for target in targets.values()):
+        kind = "photo" if isinstance(result, Result) else "video"
+        raise OptionsError(f"path {path}: expected another file than the {kind} itself; give another name.")
+    options.check(list(targets))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return [file for name, target in targets.items() for file in write(result, known[name], target, options)]
 
 
-def check_kind(recovery: object, kind: type, call: str) -> None:
-    """Raises ArgumentError for anything but such a recovery."""
-    if not isinstance(recovery, kind):
-        told = f"expected a {kind.__name__} first, got {type(recovery).__name__}"
-        raise ArgumentError(f"{call}: {told}; save is for photos, save_video for videos.")
+def write(result: Result | VideoResult, format: Format, path: Path, options: FileOptions = PLAIN) -> list[Path]:
+    """Writes a format's file or files; returns them, none where a format of people has nobody."""
+    if not format.per_person:
+        with writing(path) as draft:
+            format.write(result, draft, options)
+        return [path]
+    photo = isinstance(result, Result)
+    names = (
+        list(range(len(result.people))) if isinstance(result, Result) else [motion.track for motion in result.tracks]
+    )
+    paths = [path.with_name(f"{path.stem}_person{name}{path.suffix}") for name in names]
+    if photo and len(names) == 1:
+        paths = [path]
+    for person, target in enumerate(paths):
+        with writing(target) as draft:
+            format.write(result, person, draft, options)
+    return paths
 
 
-def asked_for(
-    path: str | Path,
-    formats: str | Iterable[str] | None,
-    writers: Mapping[str, Any],
-    endings: Mapping[str, str],
-    default: tuple[str, ...],
-) -> tuple[str, tuple[str, ...], dict[str, str]]:
-    """The path to which endings are added, the wanted formats, and their endings; raises OptionsError."""
+def _targets(
+    path: str | Path, formats: str | Iterable[str] | None, known: dict[str, Format], photo: bool
+) -> dict[str, Path]:
+    """The file of each wanted format, in the order of the known ones; raises OptionsError."""
     if os.path.basename(path) in ("", os.curdir, os.pardir):
         raise OptionsError(f"path {str(path)!r}: expected the name of a file, got a folder's or none; add a name.")
-    named = Path(path).suffix[1:].lower()
-    named = "jpg" if named == "jpeg" else named
-    if formats is None and named not in writers and re.fullmatch("[a-z]{1,4}", named):
+    suffix = Path(path).suffix
+    special = [name for name, format in known.items() if "_" in format.ending and str(path).endswith(format.ending)]
+    named = special[0] if special else {".jpeg": "jpg"}.get(suffix.lower(), suffix[1:].lower())
+    if formats is None and named not in known and re.fullmatch("[a-z]{1,4}", named):
         raise OptionsError(
-            f"path {path}: expected no ending, or one of {', '.join(writers)}, got {named}; for a name with a dot "
-            "in it give formats too."
+            f"path {path}: expected no ending, or one of {', '.join(known)}, got {named}; for a name with a dot in it "
+            "give formats too."
         )
     if formats is None:
-        formats = (named,) if named in writers else default
+        formats = (named,) if named in known else ("jpg", "glb", "json") if photo else ("glb", "npz")
     wanted = (formats,) if isinstance(formats, str) else tuple(formats)
-    if unknown := sorted({str(name) for name in wanted} - writers.keys()):
-        raise OptionsError(f"formats: expected some of {', '.join(writers)}, got {', '.join(unknown)}.")
-    if named not in wanted:
-        return str(path), wanted, dict(endings)
-    suffix = Path(path).suffix
-    return str(path).removesuffix(suffix), wanted, {**endings, named: suffix}
+    if unknown := sorted({str(name) for name in wanted} - known.keys()):
+        raise OptionsError(f"formats: expected some of {', '.join(known)}, got {', '.join(unknown)}.")
+    # An ending is added to the name, not put in place of one: a photo may be called "holiday.2024".
+    stem = str(path).removesuffix(known[named].ending if special else suffix) if named in wanted else str(path)
+    targets = {name: Path(f"{stem}{format.ending}") for name, format in known.items() if name in wanted}
+    return targets | ({named: Path(path)} if named in wanted else {})
 
 
 def _same(one: str | Path, other: str | Path) -> bool:
     try:
-        return os.path.samefile(one, other)
+        return bool(other) and os.path.samefile(one, other)
     except OSError:  # one of them is not there
         return False
 
 
-def write_formats(
-    writers: Mapping[str, Writer[Answer]],
-    endings: Mapping[str, str],
-    recovery: Answer,
-    path: str | Path,
-    formats: Iterable[str],
-    source_path: str | Path,
-    options: FileOptions = PLAIN,
-) -> list[Path]:
-    """Writes path + ending for each wanted format, in the order of the writers, and returns the files."""
-    wanted = set(formats)
+WRITERS = PHOTO_FORMATS
+ENDINGS = {name: format.ending for name, format in PHOTO_FORMATS.items()}
+
+
+def write_formats(writers, endings, result, path, formats, source_path, options=PLAIN):  # type: ignore[no-untyped-def]
+    """Old name, until the commands use `write`."""
+    from dataclasses import replace
+
+    if isinstance(result, VideoResult):
+        result = replace(result, path=str(source_path))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    # The ending is added to the name, not put in place of one: a photo may be called "holiday.2024".
-    named = [(write, Path(f"{path}{endings[name]}")) for name, write in writers.items() if name in wanted]
-    return [written for write, target in named for written in write(recovery, target, source_path, options)]
+    named = [(writers[name], Path(f"{path}{writers[name].ending}")) for name in writers if name in formats]
+    return [written for format, target in named for written in write(result, format, target, options)]

@@ -1,10 +1,15 @@
-"""Skinned glTF 2.0: every person a mesh on 24 joints that Blender, three.js and game engines pose and animate.
+"""Skinned glTF 2.0 for Blender, Unity and three.js: every person a mesh on 24 joints, posed or moving.
 
 Axes: glTF is y up and right-handed with cameras looking along -z, so X' = diag(1, -1, -1) X of the OpenCV camera frame.
 That half turn about x is the rotation of one node, "camera_frame", above all skeletons; everything below stays as in
-the recovery: a bone's translation is its rest offset, its rotation the pose, and the bind mesh is the T-posed body.
-Each person is a node of its own there, so that Blender makes an armature for each. Mesh nodes stand at the scene's
-root, because a skinned mesh ignores its own node's place: the joints' globals count.
+the result: a bone's translation is its rest offset, its rotation the pose, and the bind mesh is the T-posed body. Each
+person is a node of its own there, so that Blender makes an armature for each. Mesh nodes stand at the scene's root,
+because a skinned mesh ignores its own node's place: the joints' globals count.
+
+Of a video one animation, "motion", holds a rotation channel for each joint and the root's place, at the frames' true
+times after the video's first frame. Where a person is not there its pelvis, and with it all joints, is scaled down to a
+fifth of a millimetre, stepwise. A scale of 0, by which the standard hides skinned meshes (section 3.5.3), cannot be
+inverted, and on the node above the skeleton, Blender's armature, it breaks Blender's exports to FBX and GLB.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from typing import Any
 import numpy as np
 import roma
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from humesh.body.joints import SMPL24
@@ -27,49 +32,98 @@ from humesh.body.mesh import vertex_normals
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
+from humesh.scene.mocap import clock, start_frame
 from humesh.scene.options import PLAIN, FileOptions
-from humesh.scene.overlay import colours
-from humesh.scene.record import exact, humesh_version
-from humesh.scene.result import Result
+from humesh.scene.record import humesh_version
+from humesh.scene.render import colours
+from humesh.scene.result import Motion, Result, VideoResult, exact
 
 _HALF_TURN_ABOUT_X = [1.0, 0.0, 0.0, 0.0]  # quaternion x y z w
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
 _COMPONENTS = {"float32": 5126, "uint8": 5121, "uint32": 5125}
 _KINDS = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 _LEAST_WEIGHT = 1e-6  # skinning weights below it are left out: they move no vertex by more than a micrometre
+_HIDDEN = 1e-4  # the scale of people who are not there
+_EARLY_S = 1e-3  # that people come and go before their frame's time, which may be read a rounding too soon
+_PELVIS = SMPL24.index("pelvis")
 
 
-def write_glb(recovery: Result, path: str | Path, options: FileOptions = PLAIN) -> None:
-    """Writes everybody, and the photo's camera, as one binary glTF file; nobody gives a valid file with no mesh."""
-    lift = options.lift(recovery.body, recovery.pose)
-    scene = GltfScene(recovery.body, recovery.photo.camera, recovery.photo.size, "photo_camera", recovery.method, lift)
-    for person, colour in enumerate(colours(len(recovery.people))):
-        pose = recovery.pose.map(itemgetter(person)).map(exact)
-        extras = {"score": round(float(recovery.people[person].score), 6)}
-        scene.add(f"person{person}", pose, recovery.body.unposed_vertices(pose), colour, extras)
+def write_glb(result: Result | VideoResult, path: str | Path, options: FileOptions = PLAIN) -> None:
+    """Writes everybody, and the camera, as one binary glTF file; nobody gives a valid file with no mesh."""
+    scene = _moving(result, options) if isinstance(result, VideoResult) else _still(result, options)
     Path(path).write_bytes(scene.glb())
 
 
-class GltfScene:
-    """A glTF document in the making: a camera, people with skeletons and skins, and the bytes that they refer to.
+def _still(result: Result, options: FileOptions) -> _Scene:
+    photo, body = result.photo, result.body
+    scene = _Scene(body, photo.camera, photo.size, "photo_camera", result.method, options.lift(body, result.pose))
+    for number, colour in enumerate(colours(len(result.people))):
+        pose = result.pose.map(itemgetter(number)).map(exact)
+        extras = {"score": round(float(result.people[number].score), 6)}
+        scene.add(f"person{number}", pose, body.unposed_vertices(pose), colour, extras)
+    return scene
 
-    `lift`: how high above the origin the camera is, in metres.
-    """
+
+def _moving(result: VideoResult, options: FileOptions) -> _Scene:
+    body, times = result.body, result.times - result.times[:1]
+    lift = options.lift(body, *(motion.pose for motion in result.tracks))
+    scene = _Scene(body, result.camera, result.size, "video_camera", result.method, lift)
+    fps, even = clock(result)
+    start = round(float(result.times[0]), 6) if len(times) else 0.0
+    scene.document["extras"] |= {"start_s": start, "fps": fps, "frames": len(even)}
+    samplers: list[dict[str, Any]] = []
+    channels: list[dict[str, Any]] = []
+
+    def animate(node: int, what: str, at: int, values: np.ndarray, interpolation: str = "LINEAR") -> None:
+        channels.append({"sampler": len(samplers), "target": {"node": node, "path": what}})
+        samplers.append({"input": at, "output": scene.store(values), "interpolation": interpolation})
+
+    for motion, colour in zip(result.tracks, colours(len(result.tracks)), strict=True):
+        pose = motion.pose.map(exact)
+        first = pose.map(itemgetter(0))
+        # A body's pose correctives, of which a skinned mesh knows nothing, are left out: its surface is the T-pose's.
+        surface = body.rest_vertices(first.shape)
+        about = {"score": round(float(motion.score), 6), "start_frame": start_frame(result, motion)}
+        joints = scene.add(f"person{motion.track}", first, surface, colour, {"track": int(motion.track), **about})
+        at = scene.store(times[motion.frames], limits=True)
+        turns = np.swapaxes(continuous(quaternions(pose.rotations).numpy()), 0, 1)
+        for joint, values in zip(joints, turns, strict=True):
+            animate(joint, "rotation", at, values)
+        root = body.rest_joints(first.shape)[_PELVIS] + pose.translation
+        animate(joints[_PELVIS], "translation", at, root.numpy())
+        keys, there = presence(motion, len(times))
+        if not there.all():
+            early = np.minimum(_EARLY_S, np.diff(times)[keys[1:] - 1] / 2)
+            # Repeated at the video's end, so that the animation is as long.
+            changes = np.append(times[keys] - np.concatenate([[0], early]), times[-1])
+            sizes = np.where(np.append(there, there[-1]), 1.0, _HIDDEN)
+            animate(joints[_PELVIS], "scale", scene.store(changes, limits=True), np.tile(sizes, (3, 1)).T, "STEP")
+    if channels:
+        scene.document["animations"].append({"name": "motion", "samplers": samplers, "channels": channels})
+    return scene
+
+
+class _Scene:
+    """A glTF document in the making; `lift`: how high above the origin the camera is, in metres."""
 
     def __init__(
         self, body: BodyModel, camera: Camera, size: tuple[int, int], lens: str, method: str, lift: float
     ) -> None:
         self.body, self.data = body, bytearray()
         self._place = {"translation": [0.0, lift, 0.0]} if lift else {}
-        self.people: list[int] = []  # the children of "camera_frame", which holds this very list
-        self._parts: dict[str, int] = {}
+        self._people: list[int] = []  # the children of "camera_frame", which holds this very list
+        self._shared: dict[str, int] = {}  # accessors that all people share
+        width, height = size
+        # glTF knows no principal point, so the view is that of a centred one.
+        yfov = 2 * math.atan(height / 2 / float(camera.matrix[1, :2].norm()))
+        perspective = {"yfov": yfov, "aspectRatio": width / height, "znear": 0.01}
         self.document: dict[str, Any] = {
             "asset": {"version": "2.0", "generator": f"humesh {humesh_version()}"},
             "extras": {"method": method, "body": body.name},
             "scene": 0,
             "scenes": [{"name": "humesh", "nodes": [0]}],
             "nodes": [{"name": lens, "camera": 0, **self._place}],
-            "cameras": [_lens(lens, camera, size)],
+            "cameras": [{"name": lens, "type": "perspective", "perspective": perspective}],
         }
         # Of these empty lists are invalid: they are left out of the file.
         kinds = ("meshes", "skins", "materials", "animations", "accessors", "bufferViews")
@@ -85,17 +139,23 @@ class GltfScene:
     ) -> list[int]:
         """Adds a person in a pose (float64, CPU) with its T-posed surface; returns the joints' nodes in SMPL order."""
         nodes, roots = self.document["nodes"], self.document["scenes"][0]["nodes"]
-        if not self.people:  # without children a validator calls it an empty node
+        if not self._people:  # without children a validator calls it an empty node
             roots.append(len(nodes))
-            frame = {"name": "camera_frame", "rotation": _HALF_TURN_ABOUT_X, "children": self.people}
-            nodes.append(frame | self._place)
-            self._parts = self._body_parts()
+            nodes.append(
+                {"name": "camera_frame", "rotation": _HALF_TURN_ABOUT_X, "children": self._people} | self._place
+            )
+            self._shared = self._skin()
         rest, mesh = self.body.rest_joints(pose.shape).numpy(), surface.numpy()
         number, person = len(self.document["meshes"]), len(nodes)
         joints = list(range(person + 1, person + 1 + len(rest)))
-        self.people.append(person)
+        self._people.append(person)
         nodes.append({"name": name, "children": joints[:1]})
-        nodes += _bones(name, pose, rest, first=joints[0])
+        turns = quaternions(pose.rotations)
+        for joint, parent in enumerate(SMPL24.parents):
+            offset = rest[joint] - rest[parent] if parent >= 0 else rest[joint] + pose.translation.numpy()
+            bone = {"name": f"{name}_{SMPL24.names[joint]}", "translation": offset.tolist()}
+            children = [joints[child] for child, above in enumerate(SMPL24.parents) if above == joint]
+            nodes.append(bone | {"rotation": turns[joint].tolist()} | ({"children": children} if children else {}))
         inverse_bind = np.tile(np.eye(4), (len(rest), 1, 1))
         inverse_bind[:, 3, :3] = -rest  # transposed: glTF stores matrices column by column
         skin = {"name": name, "joints": joints, "skeleton": joints[0], "inverseBindMatrices": self.store(inverse_bind)}
@@ -103,15 +163,29 @@ class GltfScene:
         attributes = {
             "POSITION": self.store(mesh, _ARRAY_BUFFER, limits=True),
             "NORMAL": self.store(vertex_normals(mesh, self.body.faces), _ARRAY_BUFFER),
-            **{key: value for key, value in self._parts.items() if key != "indices"},
+            **{key: value for key, value in self._shared.items() if key != "indices"},
         }
-        primitive = {"attributes": attributes, "indices": self._parts["indices"], "material": number}
+        primitive = {"attributes": attributes, "indices": self._shared["indices"], "material": number}
         self.document["meshes"].append({"name": name, "primitives": [primitive]})
-        self.document["materials"].append(_material(name, colour))
+        # glTF wants colours in linear light, the palette is in sRGB.
+        linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+        matt = {"baseColorFactor": [*linear.round(6).tolist(), 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.7}
+        self.document["materials"].append({"name": name, "pbrMetallicRoughness": matt})
         extras = {"betas": [round(b, 6) for b in pose.shape.tolist()], **extras}
         roots.append(len(nodes))
         nodes.append({"name": f"{name}_mesh", "mesh": number, "skin": number, "extras": extras})
         return joints
+
+    def _skin(self) -> dict[str, int]:
+        """The accessors of the triangles, and of sets of four joints and weights for each vertex."""
+        faces = np.asarray(self.body.faces).reshape(-1)
+        parts = {"indices": self.store(faces.astype(np.uint32), _ELEMENT_ARRAY_BUFFER)}
+        joints, weights = skin_weights(exact(self.body.weights).numpy().T)
+        for k in range(joints.shape[1] // 4):
+            four = slice(4 * k, 4 * k + 4)
+            parts[f"JOINTS_{k}"] = self.store(joints[:, four], _ARRAY_BUFFER)
+            parts[f"WEIGHTS_{k}"] = self.store(weights[:, four], _ARRAY_BUFFER)
+        return parts
 
     def store(self, array: np.ndarray, target: int | None = None, limits: bool = False) -> int:
         """Appends an array [count, *element] (floats as float32) to the bytes and returns its accessor's number."""
@@ -134,28 +208,17 @@ class GltfScene:
         return len(self.document["accessors"]) - 1
 
     def glb(self) -> bytes:
-        """The file."""
+        """The file: a header and two chunks."""
         document = {key: value for key, value in self.document.items() if value != []}
         if self.data:
             document["buffers"] = [{"byteLength": len(self.data)}]
         text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 4)
-        chunks = struct.pack("<I4s", len(text), b"JSON") + text
-        if self.data:
-            binary = bytes(self.data) + b"\0" * (-len(self.data) % 4)
-            chunks += struct.pack("<I4s", len(binary), b"BIN\0") + binary
+        chunks = b""
+        for kind, data, padding in ((b"JSON", text, b" "), (b"BIN\0", bytes(self.data), b"\0")):
+            if data:
+                data += padding * (-len(data) % 4)
+                chunks += struct.pack("<I4s", len(data), kind) + data
         return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
-
-    def _body_parts(self) -> dict[str, int]:
-        """The accessors that all people share: the triangles, and sets of four joints and weights for each vertex."""
-        faces = np.asarray(self.body.faces).reshape(-1)
-        parts = {"indices": self.store(faces.astype(np.uint32), _ELEMENT_ARRAY_BUFFER)}
-        joints, weights = skin_weights(exact(self.body.weights).numpy().T)
-        for k in range(joints.shape[1] // 4):
-            four = slice(4 * k, 4 * k + 4)
-            parts[f"JOINTS_{k}"] = self.store(joints[:, four], _ARRAY_BUFFER)
-            parts[f"WEIGHTS_{k}"] = self.store(weights[:, four], _ARRAY_BUFFER)
-        return parts
 
 
 def skin_weights(weights: Float[np.ndarray, "V J"]) -> tuple[UInt8[np.ndarray, "V M"], Float[np.ndarray, "V M"]]:
@@ -170,37 +233,21 @@ def skin_weights(weights: Float[np.ndarray, "V J"]) -> tuple[UInt8[np.ndarray, "
     return joints, largest
 
 
-def _bones(name: str, pose: BodyPose, rest: Float[np.ndarray, "J 3"], first: int) -> list[dict[str, Any]]:
-    """A node for each joint: its rest offset from its parent (the root's: its place), turned by the pose."""
-    turns = quaternions(pose.rotations)
-    bones = []
-    for joint, parent in enumerate(SMPL24.parents):
-        offset = rest[joint] - rest[parent] if parent >= 0 else rest[joint] + pose.translation.numpy()
-        bone: dict[str, Any] = {
-            "name": f"{name}_{SMPL24.names[joint]}",
-            "translation": offset.tolist(),
-            "rotation": turns[joint].tolist(),
-        }
-        children = [first + child for child, above in enumerate(SMPL24.parents) if above == joint]
-        bones.append(bone | ({"children": children} if children else {}))
-    return bones
-
-
 def quaternions(rotations: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 4"]:
     """Unit quaternions x y z w of matrices."""
     return torch.nn.functional.normalize(roma.rotmat_to_unitquat(rotations), dim=-1)
 
 
-def _material(name: str, colour: Float[np.ndarray, "3"]) -> dict[str, Any]:
-    """A matt surface; glTF wants the colour in linear light, the palette is in sRGB."""
-    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
-    surface = {"baseColorFactor": [*linear.round(6).tolist(), 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.7}
-    return {"name": name, "pbrMetallicRoughness": surface}
+def continuous(quaternion: Float[np.ndarray, "F *g 4"]) -> Float[np.ndarray, "F *g 4"]:
+    """The same rotations with signs that keep each frame on the side of the last one: the way between them is short."""
+    dots = (quaternion[1:] * quaternion[:-1]).sum(-1, keepdims=True)
+    signs = np.cumprod(np.where(dots < 0, -1.0, 1.0), axis=0)
+    return np.concatenate([quaternion[:1], quaternion[1:] * signs])
 
 
-def _lens(name: str, camera: Camera, size: tuple[int, int]) -> dict[str, Any]:
-    """The photo's or video's camera; glTF knows no principal point, so the view is that of a centred one."""
-    width, height = size
-    yfov = 2 * math.atan(height / 2 / float(camera.matrix[1, :2].norm()))
-    perspective = {"yfov": yfov, "aspectRatio": width / height, "znear": 0.01}
-    return {"name": name, "type": "perspective", "perspective": perspective}
+def presence(motion: Motion, count: int) -> tuple[Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    """Frame 0 and the frames, of `count`, at which a person comes or goes; and whether it is there from then on."""
+    there = np.zeros(count, bool)
+    there[motion.frames] = True
+    keys = np.concatenate([[0], np.flatnonzero(np.diff(there)) + 1])
+    return keys, there[keys]

@@ -9,17 +9,14 @@ from jaxtyping import Float, Int
 
 from humesh.body.mesh import vertex_normals
 from humesh.scene.options import PLAIN, FileOptions
-from humesh.scene.overlay import colours
-from humesh.scene.record import exact
-from humesh.scene.result import Result
-
-_Y_UP = np.array([1.0, -1.0, -1.0])
+from humesh.scene.render import colours
+from humesh.scene.result import Result, exact
 
 
-def write_obj(recovery: Result, path: str | Path, options: FileOptions = PLAIN) -> None:
+def write_obj(result: Result, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes one object and group for each person (person0, person1, ...), with normals, as text."""
     lines = [f"# humesh: {options.units}, y up; camera frame turned by diag(1, -1, -1)"]
-    points, faces = _surfaces(recovery, options)
+    points, faces = _surfaces(result, options)
     for person, vertices in enumerate(points):
         corners = (faces + 1 + person * len(vertices)).tolist()  # OBJ counts from 1 over all objects
         lines += [f"o person{person}", f"g person{person}"]
@@ -29,35 +26,42 @@ def write_obj(recovery: Result, path: str | Path, options: FileOptions = PLAIN) 
     Path(path).write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
-def write_ply(recovery: Result, path: str | Path, options: FileOptions = PLAIN) -> None:
+_PLY = """ply
+format binary_little_endian 1.0
+comment humesh: {units}, y up
+element vertex {vertices}
+property float x
+property float y
+property float z
+property float nx
+property float ny
+property float nz
+property uchar red
+property uchar green
+property uchar blue
+element face {triangles}
+property list uchar int vertex_indices
+end_header
+"""
+
+
+def write_ply(result: Result, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes all people as one binary mesh, with normals and a colour for each person."""
-    points, faces = _surfaces(recovery, options)
-    vertices = np.zeros(
-        points.shape[:2], [("place", "<f4", 3), ("normal", "<f4", 3), ("colour", "u1", 3)]
-    )  # packed as the header says
-    triangles = np.zeros((len(points), len(faces)), [("count", "u1"), ("corners", "<i4", 3)])
-    vertices["place"] = points
-    vertices["colour"] = np.rint(255 * colours(len(points)))[:, None]
-    triangles["count"] = 3
-    for person in range(len(points)):
+    points, faces = _surfaces(result, options)
+    people, count = points.shape[:2]
+    # Packed as the header says.
+    vertices = np.zeros((people, count), [("place", "<f4", 3), ("normal", "<f4", 3), ("colour", "u1", 3)])
+    triangles = np.zeros((people, len(faces)), [("count", "u1"), ("corners", "<i4", 3)])
+    vertices["place"], triangles["count"] = points, 3
+    vertices["colour"] = np.rint(255 * colours(people))[:, None]
+    for person in range(people):
         vertices["normal"][person] = vertex_normals(points[person], faces)
-        triangles["corners"][person] = faces + person * points.shape[1]
-    properties = [f"property float {name}" for name in ("x", "y", "z", "nx", "ny", "nz")]
-    properties += [f"property uchar {name}" for name in ("red", "green", "blue")]
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"comment humesh: {options.units}, y up",
-        f"element vertex {vertices.size}",
-        *properties,
-        f"element face {triangles.size}",
-        "property list uchar int vertex_indices",
-        "end_header",
-    ]
-    Path(path).write_bytes("\n".join(header).encode() + b"\n" + vertices.tobytes() + triangles.tobytes())
+        triangles["corners"][person] = faces + person * count
+    header = _PLY.format(units=options.units, vertices=vertices.size, triangles=triangles.size)
+    Path(path).write_bytes(header.encode() + vertices.tobytes() + triangles.tobytes())
 
 
-def _surfaces(recovery: Result, options: FileOptions) -> tuple[Float[np.ndarray, "P V 3"], Int[np.ndarray, "F 3"]]:
-    vertices = exact(recovery.bodies.vertices).numpy() * _Y_UP
-    vertices[..., 1] += options.lift(recovery.body, recovery.pose)
-    return options.scale * vertices, np.asarray(recovery.bodies.faces, dtype=np.int64)
+def _surfaces(result: Result, options: FileOptions) -> tuple[Float[np.ndarray, "P V 3"], Int[np.ndarray, "F 3"]]:
+    vertices = exact(result.bodies.vertices).numpy() * np.array([1.0, -1.0, -1.0])
+    vertices[..., 1] += options.lift(result.body, result.pose)
+    return options.scale * vertices, np.asarray(result.bodies.faces, dtype=np.int64)

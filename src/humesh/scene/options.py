@@ -1,4 +1,4 @@
-"""What users choose of files for other programs: units, the floor, and everybody as long as the clip."""
+"""How files for other programs are laid out: units, the floor, and everybody as long as the clip."""
 
 from __future__ import annotations
 
@@ -13,26 +13,21 @@ from humesh.errors import HumeshError
 UNITS = {"m": 1.0, "cm": 100.0}
 """How many of them are a metre."""
 
-_OF = {
+_FORMATS = {
     "units": ("bvh", "obj", "ply"),
     "floor": ("glb", "bvh", "obj", "ply", "amass", "usd"),
     "pad": ("bvh", "amass"),
-}
-"""The formats that an option is for."""
-
+}  # that an option is for
 _AT_ONCE = 64  # bodies posed together
 
 
 class OptionsError(HumeshError, ValueError):
-    """A choice that there is not, or that changes none of the files."""
+    """A choice that does not exist, or that changes none of the files."""
 
 
 @dataclass(frozen=True)
 class FileOptions:
-    """How BVH, OBJ, PLY, GLB, USD and AMASS files are laid out; raises OptionsError for units that nobody knows.
-
-    Records (JSON, NPZ) are always in metres in the camera's frame.
-    """
+    """The layout of BVH, OBJ, PLY, GLB, USD and AMASS files; records (JSON, NPZ) are in metres in the camera frame."""
 
     units: str = "m"
     """Of BVH, OBJ and PLY; GLB, USD and AMASS files are in metres by their definition."""
@@ -47,11 +42,10 @@ class FileOptions:
 
     def check(self, formats: Collection[str]) -> None:
         """Raises OptionsError for an option that is for none of the formats."""
-        for name, of in _OF.items():
-            if getattr(self, name) != getattr(PLAIN, name) and not set(of) & set(formats):
-                raise OptionsError(
-                    f"{name}: expected one of the formats it is for, {', '.join(of)}, got {_any(formats)}."
-                )
+        for name, usable in _FORMATS.items():
+            if getattr(self, name) != getattr(PLAIN, name) and not set(usable) & set(formats):
+                got = ", ".join(formats) or "none"
+                raise OptionsError(f"{name}: expected one of the formats it is for, {', '.join(usable)}, got {got}.")
 
     @property
     def scale(self) -> float:
@@ -59,7 +53,7 @@ class FileOptions:
         return UNITS[self.units]
 
     def lift(self, body: BodyModel, *poses: BodyPose) -> float:
-        """How far up, in metres, bodies [F] of the camera's frame are moved so that they stand on the floor."""
+        """How far up, in metres, bodies [F] of the camera frame are moved so that they stand on the floor."""
         if not self.floor:
             return 0.0
         lowest = [
@@ -68,10 +62,6 @@ class FileOptions:
             for start in range(0, len(pose.translation), _AT_ONCE)
         ]
         return max(lowest, default=0.0)  # y is down
-
-
-def _any(formats: Collection[str]) -> str:
-    return ", ".join(formats) or "none"
 
 
 PLAIN = FileOptions()

@@ -1,9 +1,11 @@
-"""The numbers of a recovery, in one layout for JSON and NPZ: metres, camera frame; pixels of the photo; radians."""
+"""The numbers of a result, one layout for JSON and NPZ: metres, camera frame; pixels; radians; seconds."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,73 +15,104 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from humesh.body.files import SHIPPED
 from humesh.body.joints import COCO17, SMPL24
-from humesh.files import write_arrays, write_text
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.files import Array, check_arrays, read_arrays, write_arrays
 from humesh.geometry.camera import Camera
-from humesh.geometry.rotations import rotation_to_axis_angle
-from humesh.scene.result import Result, VideoResult
+from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
+from humesh.media.photo import MAX_MEGAPIXELS, Photo
+from humesh.media.video import Video
+from humesh.people.person import Person
+from humesh.scene.result import Motion, Result, ResultError, VideoResult, exact, pixels_of
 
-_NEAREST = 1e-3  # metres; points nearer than this, or behind, are projected from there so that pixels stay finite
+_MOST_BYTES = 2**30  # of a file: an hour of several people
+_LARGEST = 1e9  # of all numbers
+_LONGEST_S = 1e7  # four months
+_J = len(SMPL24)
+_TEXT, _WHOLE = Array((), "text"), Array((), "integer")
+_ABOUT = {"method": _TEXT, "body": _TEXT, "camera/source": _TEXT, "notes": Array(("notes",), "text")}
+_PHOTO = {
+    **_ABOUT,
+    "image/path": _TEXT, "image/width": _WHOLE, "image/height": _WHOLE,
+    "camera/focal_px": Array(()),
+    "camera/principal_point_px": Array((2,)),
+    "camera/matrix": Array((3, 3), optional=True),  # not in files of version 0.1
+    "id": Array(("people",), "integer"),
+    "score": Array(("people",)),
+    "box_xyxy": Array(("people", 4)),
+    "translation_m": Array(("people", 3)),
+    "pose_axis_angle": Array(("people", _J, 3)),
+    "betas": Array(("people", "betas")),
+    "joints/confidence": Array(("people", _J)),
+    "joints/expected_error_m": Array(("people", _J), optional=True),
+    "joints/seen": Array(("people", _J), "truth"),
+}  # fmt: skip
+_VIDEO = {
+    **_ABOUT,
+    "video/path": _TEXT, "video/width": _WHOLE, "video/height": _WHOLE,
+    "camera/matrix": Array((3, 3)),
+    "tracks": Array(("people",), "integer"),
+    "times_s": Array(("frames",)),
+}  # fmt: skip
+_TRACK = {
+    "frames": Array(("frames",), "integer"),
+    "pose_axis_angle": Array(("frames", _J, 3)),
+    "betas": Array(("betas",)),
+    "translation_m": Array(("frames", 3)),
+    "found": Array(("frames",), "truth"),
+    "score": Array(()),
+    "joints/confidence": Array(("frames", _J), optional=True),
+}
 
 
-def record(recovery: Result, image_path: str | Path) -> dict[str, Any]:
-    """All that is known about the people of a photo, as plain finite numbers and texts ready for JSON."""
-    photo = recovery.photo
-    width, height = photo.size
-    tables = {name: column.tolist() for name, column in people_arrays(recovery).items()}
-    return {
-        "image": {"path": str(image_path), "width": width, "height": height},
-        "camera": {
+def record(result: Result | VideoResult, path: str | Path | None = None) -> dict[str, Any]:
+    """A result as plain finite numbers and texts ready for JSON; of a video's people without their poses."""
+    name = str(path or (result.path if isinstance(result, VideoResult) else result.photo.path))
+    about = {"method": result.method, "body": result.body.name, "humesh_version": humesh_version()}
+    source: dict[str, Any]
+    if isinstance(result, VideoResult):
+        width, height = result.size
+        source = {"video": {"path": name, "width": width, "height": height, "frames": len(result.times)}}
+        people = [
+            {
+                "id": motion.track,
+                "score": round(float(motion.score), 6),
+                "frames": [int(motion.frames[0]), int(motion.frames[-1])],
+                "times_s": [round(float(result.times[frame]), 6) for frame in motion.frames[[0, -1]]],
+            }
+            for motion in result.tracks
+        ]
+    else:
+        photo, (width, height) = result.photo, result.photo.size
+        camera = {
             "focal_px": round(float(photo.camera.focal_px), 6),
             "principal_point_px": _rounded(photo.camera.principal_point_px).tolist(),
             "source": photo.camera_source,
-        },
-        "method": recovery.method,
-        "body": recovery.body.name,
-        "humesh_version": humesh_version(),
-        "people": [_person(tables, row) for row in range(len(recovery.people))],
-        "notes": list(recovery.notes),
-    }
-
-
-def video_record(recovery: VideoResult, video_path: str | Path) -> dict[str, Any]:
-    """What is known about a video's people without their poses: when each is there, in frames and seconds."""
-    width, height = recovery.size
-    people = [
-        {
-            "id": motion.track,
-            "score": round(float(motion.score), 6),
-            "frames": [int(motion.frames[0]), int(motion.frames[-1])],
-            "times_s": [round(float(recovery.times[frame]), 6) for frame in motion.frames[[0, -1]]],
         }
-        for motion in recovery.tracks
-    ]
-    return {
-        "video": {"path": str(video_path), "width": width, "height": height, "frames": len(recovery.times)},
-        "method": recovery.method,
-        "body": recovery.body.name,
-        "humesh_version": humesh_version(),
-        "people": people,
-        "notes": list(recovery.notes),
-    }
+        source = {"image": {"path": name, "width": width, "height": height}, "camera": camera}
+        columns = {name: column.tolist() for name, column in _people_arrays(result).items()}
+        people = [_person(columns, row) for row in range(len(result.people))]
+    return source | about | {"people": people, "notes": list(result.notes)}
 
 
-def _person(tables: dict[str, list[Any]], row: int) -> dict[str, Any]:
+def _person(columns: dict[str, list[Any]], row: int) -> dict[str, Any]:
     """One row of the arrays as a nested dictionary: `joints/xyz_m` becomes `["joints"]["xyz_m"]`."""
     person: dict[str, Any] = {}
-    for name, column in tables.items():
-        group, _, field = name.rpartition("/")
+    for name, column in columns.items():
+        group, _, key = name.rpartition("/")
         place = person.setdefault(group, {}) if group else person
-        place[field] = column if field == "names" else column[row]
+        place[key] = column if key == "names" else column[row]
     return person
 
 
-def people_arrays(recovery: Result) -> dict[str, np.ndarray]:
-    """The people as arrays, a row for each (names: one list for all), keyed as in the JSON with `/` between levels."""
-    people, pose, camera = recovery.people, recovery.pose.map(exact), recovery.photo.camera
-    joints = exact(recovery.bodies.joints)
-    names, keypoints = _coco17(recovery, joints)
-    expected = recovery.expected_error_m
+def _people_arrays(result: Result) -> dict[str, np.ndarray]:
+    """A photo's people as arrays, a row for each (names: one list for all), `/` between the levels of the JSON."""
+    people, pose, camera = result.people, result.pose.map(exact), result.photo.camera
+    joints = exact(result.bodies.joints)
+    names, keypoints = _coco17(result, joints)
+    expected = result.expected_error_m
     ids = [index if person.track is None else person.track for index, person in enumerate(people)]
     return {
         "id": np.array(ids, dtype=np.int64),
@@ -91,18 +124,21 @@ def people_arrays(recovery: Result) -> dict[str, np.ndarray]:
         "joints/names": np.array(SMPL24.names),
         "joints/xyz_m": _rounded(joints),
         "joints/xy_px": _rounded(pixels_of(camera, joints), 3),
-        "joints/confidence": _rounded(recovery.confidence),
+        "joints/confidence": _rounded(result.confidence),
         **({} if expected is None else {"joints/expected_error_m": _rounded(expected)}),
-        "joints/seen": recovery.visible.detach().cpu().numpy().astype(bool),
+        "joints/seen": result.visible.detach().cpu().numpy().astype(bool),
         "keypoints_coco17/names": np.array(names),
         "keypoints_coco17/xyz_m": _rounded(keypoints),
         "keypoints_coco17/xy_px": _rounded(pixels_of(camera, keypoints), 3),
     }
 
 
-def write_json(recovery: Result, image_path: str | Path, path: str | Path) -> None:
-    """Writes the record; raises ValueError for NaN and infinity, which JSON does not know."""
-    write_text(path, json_text(record(recovery, image_path)))
+def _coco17(result: Result, joints: Tensor) -> tuple[list[str], Tensor]:
+    """Names and places of COCO's keypoints; of a body without their regressor the joints of the same names."""
+    if COCO17.name in result.body.keypoint_names:
+        return list(COCO17.names), result.body.keypoints(exact(result.bodies.vertices), COCO17)
+    here, there = SMPL24.map_to(COCO17)
+    return [COCO17.names[k] for k in there], joints[:, here]
 
 
 def json_text(content: dict[str, Any]) -> str:
@@ -112,34 +148,148 @@ def json_text(content: dict[str, Any]) -> str:
     return re.sub(r"\[\n\s*([^\[\]{}]*?)\n\s*\]", lambda row: "[" + re.sub(r"\n\s*", " ", row[1]) + "]", text) + "\n"
 
 
-def write_npz(recovery: Result, image_path: str | Path, path: str | Path) -> None:
-    """Writes the record as arrays (keys as `joints/xyz_m`, no pickles) with the vertices and faces."""
-    told = record(recovery, image_path)
-    plain = {key: told[key] for key in ("method", "body", "humesh_version")}
-    nested = {f"{group}/{field}": value for group in ("image", "camera") for field, value in told[group].items()}
-    arrays = {key: np.array(value) for key, value in (plain | nested).items()} | people_arrays(recovery)
-    arrays["notes"] = np.array(told["notes"], dtype=np.str_)
-    arrays["vertices_m"] = recovery.bodies.vertices.detach().cpu().numpy().astype(np.float32)
-    arrays["faces"] = np.asarray(recovery.bodies.faces, dtype=np.int32)
-    write_arrays(path, arrays)
+def write_npz(result: Result | VideoResult, path: str | Path) -> None:
+    """Writes arrays without pickles, from which `load` makes the result again.
+
+    Of a photo: the record's columns (`joints/xyz_m`, ...), `vertices_m`, `faces`, `camera/matrix`. Of a video:
+    `tracks`, `times_s`, `camera/matrix`, `video/...`, and of each person, after `person<track>/`: `frames` F (places
+    in the video's `times_s`), `times_s` F, `pose_axis_angle` F x 24 x 3 (to the parent; the root's: in the camera
+    frame), `betas`, `translation_m` F x 3, `joints/xyz_m` F x 24 x 3, `joints/confidence`, `found`, `score`.
+    """
+    write_arrays(path, _video_arrays(result) if isinstance(result, VideoResult) else _photo_arrays(result))
 
 
-def _coco17(recovery: Result, joints: Tensor) -> tuple[list[str], Tensor]:
-    """Names and places of COCO's keypoints; of a body without their regressor the joints of the same names."""
-    if COCO17.name in recovery.body.keypoint_names:
-        return list(COCO17.names), recovery.body.keypoints(exact(recovery.bodies.vertices), COCO17)
-    here, there = SMPL24.map_to(COCO17)
-    return [COCO17.names[k] for k in there], joints[:, here]
+def _photo_arrays(result: Result) -> dict[str, np.ndarray]:
+    content = record(result)
+    plain = {key: content[key] for key in ("method", "body", "humesh_version")}
+    nested = {f"{group}/{key}": value for group in ("image", "camera") for key, value in content[group].items()}
+    return {
+        **{key: np.array(value) for key, value in (plain | nested).items()},
+        "camera/matrix": exact(result.photo.camera.matrix).numpy(),
+        **_people_arrays(result),
+        "notes": np.array(content["notes"], dtype=np.str_),
+        "vertices_m": result.bodies.vertices.detach().cpu().numpy().astype(np.float32),
+        "faces": np.asarray(result.bodies.faces, dtype=np.int32),
+    }
 
 
-def pixels_of(camera: Camera, points: Float[Tensor, "*g K 3"]) -> Float[Tensor, "*g K 2"]:
-    """Finite pixels of points in metres, those in or behind the camera's plane included."""
-    return camera.project(torch.cat([points[..., :2], points[..., 2:].clamp(min=_NEAREST)], dim=-1))
+def _video_arrays(result: VideoResult) -> dict[str, np.ndarray]:
+    arrays = {
+        "method": np.array(result.method),
+        "body": np.array(result.body.name),
+        "humesh_version": np.array(humesh_version()),
+        "notes": np.array(result.notes, dtype=np.str_),
+        "video/path": np.array(result.path),
+        "video/width": np.array(result.size[0]),
+        "video/height": np.array(result.size[1]),
+        "camera/matrix": exact(result.camera.matrix).numpy(),
+        "camera/source": np.array(result.camera_source),
+        "joints/names": np.array(SMPL24.names),
+        "times_s": result.times.astype(np.float64),
+        "tracks": np.array([motion.track for motion in result.tracks], dtype=np.int64),
+    }
+    for motion in result.tracks:
+        pose = motion.pose.map(exact)
+        person = {
+            "frames": motion.frames.astype(np.int64),
+            "times_s": result.times[motion.frames].astype(np.float64),
+            "pose_axis_angle": _stored(rotation_to_axis_angle(pose.rotations)),
+            "betas": _stored(pose.shape[0]),
+            "translation_m": _stored(pose.translation),
+            "joints/xyz_m": _stored(result.body.joints(pose)),
+            "found": motion.found.astype(bool),
+            "score": np.array(float(motion.score)),
+        }
+        if len(motion.confidence):
+            person["joints/confidence"] = _stored(exact(motion.confidence))
+        arrays |= {f"person{motion.track}/{name}": array for name, array in person.items()}
+    return arrays
 
 
-def exact(tensor: Tensor) -> Tensor:
-    """The tensor's numbers as float64 on the CPU, as the files are made from."""
-    return tensor.detach().cpu().double()
+def load(path: str | Path, source: Any = None, body: BodyModel | None = None) -> Result | VideoResult:
+    """The result of a photo or a video that was saved as .npz.
+
+    `source`: its photo or video, for pictures; without it a photo is white and a video has no `frames`, because files
+    that a file names are never opened. `body`: needed where the file's is not shipped. Raises ResultError.
+    """
+    what = "an .npz of humesh"
+    data = read_arrays(path, what=what, error=ResultError, most_bytes=_MOST_BYTES)
+    kind = "image" if "pose_axis_angle" in data else "video"
+    check = partial(check_arrays, what=what, error=ResultError)
+    axes = check(data, _PHOTO if kind == "image" else _VIDEO, where=str(path))
+    size = int(data[f"{kind}/width"]), int(data[f"{kind}/height"])
+    camera = data.get("camera/matrix", np.eye(3)).astype(np.float64)
+    if "camera/matrix" not in data:
+        camera[[0, 1], [0, 1]], camera[:2, 2] = data["camera/focal_px"], data["camera/principal_point_px"]
+    times, tracks = data.get("times_s", np.zeros(1)).astype(np.float64), data.get("tracks", np.zeros(0)).tolist()
+    if (
+        len(set(tracks)) < len(tracks)
+        or not (min(size) > 0 and size[0] * size[1] <= 1e6 * MAX_MEGAPIXELS)
+        or not (np.diff(times) > 0).all()
+        or np.abs(times).max(initial=0) > _LONGEST_S
+        or not (camera[[0, 1], [0, 1]] > 0).all()
+        or np.abs(camera).max() > _LARGEST
+    ):
+        raise ResultError(f"{path}: expected {what}, its tracks, size, times or camera cannot be those of any {kind}.")
+    if body is None:
+        if (name := str(data["body"])) not in SHIPPED:
+            raise ResultError(f"{path}: its body {name!r} is not shipped; give the body's file with --body.")
+        body = BodyModel.load(name)
+    facts: dict[str, Any] = {"body": body, "method": str(data["method"]), "notes": tuple(data["notes"].tolist())}
+    lens = Camera(torch.from_numpy(camera))
+    if kind == "image":
+        check(data, {"betas": _PHOTO["betas"]}, where=str(path), axes={"betas": body.shapes})
+        return _photo(data, str(path), size, lens, source, facts)
+    motions = []
+    for track in tracks:
+        start = f"person{track}/"
+        person = {name.removeprefix(start): array for name, array in data.items() if name.startswith(start)}
+        check(person, _TRACK, where=f"{path}, {start}", axes={"betas": body.shapes})
+        motions.append(_motion(person, track, axes["frames"], f"{path}, {start}"))
+    film = source if isinstance(source, Video) or source is None else Video(source)
+    facts |= {"path": str(data["video/path"]), "video": film}
+    return VideoResult(times, size, lens, str(data["camera/source"]), motions, **facts)
+
+
+def _photo(
+    data: dict[str, np.ndarray], where: str, size: tuple[int, int], camera: Camera, source: Any, facts: dict[str, Any]
+) -> Result:
+    if source is None:
+        source = np.full((size[1], size[0], 3), 255, np.uint8)
+    photo = Photo.of(source, camera)
+    if photo.size != size:
+        raise ResultError(f"{where}: expected its photo of {size[0]} x {size[1]} pixels as source, got {photo.size}.")
+    photo = replace(photo, path=str(data["image/path"]), camera_source=str(data["camera/source"]))
+    rows = zip(data["box_xyxy"].astype(float), data["score"], data["id"], strict=True)
+    people = [Person(box, float(score), track=int(track)) for box, score, track in rows]
+    expected = data.get("joints/expected_error_m")
+    return Result(
+        photo,
+        people,
+        _pose(data, data["betas"], where),
+        torch.from_numpy(data["joints/confidence"]).float(),
+        torch.from_numpy(data["joints/seen"].astype(bool)),
+        expected_error_m=None if expected is None else torch.from_numpy(expected).float(),
+        **facts,
+    )
+
+
+def _motion(person: dict[str, np.ndarray], track: int, count: int, where: str) -> Motion:
+    frames = person["frames"].astype(np.int64)
+    if not len(frames) or frames[0] < 0 or frames[-1] >= count or not (np.diff(frames) > 0).all():
+        raise ResultError(f"{where}: expected frames, increasing, of the video's {count}.")
+    pose = _pose(person, np.tile(person["betas"], (len(frames), 1)), where)
+    motion = Motion(track, frames, pose, person["found"].astype(bool), float(person["score"]))
+    if "joints/confidence" not in person:
+        return motion
+    return replace(motion, confidence=torch.from_numpy(person["joints/confidence"]).float())
+
+
+def _pose(arrays: dict[str, np.ndarray], betas: np.ndarray, where: str) -> BodyPose:
+    numbers = [torch.from_numpy(array).float() for array in (arrays["pose_axis_angle"], betas, arrays["translation_m"])]
+    if any(float(part.abs().max()) > _LARGEST for part in numbers if part.numel()):
+        raise ResultError(f"{where}: expected a pose, got numbers above {_LARGEST:g}.")
+    return BodyPose(rotation_from_axis_angle(numbers[0]), *numbers[1:])
 
 
 def _rounded(values: Any, digits: int = 6) -> np.ndarray:
@@ -148,9 +298,16 @@ def _rounded(values: Any, digits: int = 6) -> np.ndarray:
     return array.round(digits) + 0.0
 
 
+def _stored(tensor: Tensor) -> Float[np.ndarray, "*g"]:
+    return tensor.numpy().astype(np.float32)  # 7 digits: micrometres at ten metres
+
+
 def humesh_version() -> str:
     """The installed version, or that of a source tree."""
     try:
         return version("humesh")
     except PackageNotFoundError:
         return "0+source"
+
+
+video_record = record

@@ -1,4 +1,4 @@
-"""Old names of the results, until everybody uses the new ones."""
+"""Old names, until the commands and the evaluation use the new ones."""
 
 from humesh.scene.result import Motion as PersonMotion
 from humesh.scene.result import Result as Recovery

@@ -1,8 +1,4 @@
-"""Pictures of bodies by ray casting on the CPU: no display, no OpenGL.
-
-Embree is called directly, not through trimesh: its own hit coordinates give depth and smooth normals without a second
-intersection in NumPy (which is what trimesh's wrapper does), and its rays may keep the length that makes depth z.
-"""
+"""Pictures of bodies by ray casting on the CPU: no display, no OpenGL."""
 
 from __future__ import annotations
 
@@ -14,21 +10,35 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from humesh.body.mesh import RayCaster, vertex_normals
 from humesh.geometry.camera import Camera
 from humesh.scene.result import ResultError
-from humesh.scene.shading import encode, hemisphere, shade, tangents
 
-_TILE = 8  # px; rays are cast in tiles that a triangle's bounding box touches
-_CHUNK = 1 << 17  # rays at a time, 20 MB of them: bounds the memory for large photos, and is one thread's share
-_NEAR = 1e-3  # metres; triangles that reach behind it have no bounding box in the picture
-_CONTRAST = 20  # of 255 between neighbouring pixels: above it (folds, an arm before the trunk) a pixel is an edge too
+_LIGHT_SCHEME = ("77AADD", "EE8866", "EEDD88", "44BB99", "FFAABB", "BBCC33", "99DDFF", "DDDDDD")
+PALETTE = np.array([[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code in _LIGHT_SCHEME])
+"""Eight sRGB colours 0..1 for people: Paul Tol's "light" scheme (personal.sron.nl/~pault), made to be told apart by
+colour-blind viewers; ordered so that the first ones differ most."""
+
 EDGE_RAYS = 16  # for each pixel on an edge
+_CHUNK = 1 << 17  # rays at a time, 20 MB of them: bounds the memory for large photos, and is one thread's share
+_NEAR = 1e-3  # metres; where a body reaches behind it, its box in the picture is unknown
+_CONTRAST = 20  # of 255 between neighbouring pixels: above it (folds, an arm before the trunk) a pixel is an edge too
 _OPEN_RAYS, _OPEN_REACH = 16, 0.25  # from each vertex, and how far (metres) something there takes light away
 
+# Lights in the viewing camera's frame (x right, y down, z forward): directions towards them, and their strength.
+_LIGHTS = (((-0.55, -0.75, -0.62), 0.78), ((0.85, -0.10, -0.45), 0.16))  # key above-left, fill from the right
+_SKY, _GROUND = 0.33, 0.10  # ambient light from above and below
+_RIM, _GLOSS = 0.10, 0.07
 
-@dataclass(frozen=True)
+
+def colours(count: int) -> Float[np.ndarray, "P 3"]:
+    """The colours of people, in the order of the palette, from its start again when it is used up."""
+    return PALETTE[np.arange(count) % len(PALETTE)]
+
+
+@dataclass(frozen=True, eq=False)
 class Rendering:
     """A picture of bodies: colours with straight alpha, depth z in metres (inf: nothing), person index (-1: nobody)."""
 
@@ -39,23 +49,21 @@ class Rendering:
     def over(self, background: UInt8[np.ndarray, "H W 3"], opacity: float = 1.0) -> UInt8[np.ndarray, "H W 3"]:
         """The bodies laid over a picture of the same size."""
         picture = background.copy()
-        rows, columns = np.nonzero(self.rgba[..., 3])
-        for part in _parts(len(rows)):
-            at = rows[part], columns[part]
-            paint = self.rgba[at].astype(np.float32)
-            cover = paint[:, 3:] * (opacity / 255)
-            picture[at] = np.rint(picture[at] * (1 - cover) + paint[:, :3] * cover)
+        at = np.nonzero(self.rgba[..., 3])
+        paint = self.rgba[at].astype(np.float32)
+        cover = paint[:, 3:] * (opacity / 255)
+        picture[at] = np.rint(picture[at] * (1 - cover) + paint[:, :3] * cover)
         return picture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """Where a camera stands in the scene: the camera's axes as columns, its centre in metres (default: the photo's)."""
 
     turn: Float[np.ndarray, "3 3"]
     centre: Float[np.ndarray, "3"]
 
-    def seen(self, points: Float[np.ndarray, "*g 3"]) -> Float[np.ndarray, "*g 3"]:
+    def from_world(self, points: Float[np.ndarray, "*g 3"]) -> Float[np.ndarray, "*g 3"]:
         """Points of the scene in the camera's frame."""
         return (points - self.centre) @ self.turn
 
@@ -75,20 +83,17 @@ class Stage:
         faces: Int[np.ndarray, "F 3"],
         colours: Float[np.ndarray, "P 3"],
     ) -> None:
-        points = np.asarray(torch.as_tensor(vertices).detach().cpu(), dtype=np.float64).reshape(-1, 3)
-        if not np.isfinite(points).all():
-            raise ResultError(
-                "render: expected finite vertices (metres), got NaN or infinity; check the recovered pose."
-            )
-        people, count = len(vertices), vertices.shape[1]
-        self.points = points
+        self.bodies = np.asarray(torch.as_tensor(vertices).detach().cpu(), dtype=np.float64)
+        if not np.isfinite(self.bodies).all():
+            raise ResultError("render: expected finite vertices (metres), got NaN or infinity; check the pose.")
+        people, count = self.bodies.shape[:2]
+        self.points = self.bodies.reshape(-1, 3)
         self.faces = (faces[None] + count * np.arange(people)[:, None, None]).reshape(-1, 3)
-        self.faces_each = len(faces)
-        self.normals = vertex_normals(points, self.faces).astype(np.float32)
-        self.paint = np.asarray(colours, dtype=np.float32).reshape(-1, 3) ** 2.2  # light is added up linearly
-        self.caster: RayCaster | None = None  # Embree takes no empty mesh
-        if self.faces.size:
-            self.caster = RayCaster(points, self.faces, robust=True)
+        self._faces_each = len(faces)
+        self._normals = vertex_normals(self.points, self.faces).astype(np.float32)
+        self._paint = np.asarray(colours, dtype=np.float32).reshape(-1, 3) ** 2.2  # light is added up linearly
+        if self.faces.size:  # Embree takes no empty mesh
+            self._caster = RayCaster(self.points, self.faces, robust=True)
             self.openness = self._openness()
 
     def render(
@@ -99,47 +104,28 @@ class Stage:
         rgba = np.zeros((height, width, 4), np.uint8)
         depth = np.full((height, width), np.inf, np.float32)
         person = np.full((height, width), -1, np.int16)
-        tiles = np.argwhere(self._touched(camera, size, view))
-        if len(tiles):
-            self._first_pass(camera, view, tiles, rgba, depth, person)
-            self._edges(camera, view, tiles, _spread(rays), rgba, person)
-        return Rendering(rgba, depth, person)
+        area = self._area(camera, size, view)
 
-    def _first_pass(
-        self, camera: Camera, view: View, tiles: np.ndarray, rgba: np.ndarray, depth: np.ndarray, person: np.ndarray
-    ) -> None:
-        """Fills the pictures from the rays through the centres of the tiles' pixels."""
-        inside = np.stack(np.divmod(np.arange(_TILE**2), _TILE), axis=-1)
-
-        def cast(part: slice) -> None:
-            pixels = (tiles[part, None] * _TILE + inside).reshape(-1, 2)
-            pixels = pixels[(pixels < person.shape).all(-1)]
-            hit, who, light, far = self._cast(camera, view, pixels[:, ::-1] + 0.5)
+        def cast(pixels: np.ndarray) -> None:
+            hit, number, light, far = self._cast(camera, view, pixels[:, ::-1] + 0.5)
             at = tuple(pixels[hit].T)
-            rgba[(*at, slice(3))], rgba[(*at, 3)], depth[at], person[at] = encode(light), 255, far, who
+            rgba[(*at, slice(3))], rgba[(*at, 3)], depth[at], person[at] = _encode(light), 255, far, number
 
-        _in_threads(cast, _parts(len(tiles), _CHUNK // _TILE**2))
-
-    def _edges(
-        self, camera: Camera, view: View, tiles: np.ndarray, spread: np.ndarray, rgba: np.ndarray, person: np.ndarray
-    ) -> None:
-        """Replaces colour and cover of the pixels on silhouettes, person boundaries and strong contrasts."""
-        (top, left), (bottom, right) = tiles.min(0) * _TILE, (tiles.max(0) + 1) * _TILE
-        window = slice(top, bottom), slice(left, right)
-        edge = _uneven(person[window], 0) | _uneven(rgba[(*window, 1)].astype(np.int16), _CONTRAST)
-        pixels = np.argwhere(edge) + np.array([top, left])
-
-        def cast(part: slice) -> None:
-            rays = (pixels[part, None, ::-1] + spread).reshape(-1, 2)
-            hit, _, light, _ = self._cast(camera, view, rays)
-            pixel, count = hit // len(spread), len(pixels[part])
+        def smooth(pixels: np.ndarray) -> None:
+            hit, _, light, _ = self._cast(camera, view, (pixels[:, None, ::-1] + spread).reshape(-1, 2))
+            pixel, count = hit // rays, len(pixels)
             hits = np.bincount(pixel, minlength=count)
             total = np.stack([np.bincount(pixel, light[:, c], count) for c in range(3)], axis=-1)
-            at = tuple(pixels[part].T)
-            rgba[(*at, slice(3))] = encode(total / np.maximum(hits, 1)[:, None])
-            rgba[(*at, 3)] = np.rint(hits * (255 / len(spread)))
+            at = tuple(pixels.T)
+            rgba[(*at, slice(3))] = _encode(total / np.maximum(hits, 1)[:, None])
+            rgba[(*at, 3)] = np.rint(hits * (255 / rays))
 
-        _in_threads(cast, _parts(len(pixels), _CHUNK // len(spread)))
+        _in_threads(cast, np.argwhere(area), _CHUNK)
+        if area.any():
+            spread = _spread(rays)
+            edges = _uneven(person, 0) | _uneven(rgba[..., 1].astype(np.int16), _CONTRAST)
+            _in_threads(smooth, np.argwhere(edges), _CHUNK // rays)
+        return Rendering(rgba, depth, person)
 
     def _cast(
         self, camera: Camera, view: View, pixels: Float[np.ndarray, "R 2"]
@@ -149,60 +135,83 @@ class Stage:
         back = np.linalg.inv(camera.matrix.detach().cpu().numpy().astype(np.float64))
         rays = pixels @ back[:, :2].T + back[:, 2]
         rays /= rays[:, 2:]
-        assert self.caster is not None  # without faces no tile is touched
-        origin = np.broadcast_to(view.centre.astype(np.float32), rays.shape)
-        # Directions (x, y, 1) are left unnormalised: the distance that Embree counts in them is the depth z.
-        hits = self.caster.cast(np.ascontiguousarray(origin), (rays @ view.turn.T).astype(np.float32))
-        corners, (u, v, w) = self.faces[hits.face].T, hits.weights.T[..., None]
-        a, b, c = self.normals[corners]
-        normal = a * u + b * v + c * w
-        who = hits.face // self.faces_each
-        light = shade(normal @ view.turn.astype(np.float32), rays[hits.ray].astype(np.float32), self.paint[who])
-        a, b, c = self.openness[corners, None]
-        return hits.ray, who, light * (a * u + b * v + c * w), hits.distance
+        origins = np.ascontiguousarray(np.broadcast_to(view.centre.astype(np.float32), rays.shape))
+        # Directions (x, y, 1) are left unnormalised: the distance that is counted in them is the depth z.
+        hits = self._caster.cast(origins, (rays @ view.turn.T).astype(np.float32))
+        corners, weights = self.faces[hits.face], hits.weights[..., None].astype(np.float32)
+        normal = (self._normals[corners] * weights).sum(1) @ view.turn.astype(np.float32)
+        openness = (self.openness[corners] * weights[..., 0]).sum(1, keepdims=True)
+        number = hits.face // self._faces_each
+        light = _shade(normal, rays[hits.ray].astype(np.float32), self._paint[number])
+        return hits.ray, number, light * openness, hits.distance
 
     def _openness(self) -> Float[np.ndarray, " K"]:
         """How much of the surroundings each vertex sees, 0..1: folds, armpits and the soles of feet are darker."""
-        caster = self.caster
-        assert caster is not None
-        directions = hemisphere(_OPEN_RAYS)
-        across, along = tangents(self.normals)
-        start = self.points.astype(np.float32) + 1e-3 * self.normals  # 1 mm off the surface, not to meet it again
-        open_part = np.zeros(len(start), np.float32)
+        k = np.arange(_OPEN_RAYS)[:, None] + 0.5
+        z, angle = 1 - 2 * k / _OPEN_RAYS, k * np.pi * (3 - 5**0.5)  # the golden angle spreads points evenly
+        sphere = np.concatenate([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], axis=1)
+        start = self.points.astype(np.float32) + 1e-3 * self._normals  # 1 mm off, not to meet the surface again
+        openness = np.zeros(len(start), np.float32)
 
-        def cast(part: slice) -> None:
-            frames = np.stack([across[part], along[part], self.normals[part]], axis=1)  # vertices, axes, 3
-            rays = (directions @ frames).reshape(-1, 3)
-            origins = np.repeat(start[part], _OPEN_RAYS, axis=0)
-            hits = caster.cast(origins, rays, _OPEN_REACH)
-            free = np.ones(len(rays))
+        def cast(part: np.ndarray) -> None:
+            # A unit vector plus points of the unit sphere: as many directions as a matt surface takes light from.
+            rays = _unit((self._normals[part, None] + sphere.astype(np.float32)).reshape(-1, 3))
+            hits = self._caster.cast(np.repeat(start[part], _OPEN_RAYS, axis=0), rays, _OPEN_REACH)
+            free = np.ones(len(rays), np.float32)
             free[hits.ray] = hits.distance / _OPEN_REACH
-            open_part[part] = free.reshape(-1, _OPEN_RAYS).mean(1)
+            openness[part] = free.reshape(-1, _OPEN_RAYS).mean(1)
 
-        _in_threads(cast, _parts(len(start), _CHUNK // _OPEN_RAYS))
-        return open_part
+        _in_threads(cast, np.arange(len(start)), _CHUNK // _OPEN_RAYS)
+        return openness
 
-    def _touched(self, camera: Camera, size: tuple[int, int], view: View) -> Bool[np.ndarray, "h w"]:
-        """The tiles of the picture that some triangle's bounding box touches."""
-        columns, rows = (-(-length // _TILE) for length in size)
-        seen = view.seen(self.points)
-        # camera.project in NumPy: torch's threads take longer to wake up than this to do.
-        flat = np.where(seen[:, 2:] > _NEAR, seen, (0.0, 0.0, 1.0)) @ camera.matrix.detach().cpu().double().numpy().T
-        pixels = flat[:, :2] / flat[:, 2:]
-        behind = (seen[:, 2] <= _NEAR)[self.faces].sum(-1)
-        if ((behind > 0) & (behind < 3)).any():  # somebody stands in the camera's plane
-            return np.ones((rows, columns), bool)
-        corners = pixels[self.faces[behind == 0]]  # F 3 2
-        limit = np.array([columns, rows])
-        low = np.floor((corners.min(1) - 1) / _TILE).clip(-1, limit).astype(int)  # 1 px more against rounding
-        high = np.floor((corners.max(1) + 1) / _TILE).clip(-1, limit).astype(int)
-        there = ((high >= 0) & (low < limit)).all(-1)
-        low, high = low[there].clip(0), high[there].clip(None, limit - 1) + 1
-        # Boxes are added up as the double sum of +1 and -1 at their corners.
-        count = np.zeros((rows + 1) * (columns + 1))
-        for x, y, sign in ((low, low, 1), (high, low, -1), (low, high, -1), (high, high, 1)):
-            count += sign * np.bincount(y[:, 1] * (columns + 1) + x[:, 0], minlength=len(count))
-        return count.reshape(rows + 1, columns + 1).cumsum(0).cumsum(1)[:-1, :-1] > 0.5
+    def _area(self, camera: Camera, size: tuple[int, int], view: View) -> Bool[np.ndarray, "H W"]:
+        """The pixels in which a body's bounding box lies; all of them where it stands in the camera's plane."""
+        area = np.zeros(size[::-1], bool)
+        for body in view.from_world(self.bodies):
+            ahead = body[:, 2] > _NEAR
+            if not ahead.any() or not self.faces.size:
+                continue
+            if not ahead.all():
+                return np.ones(size[::-1], bool)
+            flat = body @ camera.matrix.detach().cpu().double().numpy().T
+            pixels = flat[:, :2] / flat[:, 2:]
+            low = np.floor(pixels.min(0) - 1).clip(0, size).astype(int)  # 1 px more against rounding
+            high = np.ceil(pixels.max(0) + 1).clip(0, size).astype(int)
+            area[low[1] : high[1], low[0] : high[0]] = True
+        return area
+
+
+def _shade(
+    normal: Float[np.ndarray, "R 3"], ray: Float[np.ndarray, "R 3"], paint: Float[np.ndarray, "R 3"]
+) -> Float[np.ndarray, "R 3"]:
+    """Light from matt surfaces towards the camera, linear RGB: sky and ground, two lamps, a little gloss and rim."""
+    view, normal = -_unit(ray), _unit(normal)
+    facing = _dot(normal, view)
+    # Turned towards the camera where an open mesh is seen from its inside; smooth normals on an outline may point a
+    # little away, and turning those would leave dark specks.
+    normal = np.where(facing[:, None] < -0.4, -normal, normal)
+    above = 0.5 - 0.5 * normal[:, 1]
+    matt, shine = _GROUND + (_SKY - _GROUND) * above, np.zeros_like(above)
+    for direction, strength in _LIGHTS:
+        towards = _unit(np.array([direction], np.float32))[0]
+        # Wrapped by a quarter, as from a lamp with a large soft screen.
+        matt += strength * np.clip((normal @ towards + 0.25) / 1.25, 0, None)
+        shine += strength * np.clip(_dot(normal, _unit(view + towards)), 0, None) ** 24
+    rim = _RIM * (1 - np.clip(np.abs(facing), 0, 1)) ** 3 * above
+    return paint * matt[:, None] + (_GLOSS * shine + rim)[:, None]
+
+
+def _dot(a: Float[np.ndarray, "R 3"], b: Float[np.ndarray, "R 3"]) -> Float[np.ndarray, " R"]:
+    return np.einsum("rc,rc->r", a, b)  # three times as fast as a sum over the short axis
+
+
+def _unit(vectors: Float[np.ndarray, "R 3"]) -> Float[np.ndarray, "R 3"]:
+    return vectors / np.sqrt(np.maximum(_dot(vectors, vectors), 1e-20))[:, None]
+
+
+def _encode(light: Float[np.ndarray, "R 3"]) -> UInt8[np.ndarray, "R 3"]:
+    """Linear light as sRGB bytes (by the power 1 / 2.2), too bright ones cut."""
+    return np.rint(255 * np.clip(light, 0, 1) ** (1 / 2.2)).astype(np.uint8)
 
 
 def _spread(count: int) -> Float[np.ndarray, "R 2"]:
@@ -213,23 +222,15 @@ def _spread(count: int) -> Float[np.ndarray, "R 2"]:
 
 def _uneven(values: Int[np.ndarray, "h w"], step: int) -> Bool[np.ndarray, "h w"]:
     """Where the values in a pixel's 3 x 3 neighbourhood differ by more than the step."""
-    high = low = np.pad(values, 1, mode="edge")
-    high = np.maximum(np.maximum(high[:-2], high[1:-1]), high[2:])
-    low = np.minimum(np.minimum(low[:-2], low[1:-1]), low[2:])
-    high = np.maximum(np.maximum(high[:, :-2], high[:, 1:-1]), high[:, 2:])
-    low = np.minimum(np.minimum(low[:, :-2], low[:, 1:-1]), low[:, 2:])
-    return high - low > step
+    return maximum_filter(values, 3, mode="nearest") - minimum_filter(values, 3, mode="nearest") > step
 
 
-def _parts(count: int, size: int = _CHUNK) -> list[slice]:
-    """The range of `count` things cut into slices of at most `size`."""
-    return [slice(start, start + size) for start in range(0, count, size)]
-
-
-def _in_threads(work: Callable[[slice], None], parts: list[slice]) -> None:
-    """Does the work of all parts on all processors: Embree and most of NumPy let go of Python's lock."""
-    if len(parts) == 1:
-        return work(parts[0])
+def _in_threads(work: Callable[[np.ndarray], None], items: np.ndarray, size: int) -> None:
+    """Does the work on parts of the items on all processors: Embree and most of NumPy let go of Python's lock."""
+    parts = [items[start : start + size] for start in range(0, len(items), size)]
+    if len(parts) < 2:
+        for part in parts:
+            work(part)
+        return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(work, parts):  # also raises what a part has raised
-            pass
+        list(pool.map(work, parts))  # also raises what a part has raised

@@ -1,7 +1,7 @@
 """USD: the people of a video as UsdSkel skeletons with skinned meshes and animation; needs `pip install "humesh[usd]"`.
 
 Metres, y up: the half turn about x of the camera frame is that of the prim /humesh/camera_frame, below which all stays
-as in the recovery. Time codes are true seconds after the video's first frame times its rate.
+as in the result. Time codes are true seconds after the video's first frame times its rate.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ from torch import Tensor
 
 from humesh.body.joints import SMPL24
 from humesh.errors import MissingPackageError
-from humesh.scene.gltf import quaternions, skin_weights
-from humesh.scene.gltf_motion import continuous, visible
+from humesh.scene.gltf import continuous, presence, quaternions, skin_weights
 from humesh.scene.options import PLAIN, FileOptions
-from humesh.scene.overlay import colours
-from humesh.scene.record import exact
-from humesh.scene.result import Motion, VideoResult
+from humesh.scene.render import colours
+from humesh.scene.result import Motion, VideoResult, exact
 
 _APERTURE = 36.0  # the film's width in USD's tenths of units; only its ratio to the focal length matters
 
 
-def write_usd(recovery: VideoResult, path: str | Path, options: FileOptions = PLAIN) -> None:
+def write_usd(result: VideoResult, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes everybody's motion and the video's camera as a binary USD file; MissingPackageError without usd-core."""
     try:
         from pxr import Gf, Usd, UsdGeom
@@ -34,35 +32,35 @@ def write_usd(recovery: VideoResult, path: str | Path, options: FileOptions = PL
     stage = Usd.Stage.CreateNew(str(path))
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
-    stage.SetTimeCodesPerSecond(recovery.fps)
-    stage.SetFramesPerSecond(recovery.fps)
-    codes = np.round((recovery.times - recovery.times[:1]) * recovery.fps, 6)
+    stage.SetTimeCodesPerSecond(result.fps)
+    stage.SetFramesPerSecond(result.fps)
+    codes = np.round((result.times - result.times[:1]) * result.fps, 6)
     stage.SetStartTimeCode(0.0)
     stage.SetEndTimeCode(float(codes[-1]) if len(codes) else 0.0)
     stage.SetDefaultPrim(UsdGeom.Xform.Define(stage, "/humesh").GetPrim())
-    (width, height), (x, y) = recovery.size, recovery.camera.principal_point_px.tolist()
+    (width, height), (x, y) = result.size, result.camera.principal_point_px.tolist()
     lens, scale = UsdGeom.Camera.Define(stage, "/humesh/video_camera"), _APERTURE / width
-    lens.CreateFocalLengthAttr(float(recovery.camera.focal_px) * scale)
+    lens.CreateFocalLengthAttr(float(result.camera.focal_px) * scale)
     lens.CreateHorizontalApertureAttr(_APERTURE)
     lens.CreateVerticalApertureAttr(height * scale)
     lens.CreateHorizontalApertureOffsetAttr((width / 2 - x) * scale)
     lens.CreateVerticalApertureOffsetAttr((y - height / 2) * scale)
     lens.CreateClippingRangeAttr(Gf.Vec2f(0.01, 1000.0))
     frame = UsdGeom.Xform.Define(stage, "/humesh/camera_frame")
-    lift = options.lift(recovery.body, *(motion.pose for motion in recovery.tracks))
+    lift = options.lift(result.body, *(motion.pose for motion in result.tracks))
     for placed in (lens, frame):
         placed.AddTranslateOp().Set(Gf.Vec3d(0, lift, 0))
     frame.AddRotateXOp().Set(180.0)
-    for motion, colour in zip(recovery.tracks, colours(len(recovery.tracks)), strict=True):
-        _add(stage, recovery, motion, codes, colour)
+    for motion, colour in zip(result.tracks, colours(len(result.tracks)), strict=True):
+        _add(stage, result, motion, codes, colour)
     stage.GetRootLayer().Save()
 
 
-def _add(stage: Any, recovery: VideoResult, motion: Motion, codes: np.ndarray, colour: np.ndarray) -> None:
+def _add(stage: Any, result: VideoResult, motion: Motion, codes: np.ndarray, colour: np.ndarray) -> None:
     """One person: a SkelRoot that is seen while the person is there, with skeleton, animation and mesh."""
     from pxr import Gf, Sdf, UsdGeom, UsdSkel, Vt
 
-    body, pose = recovery.body, motion.pose.map(exact)
+    body, pose = result.body, motion.pose.map(exact)
     shape = pose.shape[0]
     rest = body.rest_joints(shape)
     above = torch.tensor([max(parent, 0) for parent in SMPL24.parents])
@@ -73,7 +71,7 @@ def _add(stage: Any, recovery: VideoResult, motion: Motion, codes: np.ndarray, c
     person = UsdSkel.Root.Define(stage, name)
     person.GetPrim().CreateAttribute("humesh:betas", Sdf.ValueTypeNames.DoubleArray).Set(shape.tolist())
     seen = person.CreateVisibilityAttr()
-    for key, there in zip(*visible(motion, len(codes)), strict=True):
+    for key, there in zip(*presence(motion, len(codes)), strict=True):
         seen.Set(UsdGeom.Tokens.inherited if there else UsdGeom.Tokens.invisible, float(codes[key]))
     skeleton = UsdSkel.Skeleton.Define(stage, f"{name}/skeleton")
     skeleton.CreateJointsAttr(names)

@@ -1,0 +1,312 @@
+"""Pictures of results: on the photo, from beside, from above, all in one sheet, and films."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import map_coordinates, uniform_filter
+from threadpoolctl import threadpool_limits
+
+from humesh.body.model import BodyModel
+from humesh.geometry.camera import Camera
+from humesh.media.film import Film
+from humesh.media.photo import Photo
+from humesh.scene.render import EDGE_RAYS, Stage, View, colours
+from humesh.scene.result import Result, ResultError, VideoResult, pixels_of
+from humesh.threads import ahead
+
+SHEET_HEIGHT = 540  # px at most; a contact sheet is for a quick look, the overlay keeps the photo's size
+_OPACITY = 0.9  # of the meshes over the photo
+_RED_M = 0.15
+_SMALL_PX = 720  # height of a film up to which 2,400 triangles a body look as 14,000 do
+_FILM_RAYS = EDGE_RAYS // 4  # nobody sees the difference in a moving picture
+
+_FIELD_OF_VIEW = math.radians(28)  # over the longer side: that of a portrait lens, which keeps bodies in proportion
+_MARGIN = 0.08  # of the picture's width and height left free on each side
+BACKGROUND = np.array([246.0, 246.0, 244.0])
+_LINE = np.array([196.0, 198.0, 200.0])
+_SHADOW = np.array([120.0, 122.0, 128.0])
+_CELL = 0.02  # metres; of the map of shadows
+_GRID = 0.5  # metres between the floor's lines
+_ELEVATION = 0.14  # radians that the orbit's camera is above the people
+_CROWD = 8000  # points are enough to frame a group
+
+
+def facing(angle: float, elevation: float) -> Float[np.ndarray, "3 3"]:
+    """The axes (columns) of a camera gone round by an angle and up by another, in radians; 0, 0: the photo's axes."""
+    cos, sin, up, down = math.cos(angle), math.sin(angle), math.cos(elevation), math.sin(elevation)
+    about = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
+    return about @ np.array([[1, 0, 0], [0, up, down], [0, -down, up]])
+
+
+# Front and side 8 degrees up: the floor shows who stands in front of whom. From the top what was far is above.
+VIEWS = {
+    "front": facing(0.0, math.radians(8)),
+    "side": facing(math.pi / 2, math.radians(8)),
+    "top": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]),
+}
+"""The axes of the cameras beside and above: near is left from the side, and below from the top."""
+
+
+class Studio:
+    """A floor at the lowest of some points, and a virtual camera that frames them, for pictures of bodies there.
+
+    The camera frame's y axis is taken for the vertical. `points` (metres) need not be those of the bodies, so that
+    floor and camera stay while people move. `centre`: of the camera, instead of the nearest from which all is seen.
+    """
+
+    def __init__(
+        self,
+        points: Float[np.ndarray, "K 3"],
+        turn: Float[np.ndarray, "3 3"],
+        size: tuple[int, int],
+        centre: Float[np.ndarray, "3"] | None = None,
+    ) -> None:
+        points = points[:: max(1, len(points) // _CROWD)]
+        self.size, self.floor = size, points[:, 1].max()
+        self.view = View(turn, framing(points, turn, *half_views(size)) if centre is None else centre)
+        self.camera = Camera.virtual(max(size) / 2 / math.tan(_FIELD_OF_VIEW / 2), size)
+        columns, rows = np.meshgrid(*(np.arange(length, dtype=np.float32) + 0.5 for length in size))
+        focal, (x, y) = float(self.camera.focal_px), self.camera.principal_point_px.tolist()
+        rays = np.stack([(columns - x) / focal, (rows - y) / focal, np.ones_like(rows)], axis=-1).reshape(-1, 3)
+        rays = rays @ turn.T.astype(np.float32)
+        pixels = np.flatnonzero(rays[:, 1] > 1e-3)
+        far = (self.floor - self.view.centre[1]) / rays[pixels, 1]
+        spots = self.view.centre[[0, 2]] + far[:, None] * rays[pixels][:, [0, 2]]  # x, z: metres
+        middle, reach = (points.min(0) + points.max(0)) / 2, np.linalg.norm(np.ptp(points[:, [0, 2]], axis=0)) / 2
+        fade = np.clip(1.6 - np.hypot(*(spots - middle[[0, 2]]).T) / (reach + 0.8), 0, 1)
+        near = np.flatnonzero(fade)
+        self._pixels, self._spots = pixels[near], spots[near]
+        # A line is one pixel wide: a pixel spans far / focal metres across, and more along a slanting ray.
+        along = rays[self._pixels]
+        span = (far[near] / focal)[:, None] * np.hypot(1, along[:, [0, 2]] / along[:, 1:2])
+        off = np.abs(self._spots / _GRID - np.rint(self._spots / _GRID)) * _GRID
+        lines = (np.clip(1.2 - off / span, 0, 1) * np.clip(_GRID / (6 * span), 0, 1)).max(1)
+        self._ground = np.tile(BACKGROUND, (size[0] * size[1], 1))
+        self._ground[self._pixels] += (lines * fade[near])[:, None] * (_LINE - BACKGROUND)
+
+    def picture(self, stage: Stage, rays: int = EDGE_RAYS) -> UInt8[np.ndarray, "H W 3"]:
+        """The bodies over the floor, with soft shadows under them."""
+        ground = self._ground.copy()
+        shadow = self._shadows(stage.points)[:, None]
+        ground[self._pixels] += shadow * (_SHADOW - ground[self._pixels])
+        background = np.rint(ground).astype(np.uint8).reshape(self.size[1], self.size[0], 3)
+        return stage.render(self.camera, self.size, self.view, rays).over(background)
+
+    def _shadows(self, points: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, " R"]:
+        """How dark the floor is at the pixels' spots, 0..1: darkest where bodies touch it."""
+        below = points[:, [0, 2]]
+        start = below.min(0) - 0.6
+        cells = np.ceil((below.max(0) + 0.6 - start) / _CELL).astype(int) + 2
+        cells = np.minimum(cells, 4000)  # people a hundred metres apart lose their shadows, not the memory
+        at = np.minimum(((below - start) / _CELL).astype(int), cells - 1)
+        dark = np.zeros(cells)
+        np.maximum.at(dark, tuple(at.T), np.exp((points[:, 1] - self.floor) / 0.35))
+        for radius in (3, 5, 8):  # three running means are close to a Gaussian of 11 cm
+            dark = uniform_filter(dark, 2 * radius + 1, mode="constant")
+        dark = np.clip(1.6 * dark, 0, 0.75)
+        values: np.ndarray = map_coordinates(dark, (self._spots - start).T / _CELL, order=1)
+        return values
+
+
+def framing(
+    points: Float[np.ndarray, "K 3"], turn: Float[np.ndarray, "3 3"], across: float, along: float
+) -> Float[np.ndarray, "3"]:
+    """The centre of the nearest camera with axes `turn` that sees all points within |x| <= across z, |y| <= along z.
+
+    In the camera's axes a centre (c, -d) holds a point (x, z) if x - across z <= c + across d, and likewise to the
+    left, so the two outermost points of each axis give d and c at once.
+    """
+    seen = points @ turn
+    ends = [
+        [(sign * seen[:, axis] - slope * seen[:, 2]).max() for sign in (1, -1)]
+        for axis, slope in ((0, across), (1, along))
+    ]
+    back = max(sum(pair) / (2 * slope) for pair, slope in zip(ends, (across, along), strict=True))
+    near = seen[:, 2].min() - 0.1  # metres; and never closer to the nearest point than this
+    return turn @ np.array([(ends[0][0] - ends[0][1]) / 2, (ends[1][0] - ends[1][1]) / 2, min(-back, near)])
+
+
+def half_views(size: tuple[int, int]) -> tuple[float, float]:
+    """The tangents of half a studio's view across and along the picture, less the margin."""
+    slope = math.tan(_FIELD_OF_VIEW / 2) * (1 - 2 * _MARGIN) / max(size)
+    return slope * size[0], slope * size[1]
+
+
+def overlay(result: Result) -> UInt8[np.ndarray, "H W 3"]:
+    """The photo with everybody's mesh over it, a little transparent."""
+    return _over(_stage(result), result.photo)
+
+
+def render(result: Result, view: str) -> UInt8[np.ndarray, "H W 3"]:
+    """The overlay, or the people on a floor from one of VIEWS, as high as the photo; ResultError for other views."""
+    if view == "overlay":
+        return overlay(result)
+    if view not in VIEWS:
+        raise ResultError(f"view: expected overlay, {', '.join(VIEWS)}, got {view!r}.")
+    height = result.photo.size[1]
+    return _from(VIEWS[view], _stage(result), (max(1, round(0.75 * height)), height))
+
+
+def contact_sheet(result: Result) -> UInt8[np.ndarray, "H W 3"]:
+    """Overlay, side view and top view side by side, at most 540 px high."""
+    stage, photo = _stage(result), _smaller(result.photo, SHEET_HEIGHT)
+    height = photo.size[1]
+    gap = np.full((height, max(2, height // 150), 3), 255, np.uint8)
+    side, top = (_from(VIEWS[view], stage, (max(1, round(0.75 * height)), height)) for view in ("side", "top"))
+    return np.concatenate([_over(stage, photo), gap, side, gap, top], axis=1)
+
+
+def error_rings(result: Result) -> UInt8[np.ndarray, "H W 3"]:
+    """The overlay with a ring around each joint, as large as its expected error, from green to red (150 mm or more).
+
+    Without expected errors the picture says so.
+    """
+    image, expected = Image.fromarray(overlay(result)), result.expected_error_m
+    letter = max(11, image.height // 40)
+    legend = f"{result.method} estimates no errors"
+    if expected is not None:
+        legend, pen, camera = "rings: expected error; red: 15 cm or more", ImageDraw.Draw(image), result.photo.camera
+        joints = result.bodies.joints.double()
+        places = pixels_of(camera, joints).flatten(0, 1).tolist()
+        radii = expected.double() * camera.focal_px.double() / joints[..., 2].clamp(min=0.05)
+        reds = (expected / _RED_M).clamp(0, 1).flatten().tolist()
+        for (x, y), radius, red in zip(places, radii.clamp(2, max(image.size)).flatten().tolist(), reds, strict=True):
+            colour = (int(255 * min(1, 2 * red)), int(220 * min(1, 2 - 2 * red)), 40)
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=max(2, letter // 8))
+    _write(image, (letter / 2, letter / 2), legend, letter)
+    return np.asarray(image)
+
+
+def write_turntable(
+    result: Result, path: str | Path, seconds: float = 4, fps: int = 25, size: tuple[int, int] = (640, 640)
+) -> None:
+    """Writes an MP4 (H.264) of a camera that goes once round the group."""
+    frames, stage = max(1, round(seconds * fps)), _stage(result)
+    if len(result.people):
+        points = stage.points[:: max(1, len(stage.points) // _CROWD)]
+        middle = (points.min(0) + points.max(0)) / 2
+        radius, height = np.hypot(*(points - middle)[:, [0, 2]].T), points[:, 1] - middle[1]
+        # Whoever stands r from the axis comes by everywhere on a circle; 24 points of it are enough.
+        turns = np.arange(24)[:, None] * (math.pi / 12)
+        ring = np.stack(np.broadcast_arrays(radius * np.cos(turns), height, radius * np.sin(turns)), axis=-1)
+        start = framing(ring.reshape(-1, 3), facing(0.0, _ELEVATION), *half_views(size))
+
+    def around(number: int) -> UInt8[np.ndarray, "H W 3"]:
+        if not result.people:
+            return _empty(size)
+        angle = 2 * math.pi * number / frames
+        studio = Studio(stage.points, facing(angle, _ELEVATION), size, middle + facing(angle, 0.0) @ start)
+        return studio.picture(stage, EDGE_RAYS // 2)
+
+    with Film(path, size, fps) as film:
+        _film(film, around, range(frames), [number / fps for number in range(frames)])
+
+
+class MotionPictures:
+    """Pictures of a video's frames: everybody's mesh over the frame, their tracks' numbers, and the side view beside.
+
+    People keep their colours, and the side view its camera, through the whole video.
+    """
+
+    def __init__(self, result: VideoResult, beside: bool = True) -> None:
+        width, height = result.size
+        numbers = [motion.track for motion in result.tracks]
+        self._colours = dict(zip(numbers, colours(len(numbers)), strict=True))
+        self._side = (round(0.75 * height), height) if beside and numbers else (0, height)
+        self.size = (width + self._side[0], height)
+        if self._side[0]:
+            joints = torch.cat([result.body.joints(motion.pose) for motion in result.tracks])
+            points = joints.reshape(-1, 3).double().numpy()[:: max(1, joints.shape[0] * joints.shape[1] // 20_000)]
+            around = [points + np.array([0.0, reach, 0.0]) for reach in (-0.2, 0.08)]  # a hand's breadth
+            self._studio = Studio(np.concatenate(around), VIEWS["side"], self._side)
+
+    def __call__(self, frame: Result) -> UInt8[np.ndarray, "H W 3"]:
+        """The picture of one frame."""
+        picture, people, beside = frame.photo.pixels, frame.people, _empty(self._side)
+        if people:
+            paint = np.array([self._colours[person.track or 0] for person in people])
+            stage = Stage(frame.bodies.vertices, frame.bodies.faces, paint)
+            image = Image.fromarray(_over(stage, frame.photo, _FILM_RAYS))
+            letter = max(11, image.height // 32)
+            for person, colour in zip(people, paint, strict=True):
+                x, y = (person.box[0] + person.box[2]) / 2, max(person.box[1] - 0.3 * letter, 1.2 * letter)
+                fill = tuple(int(255 * value) for value in colour)
+                _write(image, (x, y), str(person.track), letter, fill, "ms")
+            picture = np.asarray(image)
+            if self._side[0]:
+                beside = self._studio.picture(stage, _FILM_RAYS)
+        return np.concatenate([picture, beside], axis=1)
+
+
+def write_film(
+    result: VideoResult, path: str | Path, beside: bool = True, progress: Callable[[int], None] = lambda done: None
+) -> None:
+    """Writes an MP4 of a video with everybody's mesh on it, with its sound; `progress` gets the frames done."""
+    if result.body.name == "open" and result.size[1] <= _SMALL_PX:
+        result = replace(result, body=BodyModel.load("open-low"))  # three times as fast
+    pictures = MotionPictures(result, beside)
+    with Film(path, pictures.size, result.fps, source=result.video) as film:
+        _film(film, pictures, result.frames, result.times.tolist(), progress)
+
+
+def _film(
+    film: Film,
+    draw: Callable[[Any], np.ndarray],
+    items: Iterable[Any],
+    times: list[float],
+    progress: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Writes the pictures of items in order, several drawn at a time."""
+    # Small products of matrices wait longer for BLAS's own threads than they take: films twice as fast.
+    with threadpool_limits(1, "blas"):
+        for number, (picture, when) in enumerate(zip(ahead(draw, items), times, strict=True)):
+            film.write(picture.result(), when)
+            progress(number + 1)
+
+
+def _over(stage: Stage, photo: Photo, rays: int = EDGE_RAYS) -> UInt8[np.ndarray, "H W 3"]:
+    return stage.render(photo.camera, photo.size, rays=rays).over(photo.pixels, _OPACITY)
+
+
+def _from(turn: Float[np.ndarray, "3 3"], stage: Stage, size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    return Studio(stage.points, turn, size).picture(stage) if len(stage.points) else _empty(size)
+
+
+def _smaller(photo: Photo, height: int) -> Photo:
+    """The photo at most that many pixels high: a scaled photo is a crop, and a crop is a camera."""
+    scale = height / photo.size[1]
+    if scale >= 1:
+        return photo
+    size = max(1, round(photo.size[0] * scale)), height
+    pixels = np.asarray(Image.fromarray(photo.pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0))
+    scaled = torch.tensor([[size[0] / photo.size[0], 0, 0], [0, scale, 0]], dtype=torch.float64)
+    return replace(photo, pixels=pixels, camera=photo.camera.cropped(scaled))
+
+
+def _stage(result: Result) -> Stage:
+    return Stage(result.bodies.vertices, result.bodies.faces, colours(len(result.people)))
+
+
+def _empty(size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    return np.tile(np.rint(BACKGROUND).astype(np.uint8), (size[1], size[0], 1))
+
+
+def _write(
+    image: Image.Image,
+    place: tuple[float, float],
+    text: str,
+    letter: int,
+    fill: Any = "white",
+    anchor: str | None = None,
+) -> None:
+    font = ImageFont.load_default(letter)
+    ImageDraw.Draw(image).text(place, text, fill, font, anchor, stroke_width=2, stroke_fill="black")
