@@ -196,6 +196,18 @@ def test_a_film_that_cannot_be_ended_is_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_film_that_cannot_be_written_on_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(film: Film, until: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Film, "_encode", full)
+    with pytest.raises(VideoError, match=r"cannot be written \(No space left"):  # noqa: SIM117, PT012
+        with Film(tmp_path / "film.mp4", SIZE, 25) as film:
+            film.write(picture(0), 0)
+            film.write(picture(1), 0.04)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_frame_that_cannot_be_converted_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn, calls = decoding._upright, iter(range(99))
     monkeypatch.setattr(decoding, "_upright", lambda frame: None if next(calls) == 3 else drawn(frame))

@@ -38,7 +38,8 @@ class Film:
         self._held: tuple[Any, int] | None = None  # the last picture and its stamp: the next one ends it
         self._durations: dict[int, int] = {}  # ticks of the pictures inside the encoder, by their stamps
         self._zero = 0.0  # time_s of the first picture
-        self._sound: _Sound | None = None
+        self._sound: Iterator[Any] = iter(())
+        self._next_sound: Any = None
         self._container: Any = None
         self._writing = self._begun_and_ended()
 
@@ -58,7 +59,7 @@ class Film:
             with writing(self.path) as draft, ExitStack() as opened:
                 self._container = av.open(str(draft), "w", format="mp4", options={"movflags": "+faststart"})
                 opened.callback(self._close)
-                self._add_streams()
+                self._opened = opened
                 try:
                     yield self
                 except BaseException as error:
@@ -72,11 +73,17 @@ class Film:
         except (av.FFmpegError, OSError) as error:
             if error is users:
                 raise
-            raise VideoError(
-                f"film {self.path}: cannot be written ({reason(error)}); choose another folder or make room."
-            ) from error
+            raise self._cannot(error) from error
 
-    def _add_streams(self) -> None:
+    def _cannot(self, error: Exception) -> VideoError:
+        return VideoError(f"film {self.path}: cannot be written ({reason(error)}); choose another folder or make room.")
+
+    def _close(self) -> None:
+        with suppress(av.FFmpegError, OSError):  # the reason is already on its way to the user
+            self._container.close()
+
+    def _begin(self, zero_s: float) -> None:
+        self._zero = zero_s
         stream: Any = self._container.add_stream("libx264", options=_X264)
         stream.width, stream.height = (side + side % 2 for side in self.size)
         stream.pix_fmt = "yuv420p"  # what every player plays; it halves both sides, so they are even
@@ -87,8 +94,11 @@ class Film:
         context.color_primaries = context.color_trc = context.colorspace = context.color_range = 1
         self._stream = stream
         if self.source is not None and self.source.sound is not None:
-            self._sound = _Sound(self.source, self.source.sound, self._container, self.notes)
+            media = self._opened.enter_context(open_media(self.source.sound))
+            start_s = self.source.zero_s + zero_s
+            self._sound = _sound_of(media, self._container, start_s, start_s - 1 if zero_s > 2 else None, self.notes)
         self._container.start_encoding()
+        self._next_sound = next(self._sound, None)
 
     def write(self, pixels: UInt8[np.ndarray, "H W 3"], time_s: float | int) -> None:
         """Adds an RGB picture that is shown from time_s on, in seconds of the source; times increase."""
@@ -96,9 +106,7 @@ class Film:
         if (width, height) != self.size:
             wanted = "{} x {}".format(*self.size)
             raise VideoError(f"film {self.path}: expected pictures of {wanted}, got {width} x {height}.")
-        if self._held is None:
-            self._zero = float(time_s)
-        stamp = round((time_s - self._zero) * TICKS)
+        stamp = 0 if self._held is None else round((time_s - self._zero) * TICKS)
         if self._held is not None and stamp <= self._held[1]:
             earlier = self._zero + self._held[1] / TICKS
             raise VideoError(f"film {self.path}: expected a time after {earlier:.6f} s, got {time_s:.6f} s.")
@@ -106,8 +114,13 @@ class Film:
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", threads=1)
         frame.pts, frame.time_base = stamp, Fraction(1, TICKS)
-        if self._held is not None:
-            self._encode(stamp)
+        try:
+            if self._held is None:
+                self._begin(float(time_s))
+            else:
+                self._encode(stamp)
+        except (av.FFmpegError, OSError) as error:
+            raise self._cannot(error) from error
         self._held = frame, stamp
 
     def _encode(self, until: int) -> None:
@@ -116,9 +129,11 @@ class Film:
         frame, stamp = self._held
         self._durations[stamp] = until - stamp
         self._mux(self._stream.encode(frame))
-        if self._sound is not None:
-            for packet in self._sound.until(self._zero, until / TICKS):
-                self._container.mux(packet)
+        while (packet := self._next_sound) is not None:
+            if (packet.pts + (packet.duration or 0)) * packet.time_base > until / TICKS + 0.001:
+                break
+            self._container.mux(packet)
+            self._next_sound = next(self._sound, None)
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
@@ -132,69 +147,45 @@ class Film:
             end = min(end, round((self.source.start_s + self.source.duration_s - self._zero) * TICKS))
         return max(end, last + 1)
 
-    def _close(self) -> None:
-        """Closes what is open; where that fails, the reason is already on its way to the user."""
-        if self._sound is not None:
-            self._sound.container.close()
-        with suppress(av.FFmpegError, OSError):
-            self._container.close()
 
+def _sound_of(media: Any, film: Any, start_s: float, seek_s: float | None, notes: list[str]) -> Iterator[Any]:
+    """Packets of the first sound track, if any, in the time of a film that begins at start_s of the media's clock.
 
-class _Sound:
-    """The first sound track of a video, if any, as packets of a film that begins somewhere in the video."""
+    The film gets its stream of sound at once. `seek_s`: where to begin reading, early, because not every file has an
+    index of its sound. Sound before the film's beginning has a negative time, which the file's edit list leaves out.
+    """
+    streams = [stream for stream in media.streams.audio if stream.codec_context is not None]
+    if not streams:
+        return iter(())
+    stream, context = streams[0], streams[0].codec_context
+    if copied := context.name in COPIED_SOUND:
+        out = film.add_stream_from_template(stream)
+    else:
+        notes.append(f"The sound was {context.name}, which MP4 does not hold; it was encoded as AAC.")
+        layout = "mono" if context.channels == 1 else "stereo"
+        out = film.add_stream("aac", rate=min(48_000, context.rate), layout=layout)  # players' limit
+    shift = round(start_s / stream.time_base)
 
-    def __init__(self, source: Video, where: str | Path, film: Any, notes: list[str]) -> None:
-        self.source, self.notes = source, notes
-        self.container = open_media(where)
-        streams = [stream for stream in self.container.streams.audio if stream.codec_context is not None]
-        self.waiting: Any = None
-        self.packets: Iterator[Any] | None = None if streams else iter(())
-        if not streams:
-            return
-        self.stream: Any = streams[0]
-        context: Any = self.stream.codec_context
-        self.copied = context.name in COPIED_SOUND
-        if self.copied:
-            self.out = film.add_stream_from_template(self.stream)
-        else:
-            notes.append(f"The sound was {context.name}, which MP4 does not hold; it was encoded as AAC.")
-            layout = "mono" if context.channels == 1 else "stereo"
-            self.out = film.add_stream("aac", rate=min(48_000, context.rate), layout=layout)  # players' limit
-
-    def until(self, zero_s: float, end_s: float) -> Iterator[Any]:
-        """Packets not yet given that end by end_s of a film that begins at zero_s of the source."""
-        if self.packets is None:
-            self.packets = self._from(self.source.zero_s + zero_s)
-        while True:
-            packet = self.waiting or next(self.packets, None)
-            self.waiting = packet
-            if packet is None or (packet.pts + (packet.duration or 0)) * packet.time_base > end_s + 0.001:
-                return
-            self.waiting = None
-            yield packet
-
-    def _from(self, start_s: float) -> Iterator[Any]:
-        """Packets in the film's time from this moment of the source's own clock on."""
-        base = self.stream.time_base
-        shift = round(start_s / base)
+    def packets() -> Iterator[Any]:
         try:
-            if start_s - self.source.zero_s > 2:  # a second early, because not every file has an index of its sound
-                self.container.seek(round((start_s - 1) / base), stream=self.stream)
-            for packet in self.container.demux(self.stream):
-                # What begins before the film begins has a negative time, and the file's edit list leaves it out.
-                if self.copied:
-                    # One packet more, because decoders of AAC and MP3 overlap two.
-                    if packet.pts is not None and packet.pts + 2 * (packet.duration or 0) > shift:
-                        packet.dts = packet.pts = packet.pts - shift
-                        packet.stream = self.out
-                        yield packet
-                    continue
-                with suppress(av.FFmpegError):  # a damaged packet is a moment of silence
-                    for frame in self.stream.decode(packet):
-                        if frame.pts is not None and frame.pts + frame.samples / frame.sample_rate / base > shift:
-                            frame.pts -= shift
-                            yield from self.out.encode(frame)
-            if not self.copied:
-                yield from self.out.encode(None)
+            if seek_s is not None:
+                media.seek(round(seek_s / stream.time_base), stream=stream)
+            for packet in media.demux(stream):
+                if not copied:
+                    with suppress(av.FFmpegError):  # a damaged packet is a moment of silence
+                        for frame in stream.decode(packet):
+                            seconds = frame.samples / frame.sample_rate
+                            if frame.pts is not None and frame.pts + seconds / stream.time_base > shift:
+                                frame.pts -= shift
+                                yield from out.encode(frame)
+                # One packet more, because decoders of AAC and MP3 overlap two.
+                elif packet.pts is not None and packet.pts + 2 * (packet.duration or 0) > shift:
+                    packet.dts = packet.pts = packet.pts - shift
+                    packet.stream = out
+                    yield packet
+            if not copied:
+                yield from out.encode(None)
         except av.FFmpegError as error:
-            self.notes.append(f"The sound ends early: it could not be read to its end ({error.strerror}).")
+            notes.append(f"The sound ends early: it could not be read to its end ({error.strerror}).")
+
+    return packets()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -37,22 +36,6 @@ class Frame:
     time_s: float
     pixels: UInt8[np.ndarray, "H W 3"]  # RGB
     broken: bool = False  # it cannot be read and is the last good frame
-
-
-class _Source(Protocol):
-    """What a video's frames come from."""
-
-    size: tuple[int, int]
-    fps: float
-    duration_s: float | None
-    count: int
-    zero_s: float
-    notes: list[str]  # known from the start
-    findings: list[str]  # of the last pass
-
-    def pictures(self, start_s: float) -> Pictures:
-        """All frames from start_s on, or from an earlier one."""
-        ...
 
 
 class Video:
@@ -84,7 +67,7 @@ class Video:
         self.path = None if isinstance(source, int) or is_url(str(source)) else Path(source)
         self.name = _name(source) if self.path is None else self.path.name or str(self.path)
         if self.path is not None and os.path.isdir(self.path):
-            self._source: _Source = _Folder(self.path)
+            self._source: Decoder | _Folder | _Animation = _Folder(self.path)
         elif self.path is not None and _is_animation(self.path):
             self._source = _Animation(self.path)
         else:
