@@ -1,5 +1,6 @@
 """`humesh data check` as a user meets it."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from scipy.io import savemat
 from humesh.body.joints import JOTR30, LSP14
 from humesh.commands.data import contact_sheet
 from humesh.commands.main import main
-from humesh.data.datasets import lsp
-from humesh.data.datasets.download import Download, Files
+from humesh.data.datasets.matlab_2d import Lsp
+from humesh.data.datasets.reader import Download, Files
 from humesh.data.drawn import DrawnPeople
 from humesh.evaluation.score import Chained
 
@@ -30,7 +31,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """LSP with four photos; it is whole with so many here."""
     files = (Files("joints.mat", 1, "lsp_dataset"), Files("images/im*.jpg", 4, "lsp_dataset"))
-    monkeypatch.setattr(lsp, "DOWNLOAD", Download("https://example.org/lsp", files))
+    monkeypatch.setattr(Lsp, "download", Download("https://example.org/lsp", files))
     folder = tmp_path / "lsp"
     (folder / "images").mkdir(parents=True)
     drawn, joints = DrawnPeople(4, people=1), np.zeros((3, 14, 4))
@@ -49,7 +50,7 @@ def test_a_whole_download_is_drawn(
     sheet = root.parent / "sheet.jpg"
     assert run(monkeypatch, "lsp", "--root", root, "--split", "train", "-o", sheet) == 0
     told = capsys.readouterr().out
-    assert "| images/im*.jpg | 4 | 4 | whole |" in told
+    assert "| images/im*.jpg | 4 | 4 | complete |" in told
     assert "2 samples; points: lsp14" in told
     with Image.open(sheet) as image:
         assert image.size == (4 * 320, 4 * 320)
@@ -101,9 +102,56 @@ def test_what_is_missing_is_told_with_its_place(
     captured = capsys.readouterr()
     assert captured.err.startswith("humesh: ")
     assert "expected joints.mat, found" in captured.err
-    monkeypatch.setattr(lsp, "Lsp", lambda **_: Chained([]))
+    monkeypatch.setattr("humesh.data.datasets.matlab_2d.Lsp", _Nothing)
     assert run(monkeypatch, "lsp", "--root", root, "--split", "train") == 2
     assert "expected samples, the reader finds none; fetch what is missing" in capsys.readouterr().err
+
+
+class _Nothing(Chained):
+    """A download without samples."""
+
+    download = Download("https://example.org", ())
+
+    def __init__(self, root: Path, split: str) -> None:
+        super().__init__([])
+
+
+def test_equal_downloads_have_equal_fingerprints(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root, root.parent / "again")
+    (root / "images/.im0005.jpg").touch()
+    prints = []
+    for folder in (root, root.parent / "again"):
+        assert run(monkeypatch, "lsp", "--root", folder) == 0
+        prints.append(capsys.readouterr().out.split("fingerprint of a few files: ")[1].split()[0])
+    assert prints[0] == prints[1]
+    (root / "images/im0004.jpg").write_bytes(b"another")
+    assert run(monkeypatch, "lsp", "--root", root) == 0
+    assert prints[0] not in capsys.readouterr().out
+
+
+def test_options_reach_the_reader(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("lsp", "--root", root, "--split", "train", "--option")
+    for option, sentence in (
+        ("protocol=1", "expected options of root, split, got protocol"),
+        ("protocol", "--option protocol: expected key=value, such as protocol=1"),
+    ):
+        assert run(monkeypatch, *words, option) == 2
+        assert sentence in " ".join(capsys.readouterr().err.split())
+    monkeypatch.setattr("humesh.data.datasets.matlab_2d.Lsp", _Chosen)
+    assert run(monkeypatch, *words, "activity=pizza", "--option", "cameras=[16, 30]") == 0
+    assert (_Chosen.activity, _Chosen.cameras) == ("pizza", [16, 30])
+
+
+class _Chosen(Lsp):
+    """LSP with options."""
+
+    def __init__(self, root: Path, split: str, activity: str, cameras: list[int]) -> None:
+        super().__init__(root, split)
+        _Chosen.activity, _Chosen.cameras = activity, cameras
 
 
 def test_wrong_words_are_told(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from humesh.commands.errors import UserError
 from humesh.commands.train import train
-from humesh.data.datasets.labels3d import only_2d
+from humesh.data.datasets.labels import only_2d
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
 from humesh.files import locked

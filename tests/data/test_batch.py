@@ -17,8 +17,9 @@ from humesh.body.model import BodyModel
 from humesh.crops.crops import CropSpec
 from humesh.crops.groups import group_people
 from humesh.data.augment import Augment, Change, mirrored
-from humesh.data.batch import Batch, DataError, Groups, Mix, as_joint_set, joined, padded, split
+from humesh.data.batch import Batch, DataError, Groups, Mix, joined, padded, split
 from humesh.data.drawn import DrawnPeople
+from humesh.data.sample import as_joint_set
 from humesh.geometry.boxes import affine_apply, affine_inverse
 from humesh.methods.rois import ROI_COPIES, roi_copies
 

@@ -14,13 +14,12 @@ from humesh.body.label_bodies import NEUTRAL
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import CropSpec
-from humesh.data.batch import Groups, as_joint_set
+from humesh.data.batch import Groups
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.labels import below_the_head, person_2d, usable
-from humesh.data.datasets.labels3d import person_3d, with_smpl
+from humesh.data.datasets.labels import below_the_head, person_2d, person_3d, usable, with_smpl
 from humesh.data.drawn import DrawnPeople
-from humesh.data.sample import LabelledPerson, Sample
-from humesh.data.views import CheckedFits, EachPerson, joints_of_fit
+from humesh.data.sample import LabelledPerson, Sample, as_joint_set, joints_of_fit
+from humesh.data.views import EachPerson, checked_fits
 from humesh.geometry.camera import Camera
 from humesh.media.photo import Photo
 
@@ -99,17 +98,17 @@ def test_fits_far_from_their_points_do_not_count(open_body: BodyModel) -> None:
     for off_m, kept in ((0.024, True), (0.026, False)):
         scaled = points.mean(0) + (points - points.mean(0)) * (1 + off_m / spread)
         moved = replace(person, points3d=scaled + torch.tensor([1.0, 2.0, 3.0]))
-        (checked,) = CheckedFits(Alone(moved), None, 0.025, {"open": open_body})[0].people
+        (checked,) = checked_fits(Alone(moved), None, 0.025, {"open": open_body})[0].people
         assert bool(checked.pose_weight.any()) == bool(checked.shape_weight) == kept
         assert bool(checked.points3d_weight.all())
     with pytest.raises(DatasetError, match=r"within 25 mm .* expected the body 'open', .* got none; give SMPL's files"):
-        CheckedFits(Alone(person), None, 0.025, {})[0]
+        checked_fits(Alone(person), None, 0.025, {})[0]
 
 
 def test_large_betas_become_the_mean_shape(open_body: BodyModel) -> None:
     for largest, kept in ((3.0, True), (-3.1, False)):
         pose = replace(_pose(), shape=torch.tensor([largest, *[0.5] * 9]))
-        (checked,) = CheckedFits(Alone(_person(open_body, pose)), 3.0, None, {})[0].people
+        (checked,) = checked_fits(Alone(_person(open_body, pose)), 3.0, None, {})[0].people
         assert torch.equal(checked.pose.shape, pose.shape if kept else torch.zeros(10))
         assert checked.shape_weight == 1
 

@@ -28,7 +28,7 @@ from humesh.data.augment import Augment
 from humesh.data.batch import Batch, DataError
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
-from humesh.data.trained_body import OnTrainedBody, on_trained_body
+from humesh.data.views import on_trained_body
 from humesh.methods.weights import read_weights
 
 from .test_downloads import figures, matrix, threedpw, write_photo
@@ -100,7 +100,7 @@ def test_the_labels_themselves_score_0(
     """As predictions of the neutral body, to which the trained labels are converted: what is left is the shape's."""
     monkeypatch.chdir(tmp_path)
     raw = DATASETS["threedpw"](root=tmp_path, split="test", bodies=BodyFiles(smpl).smpl)
-    converted = OnTrainedBody(raw, BodyFiles(smpl))
+    converted = on_trained_body(raw, BodyFiles(smpl))
     rows = [(s.name, i, p.pose) for s in map(converted.__getitem__, range(len(raw))) for i, p in enumerate(s.people)]
     arrays: dict[str, Any] = {
         field: np.stack([getattr(pose, field).numpy() for *_, pose in rows])
@@ -139,7 +139,7 @@ def test_labels_of_a_gender_become_neutral_ones(smpl: Path, threedpw: Any, tmp_p
     """The same rotations and the same surface: the made-up genders are shapes that the neutral body has, too."""
     files = BodyFiles(smpl)
     raw = DATASETS["threedpw"](root=tmp_path, split="train", bodies=files.smpl)
-    neutral = OnTrainedBody(raw, files)
+    neutral = on_trained_body(raw, files)
     assert neutral.tracks == raw.tracks
     for before, after in zip(raw[2].people, neutral[2].people, strict=True):
         gender = before.body.removeprefix("smpl-").upper()

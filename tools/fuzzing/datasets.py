@@ -58,10 +58,10 @@ def _make_pseudo_labels(folder: Path) -> None:
 
 
 def _read_pseudo_labels(_: Path, path: Path) -> None:
-    from humesh.data.datasets.pseudo_labels import WithFits
+    from humesh.data.datasets.pseudo_labels import with_fits
 
     labelled = made_up("data/datasets/test_pseudo_labels").Labelled2D()
-    WithFits(labelled, path)[0]
+    with_fits(labelled, path)[0]
 
 
 def _make_penn_action(folder: Path) -> None:
@@ -113,7 +113,7 @@ DATASET_READERS: dict[str, FileReader] = {
     "mupots": _dataset("mupots", _download("test_mupots3d"), sequences=(1, 2), split="test"),
     "penn_action": _dataset("penn_action", _make_penn_action, split="train"),
     "posetrack": _dataset("posetrack", _written("test_coco", "write_posetrack"), split="train"),
-    "surreal": _dataset("surreal", _make_surreal, runs=(0,), split="train"),
+    "surreal": _dataset("surreal", _make_surreal, split="train"),
     "threedoh": _dataset("threedoh", _download("test_threedoh"), split="test"),
     "threedpw": _dataset("threedpw", _download("test_threedpw"), split="test"),
 }

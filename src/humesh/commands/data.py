@@ -1,27 +1,26 @@
-"""`humesh data check`: looks whether a dataset was downloaded whole, and draws some of it with its labels."""
+"""`humesh data check`: whether a dataset was downloaded completely, and some of it as a picture with its labels."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 import tyro
 from PIL import Image, ImageDraw
 from rich.progress import track
 
-from humesh.body.joints import mirrored_name
 from humesh.commands.errors import UserError, say
 from humesh.data import DATASETS, Reader
-from humesh.data.datasets.download import Count, counts, fingerprint, packed
-from humesh.data.sample import Dataset, LabelledPerson, Sample
+from humesh.data.sample import Dataset, Sample
+from humesh.evaluation.report import draw_bones
+from humesh.files import parse_json, writing
 
 _TILE = 320  # px, side of a picture on the sheet
-_LIMBS = (
-    ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"), ("left_hip", "left_knee"),
-    ("left_knee", "left_ankle"), ("left_shoulder", "left_hip"), ("left_ankle", "left_foot"),
-)  # fmt: skip
-_TRUNK = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"), ("neck", "head_top"), ("neck", "head"))
+_SIDES = {"left": (220, 90, 60), "right": (60, 120, 220)}
+_SOME, _BEGINNING = 4, 1 << 20  # files of each kind in the fingerprint, and the bytes of them that count
 
 
 def data(
@@ -30,8 +29,9 @@ def data(
     root: Path,
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
     split: str = "",
+    option: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
 ) -> int:
-    """Look whether a dataset that you downloaded is whole, and draw 16 of its samples with their labels.
+    """Check that a dataset that you downloaded is complete, and draw 16 of its samples with their labels.
 
     Args:
         action: Only "check".
@@ -39,6 +39,7 @@ def data(
         root: The folder where the download was unpacked.
         out: A picture (.jpg, .png) for the samples.
         split: The split to read and draw: train, test, ...; without it files are only counted.
+        option: An option of the dataset's reader, such as protocol=1 or activity=pizza; several times for several.
     """
     readers = {key: entry for key, entry in DATASETS.items() if isinstance(entry, Reader)}
     if name not in readers:
@@ -49,43 +50,59 @@ def data(
         raise UserError(f"-o {out}: expected a name that ends in .jpg or .png.")
     if out is not None and not split:
         raise UserError(f"-o {out}: expected the split to draw; give it with --split.")
-    download = readers[name].download
-    found = list(track(counts(download, root), "counting", total=len(download.files), transient=True))
-    say("| files | at least | found | |\n| --- | --- | --- | --- |")
-    for count in found:
-        pattern = count.files.pattern.replace("|", " or ")
-        say(f"| {pattern} | {count.files.least:,} | {count.number:,} | {_told(count)} |")
-    say(f"fingerprint of a few files: {fingerprint(root, [path for count in found for path in count.some])}")
-    lacking = [count for count in found if not count.whole and count.files.needed]
-    for count in lacking:
-        say(f"missing: {count.files.called or count.files.pattern}; its owner offers it at {download.page}")
-    if lacking and (archives := packed(root)):
-        say(f"unpack first: {', '.join(path.name for path in archives)}")
+    options = dict(_option(text) for text in option)
     try:
+        complete = _count(readers[name], root)
         if split:
-            dataset = readers[name](root=root, split=split)
-            say(_summary(dataset))
+            dataset = readers[name](root=root, split=split, **options)
+            videos = f", {len(dataset.tracks):,} tracks" if dataset.tracks else ""
+            people = dataset[0].people
+            points = people[0].joint_set.name if people else "nobody in the first"
+            say(f"{len(dataset):,} samples{videos}; points: {points}")
             if out is not None:
                 save_picture(contact_sheet(dataset), out)
                 say(f"16 samples with labels in {out}")
     except OSError as error:
         raise UserError(f"cannot read or write {error.filename or root}: {error.strerror}.") from None
-    return 1 if lacking else 0
+    return 0 if complete else 1
 
 
-def _told(count: Count) -> str:
-    if count.empty is not None:
-        return f"{count.empty.name} is empty"
-    if count.whole:
-        return "whole"
-    return "missing" if count.files.needed else "missing, not needed"
+def _option(text: str) -> tuple[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise UserError(f"--option {text}: expected key=value, such as protocol=1.")
+    try:
+        return key, parse_json(value)
+    except ValueError:
+        return key, value
 
 
-def _summary(dataset: Dataset) -> str:
-    videos = f", {len(dataset.tracks):,} tracks" if dataset.tracks else ""
-    people = dataset[0].people
-    points = people[0].joint_set.name if people else "nobody in the first"
-    return f"{len(dataset):,} samples{videos}; points: {points}"
+def _count(reader: Reader, root: Path) -> bool:
+    """Prints how many of a download's files there are; whether all that the reader needs are, and none is empty.
+
+    The fingerprint is a hash of the names, sizes and beginnings of a few files: equal in two equal downloads.
+    """
+    say("| files | at least | found | |\n| --- | --- | --- | --- |")
+    digest, missing = hashlib.sha256(), []
+    for files in track(reader.download.files, "counting", transient=True):
+        paths = sorted(files.found(root))
+        empty = next((path for path in paths if path.is_file() and not path.stat().st_size), None)
+        complete = len(paths) >= files.least and empty is None
+        missing += [files.part or files.pattern] if files.needed and not complete else []
+        found = "complete" if complete else "missing" if files.needed else "missing, not needed"
+        found = found if empty is None else f"{empty.name} is empty"
+        say(f"| {files.pattern.replace('|', ' or ')} | {files.least:,} | {len(paths):,} | {found} |")
+        for path in filter(Path.is_file, paths[:: max(1, -(-len(paths) // _SOME))]):
+            with path.open("rb") as stream:
+                content = hashlib.sha256(stream.read(_BEGINNING)).hexdigest()
+            digest.update(f"{path.relative_to(root).as_posix()} {path.stat().st_size} {content}\n".encode())
+    say(f"fingerprint of a few files: {digest.hexdigest()[:16]}")
+    for part in missing:
+        say(f"missing: {part}; its owner offers it at {reader.download.page}")
+    packed = sorted(p.name for p in root.iterdir() if p.suffix in (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"))
+    if missing and packed:
+        say(f"unpack first: {', '.join(packed)}")
+    return not missing
 
 
 def contact_sheet(dataset: Dataset, count: int = 16, columns: int = 4) -> Image.Image:
@@ -104,34 +121,25 @@ def _tile(sample: Sample) -> Image.Image:
     brush = ImageDraw.Draw(image)
     for person in sample.people:
         brush.rectangle(_near(person.seen.box * scale).tolist(), outline=(255, 220, 0))
-        _draw_points(brush, person, _near(person.points2d.numpy() * scale))
-        known = person.points3d_weight.numpy() > 0
-        projected = _near(sample.photo.camera.project(person.points3d.double()).numpy() * scale)
-        for x, y in projected[known & (person.points3d[:, 2].numpy() > 0)]:
+        points, known = _near(person.points2d.numpy() * scale), person.points2d_weight.numpy() > 0
+        for side, colour in _SIDES.items():
+            here = known & [name.startswith(side) for name in person.joint_set.names]
+            draw_bones(image, torch.from_numpy(np.where(here[:, None], points, np.nan)), person.joint_set, colour)
+        for (x, y), visible in zip(points[known], person.visible.numpy()[known], strict=True):
+            brush.ellipse((x - 2, y - 2, x + 2, y + 2), fill=(0, 230, 0) if visible else (230, 0, 0))
+        ahead = (person.points3d_weight.numpy() > 0) & (person.points3d[:, 2].numpy() > 0)
+        for x, y in _near(sample.photo.camera.project(person.points3d.double()).numpy() * scale)[ahead]:
             brush.line((x - 3, y, x + 3, y), fill=(60, 140, 255))
             brush.line((x, y - 3, x, y + 3), fill=(60, 140, 255))
     return image
 
 
 def _near(values: np.ndarray) -> np.ndarray:
-    """Pixels of a tile; far outside they are drawn nearer, as Pillow walks along lines pixel by pixel."""
+    """Pixels of a tile, clipped, as Pillow walks along lines pixel by pixel."""
     return np.clip(np.nan_to_num(values, posinf=9 * _TILE, neginf=-9 * _TILE), -9 * _TILE, 9 * _TILE)
 
 
-def _draw_points(brush: ImageDraw.ImageDraw, person: LabelledPerson, points: np.ndarray) -> None:
-    known = person.points2d_weight.numpy() > 0
-    at = {name: points[i] for i, name in enumerate(person.joint_set.names) if known[i]}
-    sides = [(tuple(mirrored_name(n) for n in limb), (60, 120, 220)) for limb in _LIMBS]
-    for (a, b), colour in [*((limb, (220, 90, 60)) for limb in _LIMBS), *sides, *((t, (190,) * 3) for t in _TRUNK)]:
-        if a in at and b in at:
-            brush.line((*at[a], *at[b]), fill=colour)
-    for (x, y), visible in zip(points[known], person.visible.numpy()[known], strict=True):
-        brush.ellipse((x - 2, y - 2, x + 2, y + 2), fill=(0, 230, 0) if visible else (230, 0, 0))
-
-
 def save_picture(image: Image.Image, path: Path) -> None:
-    """The picture appears only when it is whole; without an ending in its name it is a PNG."""
-    from humesh.files import writing
-
+    """Writes a picture completely or not at all; without an ending in its name it is a PNG."""
     with writing(path) as draft:
         image.save(draft, format=None if path.suffix else "PNG")

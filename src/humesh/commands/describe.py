@@ -23,7 +23,7 @@ _LOSS = ("learned", "delayed", "optional", "judges")
 def describe(name: str, recipe: Recipe, place: Place, inputs: Inputs) -> None:
     """Prints a recipe; of data that are given also counts and labels, and with all of them a measured estimate."""
     from humesh.body.label_bodies import BodyFiles
-    from humesh.data.trained_body import on_trained_body
+    from humesh.data.views import on_trained_body
     from humesh.training.prepare import bodies_of, planned, prepare
     from humesh.training.recipe import SMPL
     from humesh.training.sources import census, those_given, unfed

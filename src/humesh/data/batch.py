@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,14 +19,14 @@ from humesh.crops.crops import Crops, CropSpec
 from humesh.crops.groups import group_people
 from humesh.data.augment import Augment, Change, mirrored, rolled_pose
 from humesh.data.detector_errors import inexact
-from humesh.data.sample import Dataset, LabelledPerson, Sample
-from humesh.data.views import joints_of_fit
+from humesh.data.sample import Dataset, LabelledPerson, Sample, as_joint_set, joints_of_fit, stored
 from humesh.errors import HumeshError
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.rotations import rotation_about_z
 from humesh.losses.targets import Targets
 
 Copies = tuple[tuple[float, float, float], ...]
+_LABELS = tuple(field.name for field in fields(Targets) if field.name not in ("pose", "joint_set"))
 _SHUFFLED_UP_TO = 10**7  # samples; of longer data sets, which are made on the fly, every number is as good as another
 
 
@@ -34,7 +34,7 @@ class DataError(HumeshError, ValueError):
     """Data that cannot be read or used; the sentence says which sample, what was found and what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Crops with the labels of the people in them."""
 
@@ -43,14 +43,12 @@ class Batch:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with a function applied to each of its tensors (indexing, moving)."""
-        labels: dict[str, Any] = {f.name: getattr(self.targets, f.name) for f in fields(self.targets)}
-        changed = {name: function(value) for name, value in labels.items() if isinstance(value, Tensor)}
-        pose = self.targets.pose.map(function)
-        return Batch(self.crops.map(function), replace(self.targets, **(labels | changed | {"pose": pose})))
+        labels: dict[str, Any] = {name: function(getattr(self.targets, name)) for name in _LABELS}
+        return Batch(self.crops.map(function), replace(self.targets, pose=self.targets.pose.map(function), **labels))
 
     def pin_memory(self) -> Batch:
         """The batch where a GPU can fetch it from by itself; called by torch's DataLoader."""
-        return self.map(lambda tensor: tensor.pin_memory())
+        return self.map(Tensor.pin_memory)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -60,15 +58,34 @@ class Batch:
 def joined(batches: Sequence[Batch], dim: int = 0) -> Batch:
     """Groups one after the other (dim 0), or crops of one group (dim 1); the collate function of training."""
     targets = [batch.targets for batch in batches]
-    names = [f.name for f in fields(Targets) if f.name not in ("pose", "joint_set")]
-    labels = {name: torch.cat([getattr(part, name) for part in targets], dim) for name in names}
+    labels = {name: torch.cat([getattr(part, name) for part in targets], dim) for name in _LABELS}
     pose = BodyPose.joined([part.pose for part in targets], dim)
     crops = type(batches[0].crops).joined([batch.crops for batch in batches], dim)
     return Batch(crops, Targets(pose=pose, joint_set=targets[0].joint_set, **labels))
 
 
+def padded(batch: Batch, count: int) -> Batch:
+    """A group with absent crops after it, up to that many."""
+    missing = count - batch.crops.present.shape[1]
+    if missing <= 0:
+        return batch
+    first = batch.map(lambda tensor: tensor[:, :1])
+    return joined([batch, *[_absent(first)] * missing], dim=1)
+
+
+def _absent(batch: Batch) -> Batch:
+    """The same shapes with nobody there: every weight 0, no identity."""
+    crops, nobody = batch.crops, torch.zeros_like(batch.crops.present)
+    labels: dict[str, Any] = {name: torch.zeros_like(getattr(batch.targets, name)) for name in _LABELS}
+    labels["identity"] -= 1
+    return Batch(
+        replace(crops, pixels=torch.zeros_like(crops.pixels), present=nobody, wanted=nobody),
+        replace(batch.targets, **labels),
+    )
+
+
 @runtime_checkable
-class WholeBatches(Protocol):
+class BatchMaker(Protocol):
     """A data set that makes batches of one person a group (not of "people") faster than sample by sample."""
 
     def batch(self, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: np.random.Generator) -> Batch:
@@ -77,7 +94,7 @@ class WholeBatches(Protocol):
 
 
 class Part:
-    """Consecutive samples of a data set, as one of their own; clips that do not lie wholly inside are left out.
+    """Consecutive samples of a data set, as one of their own; clips that reach beyond them are left out.
 
     Of a data set that has variations of its `stored` samples, `inside` are stored ones, and `taken` varies them.
     """
@@ -85,8 +102,9 @@ class Part:
     def __init__(self, dataset: Dataset, inside: range | None = None) -> None:
         self.dataset, self.stored = dataset, stored(dataset)
         self.inside = range(self.stored) if inside is None else inside
-        whole = (t for t in dataset.tracks if t.start >= self.inside.start and t.stop <= self.inside.stop)
-        self.tracks = tuple(range(t.start - self.inside.start, t.stop - self.inside.start) for t in whole)
+        first, end = self.inside.start, self.inside.stop
+        tracks = (track for track in dataset.tracks if track.start >= first and track.stop <= end)
+        self.tracks = tuple(range(track.start - first, track.stop - first) for track in tracks)
 
     def __len__(self) -> int:
         return len(self.inside)
@@ -99,11 +117,6 @@ class Part:
         return self.dataset[(self.inside[index] + time * self.stored) % len(self.dataset)]
 
 
-def stored(dataset: Dataset) -> int:
-    """How many samples of a data set are not variations of others."""
-    return int(getattr(dataset, "stored", len(dataset)))
-
-
 def split(dataset: Dataset, held_out: int) -> tuple[Part, Part]:
     """A data set without its last samples, and these; neither a clip nor a sample's variations are in both."""
     count = stored(dataset)
@@ -113,16 +126,15 @@ def split(dataset: Dataset, held_out: int) -> tuple[Part, Part]:
 
 
 class Mix:
-    """Numbers to samples of several data sets: each gets its share of every stretch of numbers, without luck.
+    """Numbers to samples of several data sets: each gets its share of every range of numbers, not only on average.
 
-    A number says for all time which data set and which of its units (photos, or windows of clips) it is; a data set
-    is gone through in a new order, drawn from the seed, each time.
+    A number stands for one data set and one of its units (photos, or windows of clips) for ever; a data set is gone
+    through in a new order, drawn from the seed, each time.
     """
 
     def __init__(self, sizes: Sequence[int], shares: Sequence[float], seed: int) -> None:
-        whole = sum(shares)
         self.sizes, self.seed = tuple(sizes), seed
-        self.shares = [Fraction(share / whole).limit_denominator(10**6) for share in shares]
+        self.shares = [Fraction(share / sum(shares)).limit_denominator(10**6) for share in shares]
 
     def __call__(self, number: int) -> tuple[int, int, int]:
         """The data set of a number, the unit of it, and how often that was taken before."""
@@ -136,9 +148,10 @@ class Mix:
         raise AssertionError("the last data set takes all that is left")
 
     def _shuffled(self, index: int, place: int) -> tuple[int, int]:
-        size = self.sizes[index]
-        time, place = divmod(place, size)
-        return place if size > _SHUFFLED_UP_TO else int(_order(size, self.seed, index, time)[place]), time
+        time, place = divmod(place, self.sizes[index])
+        if self.sizes[index] > _SHUFFLED_UP_TO:
+            return place, time
+        return int(_order(self.sizes[index], self.seed, index, time)[place]), time
 
 
 @lru_cache(maxsize=8)
@@ -150,10 +163,10 @@ class Groups:
     """Groups of crops with labels, by number, for a method's spec: what a DataLoader reads.
 
     `people`: how many crops a group of "people" has, absent ones included. `copies`: draws the boxes of "rois" anew for
-    each sample. `stride`: how many frames apart those of a clip are taken, for all data sets or for each. `body`: whose
-    shape space the labels speak. `joint_set`: that of the labels' points. `joints_from_fits`: see `joints_of_fit`.
+    each sample. `stride`: how many frames apart those of a clip are taken, for all data sets or for each. `body`: in
+    whose shape space the labels are. `joint_set`: that of the labels' points. `joints_from_fits`: see `joints_of_fit`.
     `for_skeleton`: the data sets whose people have `body_weight` 0. The same number is the same group, bit for bit,
-    whoever asks.
+    in whichever process.
     """
 
     def __init__(
@@ -172,13 +185,13 @@ class Groups:
         joints_from_fits: bool = False,
         for_skeleton: Container[int] = (),
     ) -> None:
-        parts = [dataset if isinstance(dataset, Part) else Part(dataset) for dataset in datasets]
-        self.spec, self.datasets, self.augment, self.seed = spec, parts, augment or Augment(), seed
+        self.datasets = [dataset if isinstance(dataset, Part) else Part(dataset) for dataset in datasets]
+        self.spec, self.augment, self.seed = spec, augment or Augment(), seed
         self.body, self.people, self.copies = body, people, copies
-        self.strides = [stride] * len(parts) if isinstance(stride, int) else list(stride)
+        self.strides = [stride] * len(datasets) if isinstance(stride, int) else list(stride)
         self.joint_set, self.joints_from_fits, self.for_skeleton = joint_set, joints_from_fits, for_skeleton
-        self.names = tuple(names) or tuple(str(index) for index in range(len(datasets)))
-        for dataset, name in zip(parts, self.names, strict=True):
+        self.names = tuple(names) or tuple(map(str, range(len(datasets))))
+        for dataset, name in zip(self.datasets, self.names, strict=True):
             if not len(dataset):
                 raise DataError(f"data {name!r}: expected samples to train on, it is empty.")
         self.windows = [self._windows(*each) for each in zip(self.datasets, self.strides, strict=True)]
@@ -196,29 +209,27 @@ class Groups:
         return 2**62  # numbers never end
 
     def __getitems__(self, numbers: list[int]) -> list[Batch]:
-        """What a DataLoader asks for: groups one by one, or at once from a data set that makes whole batches."""
-        whole = all(isinstance(part.dataset, WholeBatches) for part in self.datasets)
-        if not whole or self.copies is not None or self.spec.group == "people":
+        """For a DataLoader: groups one by one, or at once where all data sets make batches."""
+        makers = all(isinstance(part.dataset, BatchMaker) for part in self.datasets)
+        if not makers or self.copies is not None or self.spec.group == "people":
             return [self[number] for number in numbers]
         rng, batches = np.random.default_rng((self.seed, *numbers[:1], len(numbers))), []
         drawn = [self.mix(number) for number in numbers]
         for index, part in enumerate(self.datasets):
             units = [part.inside[unit] for which, unit, _ in drawn if which == index]
-            if units and isinstance(part.dataset, WholeBatches):
+            if units and isinstance(part.dataset, BatchMaker):
                 batches.append(part.dataset.batch(units, self.spec, self.augment, rng))
         return batches
 
     def __getitem__(self, number: int) -> Batch:
         which, unit, time = self.mix(number)
-        rng = np.random.default_rng((self.seed, number))
         try:
-            return self._group(which, unit, time, rng)
+            return self._group(which, unit, time, np.random.default_rng((self.seed, number)))
         except Exception as error:  # whatever goes wrong, the user must learn at which sample
             reason = str(error) if isinstance(error, HumeshError) else f"{type(error).__name__}: {error}"
             raise DataError(f"data {self.names[which]!r}, sample {unit} (number {number}): {reason}") from error
 
     def _group(self, which: int, unit: int, time: int, rng: np.random.Generator) -> Batch:
-        dataset = self.datasets[which]
         change = self.augment.draw(rng)
         spec = replace(self.spec, box=change.of_box(self.spec.box))
         if self.copies is not None:
@@ -226,14 +237,15 @@ class Groups:
         if spec.group == "frames":
             batch = self._clip(spec, which, unit, time, change, rng)
         else:
-            sample = self._sample(dataset, unit, time, change)
+            sample = self._sample(which, unit, time, change)
             if not sample.people:
                 raise DataError(f"photo {sample.name!r}: expected labelled people, found nobody; leave it out.")
             wanted = min(self.people if spec.group == "people" else 1, len(sample.people))
             chosen = rng.permutation(len(sample.people))[:wanted]
             batch = self._labelled(spec, sample, [sample.people[i] for i in chosen], change)
             batch = padded(batch, self.people) if spec.group == "people" else batch
-        crops = replace(batch.crops, pixels=self._changed(batch.crops, change))
+        crops, present = batch.crops, batch.crops.present
+        crops = replace(crops, pixels=torch.where(present[..., None, None, None], change.of_pixels(crops.pixels[0]), 0))
         if change.keypoint_errors and spec.keypoints is not None:
             moved = inexact(crops.keypoints[0].double().numpy(), spec.keypoints, change.keypoint_errors, rng)
             crops = replace(crops, keypoints=torch.from_numpy(moved[None]).to(crops.keypoints))
@@ -242,23 +254,17 @@ class Groups:
         body = batch.targets.body_weight * (which not in self.for_skeleton)
         return Batch(crops, replace(batch.targets, identity=identity, body_weight=body))
 
-    def _changed(self, crops: Crops, change: Change) -> Tensor:
-        return torch.where(crops.present[..., None, None, None], change.of_pixels(crops.pixels[0]), 0)
-
     def _clip(
         self, spec: CropSpec, which: int, unit: int, time: int, change: Change, rng: np.random.Generator
     ) -> Batch:
         """One person in `spec.count` frames; frames without them, and those after a clip's end, are absent."""
-        dataset, windows, stride = self.datasets[which], self.windows[which], self.strides[which]
-        count = spec.count or 1
+        windows, stride, count, numbers = self.windows[which], self.strides[which], spec.count or 1, [unit]
         if windows:
             track, start = windows[unit]
             last = max(track.stop - 1 - (count - 1) * stride, track.start)
             start = min(start + int(rng.integers(count * stride)), last)
             numbers = [n for n in range(start, start + count * stride, stride) if n < track.stop]
-        else:
-            numbers = [unit]
-        samples = [self._sample(dataset, n, time, change) for n in numbers]
+        samples = [self._sample(which, n, time, change) for n in numbers]
         if not (first := next((sample for sample in samples if sample.people), None)):
             raise DataError("expected a person in the clip, found nobody; leave it out.")
         identity = first.people[int(rng.integers(len(first.people)))].identity
@@ -267,13 +273,12 @@ class Groups:
             person = next((p for p in sample.people if p.identity == identity), None)
             frames.append(None if person is None else self._labelled(spec, sample, [person], change))
         nobody = _absent(next(frame for frame in frames if frame is not None))
-        return padded(joined([nobody if frame is None else frame for frame in frames], dim=1), count)
+        return padded(joined([frame or nobody for frame in frames], dim=1), count)
 
-    def _sample(self, dataset: Part, number: int, time: int, change: Change) -> Sample:
-        sample = as_joint_set(dataset.taken(number, time), self.joint_set)
+    def _sample(self, which: int, number: int, time: int, change: Change) -> Sample:
+        sample = as_joint_set(self.datasets[which].taken(number, time), self.joint_set)
         if self.joints_from_fits:
-            camera = sample.photo.camera
-            sample = replace(sample, people=tuple(joints_of_fit(p, self.body, camera) for p in sample.people))
+            sample = sample.map(partial(joints_of_fit, body=self.body, camera=sample.photo.camera))
         return mirrored(sample) if change.mirrored else sample
 
     def _labelled(self, spec: CropSpec, sample: Sample, people: list[LabelledPerson], change: Change) -> Batch:
@@ -282,69 +287,26 @@ class Groups:
         count = crops.present.shape[1]
         if spec.group == "rois":
             people = people * count
-        turn = rotation_about_z(torch.tensor(change.roll))
         pose = BodyPose.stacked([person.pose for person in people]).map(Tensor.float)
         if change.roll:
             pose = rolled_pose(pose, change.roll, self.body)
 
         def stacked(name: str) -> Tensor:
-            return torch.stack([getattr(person, name) for person in people]).float()
+            return torch.stack([getattr(person, name) for person in people])[None].float()
 
         pixels = torch.stack([person.points2d for person in people]).double()
         targets = Targets(
             pose=pose.map(lambda tensor: tensor[None]),
-            pose_weight=stacked("pose_weight")[None],
-            shape_weight=stacked("shape_weight")[None],
-            translation_weight=stacked("translation_weight")[None],
+            pose_weight=stacked("pose_weight"),
+            shape_weight=stacked("shape_weight"),
+            translation_weight=stacked("translation_weight"),
             joint_set=people[0].joint_set,
-            points3d=(stacked("points3d") @ turn.mT)[None],
-            points3d_weight=stacked("points3d_weight")[None],
+            points3d=stacked("points3d") @ rotation_about_z(torch.tensor(change.roll)).mT,
+            points3d_weight=stacked("points3d_weight"),
             points2d=affine_apply(crops.crop_from_photo[0].double(), pixels).float()[None],
-            points2d_weight=stacked("points2d_weight")[None],
+            points2d_weight=stacked("points2d_weight"),
             identity=torch.tensor([[person.identity for person in people]]),
             metric_weight=torch.tensor([[float(person.metric) for person in people]]),
             body_weight=torch.ones(1, len(people)),
         )
         return Batch(crops, targets)
-
-
-def _absent(batch: Batch) -> Batch:
-    """The same shapes with nobody there: every weight 0, no identity."""
-    crops, targets = batch.crops, batch.targets
-    nobody = torch.zeros_like(crops.present)
-    zeroed: dict[str, Any] = {
-        f.name: torch.zeros_like(getattr(targets, f.name))
-        for f in fields(targets)
-        if f.name.endswith("weight") or f.name in ("points3d", "points2d")
-    }
-    return Batch(
-        replace(crops, pixels=torch.zeros_like(crops.pixels), present=nobody, wanted=nobody),
-        replace(targets, identity=torch.full_like(targets.identity, -1), **zeroed),
-    )
-
-
-def padded(batch: Batch, count: int) -> Batch:
-    """A group with absent crops after it, up to that many."""
-    missing = count - batch.crops.present.shape[1]
-    if missing <= 0:
-        return batch
-    first = batch.map(lambda tensor: tensor[:, :1])
-    return joined([batch, *[_absent(first)] * missing], dim=1)
-
-
-def as_joint_set(sample: Sample, joint_set: JointSet) -> Sample:
-    """The sample with its labels in another joint set, by name; points that it has none of weigh nothing."""
-
-    def moved(person: LabelledPerson) -> LabelledPerson:
-        if person.joint_set == joint_set:
-            return person
-        here, there = person.joint_set.map_to(joint_set)
-        names = ("points3d", "points3d_weight", "points2d", "points2d_weight", "visible")
-        changed = {}
-        for name in names:
-            old = getattr(person, name)
-            changed[name] = old.new_zeros(len(joint_set), *old.shape[1:])
-            changed[name][there] = old[here]
-        return replace(person, joint_set=joint_set, **changed)
-
-    return replace(sample, people=tuple(moved(person) for person in sample.people))

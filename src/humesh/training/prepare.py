@@ -16,7 +16,7 @@ import torch
 from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.data.batch import Groups, split
-from humesh.data.trained_body import on_trained_body
+from humesh.data.views import on_trained_body
 from humesh.errors import HumeshError
 from humesh.methods import METHODS
 from humesh.methods.base import Method

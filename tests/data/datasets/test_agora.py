@@ -197,7 +197,7 @@ def test_wrong_downloads_are_told(download: Any) -> None:
     with pytest.raises(DatasetError, match="expected camera frames in one folder, found CAM, CAM_SMPLX"):
         Agora(root, "validation")
     assert len(Agora(root, "validation", frames="CAM")) == 4
-    assert len(Agora(root, "validation", frames="CAM", fits=False, others=False)[0].people) == 2
+    assert len(Agora(root, "validation", frames="CAM", fits=False)[0].people) == 3
     other.unlink()
     path.write_bytes(b"cpandas\nread_pickle\n(S'x'\ntR.")
     with pytest.raises(DatasetError, match=r"refused, it names pandas.read_pickle"):

@@ -12,7 +12,7 @@ import pytest
 from humesh.body.joints import PANOPTIC15, PANOPTIC19, SMPL24
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.cmu_panoptic import CmuPanoptic, distorted
-from humesh.data.datasets.labels3d import calibrated
+from humesh.data.datasets.labels import calibrated
 
 NAME = "160906_pizza1"
 
@@ -68,7 +68,7 @@ def test_the_truth_comes_back(download: Any, matrix: np.ndarray) -> None:
         assert np.abs(expected - sample.photo.camera.project(person.points3d.double()).numpy())[known].max() > 0.05
 
 
-def test_older_joints_and_a_choice_of_frames(download: Any) -> None:
+def test_older_joints(download: Any) -> None:
     root, people, _ = download
     old = root / NAME / "hdPose3d_stage1"
     old.mkdir()
@@ -76,16 +76,14 @@ def test_older_joints_and_a_choice_of_frames(download: Any) -> None:
         joints = np.concatenate([100 * people[0][0].of(PANOPTIC15, people[0][0].world), np.ones((15, 1))], axis=1)
         content = {"bodies": [{"id": 0, "joints15": joints.ravel().tolist()}]}
         (old / f"body3DScene_{frame:08d}.json").write_text(json.dumps(content))
-    dataset = CmuPanoptic(root, "test", "pizza", cameras=(16,), joints=15)
+    (root / NAME / "hdPose3d_stage1_coco19").rename(root / "elsewhere")
+    dataset = CmuPanoptic(root, "test", "pizza", cameras=(16,))
     assert len(dataset) == 3
     (person,) = dataset[2].people
     assert person.joint_set == PANOPTIC15
     assert np.allclose(person.points3d, people[0][0].of(PANOPTIC15, people[0][0].points), atol=0.05)
     wrist = PANOPTIC15.index("left_wrist")
     assert np.allclose(person.points3d[wrist], people[0][0].points[SMPL24.index("left_wrist")], atol=1e-5)
-    assert [CmuPanoptic(root, "test", "pizza", cameras=(16,), joints=15, count=2)[i].frame for i in range(2)] == [0, 1]
-    (root / NAME / "hdPose3d_stage1_coco19").rename(root / "elsewhere")
-    assert CmuPanoptic(root, "test", "pizza", cameras=(16,))[0].people[0].joint_set == PANOPTIC15
 
 
 def test_the_lens_is_opencvs() -> None:
@@ -102,8 +100,6 @@ def test_wrong_downloads_are_told(download: Any) -> None:
         CmuPanoptic(root, "test", "mafia")
     with pytest.raises(DatasetError, match="expected one of haggling, mafia, ultimatum, pizza, got 'dance'"):
         CmuPanoptic(root, "test", "dance")
-    with pytest.raises(DatasetError, match="expected 170407_haggling_a1, found"):
-        CmuPanoptic(root, "test", sequences=("170407_haggling_a1",))
     with pytest.raises(DatasetError, match="expected the HD camera 00_30, it is not there"):
         CmuPanoptic(root, "test", "pizza", cameras=(30,))
     (root / NAME / "hdPose3d_stage1_coco19" / "body3DScene_00000000.json").write_text("{}")
@@ -115,9 +111,8 @@ def test_training_reads_no_sequence_and_no_camera_of_the_test(download: Any) -> 
     root, _, _ = download
     with pytest.raises(DatasetError, match=f"expected sequences to train on, found only those of the test .{NAME}"):
         CmuPanoptic(root, "train")
-    for wrong in ({"sequences": (NAME,)}, {"activity": "pizza"}):
-        with pytest.raises(DatasetError, match=r"expected training sequences, got .*pizza.*, which is measured on"):
-            CmuPanoptic(root, "train", **wrong)
+    with pytest.raises(DatasetError, match=r"expected training sequences, got pizza, which is measured on"):
+        CmuPanoptic(root, "train", activity="pizza")
     other = "160906_band1"
     shutil.copytree(root / NAME, root / other)
     (root / other / f"calibration_{NAME}.json").rename(root / other / f"calibration_{other}.json")

@@ -11,13 +11,10 @@ from PIL import Image
 
 from humesh.body.joints import COCO17, CROWDPOSE14, JOTR30, POSETRACK17, JointSet
 from humesh.data import DATASETS
-from humesh.data.batch import as_joint_set
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.coco import Coco
-from humesh.data.datasets.crowdpose import CrowdPose
-from humesh.data.datasets.posetrack import PoseTrack
+from humesh.data.datasets.coco import Coco, CrowdPose, PoseTrack
 from humesh.data.drawn import DrawnPeople
-from humesh.data.sample import Dataset
+from humesh.data.sample import Dataset, as_joint_set
 
 DRAWN = DrawnPeople(3, seed=4, people=2)
 

@@ -13,8 +13,7 @@ from PIL import Image
 
 from humesh.body.joints import LSP14_FACE
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.insta_variety import InstaVariety
-from humesh.data.datasets.tfrecord import features, records
+from humesh.data.datasets.insta_variety import InstaVariety, features, records
 from humesh.data.drawn import DrawnPeople
 
 Value = list[bytes] | list[float] | list[int]

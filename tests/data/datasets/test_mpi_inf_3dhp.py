@@ -11,7 +11,7 @@ import pytest
 
 from humesh.body.joints import MPI_INF_3DHP17, MUCO21
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.mpi_inf_3dhp import MpiInf3dhp
+from humesh.data.datasets.mpi_inf import MpiInf3dhp
 
 savemat = pytest.importorskip("scipy.io").savemat
 

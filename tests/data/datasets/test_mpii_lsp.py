@@ -1,6 +1,5 @@
 """MPII and the two Leeds sets: Matlab files with their owners' quirks give the points back."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ from scipy.io import savemat
 
 from humesh.body.joints import LSP14, MPII16
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.lsp import Lsp, Lspet
-from humesh.data.datasets.mpii import Mpii
+from humesh.data.datasets.matlab_2d import Lsp, Lspet, Mpii
 from humesh.data.drawn import DrawnPeople
 
 RNG = np.random.default_rng(1)
@@ -131,9 +129,3 @@ def test_leeds_sets_are_not_taken_for_each_other(tmp_path: Path) -> None:
     (tmp_path / "images/im0002.jpg").unlink()
     with pytest.raises(DatasetError, match=r"expected 4 photos, as many as joints\.mat has, found 3"):
         Lsp(tmp_path, "train")
-
-
-def test_matlab_files_are_read_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_lsp(tmp_path)
-    monkeypatch.setitem(sys.modules, "scipy", None)
-    assert len(Lsp(tmp_path, "train")) == 2

@@ -11,7 +11,7 @@ import pytest
 from humesh.body.joints import MUCO21
 from humesh.body.model import BodyModel
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.muco import MuCo
+from humesh.data.datasets.mpi_inf import MuCo
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from humesh.body.joints import MPI_INF_3DHP17
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.mupots3d import MuPoTS3D
+from humesh.data.datasets.mpi_inf import MuPoTS3D
 
 savemat = pytest.importorskip("scipy.io").savemat
 

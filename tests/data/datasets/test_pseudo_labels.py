@@ -13,7 +13,7 @@ import torch
 from humesh.data import Reader
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import person_2d
-from humesh.data.datasets.pseudo_labels import WithFits, turned_towards
+from humesh.data.datasets.pseudo_labels import turned_towards, with_fits
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
 from humesh.geometry.camera import Camera
@@ -82,7 +82,7 @@ def cliff(path: Path, focal: float = float(np.hypot(160, 128))) -> Path:
 
 @pytest.mark.parametrize("write", [eft, neuralannot])
 def test_crops_fits_are_turned_to_where_the_person_stands(write: Callable[[Path], Path], tmp_path: Path) -> None:
-    sample = WithFits(Labelled2D(), write(tmp_path / "fits.json"), weight=0.5)[0]
+    sample = with_fits(Labelled2D(), write(tmp_path / "fits.json"), weight=0.5)[0]
     for person, middle, row in zip(sample.people, MIDDLES, (1, 0), strict=True):
         torch.testing.assert_close(person.pose.rotations[1:], TURNS[row, 1:], rtol=0, atol=1e-5)
         torch.testing.assert_close(person.pose.shape, torch.from_numpy(SHAPES[row]).float())
@@ -98,29 +98,29 @@ def test_crops_fits_are_turned_to_where_the_person_stands(write: Callable[[Path]
 
 
 def test_cliffs_fits_stand_in_the_photo(tmp_path: Path) -> None:
-    sample = WithFits(Labelled2D(), [cliff(tmp_path / "cliff.npz")])[0]
+    sample = with_fits(Labelled2D(), [cliff(tmp_path / "cliff.npz")])[0]
     torch.testing.assert_close(sample.people[0].pose.rotations, TURNS[1], rtol=0, atol=1e-5)
     assert sample.people[0].pose.translation.numpy() == pytest.approx([0.4, 0.5, 6.0])
     assert sample.people[0].translation_weight == 1
     assert sample.photo.camera.focal_px == pytest.approx(math.hypot(*sample.photo.size))  # CLIFF's own guess
-    other = WithFits(Labelled2D(), cliff(tmp_path / "cliff.npz", focal=1000.0))[0]  # of a photo of another size
+    other = with_fits(Labelled2D(), cliff(tmp_path / "cliff.npz", focal=1000.0))[0]  # of a photo of another size
     assert other.people[0].translation_weight == 0
 
 
 def test_fits_of_others_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    elsewhere = WithFits(Labelled2D(), eft(tmp_path / "a.json", photo="COCO_train2014_000000000010.jpg"))[0]
+    elsewhere = with_fits(Labelled2D(), eft(tmp_path / "a.json", photo="COCO_train2014_000000000010.jpg"))[0]
     assert not any(person.pose_weight.any() for person in elsewhere.people)
     # Ids of another dataset's: the nearest fit of the photo is taken.
-    near = WithFits(Labelled2D(), eft(tmp_path / "b.json", ids=("x_1", "")))[0]
+    near = with_fits(Labelled2D(), eft(tmp_path / "b.json", ids=("x_1", "")))[0]
     torch.testing.assert_close(near.people[0].pose.shape, torch.from_numpy(SHAPES[1]).float())
     # Somebody without a fit of their own does not get their neighbour's.
     rows = json.loads(eft(tmp_path / "d.json").read_text())["data"]
     (tmp_path / "one.json").write_text(json.dumps({"data": rows[:1]}))
     monkeypatch.setitem(globals(), "MIDDLES", MIDDLES[1] + np.array([[-6.0, 0.0], [0.0, 0.0]]))
-    close = WithFits(Labelled2D(), tmp_path / "one.json")[0]
+    close = with_fits(Labelled2D(), tmp_path / "one.json")[0]
     assert [bool(person.pose_weight.any()) for person in close.people] == [False, True]
     own = DrawnPeople(1)
-    assert WithFits(own, eft(tmp_path / "c.json"))[0].people[0].body == "open"
+    assert with_fits(own, eft(tmp_path / "c.json"))[0].people[0].body == "open"
 
 
 def test_turning_in_place_is_nothing() -> None:
@@ -130,14 +130,14 @@ def test_turning_in_place_is_nothing() -> None:
 
 def test_what_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatasetError, match=r"fits of EFT, NeuralAnnot .* found nothing \(no such file"):
-        WithFits(Labelled2D(), tmp_path / "none.json")
+        with_fits(Labelled2D(), tmp_path / "none.json")
     (tmp_path / "bad.json").write_text('{"data": [{"parm_shape": 1}]}')
     with pytest.raises(DatasetError, match=r"bad.json, data\[0\]: expected an entry 'parm_pose', got"):
-        WithFits(Labelled2D(), tmp_path / "bad.json")
+        with_fits(Labelled2D(), tmp_path / "bad.json")
     # NeuralAnnot's fits are told apart by annotation id alone: elsewhere they would be given to anybody.
     with pytest.raises(DatasetError, match="expected fits for a dataset whose people have annotation ids"):
-        WithFits(DrawnPeople(1), neuralannot(tmp_path / "n.json"))
+        with_fits(DrawnPeople(1), neuralannot(tmp_path / "n.json"))
     # Any reader takes them as an option.
-    monkeypatch.setattr("humesh.data.datasets.lsp.Lsp", Labelled2D)
-    dataset = Reader("lsp", "Lsp")(pseudo=str(neuralannot(tmp_path / "n.json")), pseudo_weight=0.25)
+    monkeypatch.setattr("humesh.data.datasets.matlab_2d.Lsp", Labelled2D)
+    dataset = Reader("matlab_2d.Lsp")(pseudo=str(neuralannot(tmp_path / "n.json")), pseudo_weight=0.25)
     assert dataset[0].people[0].shape_weight == 0.25

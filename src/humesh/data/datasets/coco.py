@@ -1,60 +1,41 @@
-"""MSCOCO's people (2017, 2014), and the reader of its file format, in which CrowdPose and PoseTrack come too."""
+"""COCO's people (2017, 2014), CrowdPose and PoseTrack18, which all come in COCO's file format."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from rich.progress import track
 
-from humesh.body.joints import COCO17, JointSet
+from humesh.body.joints import COCO17, CROWDPOSE14, POSETRACK17, JointSet
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry, json_entry
-from humesh.data.datasets.labels import below_the_head, box_of, known_split, part, person_2d, stored_photo, usable
+from humesh.data.datasets.labels import below_the_head, box_of, person_2d, usable
+from humesh.data.datasets.reader import Download, Files, PhotoDataset, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
-
-DOWNLOAD = Download(
-    page="https://cocodataset.org/#download",
-    files=(
-        Files("annotations/person_keypoints_*.json", 2, "2017 Train/Val annotations"),
-        Files("train2017/*.jpg|images/train2017/*.jpg", 118_287, "2017 Train images"),
-        Files("val2017/*.jpg|images/val2017/*.jpg", 5_000, "2017 Val images", needed=False),
-    ),
-)
-
 
 _Row = tuple[str, int, np.ndarray, np.ndarray]  # photo, identity, box 4 (two corners), points K 3
 
 
-class CocoFormat:
-    """Photos of COCO-format files with all their people who have labelled points; nobody else's photos.
+class CocoFormat(PhotoDataset):
+    """Photos of COCO-format files with all their people who have labelled points; no other photos.
 
-    People whose box, the annotated one or else that of their points, is too small to cut out are left out, and those
-    with fewer than `least_points` labelled points below the head (`people_per_photo`). `corner` moves labels into
-    pixels whose corner is (0, 0): COCO counts pixel centres from 0, so 0.5; its boxes, of outlines, are measured from
-    the corner. `shown`: the visibility flag from which a point is not hidden (COCO: 0 not labelled, 1 hidden, 2
-    visible). A person's identity is the annotation's id.
+    People whose box, the annotated one or else that of their points, is too small to crop are left out, and those with
+    fewer than `least_points` labelled points below the head. A person's identity is the annotation's id.
     """
 
-    tracks: tuple[range, ...] = ()
-    annotation_ids = True  # of people, as side files of fits name them
+    joint_set: ClassVar[JointSet]
+    annotation_ids = True  # side files of fits name people by them
+    corner = 0.5  # COCO counts pixel centres from 0; its boxes, of outlines, are measured from the pixel's corner
+    visible = 2.0  # the least flag of a point that is not hidden (0: not labelled, 1: hidden)
+    least_points = 0
 
-    def __init__(
-        self,
-        files: Sequence[Path],
-        folder: Path,
-        joint_set: JointSet,
-        corner: float = 0.5,
-        shown: float = 2.0,
-        least_points: int = 0,
-    ) -> None:
-        self.folder, self.joint_set, self.corner, self.shown = folder, joint_set, corner, shown
-        self.least_points = least_points
-        rows = []
-        for number, path in enumerate(track(files, "labels", transient=True)):
-            rows += self._rows(path, number)
+    def read(self, files: Sequence[Path], folder: Path) -> None:
+        """Reads the label files; the photos that they name are below `folder`."""
+        self.folder = folder
+        rows = [row for i, path in enumerate(track(files, "labels", transient=True)) for row in self._people(path, i)]
         rows.sort(key=lambda row: row[:2])
         if not rows:
             raise DatasetError(f"{files[0]}: expected people with labelled points, found none; use the train labels.")
@@ -62,13 +43,11 @@ class CocoFormat:
         self._boxes = np.array([row[2] for row in rows])
         self._points = np.array([row[3] for row in rows], dtype=np.float32)
         names = [row[0] for row in rows]
-        self._starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
-        self.names = tuple(names[i] for i in self._starts)
-        self._starts.append(len(rows))
-        self.people_per_photo = np.diff(self._starts).tolist()
+        starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
+        self.rows = [(names[a], range(a, b)) for a, b in zip(starts, [*starts[1:], len(rows)], strict=True)]
+        self.people_per_photo = [len(people) for _, people in self.rows]
 
-    def _rows(self, path: Path, number: int) -> list[_Row]:
-        """Every annotation of one file that has points."""
+    def _people(self, path: Path, file: int) -> list[_Row]:
         content = json_entry(path, "a COCO-format file of labelled people")
         content.has("images", "annotations", what="a COCO-format file")
         photos = {image["id"].integer(): image["file_name"].path() for image in content["images"] if self.wanted(image)}
@@ -88,42 +67,112 @@ class CocoFormat:
             if not (around[2:] - around[:2] > 1).all():
                 around = box_of(points + np.array([self.corner, self.corner, 0.0]))
             if usable(around) and below_the_head(points, self.joint_set) >= self.least_points:
-                rows.append((photo, self.identity(label, number), around, points))
+                rows.append((photo, self.identity(label, file), around, points))
         return rows
 
     def wanted(self, image: Entry) -> bool:
         """Whether a photo of the file is to be read."""
         return True
 
-    def identity(self, label: Entry, number: int) -> int:
-        """The number of an annotation's person; `number`: that of the file."""
+    def identity(self, label: Entry, file: int) -> int:
+        """The number of an annotation's person."""
         return label["id"].integer()
 
     def place(self, name: str) -> tuple[str, int]:
         """(sequence, frame) of a photo."""
         return "", 0
 
-    def __len__(self) -> int:
-        return len(self.names)
-
     def __getitem__(self, index: int) -> Sample:
-        name, people = self.names[index], range(self._starts[index], self._starts[index + 1])
-        sequence, frame = self.place(name)
+        name, people = self.rows[index]
         photo = stored_photo(self.folder / name)
-        return Sample(photo, tuple(self._person(i) for i in people), name, sequence, frame)
+        return Sample(photo, tuple(self._person(i) for i in people), name, *self.place(name))
 
     def _person(self, number: int) -> LabelledPerson:
         x, y, flag = self._points[number].astype(np.float64).T
         points = np.stack([x + self.corner, y + self.corner, (flag > 0).astype(np.float64)], axis=-1)
-        identity = int(self._identities[number])
-        return person_2d(self._boxes[number], points, self.joint_set, identity, (flag >= self.shown).astype(np.float64))
+        visible = (flag >= self.visible).astype(np.float64)
+        return person_2d(self._boxes[number], points, self.joint_set, int(self._identities[number]), visible)
 
 
 class Coco(CocoFormat):
     """`annotations/person_keypoints_{split}{year}.json` and the photos of `{split}{year}/`, below root or `images/`."""
 
+    name, splits, joint_set = "COCO", ("train", "val"), COCO17
+    download = Download(
+        page="https://cocodataset.org/#download",
+        files=(
+            Files("annotations/person_keypoints_*.json", 2, "2017 Train/Val annotations"),
+            Files("train2017/*.jpg|images/train2017/*.jpg", 118_287, "2017 Train images"),
+            Files("val2017/*.jpg|images/val2017/*.jpg", 5_000, "2017 Val images", needed=False),
+        ),
+    )
+
     def __init__(self, root: str | Path, split: str, year: int = 2017, least_points: int = 0) -> None:
-        root, split = Path(root), known_split("COCO", split, ("train", "val"))
-        files = part(root, [f"annotations/person_keypoints_{split}{year}.json"], DOWNLOAD)
-        folder = part(root, [f"{split}{year}", f"images/{split}{year}"], DOWNLOAD)[0]
-        super().__init__(files, folder, COCO17, least_points=least_points)
+        super().__init__(root, split)
+        self.least_points = least_points
+        files = self.files(f"annotations/person_keypoints_{split}{year}.json")
+        self.read(files, self.files(f"{split}{year}", f"images/{split}{year}")[0])
+
+
+class CrowdPose(CocoFormat):
+    """`crowdpose_{split}.json` in root or a folder of it, and `images/` (Li et al., CVPR 2019).
+
+    Pixels and flags are taken to be COCO's, of whose photos it is partly made (from memory).
+    """
+
+    name, splits, joint_set = "CrowdPose", ("train", "val", "trainval", "test"), CROWDPOSE14
+    download = Download(
+        page="https://github.com/jeffffffli/CrowdPose",
+        files=(
+            Files("**/crowdpose_train.json", 1, "annotations"),
+            Files("**/crowdpose_val.json|**/crowdpose_test.json", 1, "annotations", needed=False),
+            Files("images/*.jpg", 20_000, "images"),
+        ),
+    )
+
+    def __init__(self, root: str | Path, split: str) -> None:
+        super().__init__(root, split)
+        files = self.files(f"crowdpose_{split}.json", f"*/crowdpose_{split}.json")
+        self.read(files[:1], self.files("images")[0])
+
+
+class PoseTrack(CocoFormat):
+    """`annotations/{split}/*.json`, a file a video, and the frames that they name below root.
+
+    A track is a run of labelled frames. Points are given in fractions of pixels from the corner, and only where they
+    are visible, as flag 1; some annotations have no box (from memory; check against the owner's README). The test
+    labels are not published.
+    """
+
+    name, splits, joint_set = "PoseTrack", ("train", "val"), POSETRACK17
+    download = Download(
+        page="https://posetrack.net (registration; PoseTrack18)",
+        files=(
+            Files("annotations/train/*.json", 1, "annotations of PoseTrack18"),
+            Files("annotations/val/*.json", 1, "annotations of PoseTrack18", needed=False),
+            Files("images/train/*/*.jpg", 1, "images of PoseTrack18"),
+            Files("images/val/*/*.jpg", 1, "images of PoseTrack18", needed=False),
+        ),
+    )
+    annotation_ids, corner, visible = False, 0.0, 1.0
+
+    def __init__(self, root: str | Path, split: str) -> None:
+        super().__init__(root, split)
+        self.read(self.files(f"annotations/{split}/*.json"), self.root)
+        self.tracks = runs([self.place(name) for name, _ in self.rows])
+
+    def wanted(self, image: Entry) -> bool:
+        """Only labelled frames."""
+        labelled = image.get("is_labeled")
+        return labelled is None or bool(labelled.value)
+
+    def identity(self, label: Entry, file: int) -> int:
+        """One number for a track of a video."""
+        return (file << 20) + label["track_id"].integer(most=(1 << 20) - 1)
+
+    def place(self, name: str) -> tuple[str, int]:
+        """`.../VIDEO/000012.jpg` is frame 12 of VIDEO."""
+        path = Path(name)
+        if not path.stem.isdecimal():
+            raise DatasetError(f"PoseTrack: expected frames called .../VIDEO/000012.jpg, got {name}; fetch it anew.")
+        return path.parent.name, int(path.stem)

@@ -1,4 +1,4 @@
-"""What readers take out of their owners' label files, each number, text and list with a check."""
+"""Entries of label files: every number, text and list is checked when it is read; an error names file and entry."""
 
 from __future__ import annotations
 
@@ -11,55 +11,47 @@ import numpy as np
 from humesh.data.datasets import DatasetError
 from humesh.files import read_json
 
-_MOST = 1e7
-"""No coordinate in pixels or millimetres is larger, and float32 still tells it from its neighbours."""
+_MOST = 1e7  # px or mm; float32 still tells such a coordinate from its neighbours
 _MOST_BOX = 1e5  # px
 
 
 class Entry:
-    """A value of a label file, which knows where it stands there; whatever is wrong with it is one DatasetError."""
+    """A value of a label file, which knows its place there; whatever is wrong with it is one DatasetError."""
 
-    __slots__ = ("_above", "_key", "value")
+    __slots__ = ("_above", "key", "value")
 
     def __init__(self, value: Any, above: Entry | Path, key: str | int = "") -> None:
-        self.value, self._above, self._key = value, above, key
+        self.value, self.key, self._above = value, key, above
 
     def __getitem__(self, key: str | int) -> Entry:
-        """What stands under a name, or at a place of a list."""
+        """The entry of a name, or at a place of a list."""
         value = self.value
         if isinstance(key, str):
-            if isinstance(value, Mapping) and key in value:
-                return Entry(value[key], self, key)
-        elif self._listed() and 0 <= key < len(value):
-            return Entry(value[key], self, key)
-        raise self.wrong(f"an entry {key!r}")
+            known = isinstance(value, Mapping) and key in value
+        else:
+            known = self._is_list() and 0 <= key < len(value)
+        if not known:
+            raise self.wrong(f"an entry {key!r}")
+        return Entry(value[key], self, key)
 
     def get(self, key: str) -> Entry | None:
-        """What stands under a name, None where there is nothing (JSON's null is nothing)."""
-        found = self[key] if isinstance(self.value, Mapping) and key in self.value else None
-        return None if found is None or found.value is None else found
+        """The entry of a name; None where there is none, or JSON's null."""
+        known = isinstance(self.value, Mapping) and self.value.get(key) is not None
+        return self[key] if known else None
 
     def __iter__(self) -> Iterator[Entry]:
-        """The entries of a list, or of a table under its names, in order."""
+        """The entries of a list, or the values of a table, in order."""
         if isinstance(self.value, Mapping):
             return (self[key] for key in self.value)
-        if not self._listed():
+        if not self._is_list():
             raise self.wrong("a list")
         return (Entry(value, self, i) for i, value in enumerate(self.value))
 
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def _listed(self) -> bool:
+    def _is_list(self) -> bool:
         return isinstance(self.value, list | tuple) or (isinstance(self.value, np.ndarray) and self.value.ndim > 0)
 
-    @property
-    def key(self) -> str:
-        """The name or place under which it stands."""
-        return str(self._key)
-
     def has(self, *keys: str, what: str) -> Entry:
-        """Itself, a table that holds these names; `what`: what is expected, for the sentence."""
+        """Itself, a table that has these names; `what` the table is, for the sentence."""
         if missing := [key for key in keys if not isinstance(self.value, Mapping) or key not in self.value]:
             raise DatasetError(f"{self._place()}: expected {what}, it has no {', '.join(missing)}; fetch it anew.")
         return self
@@ -69,9 +61,8 @@ class Entry:
         expected = f"{' x '.join('N' if n < 0 else str(n) for n in shape)} finite numbers up to {most:.0e}"
         value = self.value
         try:
-            if isinstance(value, str | bytes | Mapping) or (
-                isinstance(value, np.ndarray) and value.dtype.kind not in "biufO"
-            ):
+            foreign = isinstance(value, np.ndarray) and value.dtype.kind not in "biufO"
+            if foreign or isinstance(value, str | bytes | Mapping):
                 raise TypeError
             array = np.asarray(value, dtype=np.float64).reshape(shape).copy()
         except (TypeError, ValueError, OverflowError):
@@ -81,14 +72,14 @@ class Entry:
         return array
 
     def number(self, least: float = -_MOST, most: float = _MOST) -> float:
-        """A number between two."""
+        """A number in a range."""
         found = float(self.numbers(1)[0])
         if not least <= found <= most:
             raise self.wrong(f"a number from {least:g} to {most:g}")
         return found
 
     def integer(self, least: int = 0, most: int = 2**53) -> int:
-        """A whole number between two."""
+        """A whole number in a range."""
         value = self.value
         if isinstance(value, np.ndarray | np.generic) and value.size == 1:
             value = value.item()
@@ -109,20 +100,19 @@ class Entry:
         name = self.text()
         if len(name.encode()) > 1000 or not 0 < max(map(len, PurePosixPath(name).parts), default=0) <= 200:
             raise self.wrong("the name of a file")
-        for path in (PurePosixPath(name), PureWindowsPath(name)):
-            if path.anchor or ".." in path.parts:
-                raise self.wrong("the name of a file inside the dataset's folder")
+        if any(path.anchor or ".." in path.parts for path in (PurePosixPath(name), PureWindowsPath(name))):
+            raise self.wrong("the name of a file inside the dataset's folder")
         return name
 
     def first(self, count: int) -> np.ndarray:
-        """The first of a row of at least so many numbers."""
+        """The first numbers of a list."""
         numbers = self.numbers(-1)
         if len(numbers) < count:
             raise self.wrong(f"at least {count} numbers")
         return numbers[:count]
 
     def box(self, corners: bool = True) -> np.ndarray:
-        """A box x0 y0 x1 y1 in pixels; not `corners`: it stands as x y width height."""
+        """A box x0 y0 x1 y1 in pixels; not `corners`: the file has x y width height."""
         box = self.numbers(4, most=_MOST_BOX)
         if not corners:
             box[2:] += box[:2]
@@ -131,13 +121,12 @@ class Entry:
     def intrinsics(self) -> np.ndarray:
         """A camera's 3 x 3 matrix in pixels."""
         matrix = self.numbers(3, 3)
-        below = matrix[[1, 2, 2, 2], [0, 0, 1, 2]]
-        if min(matrix[0, 0], matrix[1, 1]) < 1 or not np.allclose(below, [0, 0, 0, 1]):
+        if min(matrix[0, 0], matrix[1, 1]) < 1 or not np.allclose(matrix[[1, 2, 2, 2], [0, 0, 1, 2]], [0, 0, 0, 1]):
             raise self.wrong("the 3 x 3 matrix of a camera")
         return matrix
 
     def extrinsics(self) -> np.ndarray:
-        """A turn and a shift, of the 3 or 4 rows that stand there the first 3, with 4 columns."""
+        """The 3 x 4 matrix of a rotation and a translation; the file may have a fourth row."""
         matrix = self.numbers(-1, 4)
         if not 3 <= len(matrix) <= 4:
             raise self.wrong("a matrix of 3 or 4 rows and 4 columns")
@@ -152,8 +141,9 @@ class Entry:
         above: Entry | Path = self
         place = ""
         while isinstance(above, Entry):
-            name = f"[{above._key}]" if isinstance(above._key, int) else f".{above._key}" if above._key else ""
-            place, above = name + place, above._above
+            key = above.key
+            place = (f"[{key}]" if isinstance(key, int) else f".{key}" if key else "") + place
+            above = above._above
         return f"{above}, {place.lstrip('.')}" if place else str(above)
 
 
@@ -169,10 +159,10 @@ def _shown(value: Any) -> str:
         return f"a list of {len(value)}"
     try:
         return f"{value!r:.80}"
-    except Exception as problem:  # whatever a foreign number of thousands of digits brings about
+    except Exception as problem:  # numbers of thousands of digits cannot be printed
         return type(problem).__name__
 
 
 def json_entry(path: Path, what: str) -> Entry:
-    """What a JSON file holds."""
+    """The content of a JSON file."""
     return Entry(read_json(path, what=what, error=DatasetError), path)

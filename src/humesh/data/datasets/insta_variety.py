@@ -1,9 +1,9 @@
 """InstaVariety: short videos with OpenPose's keypoints as labels, in TFRecords (Kanazawa et al., CVPR 2019).
 
 The owner's description (doc/tfrecord.md of human_dynamics) and writer: a record is a `tf.train.Example` of one video;
-`image/encoded` are N JPEGs, already cut around the person; per frame `image/xys` has 14 x, then 14 y, px in that JPEG;
-`image/visibilities` 14 flags; `image/face_pts` 5 x, 5 y, 5 flags. Toes are there too, but description and writer differ
-in their order, so they are not read.
+`image/encoded` are N JPEGs, already cropped around the person; per frame `image/xys` has 14 x, then 14 y, px in that
+JPEG; `image/visibilities` 14 flags; `image/face_pts` 5 x, 5 y, 5 flags. Toes are there too, but description and writer
+differ in their order, so they are not read.
 """
 
 from __future__ import annotations
@@ -18,57 +18,54 @@ import numpy as np
 
 from humesh.body.joints import LSP14_FACE
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.download import Download, Files
 from humesh.data.datasets.entries import Entry
-from humesh.data.datasets.labels import box_of, known_split, loaded, part, person_2d, runs, stored_photo, usable
-from humesh.data.datasets.tfrecord import features, records
+from humesh.data.datasets.labels import box_of, person_2d, usable
+from humesh.data.datasets.reader import Download, Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import Sample
 
-DOWNLOAD = Download(
-    page="https://github.com/akanazawa/human_dynamics/blob/master/doc/insta_variety.md",
-    files=(
-        Files("train/*.tfrecord|*/train/*.tfrecord", 1, "pre-processed tfrecords"),
-        Files("test/*.tfrecord|*/test/*.tfrecord", 1, "pre-processed tfrecords", needed=False),
-    ),
-)
+_Bytes = bytes | mmap.mmap
 
 
-class InstaVariety:
-    """`{split}/*.tfrecord` below root, a video a record. Frames in which nothing was found, or too little of the body
-    for a box, are left out of clips.
+class InstaVariety(PhotoDataset):
+    """`{split}/*.tfrecord` below root, a video a record; cameras are guessed for the cropped frames.
 
-    The cameras are guessed for the cut frames, as nothing tells where in the video they were cut.
+    Frames in which nothing was found, or too little of the body for a box, are left out of clips.
     """
 
+    name, splits = "InstaVariety", ("train", "test")
+    download = Download(
+        page="https://github.com/akanazawa/human_dynamics/blob/master/doc/insta_variety.md",
+        files=(
+            Files("train/*.tfrecord|*/train/*.tfrecord", 1, "pre-processed tfrecords"),
+            Files("test/*.tfrecord|*/test/*.tfrecord", 1, "pre-processed tfrecords", needed=False),
+        ),
+    )
+
     def __init__(self, root: str | Path, split: str) -> None:
-        known_split("InstaVariety", split, ("train", "test"))
-        files = part(Path(root), [f"{split}/*.tfrecord", f"*/{split}/*.tfrecord"], DOWNLOAD)
-        frames, points = list[tuple[Path, int, int]](), list[np.ndarray]()
-        for path in files:
+        super().__init__(root, split)
+        rows, points, video = list[tuple[Path, int, int, int]](), list[np.ndarray](), -1
+        for path in self.files(f"{split}/*.tfrecord", f"*/{split}/*.tfrecord"):
             for offset, labels in loaded(path, lambda file: list(_videos(file)), "InstaVariety's TFRecord"):
                 known = np.flatnonzero([usable(box_of(frame)) for frame in labels])
-                frames += [(path, offset, int(frame)) for frame in known]
+                video += bool(len(known))
+                rows += [(path, offset, frame, video) for frame in known.tolist()]
                 points.append(labels[known])
-        if not frames:
+        if not rows:
             raise DatasetError(f"{root}: expected videos in {split}/*.tfrecord, found none; fetch them anew.")
-        self._frames, self._points = frames, np.concatenate(points)
-        self.tracks = runs([(f"{path}/{offset}", frame) for path, offset, frame in frames])
-        self._identity = {video: i for i, video in enumerate(dict.fromkeys(frame[:2] for frame in frames))}
-
-    def __len__(self) -> int:
-        return len(self._frames)
+        self.rows, self._points = rows, np.concatenate(points)
+        self.tracks = runs([(video, frame) for _, _, frame, video in rows])
 
     def __getitem__(self, index: int) -> Sample:
-        path, offset, frame = self._frames[index]
+        path, offset, frame, video = self.rows[index]
         encoded = loaded(path, lambda file: _jpegs(file, offset)[frame], "a JPEG of a frame")
         photo = stored_photo(io.BytesIO(encoded), name=f"{path}, frame {frame} at byte {offset}")
         points, sequence = self._points[index], f"{path.stem}/{offset}"
-        person = person_2d(box_of(points), points, LSP14_FACE, self._identity[path, offset], size=photo.size)
+        person = person_2d(box_of(points), points, LSP14_FACE, video, size=photo.size)
         return Sample(photo, (person,), f"{sequence}/{frame}", sequence, frame)
 
 
 def _videos(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """(where its record starts, points N 19 3 as x, y px and weight) of every video of a file."""
+    """Of every video where its record starts, and points N 19 3 as x, y px and weight."""
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for offset, start, end in records(data):
             values = features(data, start, end, ("meta/N", "image/xys", "image/visibilities", "image/face_pts"))
@@ -87,3 +84,78 @@ def _jpegs(path: Path, offset: int) -> list[bytes]:
         stream.seek(offset)
         data = stream.read(int.from_bytes(stream.read(8), "little") + 4)[4:]
     return features(data, 0, len(data), ("image/encoded",))["image/encoded"]
+
+
+def records(data: _Bytes) -> Iterator[tuple[int, int, int]]:
+    """(offset, start, end) of the records of a TFRecord file; start and end are those of the record's content.
+
+    A record is its length (8 bytes, little endian), a checksum (4), the content, a checksum (4).
+    """
+    offset = 0
+    while offset < len(data):
+        end = offset + 12 + int.from_bytes(data[offset : offset + 8], "little")
+        if end + 4 > len(data):
+            raise ValueError(f"the record at byte {offset} is cut short")
+        yield offset, offset + 12, end
+        offset = end + 4
+
+
+def features(data: _Bytes, start: int, end: int, wanted: tuple[str, ...]) -> dict[str, list]:
+    """The values of some features of a `tf.train.Example` between two places; ValueError names missing ones.
+
+    Protocol buffers: Example.features = 1, Features.feature = 1 (a map: key 1, value 2), Feature.bytes_list = 1,
+    float_list = 2, int64_list = 3, of each the values = 1; numbers are packed or single.
+    """
+    found: dict[str, list] = {}
+    for _, _, first, last in _fields(data, start, end):
+        for _, _, entry, entry_end in _fields(data, first, last):
+            parts = {number: (a, b) for number, _, a, b in _fields(data, entry, entry_end)}
+            key = bytes(data[slice(*parts[1])]).decode()
+            if key in wanted and 2 in parts:
+                found[key] = [v for kind, _, a, b in _fields(data, *parts[2]) for v in _values(data, kind, a, b)]
+    if missing := [key for key in wanted if key not in found]:
+        raise ValueError(f"the record has no {', '.join(missing)}")
+    return found
+
+
+def _values(data: _Bytes, kind: int, start: int, end: int) -> Iterator[bytes | float | int]:
+    for _, _, a, b in _fields(data, start, end):
+        if kind == 1:
+            yield bytes(data[a:b])
+        elif kind == 2:
+            yield from np.frombuffer(data[a:b], "<f4").tolist()
+        else:  # packed integers fill the field, a single one is the field
+            while a < b:
+                value, a = _varint(data, a)
+                yield value - (1 << 64) if value >> 63 else value
+
+
+def _fields(data: _Bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """(number, wire type, start, end) of the fields of a message."""
+    while at < end:
+        tag, at = _varint(data, at)
+        wire = tag & 7
+        if wire == 2:
+            size, at = _varint(data, at)
+        elif wire == 0:
+            size = _varint(data, at)[1] - at
+        elif wire in (1, 5):
+            size = 8 if wire == 1 else 4
+        else:
+            raise ValueError(f"no protocol buffer at byte {at}")
+        if at + size > end:
+            raise ValueError(f"a field at byte {at} is cut short")
+        yield tag >> 3, wire, at, at + size
+        at += size
+
+
+def _varint(data: _Bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if shift > 63:
+            raise ValueError(f"a number at byte {at} has no end")
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at

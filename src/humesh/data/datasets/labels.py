@@ -1,27 +1,26 @@
-"""What readers share: people with 2D labels alone, stored photos, and errors for missing and damaged parts."""
+"""Labelled people from what owners' files hold: keypoints in 2D and 3D, SMPL fits, cameras."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 
-from humesh.body.joints import JointSet
+from humesh.body.joints import SMPL24, JointSet
+from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.data.datasets import DatasetError
-from humesh.data.datasets.download import Download
+from humesh.data.datasets.entries import Entry
 from humesh.data.sample import LabelledPerson
 from humesh.geometry.camera import Camera
-from humesh.media.photo import MAX_MEGAPIXELS, Photo
+from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.people.person import Person
 
-T = TypeVar("T")
+Bodies = Mapping[str, BodyModel]
+"""The user's own body models by the names in labels: {"smpl-male": BodyModel.load(path), ...}."""
 
 _SMALLEST = 8.0  # px, a box's longer side
 _HEAD = {"nose", "left_eye", "right_eye", "left_ear", "right_ear", "jaw", "head", "head_top"}
@@ -35,21 +34,19 @@ def person_2d(
     visible: Float[np.ndarray, " K"] | None = None,
     size: tuple[int, int] | None = None,
 ) -> LabelledPerson:
-    """A person of whom only a box (x0 y0 x1 y1) and points (x, y px, weight) are known; visible: where weighted.
+    """A person of a box (x0 y0 x1 y1) and 2D points (x, y px, weight); all weighted ones are visible by default.
 
-    Points of weight 0 are moved to (0, 0): what stands there in files means nothing. With the photo's `size` (width,
-    height) points outside of it keep their weight, but are neither visible nor seen.
+    Points of weight 0 are moved to (0, 0). With the photo's `size` (width, height) points outside of it keep their
+    weight, but are not visible, and no detector finds them.
     """
     points = np.where(points[:, 2:] > 0, points, 0.0).astype(np.float64)
     labels, count = torch.from_numpy(points).float(), len(joint_set)
+    shown = np.ones(count) if visible is None else np.asarray(visible)
     if size is not None:
         inside = np.all((points[:, :2] >= 0) & (points[:, :2] < size), axis=-1)
-        visible = inside.astype(np.float64) if visible is None else visible * inside
-        points = np.where(inside[:, None], points, 0.0)
-    seen = Person(np.asarray(box, dtype=np.float64), 1.0, points, joint_set)
-    shown = (labels[:, 2] > 0).float() if visible is None else torch.from_numpy(np.asarray(visible)).float()
+        shown, points = shown * inside, np.where(inside[:, None], points, 0.0)
     return LabelledPerson(
-        seen=seen,
+        seen=Person(np.asarray(box, dtype=np.float64), 1.0, points, joint_set),
         identity=identity,
         pose=BodyPose.rest(),
         pose_weight=torch.zeros(24),
@@ -60,8 +57,80 @@ def person_2d(
         points3d_weight=torch.zeros(count),
         points2d=labels[:, :2],
         points2d_weight=labels[:, 2],
-        visible=shown * (labels[:, 2] > 0),
+        visible=torch.from_numpy(shown).float() * (labels[:, 2] > 0),
     )
+
+
+def person_3d(
+    identity: int,
+    joint_set: JointSet,
+    size: tuple[int, int],
+    pixels: Float[np.ndarray, "K 2"],
+    points: Float[np.ndarray, "K 3"] | None = None,
+    known: Float[np.ndarray, " K"] | None = None,
+    hidden: Float[np.ndarray, " K"] | None = None,
+    box: Float[np.ndarray, "4"] | None = None,
+    detected: tuple[Float[np.ndarray, "D 3"], JointSet] | None = None,
+) -> LabelledPerson:
+    """A person of points in pixels and, where there are, in metres, with weights `known` (1).
+
+    Points outside the photo of `size` (width, height) and `hidden` ones (1) are labelled but not visible. A detector
+    finds the visible ones, unless the owner gives what it found (`detected`: x, y px, confidence). The box is by
+    default that of all labels (`box_of`).
+    """
+    weight = np.ones(len(pixels)) if known is None else np.asarray(known, dtype=np.float64)
+    labelled = np.concatenate([pixels, weight[:, None]], axis=-1)
+    shown = None if hidden is None else 1.0 - hidden
+    person = person_2d(box_of(labelled) if box is None else box, labelled, joint_set, identity, shown, size)
+    found, found_set = detected or (np.concatenate([pixels, person.visible.numpy()[:, None]], axis=-1), joint_set)
+    found = np.where(found[:, 2:] > 0, found, 0.0).astype(np.float64)
+    person = replace(person, seen=Person(person.seen.box, 1.0, found, found_set))
+    if points is None:
+        return person
+    points3d = torch.from_numpy(np.where(weight[:, None] > 0, points, 0.0)).float()
+    return replace(person, points3d=points3d, points3d_weight=person.points2d_weight)
+
+
+def only_2d(person: LabelledPerson) -> LabelledPerson:
+    """The person without labels of pose, shape, translation and 3D points."""
+    none, zero = torch.zeros_like, torch.zeros(())
+    return replace(
+        person, pose_weight=none(person.pose_weight), shape_weight=zero, translation_weight=zero,
+        points3d_weight=none(person.points3d_weight),
+    )  # fmt: skip
+
+
+def smpl_label(
+    vectors: Float[np.ndarray, "72"],
+    betas: Float[np.ndarray, " S"],
+    translation: Float[np.ndarray, "3"],
+    extrinsics: Float[np.ndarray, "3 4"] | None = None,
+    model: BodyModel | None = None,
+) -> tuple[BodyPose, float]:
+    """SMPL's axis-angle pose, first 10 betas and translation (metres) in a camera's frame; and the latter's weight.
+
+    `extrinsics` take points of the fit's frame into the camera's; by default it is the camera's already. SMPL turns its
+    root about the rest pelvis p, which the gendered file and the betas give, so the translation t becomes
+    R (p + t) + d - p. Without that `model` p counts as 0, which puts the translation 0.2 to 0.5 m off, so its weight is
+    0; the rotations are exact without it.
+    """
+    rotation, shift = (np.eye(3), np.zeros(3)) if extrinsics is None else (extrinsics[:, :3], extrinsics[:, 3])
+    rotations = rotation_from_axis_angle(torch.from_numpy(np.asarray(vectors, dtype=np.float64)).reshape(-1, 3))
+    rotations[0] = torch.from_numpy(np.asarray(rotation, dtype=np.float64)) @ rotations[0]
+    shape = torch.from_numpy(np.asarray(betas, dtype=np.float64)[:10])
+    pelvis = np.zeros(3) if model is None else model.rest_joints(shape)[SMPL24.index("pelvis")].numpy()
+    moved = rotation @ (pelvis + np.asarray(translation, dtype=np.float64)) + shift - pelvis
+    pose = BodyPose(rotations, shape, torch.from_numpy(moved)).map(torch.Tensor.float)
+    return pose, float(model is not None)
+
+
+def with_smpl(person: LabelledPerson, label: tuple[BodyPose, float], body: str, weight: float = 1.0) -> LabelledPerson:
+    """The person with a pose and shape of a `weight`, and a translation of another (see `smpl_label`), of a `body`."""
+    pose, translation = label
+    return replace(
+        person, body=body, pose=pose, pose_weight=torch.full((len(SMPL24),), weight),
+        shape_weight=torch.tensor(weight), translation_weight=torch.tensor(translation),
+    )  # fmt: skip
 
 
 def box_of(points: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, "4"]:
@@ -74,69 +143,47 @@ def box_of(points: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, "4"]:
     return np.concatenate([low - grown, high + grown]).astype(np.float64)
 
 
+def box_about(centre: Float[np.ndarray, "2"], scale: float) -> Float[np.ndarray, "4"]:
+    """The square box of a centre (px) and a scale, the side over 200 px, as MPII and its successors have it."""
+    return np.concatenate([centre - 100.0 * scale, centre + 100.0 * scale])
+
+
 def usable(box: Float[np.ndarray, "4"]) -> bool:
-    """Whether a person's box is large enough to cut a crop around: of less nothing can be seen (our bound)."""
+    """Whether a person's box is large enough to crop (our bound)."""
     return bool((box[2:] - box[:2]).max() >= _SMALLEST)
 
 
 def below_the_head(points: Float[np.ndarray, "K 3"], joint_set: JointSet) -> int:
-    """How many labelled points a person has besides those of the head, which alone tell nothing of the body."""
+    """How many labelled points are not of the head."""
     return sum(name not in _HEAD for name, weight in zip(joint_set.names, points[:, 2], strict=True) if weight > 0)
 
 
-def stored_photo(source: Path | io.BytesIO, camera: Camera | None = None, *, name: str = "") -> Photo:
-    """A photo as its labels mean it: the stored pixels in RGB, whatever its EXIF says of its orientation.
+def calibrated(matrix: Float[np.ndarray, "3 3"]) -> Camera:
+    """The camera of intrinsics in pixels."""
+    return Camera(torch.from_numpy(np.array(matrix, dtype=np.float64)))
 
-    `name`: of a source in memory.
+
+def pinhole(focal: Entry, centre: Entry) -> Camera:
+    """The camera of two focal lengths and a principal point in pixels."""
+    (fx, fy), (cx, cy) = focal.numbers(2), centre.numbers(2)
+    if min(fx, fy) < 1:
+        raise focal.wrong("focal lengths in pixels")
+    return calibrated(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]))
+
+
+def fitted_camera(points: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"], path: Path) -> Camera:
+    """The pinhole camera without skew that best projects the points 1 cm and more before it, in least squares.
+
+    For datasets whose owner gives no camera. DatasetError, naming the labels' `path`, where none fits.
     """
-    try:
-        with Image.open(source) as image:
-            if image.width * image.height > 1e6 * MAX_MEGAPIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels")
-            return Photo.of(np.array(image.convert("RGB")), camera)
-    except FileNotFoundError:
-        raise DatasetError(f"{source}: expected an image that the labels name, found nothing; fetch it anew.") from None
-    except Exception as error:  # Pillow's readers raise anything on damaged images
-        raise DatasetError(
-            f"{name or source}: expected an image, it is damaged or none ({error}); fetch it anew."
-        ) from error
+    matrix, ahead = np.eye(3), (points[:, 2] > 0.01) & np.isfinite(points).all(-1) & np.isfinite(pixels).all(-1)
+    for axis in range(2):
+        over_depth = points[ahead, axis] / points[ahead, 2]
+        unknown = np.stack([over_depth, np.ones_like(over_depth)], axis=-1)
+        matrix[axis, [axis, 2]] = np.linalg.lstsq(unknown, pixels[ahead, axis], rcond=None)[0]
+    return calibrated(Entry(matrix, path, "the camera that fits its points").intrinsics())
 
 
-def part(root: Path, patterns: Sequence[str], download: Download) -> list[Path]:
-    """The files of the first of the glob patterns that has any, in order of their names; DatasetError where none."""
-    for pattern in patterns:
-        if found := sorted(path for path in root.glob(pattern) if not path.name.startswith(".")):
-            return found
-    there = ", ".join(sorted(path.name for path in root.iterdir())[:6]) if root.is_dir() else "no such folder"
-    raise DatasetError(
-        f"{root}: expected {' or '.join(patterns)}, found {there or 'an empty folder'}; give the folder where the "
-        f"download was unpacked, or fetch it from {download.page}."
-    )
-
-
-def loaded(path: Path, read: Callable[[Path], T], what: str) -> T:
-    """A label file, read; whatever a damaged or foreign one raises becomes one sentence."""
-    try:
-        return read(path)
-    except DatasetError:
-        raise
-    except Exception as error:  # readers of foreign formats have no common base of errors
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetError(f"{path}: expected {what}, could not read it ({why}); fetch it anew.") from error
-
-
-def known_split(name: str, split: str, splits: Collection[str]) -> str:
-    """The split of a dataset called `name`, DatasetError where it has none of that name."""
-    if split not in splits:
-        raise DatasetError(f"{name}: expected the split {' or '.join(splits)}, got {split!r}.")
-    return split
-
-
-def runs(keys: Sequence[tuple[str | int, int]], step: int = 1) -> tuple[range, ...]:
-    """`tracks` of frames (video, frame number) in order: ranges of two or more that are `step` apart in one video."""
-    found, start = [], 0
-    for i in range(1, len(keys) + 1):
-        if i == len(keys) or keys[i][0] != keys[i - 1][0] or keys[i][1] - keys[i - 1][1] != step:
-            found += [range(start, i)] if i - start > 1 else []
-            start = i
-    return tuple(found)
+def projected(camera: Camera, points: Float[np.ndarray, "*g K 3"]) -> Float[np.ndarray, "*g K 2"]:
+    """Pixels of points in metres, camera frame."""
+    return camera.project(torch.from_numpy(np.asarray(points, dtype=np.float64))).numpy()

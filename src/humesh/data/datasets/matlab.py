@@ -1,7 +1,6 @@
-"""MATLAB's files of version 5 to 7: their numbers, texts, cells and structs as data, and nothing else.
+"""MATLAB's files of version 5 to 7 as data: numbers, texts, cells and structs (MathWorks, "MAT-File Format").
 
-The format is public (MathWorks, "MAT-File Format"): a head of 128 bytes, then an element a variable, packed by zlib or
-not. No claim of an element is believed that its bytes do not bear out.
+Not read by SciPy, whose reader trusts the type codes of a file: a damaged one ends the process.
 """
 
 from __future__ import annotations
@@ -9,45 +8,43 @@ from __future__ import annotations
 import math
 import struct as binary
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from humesh.data.datasets.entries import Entry
 
+_ORDERS = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-_SIGN = {"little": "<", "big": ">"}
-_DTYPES = {order: {kind: np.dtype(sign + name) for kind, name in _NUMBERS.items()} for order, sign in _SIGN.items()}
-_PAIR = {order: binary.Struct(f"{sign}II").unpack_from for order, sign in _SIGN.items()}
-_TEXTS = {1: "latin1", 2: "latin1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
+_TEXTS = {1: "latin1", 2: "latin1", 16: "utf-8", 4: "utf-16", 17: "utf-16", 18: "utf-32"}
 _MATRIX, _PACKED = 14, 15  # kinds of elements
 _CELL, _STRUCT, _CHAR, _DOUBLE, _UINT64 = 1, 2, 4, 6, 15  # classes of matrices
 _COMPLEX = 0x800
 _DEEPEST = 20  # cells in cells
 _HEAD = 4096  # bytes that hold the shape and the name of a variable
-_LEAST, _RATIO = 16 * 2**20, 250  # a file may unpack to so many bytes, or to so many times its own
+_LEAST, _RATIO = 16 * 2**20, 250  # bytes that any file may unpack to; a larger one to so many times its own size
 
-_Order = Literal["little", "big"]
+_Head = tuple[int, tuple[int, ...], str]  # flags, shape, name
 
 
 def read_matlab(path: Path, only: Collection[str] | None = None) -> Entry:
-    """The variables of a file by name; cells are arrays of objects, structs are arrays of tables, texts are str.
+    """The variables of a file by name, `only` these; cells are arrays of objects, structs arrays of tables.
 
-    `only`: no others than these. Raises ValueError, EOFError, OSError or zlib.error (`loaded` makes one sentence of
-    them).
+    Raises ValueError, EOFError, OSError or zlib.error (`loaded` makes one sentence of them).
     """
-    return Entry({head.name: _value(whole(), head.order) for head, whole in _variables(path, only)}, path)
+    return Entry({name: _value(*matrix) for name, _, *matrix in _variables(path, only)}, path)
 
 
 def matlab_shape(path: Path, name: str) -> tuple[int, ...]:
     """The shape of a variable, which is not read for it; (0, 0) where there is none. Raises as `read_matlab`."""
-    return next((head.shape for head, _ in _variables(path, (name,))), (0, 0))
+    return next((shape for _, shape, *_ in _variables(path, (name,), head_only=True)), (0, 0))
 
 
 def cells(entry: Entry) -> list[Entry]:
-    """The contents of a cell or struct array in MATLAB's order, those of an empty matrix too."""
+    """The contents of a cell or struct array in MATLAB's order; an empty matrix has none."""
     value = entry.value
     if not isinstance(value, np.ndarray) or (value.size and value.dtype != object):
         raise entry.wrong("a cell or struct array")
@@ -55,138 +52,106 @@ def cells(entry: Entry) -> list[Entry]:
 
 
 def struct(entry: Entry) -> Entry:
-    """The one struct that stands there, as MATLAB has it: an array of one."""
+    """The one struct of a struct array, as which MATLAB stores it."""
     found = cells(entry)
     if len(found) != 1:
         raise entry.wrong("a struct")
     return found[0]
 
 
-class _Elements:
-    """Elements one after the other: each a kind, a length and so many bytes."""
-
-    def __init__(self, data: memoryview, order: _Order) -> None:
-        self._data, self._order, self._at = data, order, 0
-
-    def __len__(self) -> int:
-        """Bytes that are left."""
-        return max(0, len(self._data) - self._at)
-
-    def take(self, padded: bool = True) -> tuple[int, memoryview]:
-        """Kind and content of the next."""
-        start = self._at + 8
-        if start > len(self._data):
-            raise EOFError("it is cut off")
-        kind, size = _PAIR[self._order](self._data, self._at)
-        if kind > 0xFFFF:  # the short form, with the content where the length would be
-            kind, size, start = kind & 0xFFFF, kind >> 16, start - 4
-            self._at = start + 4
-        else:
-            self._at = start + size + (-size % 8 if padded else 0)
-        if start + size > min(len(self._data), self._at):
-            raise EOFError("it is cut off")
-        return kind, self._data[start : start + size]
-
-
-class _Head:
-    """What stands before the contents of a matrix."""
-
-    def __init__(self, data: memoryview, order: _Order) -> None:
-        self.rest, self.order = _Elements(data, order), order
-        (_, flags), (_, shape), (_, name) = self.rest.take(), self.rest.take(), self.rest.take()
-        if len(flags) != 8 or len(shape) % 4 or not 0 < len(shape) <= 32:
-            raise ValueError("the shape of a matrix is damaged")
-        word = _PAIR[order](flags)[0]
-        self.kind, self.complex = word & 0xFF, bool(word & _COMPLEX)
-        self.shape = binary.unpack(f"{_SIGN[order]}{len(shape) // 4}i", shape)
-        if min(self.shape) < 0:
-            raise ValueError("the shape of a matrix is damaged")
-        self.name = str(name, "latin1")
-        self.count = math.prod(self.shape)
-
-
-def _variables(path: Path, only: Collection[str] | None) -> Iterator[tuple[_Head, Callable[[], memoryview]]]:
-    """Of every variable its head, and what gives its bytes."""
+def _variables(path: Path, only: Collection[str] | None, head_only: bool = False) -> Iterator[tuple[Any, ...]]:
+    """Name, shape, content and byte order of the variables; `head_only`: of packed ones the beginning."""
     data = memoryview(path.read_bytes())
-    orders: dict[bytes, _Order] = {b"\x00\x01IM": "little", b"\x01\x00MI": "big"}
-    order = orders.get(bytes(data[124:128]))
+    order = _ORDERS.get(bytes(data[124:128]))
     if order is None:
         raise ValueError("it is no MATLAB file of version 5 to 7")
-    left, elements = max(_LEAST, _RATIO * len(data)), _Elements(data[128:], order)
-    while elements:
-        kind, content = elements.take(padded=False)
-        packed = _Packed(content, order) if kind == _PACKED else None
-        head = _Head(content if packed is None else packed.head, order)
-        if only is not None and head.name not in only:
-            continue
-        left -= len(content) if packed is None else packed.size
-        if left < 0:
-            raise ValueError("it would take too much memory")
-        yield head, content.toreadonly if packed is None else packed.whole
-
-
-class _Packed:
-    """A variable packed by zlib, of which only the head is unpacked at first."""
-
-    def __init__(self, content: memoryview, order: _Order) -> None:
-        self._unpacker = zlib.decompressobj()
-        tag = self._unpacker.decompress(content, 8)
-        self.size = int.from_bytes(tag[4:], order)
-        if len(tag) != 8 or int.from_bytes(tag[:4], order) != _MATRIX:
+    left = max(_LEAST, _RATIO * len(data))
+    for kind, content in _elements(data[128:], order):
+        unpacker = zlib.decompressobj()
+        if kind == _PACKED:
+            start = unpacker.decompress(content, _HEAD)
+            kind, content = int.from_bytes(start[:4], "little" if order == "<" else "big"), memoryview(start)[8:]
+        if kind != _MATRIX:
             raise ValueError("it holds something that is no matrix")
-        self.head = memoryview(self._more(min(self.size, _HEAD)))
+        _, shape, name = _head(_elements(content, order), order)
+        if only is not None and name not in only:
+            continue
+        if not head_only and unpacker.unconsumed_tail:
+            start += unpacker.decompress(unpacker.unconsumed_tail, left)
+            ((_, content),) = _elements(memoryview(start), order)
+        left -= len(content)
+        if left <= 0:
+            raise ValueError("it would take too much memory")
+        yield name, shape, content, order
 
-    def _more(self, count: int) -> bytes:
-        data = self._unpacker.decompress(self._unpacker.unconsumed_tail, count) if count else b""  # 0: without limit
-        if len(data) != count:
+
+def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
+    """Kind and content of elements, one after the other."""
+    at = 0
+    while at < len(data):
+        if at + 8 > len(data):
             raise EOFError("it is cut off")
-        return data
+        kind, size = binary.unpack_from(f"{order}II", data, at)
+        start, short = at + 8, kind > 0xFFFF
+        if short:  # the content stands where the length would be
+            kind, size, start = kind & 0xFFFF, kind >> 16, at + 4
+        at = at + 8 if short else start + size + (-size % 8 if kind != _PACKED else 0)
+        if start + size > (at if short else len(data)):
+            raise EOFError("it is cut off")
+        yield kind, data[start : start + size]
 
-    def whole(self) -> memoryview:
-        """All its bytes."""
-        return memoryview(bytes(self.head) + self._more(self.size - len(self.head)))
+
+def _head(elements: Iterator[tuple[int, memoryview]], order: str) -> _Head:
+    """What stands before the contents of a matrix."""
+    found = [content for _, content in islice(elements, 3)]
+    if len(found) != 3 or len(found[0]) != 8 or len(found[1]) % 4 or not 0 < len(found[1]) <= 32:
+        raise ValueError("the head of a matrix is damaged")
+    shape = binary.unpack(f"{order}{len(found[1]) // 4}i", found[1])
+    if min(shape) < 0:
+        raise ValueError("the shape of a matrix is damaged")
+    return binary.unpack(f"{order}II", found[0])[0], shape, str(found[2], "latin1")
 
 
-def _value(data: memoryview, order: _Order, depth: int = 0) -> Any:
+def _value(data: memoryview, order: str, depth: int = 0) -> Any:
     """What a matrix holds."""
     if not data:
         return np.zeros((0, 0))
-    head = _Head(data, order)
-    rest, count = head.rest, head.count
-
-    def contents(number: int) -> Iterator[Any]:
-        if number * 8 > len(rest) or depth == _DEEPEST:
-            raise ValueError("it holds more than it has bytes for, or is nested too deep")
-        for _ in range(number):
-            kind, content = rest.take()
-            if kind != _MATRIX:
-                raise ValueError("it holds something that is no matrix")
-            yield _value(content, order, depth + 1)
-
-    if head.kind == _CELL:
-        return _objects(contents(count), head.shape)
-    if head.kind == _STRUCT:
-        width, names = int.from_bytes(rest.take()[1], order), bytes(rest.take()[1])
+    elements = _elements(data, order)
+    flags, shape, _ = _head(elements, order)
+    kind, count = flags & 0xFF, math.prod(shape)
+    if kind == _CELL:
+        return _objects(_contents(elements, count, order, depth), shape)
+    if kind == _STRUCT:
+        (_, length), (_, names) = islice(elements, 2)
+        width = int.from_bytes(length, "little" if order == "<" else "big")
         if not 0 < width <= 1000 or not names:
             raise ValueError("the names of a struct are damaged")
-        keys = [names[i : i + width].split(b"\0")[0].decode("latin1") for i in range(0, len(names), width)]
-        values = contents(count * len(keys))
-        return _objects(({key: next(values) for key in keys} for _ in range(count)), head.shape)
-    kind, content = rest.take() if rest else (2, memoryview(b""))
-    if head.kind == _CHAR and kind in _TEXTS:
-        ending = {"little": "-le", "big": "-be"}[order] if kind in (4, 17, 18) else ""
-        return str(content, _TEXTS[kind] + ending)
-    if not _DOUBLE <= head.kind <= _UINT64 or kind not in _NUMBERS or head.complex:
+        text = [bytes(names[i : i + width]).split(b"\0")[0].decode("latin1") for i in range(0, len(names), width)]
+        values = iter(_contents(elements, count * len(text), order, depth))
+        return _objects([{key: next(values) for key in text} for _ in range(count)], shape)
+    code, content = next(elements, (2, memoryview(b"")))
+    if kind == _CHAR and code in _TEXTS:
+        ending = {"<": "-le", ">": "-be"}[order] if code in (4, 17, 18) else ""
+        return str(content, _TEXTS[code] + ending)
+    if not _DOUBLE <= kind <= _UINT64 or code not in _NUMBERS or flags & _COMPLEX:
         raise ValueError("it holds other things than real numbers, texts, cells and structs")
-    array = np.frombuffer(content, _DTYPES[order][kind])
+    array = np.frombuffer(content, order + _NUMBERS[code])
     if array.size != count:
         raise ValueError(f"it holds {array.size} of the {count} numbers of a matrix")
-    return array.astype(_NUMBERS[kind]).reshape(head.shape, order="F")
+    return array.astype(_NUMBERS[code]).reshape(shape, order="F")
 
 
-def _objects(values: Iterator[Any], shape: tuple[int, ...]) -> np.ndarray:
-    listed = list(values)
-    array = np.empty(len(listed), dtype=object)
-    for i, value in enumerate(listed):  # one by one: NumPy would make one array of arrays of equal shapes
+def _contents(elements: Iterator[tuple[int, memoryview]], count: int, order: str, depth: int) -> list[Any]:
+    if depth == _DEEPEST:
+        raise ValueError("it is nested too deep")
+    found = [_value(content, order, depth + 1) for kind, content in islice(elements, count) if kind == _MATRIX]
+    if len(found) != count:
+        raise ValueError("it holds fewer cells than their shape, or something that is no matrix")
+    return found
+
+
+def _objects(values: list[Any], shape: tuple[int, ...]) -> np.ndarray:
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):  # one by one: NumPy would make one array of arrays of equal shapes
         array[i] = value
     return array.reshape(shape, order="F")

@@ -1,15 +1,16 @@
 """Poses and shapes that others fitted to the people of 2D datasets: EFT, NeuralAnnot and CLIFF, as side files.
 
 EFT (.json with `data`; Joo et al., 3DV 2021; `annotId` for COCO), NeuralAnnot (.json by annotation id; Moon et al.,
-CVPRW 2022) and CLIFF (.npz; Li et al., ECCV 2022) tell SMPL's neutral body. EFT and NeuralAnnot speak of a person as if
-they stood on the camera's axis, as crops show them: here they are turned to where they stand (ours; the papers train on
-them as they are). CLIFF speaks of the whole photo, with its diagonal as focal length: where ours is
-a guess, theirs is taken.
+CVPRW 2022) and CLIFF (.npz; Li et al., ECCV 2022) fit SMPL's neutral body. EFT's and NeuralAnnot's poses are relative
+to a crop, as if the person stood on the camera's axis: here they are turned to where they stand (ours; the papers train
+on them as they are). CLIFF's are of the photo, with its diagonal as focal length: where ours is a guess, theirs is
+taken.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,131 +23,123 @@ from torch import Tensor
 from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.entries import Entry, json_entry
-from humesh.data.datasets.labels3d import with_smpl
-from humesh.data.sample import Dataset, LabelledPerson, Sample
+from humesh.data.datasets.labels import with_smpl
+from humesh.data.sample import Dataset, LabelledPerson, Sample, View
 from humesh.files import Array, read_arrays
 from humesh.geometry.camera import GUESSED, Camera
 from humesh.geometry.rotations import nearest_rotation, rotation_about, rotation_from_axis_angle
 
-_NEAR = 0.25  # of a box's longer side: how far the middle of a fit's box may be from that of the person's (ours)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A body fitted to one person; `rotations`: vectors 24 3 or matrices 24 9."""
-
-    rotations: Float[np.ndarray, "24 D"]
-    shape: Float[np.ndarray, " S"]
-    middle: Float[np.ndarray, "2"] | None = None  # of the person's box, px; None: known by the annotation's id alone
-    translation: Float[np.ndarray, "3"] | None = None  # metres, in the photo's camera of focal length `focal`
-    focal: float = 0.0
-    photo: str = ""  # its `photo_key`, where the file tells it
-
-
+_NEAR = 0.25  # of a box's longer side: how far the centre of a fit's box may be from that of the person's (ours)
 _WHAT = "fits of EFT, NeuralAnnot (.json) or CLIFF (.npz)"
 _CLIFF = {
     "imgname": Array(("N",), "text"), "pose": Array(("N", 72), "float"), "shape": Array(("N", 10), "float"),
     "center": Array(("N", 2), "float"), "global_t": Array(("...", 3), "float"), "focal_l": Array(("N",), "float"),
 }  # fmt: skip
 
-Fits = tuple[dict[int, Fit], dict[str, list[Fit]]]
-"""Fits by annotation id, and fits by photo."""
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A body fitted to one person of a photo (its `photo_key`); `rotations`: vectors 24 3 or matrices 24 9.
+
+    `centre`: of the person's box, px. `translation`: metres, in the photo's camera of focal length `focal` px.
+    """
+
+    rotations: Float[np.ndarray, "24 D"]
+    shape: Float[np.ndarray, " S"]
+    centre: Float[np.ndarray, "2"] | None = None
+    translation: Float[np.ndarray, "3"] | None = None
+    focal: float = 0.0
+    photo: str = ""
 
 
-def _json(path: Path) -> Fits:
-    content = json_entry(path, _WHAT)
-    data = content.get("data")
-    if data is None:  # NeuralAnnot
-        return dict(_neural_annot(entry) for entry in content), {}
-    by_id, by_photo = dict[int, Fit](), dict[str, list[Fit]]()
-    for row in data:
-        rotations, shape = row["parm_pose"].numbers(24, 9), row["parm_shape"].numbers(10)
-        fit = Fit(rotations, shape, row["bbox_center"].numbers(2), photo=photo_key(row["imageName"].text()))
-        by_photo.setdefault(fit.photo, []).append(fit)
-        number = row.get("annotId")
-        if number is not None and str(number.value).isdecimal():
-            by_id[int(number.value)] = fit
-    return by_id, by_photo
+class Fits:
+    """The fits of side files, by annotation id and by photo; `ids`: whether the dataset's people have such ids."""
+
+    def __init__(self, files: Sequence[Path], weight: float, ids: bool) -> None:
+        self.weight = weight
+        self.by_id, self.by_photo = dict[int, Fit](), defaultdict[str, list[Fit]](list)
+        for path in files:
+            if path.suffix == ".npz":
+                self._read_cliff(Entry(read_arrays(path, _CLIFF, what=_WHAT, error=DatasetError, only=_CLIFF), path))
+                continue
+            content = json_entry(path, _WHAT)
+            if (rows := content.get("data")) is not None:
+                self._read_eft(rows)
+            elif ids:
+                self._read_neural_annot(content)
+            else:
+                raise DatasetError(
+                    f"{path}: expected fits for a dataset whose people have annotation ids (COCO's, CrowdPose's), as "
+                    "NeuralAnnot's have no other key; take EFT's or CLIFF's."
+                )
+
+    def _read_eft(self, rows: Entry) -> None:
+        for row in rows:
+            rotations, shape = row["parm_pose"].numbers(24, 9), row["parm_shape"].numbers(10)
+            fit = Fit(rotations, shape, row["bbox_center"].numbers(2), photo=photo_key(row["imageName"].text()))
+            self.by_photo[fit.photo].append(fit)
+            number = row.get("annotId")
+            if number is not None and str(number.value).isdecimal():
+                self.by_id[int(number.value)] = fit
+
+    def _read_neural_annot(self, content: Entry) -> None:
+        for entry in content:
+            fit = entry["smpl_param"]
+            if not str(entry.key).isdecimal():
+                raise entry.wrong("fits under the numbers of annotations")
+            self.by_id[int(entry.key)] = Fit(fit["pose"].numbers(24, 3), fit["shape"].numbers(10))
+
+    def _read_cliff(self, rows: Entry) -> None:
+        for i, name in enumerate(rows["imgname"]):
+            pose, shape, centre, moved = (rows[key][i].numbers(-1) for key in ("pose", "shape", "center", "global_t"))
+            focal, photo = rows["focal_l"][i].number(1.0), photo_key(name.text())
+            self.by_photo[photo].append(Fit(pose.reshape(24, 3), shape, centre, moved, focal, photo))
+
+    def given_to(self, sample: Sample) -> Sample:
+        """The sample whose people have the fits that are theirs."""
+        key, boxes = photo_key(sample.name), np.array([p.seen.box for p in sample.people]).reshape(-1, 4)
+        centres, reach = (boxes[:, :2] + boxes[:, 2:]) / 2, _NEAR * (boxes[:, 2:] - boxes[:, :2]).max(-1)
+        there = [(fit, fit.centre) for fit in self.by_photo.get(key, []) if fit.centre is not None]
+        near = [fit for fit, _ in there]
+        away = np.array([[float(np.linalg.norm(middle - centre)) for _, middle in there] for centre in centres])
+        photo, people = sample.photo, []
+        if photo.camera_source == GUESSED and any(fit.translation is not None for fit in near):
+            photo = replace(photo, camera=Camera.virtual(math.hypot(*photo.size), photo.size))
+        for i, person in enumerate(sample.people):
+            fit = self.by_id.get(person.identity)
+            if fit is None or fit.photo not in ("", key):
+                j = int(away[i].argmin()) if near else -1
+                fit = near[j] if near and away[i, j] <= reach[i] and away[:, j].argmin() == i else None
+            if fit is not None and not person.pose_weight.any():
+                person = _with_fit(person, fit, photo.camera, centres[i], self.weight)
+            people.append(person)
+        return replace(sample, people=tuple(people), photo=photo)
 
 
-def _neural_annot(entry: Entry) -> tuple[int, Fit]:
-    fit = entry["smpl_param"]
-    if not entry.key.isdecimal():
-        raise entry.wrong("fits under the numbers of annotations")
-    return int(entry.key), Fit(fit["pose"].numbers(24, 3), fit["shape"].numbers(10))
-
-
-def _cliff(path: Path) -> Fits:
-    by_photo = dict[str, list[Fit]]()
-    rows = Entry(read_arrays(path, _CLIFF, what=_WHAT, error=DatasetError, only=_CLIFF), path)
-    for i, name in enumerate(rows["imgname"]):
-        pose, shape, middle, moved = (rows[key][i].numbers(-1) for key in ("pose", "shape", "center", "global_t"))
-        focal = rows["focal_l"][i].number(1.0)
-        fit = Fit(pose.reshape(24, 3), shape, middle, moved, focal, photo_key(name.text()))
-        by_photo.setdefault(fit.photo, []).append(fit)
-    return {}, by_photo
-
-
-def photo_key(name: str) -> str:
-    """What the names of a photo share: COCO's 2014 ones (COCO_train2014_000000000009.jpg) are numbers in 2017."""
-    return Path(name).stem.rpartition("_")[2]
-
-
-class WithFits:
+def with_fits(dataset: Dataset, files: str | Path | Sequence[str | Path], weight: float = 1.0) -> View:
     """A dataset of photos whose people get the pose and shape of side files, with that weight.
 
     A fit is a person's if it has the id of their annotation (their identity), and else if they are the nearest to each
     other in the photo and not far apart. People who have a pose keep it.
     """
-
-    def __init__(self, dataset: Dataset, files: str | Path | Sequence[str | Path], weight: float = 1.0) -> None:
-        self.dataset, self.weight, self.tracks = dataset, weight, dataset.tracks
-        self.people_per_photo = getattr(dataset, "people_per_photo", None)
-        self._by_id, self._by_photo = dict[int, Fit](), dict[str, list[Fit]]()
-        for path in map(Path, [files] if isinstance(files, str | Path) else files):
-            read = _cliff if path.suffix == ".npz" else _json
-            by_id, by_photo = read(path)
-            if not by_photo and not getattr(dataset, "annotation_ids", False):
-                raise DatasetError(
-                    f"{path}: expected fits for a dataset whose people have annotation ids (COCO's, CrowdPose's), as "
-                    "NeuralAnnot's are told apart by these alone; take EFT's or CLIFF's."
-                )
-            self._by_id |= by_id
-            for photo, fits in by_photo.items():
-                self._by_photo.setdefault(photo, []).extend(fits)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> Sample:
-        sample = self.dataset[index]
-        photo, boxes = photo_key(sample.name), np.array([p.seen.box for p in sample.people]).reshape(-1, 4)
-        middles, reach = (boxes[:, :2] + boxes[:, 2:]) / 2, _NEAR * (boxes[:, 2:] - boxes[:, :2]).max(-1)
-        near = [fit for fit in self._by_photo.get(photo, []) if fit.middle is not None]
-        away = np.array([[float(np.linalg.norm(fit.middle - middle)) for fit in near] for middle in middles])
-        shown, people = sample.photo, []
-        if shown.camera_source == GUESSED and any(fit.translation is not None for fit in near):
-            shown = replace(shown, camera=Camera.virtual(math.hypot(*shown.size), shown.size))
-        for i, person in enumerate(sample.people):
-            fit = self._by_id.get(person.identity)
-            if fit is None or fit.photo not in ("", photo):
-                j = int(away[i].argmin()) if near else -1
-                fit = near[j] if near and away[i, j] <= reach[i] and away[:, j].argmin() == i else None
-            if fit is not None and not person.pose_weight.any():
-                person = with_fit(person, fit, shown.camera, middles[i], self.weight)
-            people.append(person)
-        return replace(sample, people=tuple(people), photo=shown)
+    paths = list(map(Path, [files] if isinstance(files, str | Path) else files))
+    return View(dataset, Fits(paths, weight, getattr(dataset, "annotation_ids", False)).given_to)
 
 
-def with_fit(
-    person: LabelledPerson, fit: Fit, camera: Camera, middle: Float[np.ndarray, "2"], weight: float
+def photo_key(name: str) -> str:
+    """The common part of a photo's names: COCO's of 2014 (COCO_train2014_000000000009.jpg) are numbers in 2017."""
+    return Path(name).stem.rpartition("_")[2]
+
+
+def _with_fit(
+    person: LabelledPerson, fit: Fit, camera: Camera, centre: Float[np.ndarray, "2"], weight: float
 ) -> LabelledPerson:
-    """The person with a fit's pose and shape; `middle`: of their box, px. The translation counts only from CLIFF."""
+    """The person with a fit's pose and shape; `centre`: of their box, px. The translation counts only from CLIFF."""
     values = torch.from_numpy(fit.rotations).float()
     rotations = nearest_rotation(values.reshape(24, 3, 3)) if values.shape[1] == 9 else rotation_from_axis_angle(values)
     translation, known = torch.zeros(3), False
     if fit.translation is None:
-        rotations[0] = turned_towards(torch.from_numpy(middle).float(), camera) @ rotations[0]
+        rotations[0] = turned_towards(torch.from_numpy(centre).float(), camera) @ rotations[0]
     else:
         translation = torch.from_numpy(fit.translation).float()
         known = abs(fit.focal / float(camera.focal_px) - 1) < 0.01  # depth is in proportion to the focal length
@@ -155,7 +148,7 @@ def with_fit(
 
 
 def turned_towards(pixel: Float[Tensor, "2"], camera: Camera) -> Float[Tensor, "3 3"]:
-    """The shortest turn from the optical axis to the ray of a pixel."""
+    """The shortest rotation from the optical axis to the ray of a pixel."""
     ray = torch.nn.functional.normalize(camera.rays(pixel[None])[0], dim=0)
     axis = torch.stack([-ray[1], ray[0], torch.zeros_like(ray[0])])  # the optical axis cross the ray
     sin = axis.norm()

@@ -3,7 +3,7 @@
 From the owner's repository (README and the scripts under datageneration/misc that relate its labels): 320 x 240 px, a
 focal length of 600 px; joints in the world's metres; the camera looks along -x, the world's y points down. The owner's
 map from world to camera is a mirror (its determinant is -1): the videos show mirrored people, which is why their left
-and right look swapped. Here the labels are mirrored as well: they tell the people that can be seen.
+and right look swapped. Here the labels are mirrored as well, so that they describe the people that are visible.
 """
 
 from __future__ import annotations
@@ -21,56 +21,51 @@ from torch import Tensor
 from humesh.body.joints import SMPL24
 from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.download import Download, Files
-from humesh.data.datasets.labels import known_split, loaded, part
-from humesh.data.datasets.labels import runs as tracks_of
-from humesh.data.datasets.labels3d import person_3d, with_smpl
+from humesh.data.datasets.labels import person_3d, with_smpl
 from humesh.data.datasets.matlab import matlab_shape, read_matlab
+from humesh.data.datasets.reader import CALIBRATED, Download, Files, PhotoDataset, loaded, runs
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo
 
-DOWNLOAD = Download(
-    page="https://www.di.ens.fr/willow/research/surreal/data/ (licence form)",
-    files=(
-        Files("**/train/run[012]/*/*_info.mat", 1, "SURREAL_v1.tar.gz or download_surreal.sh"),
-        Files("**/train/run[012]/*/*_c[0-9][0-9][0-9][0-9].mp4", 1, "SURREAL_v1.tar.gz or download_surreal.sh"),
-        Files("**/val/run[012]/*/*_info.mat", 1, "SURREAL_v1.tar.gz or download_surreal.sh", needed=False),
-        Files("**/test/run[012]/*/*_info.mat", 1, "SURREAL_v1.tar.gz or download_surreal.sh", needed=False),
-    ),
-)
-
 _CAMERA_FROM_WORLD = torch.tensor([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # a mirror
 _MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
 _MOST_FRAMES = 10_000  # the owner's clips have about a hundred
 _Y_DOWN_FROM_Z_UP = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # 90 degrees about x
+_PART = "SURREAL_v1.tar.gz or download_surreal.sh"
 
 
-class Surreal:
+class Surreal(PhotoDataset):
     """`cmu/{split}/run{run}/SEQUENCE/SEQUENCE_c0001_info.mat` and `.mp4` below root, `data/` or `SURREAL/data/`.
 
     Every `every`-th frame is a sample. Pose and shape are those of SMPL's body of the person's sex. Where the body
-    stands follows from its rest pelvis, which only SMPL's file tells: the translation, with weight 0, is where the
-    pelvis is. A person's identity is the clip: nothing tells which clips share a body.
+    stands follows from its rest pelvis, which only SMPL's file gives: the translation, with weight 0, is where the
+    pelvis is. A person's identity is the clip: the files do not say which clips share a body.
     """
 
-    def __init__(self, root: str | Path, split: str, runs: tuple[int, ...] = (0, 1, 2), every: int = 1) -> None:
-        known_split("SURREAL", split, ("train", "val", "test"))
-        bases, files = ("cmu/", "", "data/cmu/", "SURREAL/data/cmu/"), list[Path]()
-        for run in runs:
-            files += part(Path(root), [f"{base}{split}/run{run}/*/*_info.mat" for base in bases], DOWNLOAD)
-        self._files, self._frames = files, list[tuple[int, int]]()
-        for clip, path in enumerate(track(files, "SURREAL", transient=True)):
-            length = loaded(path, _frame_count, "SURREAL's labels of a clip")
-            self._frames += [(clip, frame) for frame in range(0, length, every)]
-        self.tracks = tracks_of(self._frames, every)
+    name, splits = "SURREAL", ("train", "val", "test")
+    download = Download(
+        page="https://www.di.ens.fr/willow/research/surreal/data/ (licence form)",
+        files=(
+            Files("**/train/run[012]/*/*_info.mat", 1, _PART),
+            Files("**/train/run[012]/*/*_c[0-9][0-9][0-9][0-9].mp4", 1, _PART),
+            Files("**/val/run[012]/*/*_info.mat", 1, _PART, needed=False),
+            Files("**/test/run[012]/*/*_info.mat", 1, _PART, needed=False),
+        ),
+    )
 
-    def __len__(self) -> int:
-        return len(self._frames)
+    def __init__(self, root: str | Path, split: str, every: int = 1) -> None:
+        super().__init__(root, split)
+        bases = ("cmu/", "", "data/cmu/", "SURREAL/data/cmu/")
+        self._files, rows = self.files(*[f"{base}{split}/run[012]/*/*_info.mat" for base in bases]), []
+        for clip, path in enumerate(track(self._files, "SURREAL", transient=True)):
+            length = loaded(path, _frame_count, "SURREAL's labels of a clip")
+            rows += [(clip, frame) for frame in range(0, length, every)]
+        self.rows, self.tracks = rows, runs(rows, every)
 
     def __getitem__(self, index: int) -> Sample:
-        clip, frame = self._frames[index]
+        clip, frame = self.rows[index]
         path = self._files[clip]
         sequence = f"{path.parents[1].name}/{path.name.removesuffix('_info.mat')}"
         pixels = _pixels(path.with_name(path.name.removesuffix("_info.mat") + ".mp4"))
@@ -78,7 +73,7 @@ class Surreal:
             raise DatasetError(f"{sequence}.mp4: expected frame {frame} of its labels, it has {len(pixels)} frames.")
         camera = Camera.virtual(600.0, (320, 240))  # 60 mm before a sensor of 32 mm
         person = _person(path, frame, clip, camera)
-        return Sample(Photo.of(pixels[frame], camera), (person,), f"{sequence}/{frame}", sequence, frame)
+        return Sample(Photo(pixels[frame], camera, CALIBRATED), (person,), f"{sequence}/{frame}", sequence, frame)
 
 
 def _frame_count(path: Path) -> int:
