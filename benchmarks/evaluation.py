@@ -16,15 +16,14 @@ import numpy as np
 import torch
 
 from humesh.body.joints import SMPL24
+from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
-from humesh.body.pose import Bodies, BodyPose
+from humesh.body.pose import BodyPose
 from humesh.data.sample import LabelledPerson, Sample
-from humesh.evaluation.answers import Answers
 from humesh.evaluation.errors import Ruler
+from humesh.evaluation.predictions import Predictions
 from humesh.evaluation.protocols import PROTOCOLS
-from humesh.evaluation.records import Records
-from humesh.evaluation.score import run
-from humesh.evaluation.sources import BodyFiles
+from humesh.evaluation.run import Records, run
 from humesh.evaluation.summary import summary
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo
@@ -68,12 +67,12 @@ class MadeUp:
         )
         return Sample(self.photo, (person,), str(index), f"video_{index // _VIDEO:03d}", index % _VIDEO)
 
-    def answer(self, sample: Sample, people: list[int]) -> Answers:
+    def predict(self, sample: Sample, people: list[int]) -> Predictions:
         """The body of the next pose."""
         k = (int(sample.name) + 1) % _POSES
-        vertices = self.bodies.vertices[k, None] + 0.001  # a new array, as a network's answer is one
-        bodies = Bodies(vertices, self.bodies.joints[k, None], self.bodies.faces)
-        return Answers(bodies, self.pose.translation[k, None], torch.zeros(1, 4), (0,))
+        vertices = self.bodies.vertices[k, None] + 0.001  # a new array, as a network's prediction is one
+        translation = self.pose.translation[k, None]
+        return Predictions(vertices, self.bodies.joints[k, None], translation, torch.zeros(1, 4), (0,))
 
 
 def main() -> None:
@@ -88,7 +87,7 @@ def main() -> None:
     for count in (arguments.people // 10, arguments.people // 2, arguments.people):
         made_up = MadeUp(count, body)
         wall, cpu = time.perf_counter(), time.process_time()
-        records = Records.joined(run(made_up, ruler, made_up.answer))
+        records = Records.joined(run(made_up, ruler, made_up.predict))
         result = summary(ruler.protocol, records)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

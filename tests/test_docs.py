@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 from skimage.data import camera
 
-from humesh.commands.evaluate import evaluate
+from humesh.evaluation.options import Options
 from humesh.evaluation.published import ABLATIONS
 from humesh.media.film import Film
 from humesh.methods import METHODS
 from humesh.training.prepare import overridden
 from humesh.training.recipes import RECIPES
 
-EVALUATES = set(inspect.signature(evaluate).parameters)
+EVALUATES = {field.name for field in fields(Options)}
 DOCS = Path(__file__).parents[1] / "docs"
 METHODS_PAGE = (DOCS / "methods.md").read_text()
 ABLATION_PART = METHODS_PAGE.partition("## The papers' ablations")[2].partition("## Attention")[0]

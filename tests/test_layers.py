@@ -14,7 +14,8 @@ ROWS = [
     {"crops"},
     {"methods", "data", "scene"},
     {"fitting"},
-    {"evaluation", "recover"},
+    {"recover"},
+    {"evaluation"},
     {"training", "recover_video"},
     {"commands"},
 ]

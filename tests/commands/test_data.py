@@ -16,7 +16,7 @@ from humesh.commands.main import main
 from humesh.data.datasets.matlab_2d import Lsp
 from humesh.data.datasets.reader import Download, Files
 from humesh.data.drawn import DrawnPeople
-from humesh.evaluation.score import Chained
+from humesh.evaluation.run import Chained
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:

@@ -29,12 +29,13 @@ def test_weights_get_a_table_and_a_file(
 ) -> None:
     weights = tmp_path / "int.safetensors"
     save_weights(weights, "int", build("int", SMALL, BodyModel.load("open-low")))
+    monkeypatch.chdir(tmp_path)
     words = (weights, "synthetic", "--motion", motion, "--count", 2, "-o", tmp_path / "s.json")
     assert run(monkeypatch, *words) == 0
     first = capsys.readouterr().out
     rows = [line.split("|")[1].strip() for line in first.splitlines() if line.startswith("|")]
     assert rows[:3] == ["slice", "---", "all"]
-    people = json.loads((tmp_path / "s.json").read_text())
+    people = json.loads((tmp_path / "s.json").read_text())["everybody"]
     assert all(person["pa_mpjpe"] > 0 for person in people)
     assert run(monkeypatch, *words) == 0
     assert capsys.readouterr().out == first
@@ -44,6 +45,7 @@ def test_truth_scores_0_and_an_offset_itself(
     motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The people of a test of three photos as a file of predictions: their bodies, and their points, also moved."""
+    monkeypatch.chdir(tmp_path)
     samples = [SyntheticPeople([motion], 3, people=(1, 2), seed=2026)[i] for i in range(3)]
     people = [(sample.name, i, person) for sample in samples for i, person in enumerate(sample.people)]
     named = {"name": np.array([name for name, *_ in people]), "person": np.array([i for _, i, _ in people])}
@@ -60,19 +62,19 @@ def test_truth_scores_0_and_an_offset_itself(
     ):
         np.savez(tmp_path / "p.npz", **named, **arrays)
         assert run(monkeypatch, tmp_path / "p.npz", *words) == 0
-        told = json.loads((tmp_path / "s.json").read_text())
+        told = json.loads((tmp_path / "s.json").read_text())["everybody"]
         assert [person["name"] for person in told] == named["name"].tolist()
         assert [person["mpjpe"] for person in told] == pytest.approx([expected] * len(people), abs=1e-3)
         assert [person["pa_mpjpe"] for person in told] == pytest.approx([0] * len(people), abs=1e-3)
-    assert "predictions of a file: 3 photos" in capsys.readouterr().out
+    assert "fed: unknown (predictions of a file)" in capsys.readouterr().out
     first = {key: array[:1] for key, array in (named | bodies).items()}
     np.savez(tmp_path / "p.npz", **first)  # nobody else is answered for
     assert run(monkeypatch, tmp_path / "p.npz", *words) == 0
-    told = json.loads((tmp_path / "s.json").read_text())
+    told = json.loads((tmp_path / "s.json").read_text())["everybody"]
     assert [person["mpjpe"] is None for person in told] == [False] + [True] * (len(people) - 1)
     np.savez(tmp_path / "p.npz", **first | {"name": np.array(["another"])})
     assert run(monkeypatch, tmp_path / "p.npz", *words) == 2
-    assert "expected answers for photos such as 'scene 0', got those for 'another'" in capsys.readouterr().err
+    assert "expected predictions for photos such as 'scene 0', got those for 'another'" in capsys.readouterr().err
 
 
 def test_wrong_words_are_told(
@@ -81,7 +83,7 @@ def test_wrong_words_are_told(
     for words, sentence in (
         ((tmp_path / "no.safetensors", "synthetic", "--motion", motion), "found no such file"),
         (("landmarks", "synthetic", "--motion", tmp_path / "no.npz"), "no.npz"),
-        (("landmarks", "synthetic", "--motion", motion, "-o", "scores.txt"), "ends in .json"),
+        (("landmarks", "synthetic", "--motion", motion, "-o", "scores.txt"), "ends in .csv or .json"),
         (("landmarks", "synthetic"), "give --motion FILE.npz"),
         (("landmarks", "synthetic", "--motion", motion, "--root", tmp_path), "--root: expected no such option"),
         (

@@ -14,7 +14,7 @@ from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.sample import LabelledPerson, Sample
-from humesh.evaluation.sources import Joints
+from humesh.evaluation.errors import joints_of
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo
@@ -49,17 +49,17 @@ def smpl_arrays(seed: int) -> dict[str, np.ndarray]:
     }
 
 
-def write_files(folder: Path) -> tuple[Path, Path]:
-    """A folder of SMPL bodies of three genders and one of regressors, as users have them."""
-    bodies, regressors = folder / "smpl", folder / "regressors"
-    bodies.mkdir(), regressors.mkdir()
+def write_files(folder: Path) -> Path:
+    """A folder of SMPL bodies of three genders with Human3.6M's regressor, as users have them."""
+    bodies = folder / "smpl"
+    bodies.mkdir()
     for seed, gender in enumerate(("NEUTRAL", "MALE", "FEMALE")):
         np.savez(bodies / f"SMPL_{gender}.npz", **smpl_arrays(seed))
     rows = np.zeros((len(H36M17), VERTICES))
     for row, name in enumerate(H36M17.names):
         rows[row, SMPL24.index(_NEAREST.get(name, name))] = 1.0
-    np.save(regressors / "J_regressor_h36m_correct.npy", rows)
-    return bodies, regressors
+    np.save(bodies / "J_regressor_h36m_correct.npy", rows)
+    return bodies
 
 
 def pose_of(g: np.random.Generator) -> BodyPose:
@@ -74,11 +74,9 @@ def pose_of(g: np.random.Generator) -> BodyPose:
 class FakePeople:
     """Two videos of `frames` photos with two people each, their labels made with the bodies of a folder."""
 
-    def __init__(self, bodies: Path, regressors: Path, body: str = "smpl-neutral", frames: int = 4) -> None:
+    def __init__(self, bodies: Path, body: str = "smpl-neutral", frames: int = 4) -> None:
         files = BodyFiles(bodies)
         self.body: BodyModel = files[body]
-        self.joints = Joints("h36m regressor", H36M17.names, regressors)
-        self.limbs = Joints("limbs of the body, rest by h36m regressor", MPI_INF_3DHP17.names, regressors)
         self.frames, self.label = frames, body
         self.names = ("courtyard_hug_00", "courtyard_dancing_00")
         self.tracks = (range(frames), range(frames, 2 * frames))
@@ -98,8 +96,10 @@ class FakePeople:
         pose = pose_of(np.random.default_rng((identity, frame)))
         with torch.no_grad():
             bodies = self.body(pose.map(lambda t: t[None]))
-        known = dict(zip(H36M17.names, self.joints(bodies, self.body)[0], strict=True))
-        known |= dict(zip(MPI_INF_3DHP17.names, self.limbs(bodies, self.body)[0], strict=True))
+        regressed = joints_of(bodies, self.body, H36M17.names, "h36m regressor")
+        known = dict(zip(H36M17.names, regressed[0], strict=True))
+        limbs = joints_of(bodies, self.body, MPI_INF_3DHP17.names, "limbs of the body, rest by h36m regressor")
+        known |= dict(zip(MPI_INF_3DHP17.names, limbs[0], strict=True))
         known |= dict(zip(SMPL24.names, bodies.joints[0], strict=True))
         points = torch.stack([known[name] for name in POINTS.names])
         pixels = CAMERA.project(points)

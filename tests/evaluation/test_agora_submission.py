@@ -14,7 +14,7 @@ from PIL import Image
 from humesh.body.label_bodies import BodyFiles
 from humesh.body.pose import BodyPose
 from humesh.commands.main import main
-from humesh.evaluation.agora_submission import submitted, write_submission
+from humesh.evaluation.agora import submitted, write_submission
 from humesh.evaluation.subsets import EvaluationError
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
@@ -34,7 +34,7 @@ def _recovered(photo: Photo, bodies: BodyFiles, count: int) -> Result:
 
 
 def test_a_zip_holds_everybody(tmp_path: Path) -> None:
-    bodies = BodyFiles(write_files(tmp_path)[0])
+    bodies = BodyFiles(write_files(tmp_path))
     pictures = []
     for i in range(2):
         pictures.append(tmp_path / f"ag_test_{i}_1280x720.png")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ import torch
 
 import humesh.data
 from humesh.body.pose import BodyPose
-from humesh.commands import benchmark
-from humesh.commands.benchmark import Run
 from humesh.commands.main import main
+from humesh.evaluation import benchmark
+from humesh.evaluation.options import Options
 from humesh.evaluation.protocols import PROTOCOLS
-from humesh.evaluation.published import PUBLISHED
-from humesh.evaluation.score import Chained
+from humesh.evaluation.published import PUBLISHED, to_compare
+from humesh.evaluation.run import Chained
 from humesh.media.photo import Photo
 from humesh.people.person import Person
 from humesh.recover import Recoverer
@@ -30,22 +30,22 @@ from humesh.scene.result import Result
 
 from .fakes import FakePeople, write_files, write_predictions
 
-NEEDED = ("--body", "smpl", "--regressors", "regressors")
+NEEDED = ("--body", "smpl")
 
 
 class Fake(FakePeople):
     """Takes a reader's options, and looks for its bodies where they were written."""
 
     def __init__(self, root: Path, **_: Any) -> None:
-        super().__init__(Path(root) / "smpl", Path(root) / "regressors")
+        super().__init__(Path(root) / "smpl")
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the user's files and predictions: the truth, and the truth with 30 mm added to all but the root."""
-    bodies, regressors = write_files(tmp_path)
-    write_predictions(tmp_path / "truth.npz", FakePeople(bodies, regressors))
-    write_predictions(tmp_path / "moved.npz", FakePeople(bodies, regressors), 0.03)
+    bodies = write_files(tmp_path)
+    write_predictions(tmp_path / "truth.npz", FakePeople(bodies))
+    write_predictions(tmp_path / "moved.npz", FakePeople(bodies), 0.03)
     monkeypatch.setitem(humesh.data.DATASETS, "threedpw", Fake)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -77,14 +77,14 @@ def test_truth_scores_0_and_an_offset_itself(
         assert f"| mpjpe, mm | {expected:.1f} | {expected:.1f} to {expected:.1f} | 76.4 | " in table
         assert PROTOCOLS["3dpw"].fingerprint in table
         page = (place / f"{name}.html").read_text()
-        assert page.count("data:image/jpeg;base64,") == 16  # eight people of which there are two each, two views
+        assert page.count("data:image/jpeg;base64,") == 24  # eight people of which there are two each, three views
         assert "right ankle" in page
-        assert "courtyard hug 00" in page
+        assert "courtyard_hug_00" in page
         assert "src='http" not in page
     assert run(monkeypatch, "moved.npz", "3dpw-crowd", "--root", place, *NEEDED, "-o", "n.csv") == 0
     with (place / "n.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert float(rows[0]["ours"]) == pytest.approx(30, abs=1e-3)
+    assert [float(row["mpjpe"]) for row in rows] == pytest.approx([30] * 16, abs=1e-3)
     assert not list(place.glob(".*")), "a draft was left"
 
 
@@ -96,12 +96,12 @@ def test_everybodys_errors_are_kept_and_a_second_run_only_reads_them(
     first = capsys.readouterr().out
     (people,) = place.glob("humesh_evaluation/3dpw-*/people.npz")
     with np.load(people) as kept:
-        assert kept["metric/mpjpe"] == pytest.approx(np.full(16, 30.0), abs=1e-3)
+        assert kept["people/mpjpe"] == pytest.approx(np.full(16, 30.0), abs=1e-3)
 
     def never(*_: object) -> None:
         raise AssertionError("a finished part was done again")
 
-    monkeypatch.setattr("humesh.evaluation.score.scored", never)
+    monkeypatch.setattr("humesh.evaluation.run.scored", never)
     assert run(monkeypatch, *words) == 0
     assert capsys.readouterr().out == first
     assert run(monkeypatch, "truth.npz", *words[1:]) == 1  # another file of predictions is another run
@@ -109,13 +109,12 @@ def test_everybodys_errors_are_kept_and_a_second_run_only_reads_them(
 
 
 def test_other_weights_of_a_shipped_name_are_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Path("kept")
-    options = Run("lifter", "3dpw", tmp_path, None, None, "open", None, "", None, kept, "cpu", True, None)
+    options = Options("lifter", "3dpw", tmp_path, refine=True)
     monkeypatch.setattr(benchmark, "shipped", lambda: {"lifter": tmp_path / "lifter.safetensors"})
     keys = []
     for content in (b"one", b"one", b"another"):
         (tmp_path / "lifter.safetensors").write_bytes(content)
-        keys.append(benchmark._key(options, PROTOCOLS["3dpw"], 8))
+        keys.append(benchmark.fingerprint(options, PROTOCOLS["3dpw"], 8))
     assert keys[0] == keys[1] != keys[2]
 
 
@@ -133,7 +132,7 @@ def test_torchrun_shares_the_sequences(place: Path, monkeypatch: pytest.MonkeyPa
     assert run(monkeypatch, "moved.npz", "3dpw", "--root", place, *NEEDED, "-o", "one.json", "--keep", "one") == 0
     script = (
         "import sys; from pathlib import Path; import humesh.data; from evaluation.fakes import FakePeople\n"
-        "made = lambda root, **_: FakePeople(Path(root, 'smpl'), Path(root, 'regressors'))\n"
+        "made = lambda root, **_: FakePeople(Path(root, 'smpl'))\n"
         "humesh.data.DATASETS['threedpw'] = made\n"
         "from humesh.commands.main import main; main()"
     )
@@ -169,7 +168,7 @@ def test_a_recoverer_is_asked_for_the_labelled_people_and_for_detections(
     assert "the paper of int is scored by the protocol 3dpw-int" in out
     assert run(monkeypatch, "int.safetensors", "3dpw", "--root", place, *NEEDED, "-o", "n.json") == 0
     assert capsys.readouterr().out == out  # notes too, although nothing was measured
-    dataset = FakePeople(place / "smpl", place / "regressors")
+    dataset = FakePeople(place / "smpl")
     folder = place / "found"
     folder.mkdir()
     for video in range(2):
@@ -194,12 +193,12 @@ def test_who_came_without_landmarks_is_still_who_was_asked_for(
     assert run(monkeypatch, "landmarks", "3dpw-24", "--root", place, "-o", "n.csv") == 0
     with (place / "n.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert {(row["people"], row["missed"]) for row in rows} == {("16", "0")}
+    assert [row["missed"] for row in rows] == ["False"] * 16
     monkeypatch.setattr(Recoverer, "__call__", _nobody)
     assert run(monkeypatch, "landmarks", "3dpw-24", "--root", place, "-o", "n.csv", "--keep", "other") == 0
     with (place / "n.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert {(row["missed"], row["ours"]) for row in rows} == {("16", "")}
+    assert [(row["missed"], row["mpjpe"]) for row in rows] == [("True", "")] * 16
 
 
 def _nobody(recoverer: Recoverer, photo: Photo, people: list[Person] | None = None) -> Result:
@@ -229,18 +228,14 @@ def test_a_temporal_method_sees_tracks(
     out = capsys.readouterr().out
     assert "| 82.4 | - |" in out
     assert "note: no difference to JOTR: the paper feeds HigherHRNet's keypoints" in out
-    row = benchmark._row("3dpw-int", "int", replace(_run_of(place), frames=16))
+    row = to_compare("3dpw-int", "int", frames=16)
     assert row is not None
     assert row.values["accel"] == 18.1
-    row = benchmark._row("3dpw-oc", "jotr", replace(_run_of(place), stage="layer1"))
+    row = to_compare("3dpw-oc", "jotr", stage="layer1")
     assert row is not None
     assert row.values["mpjpe"] == 145.5
     assert run(monkeypatch, "landmarks", "3dpw", "--root", place, *NEEDED, "--frames", "8") == 2
     assert "--frames: expected a method that looks through time, got landmarks" in capsys.readouterr().err
-
-
-def _run_of(place: Path) -> Run:
-    return Run("jotr", "3dpw", place, None, None, "open", None, "", None, place / "kept", "cpu", False, None)
 
 
 def test_what_is_wrong_is_told_in_one_sentence(
@@ -257,7 +252,9 @@ def test_what_is_wrong_is_told_in_one_sentence(
     with (place / "array.npz").open("wb") as stream:
         np.save(stream, np.zeros(3))
     (place / "empty").mkdir()
-    (place / "broken").mkdir()
+    for name in ("bare", "broken"):
+        (place / name).mkdir()
+        shutil.copy(place / "smpl" / "SMPL_NEUTRAL.npz", place / name)
     np.save(place / "broken" / "J_regressor_h36m.npy", np.zeros((17, 6890)))
     monkeypatch.setitem(humesh.data.DATASETS, "threedoh", lambda **_: Chained([]))
     root = ("--root", place)
@@ -269,18 +266,19 @@ def test_what_is_wrong_is_told_in_one_sentence(
         (("truth.npz", "3dpw", *root, "--report", "n.pdf"), "ends in .html"),
         (("truth.npz", "3dpw-oc", *root, *NEEDED, "--subset", "no.txt"), "no.txt: expected lines `PREFIX` or"),
         (("truth.npz", "3dpw-oc", *root, *NEEDED), "3dpw-oc: expected people to evaluate, found none"),
-        (("truth.npz", "3dpw-24", *root, *NEEDED), "--regressors: expected no such option for 3dpw-24"),
         (("truth.npz", "3dpw", *root), "expected SMPL's file for 'smpl-neutral'"),
         (
-            ("truth.npz", "3dpw", *root, "--body", "smpl"),
-            "--regressors: expected a folder with J_regressor_h36m_correct",
+            ("truth.npz", "3dpw", *root, "--body", "bare"),
+            "--body: expected J_regressor_h36m_correct.npy or J_regressor_h36m.npy beside the SMPL files",
         ),
-        (("truth.npz", "3dpw", *root, "--body", "smpl", "--regressors", "empty"), "got empty"),
-        (("truth.npz", "3dpw", *root, "--body", "smpl", "--regressors", "broken"), "of shape 17 x 40, got 17 x 6890"),
+        (("truth.npz", "3dpw", *root, "--body", "broken"), "of shape 17 x 40, got 17 x 6890"),
         (("truth.npz", "3dpw", *root, "--body", "empty"), "expected SMPL's files (SMPL_NEUTRAL.pkl"),
         (("damaged.npz", "3dpw", *root, *NEEDED), "damaged.npz: expected a .npz file of predictions, it cannot be"),
         (("short.npz", "3dpw", *root, *NEEDED), "expected arrays as in docs/benchmarks.md with shape, translation"),
-        (("other.npz", "3dpw", *root, *NEEDED), "answers for photos such as 'courtyard_hug_00/00000', got those for"),
+        (
+            ("other.npz", "3dpw", *root, *NEEDED),
+            "predictions for photos such as 'courtyard_hug_00/00000', got those for",
+        ),
         (("far.npz", "3dpw", *root, *NEEDED), "nobody was matched; check that they are in metres in the camera's"),
         (("unnamed.npz", "3dpw", *root, *NEEDED), "docs/benchmarks.md with point_names, found name, points"),
         (("array.npz", "3dpw", *root, *NEEDED), "array.npz: expected arrays as in docs/benchmarks.md with name"),

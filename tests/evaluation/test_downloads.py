@@ -24,7 +24,7 @@ from humesh.data import DATASETS
 from humesh.data.sample import LabelledPerson
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.protocols import PROTOCOLS, Protocol
-from humesh.evaluation.score import Chained
+from humesh.evaluation.run import Chained
 from humesh.evaluation.subsets import Stretch
 
 _READERS = Path(__file__).parents[1] / "data" / "datasets"

@@ -1,4 +1,4 @@
-"""Who a method is asked for, what a temporal one sees together, and which stage of it is scored."""
+"""Who a method predicts, what a temporal one sees together, and which stage of it is scored."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec, seconds_of
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
-from humesh.evaluation.answers import Detections
-from humesh.evaluation.estimates import Estimates, Window
+from humesh.evaluation.predictions import Detections
+from humesh.evaluation.predictor import MethodPredictor, Window
 from humesh.evaluation.protocols import PROTOCOLS
 from humesh.evaluation.subsets import EvaluationError
 from humesh.media.photo import Photo
@@ -33,7 +33,7 @@ SMALL_IK = {"encoder": "resnet18", "size": 64, "twist_width": 32, "width": 32, "
 
 
 def _spans(window: Window, count: int) -> list[tuple[list[int], int]]:
-    return [part for start in range(0, count, window.span) for part in window.parts(start, count)]
+    return list(window.parts(count))
 
 
 def test_windows_are_interleaved_and_reflected() -> None:
@@ -48,7 +48,7 @@ def test_windows_are_interleaved_and_reflected() -> None:
 
 
 class _Through(Method):
-    """Answers with the number of each crop's frame, told by its pixels, and with the mean number of the group."""
+    """Predictions with the number of each crop's frame, told by its pixels, and with the mean number of the group."""
 
     def __init__(self) -> None:
         super().__init__(object(), BodyModel.load("open-low"))
@@ -87,12 +87,12 @@ def test_a_track_is_seen_in_windows_and_ends_with_a_gap(monkeypatch: pytest.Monk
     recoverer, network = _temporal(monkeypatch)
     there = {frame: (7, 8) if frame in (0, 1, 3, 4) else (7,) for frame in range(11)}
     samples = [(frame, _numbered(frame, who), list(range(len(who)))) for frame, who in there.items()]
-    found = list(Estimates(recoverer, window=Window(4, 2, fps=10.0)).over(iter(samples)))
+    found = list(MethodPredictor(recoverer, window=Window(4, 2, fps=10.0)).over(iter(samples)))
     assert set(np.round(network.steps, 6)) == {0.2}
     assert [number for number, *_ in found] == list(range(11))
     for number, sample, wanted, answers in found:
         assert sample.photo.pixels.strides == (0, 0, 0)  # its pixels are gone
-        assert answers.asked == tuple(wanted)
+        assert answers.people == tuple(wanted)
         assert answers.translation[:, 0].tolist() == [number] * len(wanted)
     means = {(n, i): answers.translation[i, 1].item() for n, _, wanted, answers in found for i in wanted}
     assert means[2, 0] == 3  # of 0 2 4 6
@@ -110,10 +110,10 @@ def test_detections_are_followed_as_the_people_they_overlap(monkeypatch: pytest.
             far, near = Person(np.array([60.0, 0, 70, 9]), 1.0), Person(np.array([21.0, 20, 41, 40]), 1.0)
             return [far, near] if sample.frame != 1 else [far]
 
-    estimates = Estimates(recoverer, window=Window(2, 1))
+    estimates = MethodPredictor(recoverer, window=Window(2, 1))
     monkeypatch.setattr(estimates, "detections", Found())
     found = list(estimates.over((frame, _numbered(frame, (3,)), [0]) for frame in range(3)))
-    assert [answers.asked for *_, answers in found] == [(0,), (), (0,)]
+    assert [answers.people for *_, answers in found] == [(0,), (), (0,)]
     assert found[0][3].boxes.tolist() == [[21, 20, 41, 40]]
 
 
@@ -122,11 +122,11 @@ def test_detections_that_say_whose_they_are(tmp_path: Path, monkeypatch: pytest.
     recoverer, _ = _temporal(monkeypatch)
     entries = [{"image_id": f"a/{i}", "bbox": [60, 0, 10, 9], "person": place} for i in range(2) for place in (1, 2)]
     (tmp_path / "d.json").write_text(json.dumps(entries))
-    estimates = Estimates(recoverer, Detections(tmp_path / "d.json"), window=Window(2, 1))
+    estimates = MethodPredictor(recoverer, Detections(tmp_path / "d.json"), window=Window(2, 1))
     sample = _numbered(1, (3, 4))
-    assert estimates(sample, [0, 1]).asked == (1,)
+    assert estimates(sample, [0, 1]).people == (1,)
     found = list(estimates.over((frame, _numbered(frame, (3, 4)), [0, 1]) for frame in range(2)))
-    assert [answers.asked for *_, answers in found] == [(1,), (1,)]
+    assert [answers.people for *_, answers in found] == [(1,), (1,)]
     (tmp_path / "d.json").write_text(json.dumps([entries[0] | {"person": "1"}]))
     with pytest.raises(DetectionsError, match="expected a whole number from 0 in person, got '1'"):
         Detections(tmp_path / "d.json")
@@ -162,7 +162,7 @@ def test_layers_of_one_jotr_are_scored(tmp_path: Path, body: BodyModel) -> None:
     sample = DrawnPeople(1, people=2)[0]
     people = list(range(len(sample.people)))
     recoverer = _recoverer(tmp_path, "jotr", SMALL_JOTR, body)
-    last = Estimates(recoverer)(sample, people)
+    last = MethodPredictor(recoverer)(sample, people)
     network = recoverer.network
     assert network is not None
     crops = recoverer.cut(sample.photo, [person.seen for person in sample.people])
@@ -172,13 +172,13 @@ def test_layers_of_one_jotr_are_scored(tmp_path: Path, body: BodyModel) -> None:
         inside = ((crops.keypoints[:, 0, :, :2] >= 0) & (crops.keypoints[:, 0, :, :2] < 64)).all(-1)
         raw = network.network(crops.pixels[:, 0], crops.keypoints[:, 0, :, :2] / 4, seen * inside)
     for layer in range(4):
-        answers = Estimates(recoverer, stage=f"layer{layer}")(sample, people)
+        answers = MethodPredictor(recoverer, stage=f"layer{layer}")(sample, people)
         turns = network.rotations(raw.root[layer], raw.pose[layer])
         expected = body(BodyPose(turns, raw.shape[layer], answers.translation))
-        assert torch.allclose(answers.bodies.vertices, expected.vertices, atol=1e-4)
-        assert (layer == 3) == torch.allclose(answers.bodies.vertices, last.bodies.vertices, atol=1e-4)
+        assert torch.allclose(answers.vertices, expected.vertices, atol=1e-4)
+        assert (layer == 3) == torch.allclose(answers.vertices, last.vertices, atol=1e-4)
     with pytest.raises(EvaluationError, match="--stage skeleton: expected one of this method's: layer0, layer1"):
-        Estimates(recoverer, stage="skeleton")
+        MethodPredictor(recoverer, stage="skeleton")
 
 
 def test_who_has_no_keypoints_gets_a_crop_around_the_box(tmp_path: Path, body: BodyModel) -> None:
@@ -189,12 +189,12 @@ def test_who_has_no_keypoints_gets_a_crop_around_the_box(tmp_path: Path, body: B
     recoverer = _recoverer(tmp_path, "jotr", SMALL_JOTR, body)
     for seen in (Person(box, 1.0), unseen):
         alone = replace(sample, people=(replace(sample.people[0], seen=seen),))
-        answers = Estimates(recoverer)(alone, [0])
-        assert answers.asked == (0,)
+        answers = MethodPredictor(recoverer)(alone, [0])
+        assert answers.people == (0,)
         crops = recoverer.cut(sample.photo, [unseen])
         assert crops is not None
         expected = body(recoverer.answers(crops))
-        assert torch.equal(answers.bodies.vertices, expected.vertices)
+        assert torch.equal(answers.vertices, expected.vertices)
 
 
 def test_skeletons_and_bodies_before_the_refiner_are_scored(tmp_path: Path, body: BodyModel) -> None:
@@ -206,12 +206,11 @@ def test_skeletons_and_bodies_before_the_refiner_are_scored(tmp_path: Path, body
     assert recoverer.network is not None
     with torch.no_grad():
         prediction = recoverer.network(crops)
-    refined = Estimates(recoverer)(sample, people)
-    first = Estimates(recoverer, stage="inverse_kinematics")(sample, people)
-    assert torch.allclose(first.bodies.joints, body(prediction.first_pose).joints[0], atol=1e-4)
-    assert not torch.allclose(first.bodies.joints, refined.bodies.joints, atol=1e-3)
-    skeleton = Estimates(recoverer, stage="skeleton")(sample, people)
-    assert skeleton.point_names == SMPL24.names
-    assert skeleton.points is not None
-    assert torch.equal(skeleton.points, prediction.skeleton[0])
-    assert not skeleton.bodies.vertices.numel()
+    refined = MethodPredictor(recoverer)(sample, people)
+    first = MethodPredictor(recoverer, stage="inverse_kinematics")(sample, people)
+    assert torch.allclose(first.joints, body(prediction.first_pose).joints[0], atol=1e-4)
+    assert not torch.allclose(first.joints, refined.joints, atol=1e-3)
+    skeleton = MethodPredictor(recoverer, stage="skeleton")(sample, people)
+    assert skeleton.joint_names == SMPL24.names
+    assert torch.equal(skeleton.joints, prediction.skeleton[0])
+    assert not skeleton.vertices.numel()

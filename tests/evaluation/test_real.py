@@ -22,7 +22,7 @@ from humesh.commands.main import main
 from humesh.commands.train import train
 from humesh.crops.groups import GroupError
 from humesh.evaluation import real
-from humesh.evaluation.real import UNITS, WITHIN, Label, LabelledPhoto, Score, read_labels, run, scored, table
+from humesh.evaluation.real import UNITS, WITHIN, Label, LabelledPhoto, Score, by_set, read_labels, run, scored
 from humesh.evaluation.subsets import EvaluationError
 from humesh.media.photo import Photo
 from humesh.people.given import GivenPeople
@@ -125,7 +125,7 @@ def test_expected_errors_are_compared_with_the_errors() -> None:
     expected = torch.full((1, 24), 9.0)
     expected[0, LIMBS] = torch.from_numpy(errors / 1000 / 1.5).float()  # every error is one and a half times it
     scores = scored(one_photo(Label(pixels, deep)), replace(recovery, expected_error_m=expected))
-    (row,) = table(scores)
+    (row,) = by_set(scores)
     ours = {number.name: number.ours for number in row.numbers}
     assert ours["error_ratio"] == pytest.approx(1.5, rel=1e-4)
     assert (ours["within_68"], ours["within_95"]) == (0, 100)
@@ -153,7 +153,7 @@ def test_numbers_of_sets_their_mean_and_intervals() -> None:
         _score(photos[2], 0.04, 80.0),
         _score(photos[3], 0.2, None),
     ]
-    rows = {row.name: row for row in table(scores)}
+    rows = {row.name: row for row in by_set(scores)}
     assert list(rows) == ["a", "b", "c", "together", "mean of the sets"]
     assert [row.people for row in rows.values()] == [3, 1, 1, 5, 5]
     ours = {name: {n.name: n.ours for n in row.numbers} for name, row in rows.items()}
@@ -173,9 +173,9 @@ def test_numbers_of_sets_their_mean_and_intervals() -> None:
     assert bounds["pa_mpjpe"] == pytest.approx((50, 250))
     assert bounds["pck@0.1"] == pytest.approx((0, 100))
     assert np.isnan(rows["b"].numbers[0].low), "a single photo has no interval"
-    assert [row.name for row in table(scores[:3])] == ["a"], "one set needs no mean"
+    assert [row.name for row in by_set(scores[:3])] == ["a"], "one set needs no mean"
     drawn = np.random.default_rng(0).normal(100, 10, 100)
-    (row,) = table([_score(one_photo(label), 0.01, mm) for mm in drawn.tolist()])
+    (row,) = by_set([_score(one_photo(label), 0.01, mm) for mm in drawn.tolist()])
     number = row.numbers[list(UNITS).index("pa_mpjpe")]
     assert (number.high - number.low) / 2 == pytest.approx(1.96 * drawn.std() / 10, rel=0.15)
 
@@ -398,12 +398,12 @@ def test_what_is_wrong_is_told_in_one_sentence(
         ),
         (("lifter", "real", *root, "--refine"), "--refine: expected no such option for the benchmark real"),
         (
-            ("lifter", "real", *root, "--count", 0, "--subset", "x", "--regressors", "x", "--against", "x"),
-            "--subset, --regressors, --against, --count: expected no such option for the benchmark real",
+            ("lifter", "real", *root, "--count", 0, "--subset", "x", "--against", "x"),
+            "--subset, --against, --count: expected no such option for the benchmark real",
         ),
         (("lifter", "3dpw", *root, "--unrefined"), "--unrefined: expected no such option for the benchmark 3dpw"),
         (("lifter", "3dpw", *root, "--sets", "a"), "--sets: expected no such option for the benchmark 3dpw"),
-        (("lifter", "synthetic", "--keep", "x"), "--keep: expected no such option for the benchmark synthetic"),
+        (("lifter", "synthetic", "--root", "x"), "--root: expected no such option for the benchmark synthetic"),
         (("lifter", "real", *root, "-o", "n.txt"), "ends in .csv or .json"),
     ):
         assert evaluate(monkeypatch, *words) == 2, words

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from humesh.evaluation.protocols import PROTOCOLS
-from humesh.evaluation.records import Records
+from humesh.evaluation.run import Records, taken
 from humesh.evaluation.summary import summary
 
 
@@ -19,12 +19,9 @@ def _records(sequence: list[str], errors: list[float], extra: int = 0, metric: s
     values, count = np.array(errors, dtype=np.float64), len(errors)
     numbers, zeros = np.arange(count), np.zeros(count, dtype=np.int64)
     names = np.array(sequence, dtype=np.str_)
-    more = np.array([extra] + [0] * (count - 1), dtype=np.int64)
-    missed = np.isnan(values)
-    joints = values[:, None]
-    return Records(
-        names, numbers, zeros, numbers, zeros, missed, zeros * 0.0, joints, names, numbers, more, {metric: values}
-    )
+    people = {"sequence": names, "sample": numbers, "person": zeros, "missed": np.isnan(values), metric: values}
+    extras = np.array([extra] + [0] * (count - 1), dtype=np.int64)
+    return Records(people, {"sequence": names, "sample": numbers, "extra": extras})
 
 
 def test_means_by_hand() -> None:
@@ -40,12 +37,13 @@ def test_means_by_hand() -> None:
     found = {n.name: (n.ours, n.everyone) for n in summary(groups, records).numbers}
     assert found == {"a": (15, 15), "b": (60, 155), "mpjpe": (37.5, 85)}
     by_sequence = summary(
-        replace(PROTOCOLS["mupots"], metrics=("pck",)), replace(records, metrics={"pck": records.metrics["mpjpe"]})
+        replace(PROTOCOLS["mupots"], metrics=("pck",)),
+        replace(records, people={**records.people, "pck": records.people["mpjpe"]}),
     )
     assert {n.name: n.ours for n in by_sequence.numbers} == {"pck_all": (15 + 30) / 2, "pck_matched": (15 + 60) / 2}
-    scores = {
-        n.name: n.ours for n in summary(PROTOCOLS["agora"], replace(records, extra=np.array([1, 0, 0, 0]))).numbers
-    }
+    extra = replace(records, photos={**records.photos, "extra": np.array([1, 0, 0, 0])})
+    agora = summary(replace(PROTOCOLS["agora"], metrics=("mpjpe",)), extra)
+    scores = {number.name: number.ours for number in agora.numbers}
     assert (scores["f1"], scores["precision"], scores["recall"]) == (0.75, 0.75, 0.75)
     assert (scores["mpjpe"], scores["nmje"]) == (30, 40)
 
@@ -78,8 +76,7 @@ def test_the_order_of_parts_changes_nothing(seed: int) -> None:
     whole = _records([f"s{i // 7}" for i in range(40)], g.gamma(4, 20, 40).tolist())
 
     def part(rows: np.ndarray) -> Records:
-        arrays = {name: getattr(whole, name)[rows] for name in vars(whole) if name != "metrics"}
-        return Records(**arrays, metrics={"mpjpe": whole.metrics["mpjpe"][rows]})
+        return Records(taken(whole.people, rows), taken(whole.photos, rows))
 
     pieces = np.array_split(g.permutation(40), 3)
     joined = Records.joined([part(rows) for rows in pieces])

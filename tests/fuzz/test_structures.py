@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from humesh.body.model import BodyModel
 from humesh.data.synthetic.motion import Motion
 from humesh.errors import HumeshError
-from humesh.evaluation.answers import PredictionsFile
+from humesh.evaluation.predictions import PredictionsFile
 from humesh.evaluation.subsets import read_stretches
 from humesh.people.given import GivenPeople
 

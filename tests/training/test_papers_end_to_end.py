@@ -31,7 +31,7 @@ from humesh.data import DATASETS, batch
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.protocols import PROTOCOLS
-from humesh.evaluation.score import Chained
+from humesh.evaluation.run import Chained
 from humesh.methods.weights import read_weights
 from humesh.training.loop import Training
 from humesh.training.paper_recipes import PUBLISHED

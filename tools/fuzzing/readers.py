@@ -146,18 +146,21 @@ def _read_sightings(_: Path, path: Path) -> None:
 
 
 def _make_records(folder: Path) -> None:
-    from humesh.evaluation.records import Records
+    from humesh.evaluation.protocols import PROTOCOLS
+    from humesh.evaluation.run import Records
 
-    some, numbers = np.arange(3), np.array([1.0, np.nan, 2.0])
-    names = np.array(["walk", "walk", "sit"])
-    facts = some, some, some, some, np.array([False, True, False]), numbers, np.ones((3, 4)), names, some, some
-    Records(names, *facts, {"mpjpe": numbers}).save(folder / "part.npz")
+    photo = {"sequence": "walk", "sample": 3, "extra": 1}
+    who = {"name": "walk/3", "person": 0, "frame": 3, "identity": 0, "hidden": 0.5, "slices": "", "missed": False}
+    protocol = PROTOCOLS["3dpw"]
+    errors = dict.fromkeys(protocol.metrics, 1.0) | {"joints_mm": [1.0] * len(protocol.joints)}
+    Records.of(protocol, [photo | who | errors] * 3, [photo]).save(folder / "part.npz")
 
 
 def _read_records(_: Path, path: Path) -> None:
-    from humesh.evaluation.records import Records
+    from humesh.evaluation.protocols import PROTOCOLS
+    from humesh.evaluation.run import Records
 
-    records = Records.load(path)
+    records = Records.load(path, PROTOCOLS["3dpw"])
     if records is not None:
         Records.joined([records, records])
 
@@ -173,7 +176,7 @@ def _make_predictions(folder: Path) -> None:
 
 
 def _read_predictions(_: Path, path: Path) -> None:
-    from humesh.evaluation.answers import PredictionsFile
+    from humesh.evaluation.predictions import PredictionsFile
 
     PredictionsFile(path, small_body())
 
@@ -211,8 +214,6 @@ def _read_mot(_: Path, path: Path) -> None:
 
 def _make_subsets(folder: Path) -> None:
     (folder / "list.txt").write_text("# made up\nwalk_00 0 9\nsit\n")
-    (folder / "list.json").write_text(json.dumps(["walk_00", "sit"]))
-    (folder / "ranges.json").write_text(json.dumps({"walk_00": [0, 9], "sit": [1, 2]}))
 
 
 def _read_subset(_: Path, path: Path) -> None:

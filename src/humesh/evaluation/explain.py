@@ -7,38 +7,49 @@ import textwrap
 from humesh.evaluation.protocols import PROTOCOLS, UNITS, Protocol
 from humesh.evaluation.published import published
 
+_MESH = "mesh of the labelled pose and shape on the {}, its joints by the same source"
 _TRUTH = {
-    "gendered body": "mesh of the labelled pose and shape on the labelled gender's body, its joints by the same source",
-    "neutral body": "mesh of the labelled pose and shape on the neutral body, its joints by the same source",
+    "gendered body": _MESH.format("labelled gender's body"),
+    "neutral body": _MESH.format("neutral body"),
     "annotated points": "the annotated 3D points, by name",
 }
+_FOUND = "found by humesh's finder or --detections; matched by the benchmark's tool ({})"
 _MATCHING = {
     "given": 'the annotated people are given to the method (or --detections, matched by "person", the place among the '
     "photo's annotated people, else to annotated boxes greedily from the largest overlap, at least {}); who gets no "
     "body is counted as missed",
-    "mupots": "found by humesh's finder or --detections; matched by the benchmark's tool (joints within 40 px)",
-    "agora": "found by humesh's finder or --detections; matched by the benchmark's tool (joints, box IoU)",
+    "mupots": _FOUND.format("joints within 40 px"),
+    "agora": _FOUND.format("joints, box IoU"),
 }
 _AVERAGE = {
     "people": "mean over all people of all frames",
     "sequences": "mean over each sequence, then the plain mean of the sequences",
     "groups": "mean over the people of each of {}, then the plain mean of these",
 }
-_USED = {True: "3DPW's training set used", False: "without 3DPW's training set", None: "training set not said"}
+_USED = {True: "3DPW's training set used", False: "without 3DPW's training set", None: "training set not stated"}
 
 
 def explain(protocol: Protocol) -> str:
-    """The whole protocol in words, with the numbers printed for it and the other protocols of its data set."""
+    """The protocol in words, with the numbers printed for it and the other protocols of its dataset."""
     p = protocol
+    sequences = "every sequence" if p.stretches is None else ", ".join(map(str, p.stretches))
+    seen = "; nobody of whom the owner's detector found no keypoint" if p.needs_keypoints else ""
+    count = "" if p.people is None else f"; {p.people:,} people in the paper"
+    clips = "whole tracks, in windows of the length and interval that they were trained with"
+    if p.clip_span is not None and p.clip_length is not None:
+        clips = (
+            f"windows of {p.clip_span} frames without overlap, reflected at a track's end, and {p.clip_length} of "
+            f"these frames together, {p.clip_span // p.clip_length} apart (--frames: another number)"
+        )
     facts = {
         "data": "; ".join(" ".join([p.dataset, *(f"{key}={value}" for key, value in r)]) for r in p.readings),
-        "evaluated": _evaluated(p),
+        "evaluated": f"{sequences}{seen}; everybody whose labels have the points or the body that is asked for{count}",
         "joints": f"{len(p.joints)} ({', '.join(p.joints)}), in metres, of the prediction by: {p.source}",
         "root": f"mean of {', '.join(p.root)} moved to 0 on both sides",
         "truth": _TRUTH[p.truth],
         "people": _MATCHING[p.matching].format(p.least_iou),
         "fed": f"{p.fed} (or yours with --detections)" if p.matching == "given" else "what the finder sees of them",
-        "temporal": _clips(p),
+        "temporal": f"temporal methods see {clips}",
         "metrics": ", ".join(f"{name} ({UNITS[name]})" for name in p.metrics),
         "alignment": "none but the root; PA: a similarity without mirror per person and frame",
         "average": _AVERAGE[p.average].format(", ".join(p.groups)),
@@ -52,7 +63,7 @@ def explain(protocol: Protocol) -> str:
     if why := p.unlike or p.unlike_fed:
         facts["compared"] = f"no difference to printed numbers{'' if p.unlike else ' without --detections'}: {why}"
     if others := [other.name for other in PROTOCOLS.values() if other.dataset == p.dataset and other is not p]:
-        facts["see also"] = f"other protocols of this data set: {', '.join(others)}"
+        facts["see also"] = f"other protocols of this dataset: {', '.join(others)}"
     facts |= {f"assumed {i}": sentence for i, sentence in enumerate(p.assumes, 1)}
     for i, row in enumerate(published(p.name, ablations=True), 1):
         numbers = ", ".join(f"{metric} {value:g}" for metric, value in row.values.items())
@@ -62,21 +73,3 @@ def explain(protocol: Protocol) -> str:
     for key, value in facts.items():
         lines += textwrap.wrap(f"{key:12} {value}", 110, subsequent_indent=" " * 13)
     return "\n".join(lines)
-
-
-def _evaluated(protocol: Protocol) -> str:
-    which = "every sequence" if protocol.stretches is None else ", ".join(map(str, protocol.stretches))
-    if protocol.needs_keypoints:
-        which += "; nobody of whom the owner's detector saw no keypoint"
-    count = "" if protocol.people is None else f"; {protocol.people:,} people in the paper"
-    return f"{which}; everybody whose labels have the points or the body that is asked for{count}"
-
-
-def _clips(protocol: Protocol) -> str:
-    if protocol.clip_span is None or protocol.clip_length is None:
-        return "temporal methods see whole tracks, in windows of the length and interval that they were trained with"
-    return (
-        f"temporal methods see windows of {protocol.clip_span} frames without overlap, reflected at a track's end, and "
-        f"{protocol.clip_length} of these frames together, {protocol.clip_span // protocol.clip_length} apart "
-        "(--frames: another number)"
-    )

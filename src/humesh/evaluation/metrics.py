@@ -1,4 +1,4 @@
-"""Errors of recovered bodies, per person or frame and unreduced, in the unit of the points (protocols name units)."""
+"""Errors of predicted bodies, per person or frame and unreduced, in the unit of the points."""
 
 from __future__ import annotations
 
@@ -27,24 +27,23 @@ def aligned(
     """The predicted points after the similarity that brings those that are `known` closest to their truth, float64.
 
     A rotation, no mirror (Umeyama, PAMI 1991). Points that all coincide come to lie on the truth's mean, which is the
-    closest that a similarity brings them. Points of somebody with a coordinate that is no number are NaN.
+    closest that a similarity brings them. Points of somebody with a NaN or infinite known coordinate are NaN.
     """
     prediction, truth = prediction.double(), truth.double()
     weight = torch.ones_like(truth[..., 0]) if known is None else known.double()
-    numbers = (prediction.isfinite() & truth.isfinite()).all(-1) | (weight == 0)
-    whole = numbers.all(-1) & (weight > 0).any(-1)
-    safe = whole[..., None, None] & (weight > 0)[..., None]
-    weight = torch.where(whole[..., None], weight, 1)
-    source, target = torch.where(safe, prediction, 0), torch.where(safe, truth, 0)
-    share = weight / weight.sum(-1, keepdim=True)
-    spread = (share[..., None] * (source - (share[..., None] * source).sum(-2, keepdim=True)) ** 2).sum((-2, -1))
+    finite = (prediction.isfinite() & truth.isfinite()).all(-1) | (weight == 0)
+    valid = finite.all(-1) & (weight > 0).any(-1)
+    weight = torch.where(valid[..., None], weight, 1)
+    used = (valid[..., None] & (weight > 0))[..., None]
+    source, target = torch.where(used, prediction, 0), torch.where(used, truth, 0)
+    share = (weight / weight.sum(-1, keepdim=True))[..., None]
+    spread = (share * (source - (share * source).sum(-2, keepdim=True)) ** 2).sum((-2, -1))
     one_place = spread <= 1e-20 * source.square().amax((-2, -1)).clamp(min=1e-200)  # rounding's own spread
-    corner = torch.eye(source.shape[-2], 3).to(source)  # any points that are not in one place
-    fitted = torch.where(one_place[..., None, None], corner, source)
-    moved = procrustes(fitted, target, weight)(torch.where(one_place[..., None, None], corner, prediction))
-    middle = (share[..., None] * target).sum(-2, keepdim=True).expand_as(moved)
-    moved = torch.where(one_place[..., None, None], middle, moved)
-    return torch.where(whole[..., None, None], moved, torch.nan)
+    # Any points that are not in one place stand for those that are: a scale of 0 / 0 would be NaN.
+    stand_in = torch.where(one_place[..., None, None], torch.eye(source.shape[-2], 3).to(source), source)
+    moved = procrustes(stand_in, target, weight)(prediction)
+    moved = torch.where(one_place[..., None, None], (share * target).sum(-2, keepdim=True), moved)
+    return torch.where(valid[..., None, None], moved, torch.nan)
 
 
 def pa_mpjpe(prediction: Float[Tensor, "*g K 3"], truth: Float[Tensor, "*g K 3"]) -> Float[Tensor, "*g"]:

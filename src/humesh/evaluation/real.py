@@ -1,4 +1,4 @@
-"""Scores on real photographs with labels: how far recovered bodies are from what people marked or cameras measured.
+"""Scores on real photographs with labels: how far predicted bodies are from what people marked or cameras measured.
 
 Labels are SMPL's 12 limb joints in pixels and, where they are known, in metres (camera frame), in FOLDER/labels.json:
 our own format or COCO's keypoint annotations, see docs/benchmarks.md. Every labelled person is paired, one to one,
@@ -30,7 +30,7 @@ from humesh.data.datasets import DatasetError
 from humesh.data.datasets.entries import Entry, json_entry
 from humesh.evaluation.metrics import aligned, point_errors
 from humesh.evaluation.subsets import EvaluationError
-from humesh.evaluation.summary import DRAWS, MISSED_MM, Number, interval, ratio
+from humesh.evaluation.summary import MISSED_MM, Number, Row, interval, ratio, resampled
 from humesh.media.photo import Photo
 from humesh.people.detections import VideoDetections
 from humesh.people.person import Person
@@ -50,13 +50,14 @@ UNITS = {
     **{f"within_{share}": "%" for share in WITHIN},
     "error_ratio": "",
 }
-_FACTORS = np.array([100.0 if unit == "%" else 1.0 for unit in UNITS.values()])
 _FOUND_WITHIN = 0.5  # mean 2D error in the person's size
 _FAR = 9.0  # 2D error of a joint of somebody who is not found, and the largest that counts for a pair
 _SIZE_OF_EXTENT = 1.2
 _FEWEST_2D, _FEWEST_3D = 6, 8  # labelled limb joints of a person who counts, and of one with a 3D error
 _SAVED_EVERY = 8  # photos
 _LIMBS = SMPL24.indices(*LIMBS12.names)
+Recover = Callable[[Photo, list[Person]], Result]
+"""The bodies of the people given in a photo, as a Recoverer makes them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,10 +168,6 @@ def _photo(folder: Path, name: Entry, group: str, labels: list[Label]) -> Labell
     return LabelledPhoto(folder / name.path(), group, counted)
 
 
-Recover = Callable[[Photo, list[Person]], Result]
-"""The bodies of the people given in a photo, as a Recoverer makes them."""
-
-
 def run(
     photos: Sequence[LabelledPhoto],
     recover: Recover,
@@ -178,93 +175,83 @@ def run(
     cache: Path | None = None,
     advance: Callable[[int], None] = lambda photos: None,
 ) -> list[Score]:
-    """Everybody's scores. `find` gives a photo's people; in the folder `cache` they are kept, set by set, for later."""
+    """Everybody's scores. `find` gives a photo's people; in the folder `cache` they are kept, set by set."""
     scores: list[Score] = []
     for name in dict.fromkeys(photo.set for photo in photos):
         some = [photo for photo in photos if photo.set == name]
         key = _key(some)
         kept = VideoDetections() if cache is None else VideoDetections.load(cache / f"{key[:12]}.npz", key)
         for number, photo in enumerate(some):
-            picture = Photo.read(photo.path)
+            pixels = Photo.read(photo.path)
             if number == len(kept.people):
-                kept.people.append(find(picture))
+                kept.people.append(find(pixels))
                 kept.times.append(float(number))
                 if cache is not None and (len(kept.people) % _SAVED_EVERY == 0 or len(kept.people) == len(some)):
                     cache.mkdir(parents=True, exist_ok=True)
                     kept.save(cache / f"{key[:12]}.npz", key)
-            scores += scored(photo, recover(picture, kept.people[number]))
+            scores += scored(photo, recover(pixels, kept.people[number]))
             advance(1)
     return scores
 
 
 def _key(photos: Sequence[LabelledPhoto]) -> str:
-    """What differs where other photos are to be looked at, or another version looks."""
+    """What differs for other photos and for another version of humesh."""
     stats = [(photo.path.name, photo.path.stat()) for photo in photos]
     files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     return hashlib.sha256(repr((humesh_version(), files)).encode()).hexdigest()
 
 
-def scored(photo: LabelledPhoto, recovery: Result) -> list[Score]:
+def scored(photo: LabelledPhoto, result: Result) -> list[Score]:
     """The scores of a photo's labelled people."""
-    joints = exact(recovery.bodies.joints[:, _LIMBS])
+    joints = exact(result.bodies.joints[:, _LIMBS])
     truth, sizes = np.stack([label.pixels for label in photo.labels]), np.array([label.size for label in photo.labels])
     known = np.isfinite(truth).all(-1)[:, None]  # G 1 12
-    distances = np.linalg.norm(pixels_of(recovery.photo.camera, joints).numpy() - truth[:, None], axis=-1)
+    distances = np.linalg.norm(pixels_of(result.photo.camera, joints).numpy() - truth[:, None], axis=-1)
     errors = np.nan_to_num(distances / sizes[:, None, None], nan=_FAR)  # G P 12
     cost = np.minimum((errors * known).sum(-1) / known.sum(-1), _FAR)
-    rows, columns = linear_sum_assignment(cost)
-    pairs = {i: k for i, k in zip(rows.tolist(), columns.tolist(), strict=True) if cost[i, k] < _FOUND_WITHIN}
+    matched = np.stack(linear_sum_assignment(cost), axis=1).tolist()
+    pairs = {i: row for i, row in matched if cost[i, row] < _FOUND_WITHIN}
     scores = []
     for i, label in enumerate(photo.labels):
-        row, deep = pairs.get(i), np.isfinite(label.metres).all(-1)
-        flat = np.full(known[i].sum(), _FAR) if row is None else errors[i, row, known[i, 0]]
+        row, in_3d = pairs.get(i), np.isfinite(label.metres).all(-1)
+        errors_2d = np.full(known[i].sum(), _FAR) if row is None else errors[i, row, known[i, 0]]
         errors_mm = expected_mm = None
-        if deep.sum() >= _FEWEST_3D:
-            errors_mm = np.full(deep.sum(), MISSED_MM)
+        if in_3d.sum() >= _FEWEST_3D:
+            errors_mm = np.full(in_3d.sum(), MISSED_MM)
             if row is not None:
-                true, made = torch.from_numpy(label.metres[deep]), joints[row, torch.from_numpy(deep)]
-                errors_mm = 1000 * point_errors(aligned(made, true), true).numpy()
-                if recovery.expected_error_m is not None:
-                    expected_mm = 1000 * exact(recovery.expected_error_m[row, _LIMBS]).numpy()[deep]
-        scores.append(Score(photo, label, recovery.people, row, flat, errors_mm, expected_mm))
+                true, predicted = torch.from_numpy(label.metres[in_3d]), joints[row, torch.from_numpy(in_3d)]
+                errors_mm = 1000 * point_errors(aligned(predicted, true), true).numpy()
+                if result.expected_error_m is not None:
+                    expected_mm = 1000 * exact(result.expected_error_m[row, _LIMBS]).numpy()[in_3d]
+        scores.append(Score(photo, label, result.people, row, errors_2d, errors_mm, expected_mm))
     return scores
 
 
-@dataclass(frozen=True)
-class Row:
-    """The numbers of a set, of all people together or the means over the sets, in the order of `UNITS`."""
-
-    name: str
-    people: int
-    numbers: tuple[Number, ...]
-
-
-def table(scores: Sequence[Score]) -> list[Row]:
+def by_set(scores: Sequence[Score]) -> list[Row]:
     """A row for each set; where there are several, one for everybody together and one of the means over the sets.
 
-    Intervals: percentiles of a bootstrap over photos (Efron, 1979), in each set on its own; fixed seed.
+    Intervals: percentiles of a bootstrap over photos, in each set on its own; fixed seed.
     """
     generator = np.random.default_rng(0)
     names = list(dict.fromkeys(score.photo.set for score in scores))
     groups = [[score for score in scores if score.photo.set == name] for name in names]
-    drawn = np.stack([_drawn(some, generator) for some in groups])  # S D N
-    rows = [_row(name, some, values) for name, some, values in zip(names, groups, drawn, strict=True)]
+    values = np.stack([_resampled(some, generator) for some in groups])  # S D N
+    rows = [_row(name, some, own) for name, some, own in zip(names, groups, values, strict=True)]
     if len(names) > 1:
-        rows.append(_row("together", scores, _drawn(scores, generator)))
-        there = np.isfinite(drawn)
-        rows.append(_row("mean of the sets", scores, ratio(np.where(there, drawn, 0).sum(0), there.sum(0))))
+        rows.append(_row("together", scores, _resampled(scores, generator)))
+        known = np.isfinite(values)
+        rows.append(_row("mean of the sets", scores, ratio(np.where(known, values, 0).sum(0), known.sum(0))))
     return rows
 
 
-def _drawn(scores: Sequence[Score], generator: np.random.Generator) -> Float[np.ndarray, "D N"]:
+def _resampled(scores: Sequence[Score], generator: np.random.Generator) -> Float[np.ndarray, "D N"]:
     """Each number as it is, then in each draw; every one of them is a sum over people divided by another."""
     photos = {photo: number for number, photo in enumerate(dict.fromkeys(score.photo for score in scores))}
     sums = np.zeros((len(photos), len(UNITS), 2))
     for score in scores:
         sums[photos[score.photo]] += _parts(score)
-    draws = generator.multinomial(len(photos), np.full(len(photos), 1 / len(photos)), DRAWS)
-    parts = np.tensordot(np.concatenate([np.ones((1, len(photos))), draws]), sums, 1)
-    return _FACTORS * ratio(parts[..., 0], parts[..., 1])
+    parts = np.tensordot(resampled(len(photos), generator), sums, 1)
+    return np.where([unit == "%" for unit in UNITS.values()], 100.0, 1.0) * ratio(parts[..., 0], parts[..., 1])
 
 
 def _parts(score: Score) -> Float[np.ndarray, "N 2"]:
@@ -283,23 +270,7 @@ def _parts(score: Score) -> Float[np.ndarray, "N 2"]:
 
 
 def _row(name: str, scores: Sequence[Score], values: Float[np.ndarray, "D N"]) -> Row:
-    single = len({score.photo for score in scores}) == 1
-    bounds = [(np.nan, np.nan) if single else interval(draws) for draws in values[1:].T]
+    is_single = len({score.photo for score in scores}) == 1
+    bounds = [(np.nan, np.nan) if is_single else interval(draws) for draws in values[1:].T]
     named = zip(UNITS.items(), values[0].tolist(), bounds, strict=True)
     return Row(name, len(scores), tuple(Number(n, unit, value, *bound) for (n, unit), value, bound in named))
-
-
-def cells(rows: Sequence[Row]) -> list[list[str]]:
-    """The table as text, its head first, without the numbers that no set has."""
-    there = [i for i in range(len(UNITS)) if any(np.isfinite(row.numbers[i].ours) for row in rows)]
-    head = [f"{number.name} {number.unit}".strip() for number in (rows[0].numbers[i] for i in there)]
-    lines = [[row.name, f"{row.people}", *(_cell(row.numbers[i]) for i in there)] for row in rows]
-    return [["set", "people", *head], *lines]
-
-
-def _cell(number: Number) -> str:
-    if not np.isfinite(number.ours):
-        return "-"
-    digits = 1 if number.unit else 2
-    between = f" ({number.low:.{digits}f} to {number.high:.{digits}f})" if np.isfinite(number.low) else ""
-    return f"{number.ours:.{digits}f}{between}"

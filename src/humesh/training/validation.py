@@ -16,7 +16,7 @@ from humesh.body.model import BodyModel
 from humesh.data.batch import Batch
 from humesh.errors import HumeshError
 from humesh.evaluation.metrics import acceleration_error, mpjpe, pa_mpjpe
-from humesh.evaluation.real import read_labels, run, table
+from humesh.evaluation.real import by_set, read_labels, run
 from humesh.files import writing
 from humesh.methods.base import Method
 from humesh.recover import Recoverer
@@ -72,4 +72,4 @@ def real_errors(
     except HumeshError as error:
         say(f"the real photos are not validated on: {error}")
         return {}
-    return {_OF_REAL[n.name]: n.ours for n in table(scores)[-1].numbers if n.name in _OF_REAL and isfinite(n.ours)}
+    return {_OF_REAL[n.name]: n.ours for n in by_set(scores)[-1].numbers if n.name in _OF_REAL and isfinite(n.ours)}

@@ -1,0 +1,324 @@
+"""One evaluation from its options to its outcome: data, predictor, errors, numbers, and what is written of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from torch import distributed
+
+from humesh.body.files import H36M_FILES, SHIPPED
+from humesh.body.label_bodies import BodyFiles
+from humesh.body.model import BodyModel
+from humesh.data import DATASETS
+from humesh.data.synthetic.scenes import SyntheticPeople
+from humesh.evaluation import real
+from humesh.evaluation.agora import write_submission
+from humesh.evaluation.errors import Ruler
+from humesh.evaluation.options import Options
+from humesh.evaluation.predictions import Detections, PredictionsFile, Predictor
+from humesh.evaluation.predictor import MethodPredictor, Window
+from humesh.evaluation.protocols import PROTOCOLS, Protocol
+from humesh.evaluation.published import Published, published, to_compare
+from humesh.evaluation.report import benchmark_details, page, real_details
+from humesh.evaluation.run import Chained, Records, check_complete, run
+from humesh.evaluation.subsets import EvaluationError, read_stretches
+from humesh.evaluation.summary import Row, Summary, comparison, grouped, summary, table
+from humesh.evaluation.synthetic import ClipFrames
+from humesh.methods.weights import read_weights, shipped
+from humesh.people.given import GivenPeople
+from humesh.recover import LANDMARKS, Recoverer
+from humesh.scene.record import humesh_version
+
+Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
+"""From a number of photos to a context whose function gets how many more are done."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What an evaluation tells: lines before a table, the table, lines after it; for files its JSON and a row a person.
+
+    `report`: makes the HTML file, for which the worst cases are predicted again.
+    """
+
+    heading: list[str]
+    table: list[list[str]]
+    notes: list[str]
+    content: dict[str, Any]
+    people: list[dict[str, Any]]
+    report: Callable[[], str]
+
+
+def evaluate(options: Options, progress: Progress, share: tuple[int, int] = (0, 1)) -> Outcome | None:
+    """Scores a method by a protocol; None in all but the first of the processes that share the dataset."""
+    protocol = PROTOCOLS[options.benchmark]
+    if options.subset is not None:
+        protocol = replace(protocol, stretches=read_stretches(options.subset))
+    dataset, bodies = _dataset(options, protocol), BodyFiles(options.body)
+    body = _predicted_body(options, bodies)
+    ruler = Ruler(protocol, bodies, body)
+    predictor, method = _predictor(options, protocol, body)
+    keep = options.kept / f"{protocol.name}-{fingerprint(options, protocol, len(dataset))}"
+    keep.mkdir(parents=True, exist_ok=True)
+    with progress(len(dataset) // share[1]) as advance:
+        parts = run(dataset, ruler, predictor, keep, share, advance)
+    parts = _gathered(parts, share[1])
+    if share[0] > 0:
+        return None
+    records = Records.joined(parts)
+    check_complete(protocol, records)
+    if records.people["missed"].all():
+        _check_names(options, predictor, str(records.people["name"][0]))
+    records.save(keep / "people.npz")
+    row = to_compare(protocol.name, method, options.against, options.frames, options.stage)
+    is_fed_here = isinstance(predictor, MethodPredictor) and options.detections is None
+    unlike = protocol.unlike or (protocol.unlike_fed if is_fed_here else "")
+    result = summary(protocol, records, row.values if row else None, compared=not unlike)
+    fed = _fed(options, protocol, predictor)
+    notes = [f"the network was fed: {fed}", *_notes(ruler, result, predictor, method, row)]
+    if row is not None and unlike:
+        notes.append(f"no difference to {row.system}: {unlike}")
+    names = [name for name in records.people if name != "joints_mm"]
+    columns = (records.people[name].tolist() for name in names)
+    people = [_finite(dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+    content = {
+        "model": options.what, "benchmark": protocol.name, "fingerprint": protocol.fingerprint,
+        "people": result.people, "people_in_paper": protocol.people, "missed": result.missed, "extra": result.extra,
+        "intervals_over": result.clusters, "published": asdict(row) if row else None,
+        "numbers": [_finite(asdict(n)) | {"difference": n.difference} for n in result.numbers],
+        "notes": notes, "humesh_version": humesh_version(),
+    }  # fmt: skip
+    share_missed = 100 * result.missed / max(result.people, 1)
+    heading = [
+        f"{options.what} on {protocol.title}; protocol {protocol.name} {protocol.fingerprint}",
+        f"{result.people:,} people{f' (the paper: {protocol.people:,})' if protocol.people else ''}, {result.missed:,} "
+        f"missed ({share_missed:.1f} %), {result.extra:,} predictions of nobody",
+        f"95 % intervals: bootstrap over {result.clusters}",
+    ]
+    lines = comparison(result, row.system if row else "paper")
+    if protocol.dataset == "synthetic":
+        rows = grouped(protocol, records, [slices.split(",") for slices in records.people["slices"].tolist()])
+        lines, content = table(rows, "slice"), content | {"slices": _rows(rows), "everybody": people}
+    after = [f"{row.system}: {row.source}"] if row else []
+    after += [*(f"note: {note}" for note in notes), f"everybody's errors: {keep / 'people.npz'}"]
+    if isinstance(predictor, MethodPredictor) and predictor.window is not None:
+        notes.append("the pictures show what the method predicts of each frame by itself, not in its window")
+
+    def report() -> str:
+        details = benchmark_details(records, dataset, predictor, ruler)
+        return page(f"{options.what} on {protocol.name}", lines, [*heading[1:], *notes], details)
+
+    return Outcome(heading, lines, after, content, people, report)
+
+
+def evaluate_real(options: Options, progress: Progress) -> Outcome:
+    """Scores what `humesh predict` makes of labelled photos; people who were found are kept for the next run."""
+    if options.root is None:
+        raise EvaluationError(
+            "real: expected a folder of labelled photos with labels.json, got none; give it with --root."
+        )
+    if options.what.endswith(".npz"):
+        raise EvaluationError(f"{options.what}: expected a method or weights for the benchmark real, not predictions.")
+    photos = real.read_labels(options.root)
+    sets = list(dict.fromkeys(photo.set for photo in photos))
+    if strange := [name for name in options.sets if name not in sets]:
+        raise EvaluationError(f"--sets {strange[0]}: expected sets of labels.json, which are {', '.join(sets)}.")
+    photos = [photo for photo in photos if not options.sets or photo.set in options.sets]
+    refine, notes = not options.unrefined, list[str]()
+    body = _predicted_body(options, BodyFiles(options.body))
+    recoverer = Recoverer(body, weights=options.what, refine=refine, device=options.device)
+    with progress(len(photos)) as advance:
+        if options.detections is None:
+            scores = real.run(photos, recoverer, recoverer.finder, options.kept / "real", advance)
+        else:
+            given = GivenPeople(options.detections)
+            notes = given.match([photo.path for photo in photos])
+            scores = real.run(photos, recoverer, lambda photo: given.on(photo, photo.path)[0], None, advance)
+    rows = real.by_set(scores)
+    title = f"{options.what}{'' if refine else ' --unrefined'} on the labelled photos of {options.root}"
+    people = [
+        {
+            "set": score.photo.set, "image": score.photo.path.name, "found": score.row is not None,
+            "size_px": round(score.label.size, 1),
+            "pa_mpjpe_mm": None if score.pa_mpjpe is None else round(score.pa_mpjpe, 2),
+            "error_2d": round(float(score.errors.mean()), 5),
+        }
+        for score in scores
+    ]  # fmt: skip
+    about = {"model": options.what, "refine": refine, "humesh_version": humesh_version(), "units": real.UNITS}
+    lines = table(rows, "set")
+    return Outcome(
+        [f"{title}: {len(photos)} photos, {len(scores)} people; 95 % intervals: bootstrap over photos"],
+        lines,
+        notes,
+        about | {"sets": _rows(rows), "people": people},
+        people,
+        lambda: page(title, lines, (), real_details(scores, recoverer)),
+    )
+
+
+def submit(options: Options, path: Path, progress: Progress) -> tuple[int, int]:
+    """Writes AGORA's submission file from the images below the root, which have no labels; photos and people."""
+    found = [] if options.root is None else options.root.rglob("*.png")
+    photos = sorted(path for path in found if not path.name.startswith("."))
+    if not photos:
+        where = options.root or "(not given)"
+        raise EvaluationError(f"--root {where}: expected a folder with AGORA's test pictures (.png), found none.")
+    body = _predicted_body(options, BodyFiles(options.body))
+    recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=options.device)
+    with progress(len(photos)) as advance:
+        return write_submission(path, photos, lambda photo: (advance(1), recoverer(photo))[1])
+
+
+def _dataset(options: Options, protocol: Protocol) -> Chained:
+    if protocol.dataset in ("posed_clips", "synthetic"):
+        if not options.motion:
+            raise EvaluationError(
+                f"{protocol.name}: expected motion that nothing was trained on, got none; give --motion FILE.npz."
+            )
+        seed = 2026 if options.seed is None else options.seed
+        if protocol.dataset == "posed_clips":
+            return Chained([ClipFrames(options.motion, options.count or 64, seed)])
+        people = options.people or (1, 2)
+        return Chained([SyntheticPeople(options.motion, options.count or 300, people=people, seed=seed)])
+    if options.root is None:
+        raise EvaluationError(f"{protocol.name}: expected the data set's folder, got none; give it with --root.")
+    make = DATASETS[protocol.dataset]
+    dataset = Chained([make(root=options.root, **dict(reading)) for reading in protocol.readings])
+    if not len(dataset):
+        raise EvaluationError(
+            f"{options.root}: expected photos of {protocol.dataset!r}, it has none; see `humesh data check`."
+        )
+    return dataset
+
+
+def _predicted_body(options: Options, bodies: BodyFiles) -> BodyModel:
+    """The body of the predictions, for which the weights are; EvaluationError where it is SMPL's and not given."""
+    if options.what == LANDMARKS or options.what.endswith(".npz"):
+        return bodies.predicted
+    header, _ = read_weights(shipped().get(options.what, options.what))
+    if header.body not in SHIPPED and options.body in SHIPPED:
+        raise EvaluationError(f"{options.what}: the weights are for SMPL's body; give your SMPL file with --body.")
+    return bodies["open"] if header.body in SHIPPED and options.body not in SHIPPED else bodies.predicted
+
+
+def _predictor(options: Options, protocol: Protocol, body: BodyModel) -> tuple[Predictor, str]:
+    """What predicts, and the method's name in the zoo where it has one."""
+    if options.what.endswith(".npz"):
+        given = {"--refine": options.refine, "--detections": options.detections, "--frames": options.frames,
+                 "--stage": options.stage, "--device": options.device != "cpu"}  # fmt: skip
+        if unused := [option for option, value in given.items() if value]:
+            raise EvaluationError(f"{unused[0]}: expected no such option for predictions of a file; leave it out.")
+        return PredictionsFile(Path(options.what), body), ""
+    device = f"cuda:{os.environ['LOCAL_RANK']}" if options.device == "cuda" and "LOCAL_RANK" in os.environ else ""
+    recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=device or options.device)
+    network = recoverer.network
+    is_temporal = network is not None and network.spec.temporal
+    if options.frames is not None and not is_temporal:
+        raise EvaluationError(f"--frames: expected a method that looks through time, got {options.what}; leave it out.")
+    predictor = MethodPredictor(
+        recoverer,
+        None if options.detections is None else Detections(options.detections),
+        None if protocol.matching == "given" else lambda photo: recoverer.finder(photo),
+        options.stage,
+        Window.of(network, protocol, options.frames) if network is not None and is_temporal else None,
+        redetect=_redetects(options, protocol),
+    )
+    return predictor, "" if options.what == LANDMARKS else recoverer.method
+
+
+def _redetects(options: Options, protocol: Protocol) -> bool:
+    """Whether the method gets the finder's keypoints of rendered people; "landmarks" has no use for others."""
+    return options.detector == "finder" or (protocol.dataset == "synthetic" and options.what == LANDMARKS)
+
+
+def fingerprint(options: Options, protocol: Protocol, photos: int) -> str:
+    """Ten hex digits that differ where the kept parts of another run would be of no use."""
+    names = ("what", "refine", "frames", "stage", "count", "people", "detector", "seed")
+    facts: list[Any] = [protocol.fingerprint, humesh_version(), photos, *(getattr(options, name) for name in names)]
+    beside = [Path(options.body).parent / name for name in H36M_FILES]  # of a single body file
+    weights = shipped().get(options.what, options.what)
+    for given in (weights, options.root, options.detections, options.body, *beside, *options.motion):
+        path = None if given is None else Path(given).resolve()
+        if path is not None and path.is_file():
+            with path.open("rb") as stream:
+                facts.append([str(path), hashlib.file_digest(stream, "sha256").hexdigest()])
+        elif path is not None and path.is_dir():
+            inside = [] if given is options.root else sorted(path.iterdir())  # a few files, not a dataset's photos
+            facts.append([str(path), [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in inside]])
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:10]
+
+
+def _gathered(parts: list[Records], world: int) -> list[Records]:
+    """All processes' records, in the first one; it waits for the slowest, a day at most."""
+    if world == 1:
+        return parts
+    distributed.init_process_group("gloo", timeout=timedelta(days=1))
+    try:
+        every: list[Any] | None = [None] * world if distributed.get_rank() == 0 else None
+        distributed.gather_object(parts, every)
+        return [] if every is None else [records for part in every for records in part]
+    finally:
+        distributed.destroy_process_group()
+
+
+def _check_names(options: Options, predictor: Predictor, name: str) -> None:
+    """EvaluationError where nobody was matched because predictions or detections are for other photos."""
+    if isinstance(predictor, PredictionsFile):
+        raise predictor.matched_nobody(name)
+    if options.detections is not None:
+        raise EvaluationError(
+            f"--detections {options.detections}: expected people in photos such as {name!r}, nobody was matched; check "
+            "that photos are named so and boxes are in pixels of the stored photo."
+        )
+
+
+def _fed(options: Options, protocol: Protocol, predictor: Predictor) -> str:
+    """Where the people came from that the method was given."""
+    if not isinstance(predictor, MethodPredictor):
+        return "unknown (predictions of a file)"
+    if options.detections is not None:
+        fed = f"the people of {options.detections}"
+    elif protocol.dataset == "synthetic":
+        fed = "the finder's keypoints" if _redetects(options, protocol) else "simulated keypoints"
+    else:
+        fed = protocol.fed if protocol.matching == "given" else "the people whom humesh's own finder found"
+    window = predictor.window
+    return fed if window is None else f"{fed}; in windows of {window.length} frames, {window.interval} apart"
+
+
+def _notes(ruler: Ruler, result: Summary, predictor: Predictor, method: str, row: Published | None) -> list[str]:
+    notes, protocol = [], ruler.protocol
+    are_points = isinstance(predictor, PredictionsFile) and bool(predictor.joint_names)
+    if not are_points and protocol.source != "body joints" and ruler.body.name in SHIPPED:
+        notes.append(f"joints of predictions by the regressor of body {ruler.body.name!r}, not of SMPL's vertices")
+    names = {number.name for number in result.numbers}
+    if "pve" in protocol.metrics and not {"pve", "mve"} & names and result.missed < result.people:
+        why = "predictions are points" if are_points else f"the labels' mesh is not that of body {ruler.body.name!r}"
+        notes.append(f"no vertex errors: {why}")
+    if method and row is None:
+        others = [p.name for p in PROTOCOLS.values() if p.dataset == protocol.dataset and published(p.name, method)]
+        if others:
+            notes.append(f"the paper of {method} is scored by the protocol {' or '.join(others)}")
+    if row is not None and row.note:
+        notes.append(f"{row.system}: {row.note}")
+    return notes
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """For JSON, which does not know NaN."""
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
+
+
+def _rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A table for JSON."""
+    numbers = ({n.name: _finite({"ours": n.ours, "low": n.low, "high": n.high}) for n in row.numbers} for row in rows)
+    return [{"set": row.name, "people": row.people} | own for row, own in zip(rows, numbers, strict=True)]
