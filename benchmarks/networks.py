@@ -31,8 +31,7 @@ from humesh.body.pose import BodyPose
 from humesh.methods.deploy import Deployed, example_inputs
 from humesh.methods.weights import build
 from humesh.networks.attention import Attention
-from humesh.networks.folding import fold
-from humesh.networks.hybrid import StandardisedConv
+from humesh.networks.encoders import StandardisedConv, fold
 
 
 @dataclass(frozen=True)

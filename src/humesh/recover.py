@@ -87,7 +87,7 @@ class NetworkEstimator:
 
     def __init__(self, body: BodyModel, weights: str | Path, device: torch.device, refine: bool) -> None:
         from humesh.methods.weights import load_method, shipped  # costly to import; landmarks need no network
-        from humesh.networks.folding import fold
+        from humesh.networks.encoders import fold
 
         header, network = load_method(weights, body)
         fold(network)

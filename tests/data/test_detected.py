@@ -18,7 +18,7 @@ from humesh.data.synthetic.detected import DetectedPeople, detect
 from humesh.data.synthetic.points import batch_of
 from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, write_shards
 from humesh.geometry.camera import Camera
-from humesh.losses.bodies import body_pixels, normalised
+from humesh.losses.targets import body_pixels, normalised
 
 SPEC = CropSpec((32, 32), keypoints=JOTR30, box=jotr_box, landmarks=True)
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import grid_sample, normalize
 
-from humesh.losses import contrast
+from humesh.methods import jotr_loss as contrast
 from humesh.networks.volumes import interpolation
 
 CELLS = (3, 4, 5)
@@ -55,11 +55,9 @@ def test_info_nce_is_the_share_of_the_positive() -> None:
     expected = [
         _by_loop(q.numpy(), p.numpy(), list(n.numpy())) for q, p, n in zip(query, positive, negatives, strict=True)
     ]
-    assert np.allclose(contrast.info_nce(query, positive, negatives).numpy(), expected)
-    assert torch.allclose(
-        contrast.info_nce(query, positive, negatives[0]),
-        contrast.info_nce(query, positive, negatives[:1].expand(4, -1, -1)),
-    )
+    query, positive, negatives = (normalize(rows, dim=-1) for rows in (query, positive, negatives))
+    pull, push = (query * positive).sum(-1, keepdim=True) / 0.07, (negatives @ query[..., None])[..., 0] / 0.07
+    assert np.allclose(contrast.info_nce(pull, push)[:, 0].numpy(), expected)
 
 
 def test_joint_to_joint_compares_what_was_drawn() -> None:
@@ -90,7 +88,7 @@ def test_joint_to_joint_compares_what_was_drawn() -> None:
 
 def test_joint_to_non_joint_compares_what_was_drawn() -> None:
     volume, predicted = _volume(2), _points(2)
-    pool = contrast.non_joint_voxels(predicted, CELLS, corrected=True)
+    pool = contrast.non_joint_voxels(predicted, CELLS)
     draw = contrast.draw_joint_to_non_joint(6, pool, _generator(5), anchors=7, positives=4, negatives=9)
     found = contrast.features_at(volume, predicted, CELLS)
     loss, features = contrast.joint_to_non_joint(found, volume, draw), found.flatten(0, 1).numpy()
@@ -127,17 +125,6 @@ def test_every_candidate_is_drawn_as_often() -> None:
     counts = draw.positives.flatten().bincount(minlength=10)
     assert counts[:2].sum() == counts[7:].sum() == 0
     assert (counts[2:7] - 60).abs().max() < 30  # 300 draws of 5, more than four deviations
-
-
-def test_corrected_voxels_are_those_that_joints_are_made_of() -> None:
-    points = _points(2, 3)
-    pool = contrast.non_joint_voxels(points, CELLS, corrected=True).unflatten(1, CELLS)
-    for sample in range(2):
-        used = np.zeros(CELLS, dtype=bool)
-        for x, y, z in points[sample].numpy() * (np.array(CELLS[::-1]) - 1):
-            for corner in np.ndindex(2, 2, 2):
-                used[tuple(np.floor([z, y, x]).astype(int) + corner)] = True
-        assert np.array_equal(~used, pool[sample].numpy())
 
 
 def test_the_coded_voxels_have_x_and_z_changed() -> None:
@@ -186,7 +173,7 @@ def test_gradients_reach_volume_and_joints() -> None:
 _PROGRAM = """
 import sys, torch
 from torch import distributed
-from humesh.losses.contrast import gathered
+from humesh.methods.jotr_loss import gathered
 rank = int(sys.argv[1])
 distributed.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
 own = torch.full((2, 3), float(rank + 1), requires_grad=True)

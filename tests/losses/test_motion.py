@@ -2,8 +2,7 @@
 
 import torch
 
-from humesh.losses.motion import velocity
-from humesh.losses.total import reduced
+from humesh.losses.terms import reduced, velocity
 
 
 def test_velocity_is_its_naive_twin() -> None:

@@ -22,13 +22,12 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_6d
-from humesh.losses.adversarial import taken_for_real, told_apart
 from humesh.losses.targets import Targets
+from humesh.losses.terms import discriminator_terms, generator_term
 from humesh.methods.ik_loss import of_smpl, skeleton_losses, twist_and_shape_losses
 from humesh.methods.ik_refine import IkRefine, IkRefineConfig, IkRefinePrediction
-from humesh.networks.discriminators import PoseDiscriminator, ShapeDiscriminator
+from humesh.networks.heads import PoseDiscriminator, SkeletonHead, shape_discriminator
 from humesh.networks.refiner import Refiner, Theta
-from humesh.networks.skeleton import SkeletonHead
 
 DATA = Path(__file__).parents[1] / "data" / "parity" / "ik_refine"
 SMALL = IkRefineConfig(
@@ -298,10 +297,8 @@ def test_absent_crops_change_nothing(open_body: BodyModel, people: int) -> None:
         {"positions": "learned"},
         {"mask_share": 0.0},
         {"mask_padding": False},
-        {"leaves": "identity", "activation": "relu"},
-        {"root": "two_step", "chain": "naive", "detach_skeleton": True},
-        {"fallback_m": None, "detach_refiner": False},
-        {"ridge": 0.01, "mix": 0.5},
+        {"chain": "naive"},
+        {"fallback_m": None},
     ],
 )
 def test_gradients_reach_everything_that_is_trained_in_every_variant(
@@ -457,14 +454,14 @@ def test_mirrored_poses_have_twists_swapped_with_their_sines_negated(seed: int) 
 
 
 def test_wrong_settings_are_told(open_body: BodyModel) -> None:
-    with pytest.raises(ValueError, match="expected a crop size that is a multiple of 32 from 64 up, got 100"):
-        _method(open_body, size=100)
-    with pytest.raises(ValueError, match="expected people to be at least 1, the person refined, got 0"):
-        _method(open_body, people=0)
-    with pytest.raises(ValueError, match="expected refiner to be one of relation, none, got 'transformer'"):
+    with pytest.raises(ValueError, match="size: expected a crop of a multiple of 32 px from 64 up, got 100"):
+        dataclasses.replace(SMALL, size=100)
+    with pytest.raises(ValueError, match="people: expected at least 1, the person refined, got 0"):
+        dataclasses.replace(SMALL, people=0)
+    with pytest.raises(ValueError, match="refiner: expected one of relation, none, got 'transformer'"):
         _method(open_body, refiner="transformer")
-    with pytest.raises(ValueError, match="expected leaves to be one of predicted, identity, got 'off'"):
-        _method(open_body, leaves="off")
+    with pytest.raises(ValueError, match="chain: expected one of adaptive, naive, got 'off'"):
+        _method(open_body, chain="off")
 
 
 def test_discriminators_score_joints_alone_and_together() -> None:
@@ -474,22 +471,22 @@ def test_discriminators_score_joints_alone_and_together() -> None:
     features = judge.shared(rotations[1, 2].reshape(23, 9))
     for j in range(23):
         assert torch.allclose(scores[1, 2, j], features[j] @ judge.joint_weight[j] + judge.joint_bias[j], atol=1e-5)
-    assert torch.allclose(scores[1, 2, 23:], judge.whole(features.flatten()), atol=1e-5)
+    assert torch.allclose(scores[1, 2, 23:], judge.together(features.flatten()), atol=1e-5)
     assert (
         sum(p.numel() for p in judge.parameters()) == 9 * 32 + 32 + 32 * 33 + 23 * 33 + 737 * 1024 + 1025 * 1024 + 1025
     )
-    assert ShapeDiscriminator()(torch.randn(4, 10)).shape == (4, 1)
-    assert sum(p.numel() for p in ShapeDiscriminator().parameters()) == 110 + 55 + 6
+    assert shape_discriminator()(torch.randn(4, 10)).shape == (4, 1)
+    assert sum(p.numel() for p in shape_discriminator().parameters()) == 110 + 55 + 6
 
 
 def test_adversarial_terms_are_least_squares_summed_over_scores() -> None:
     made, real, some = torch.tensor([[0.5, 2.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0]]), torch.tensor([1.0, 0.0])
-    error, weight = taken_for_real(made, some)
+    error, weight = generator_term(made, some)
     assert error.tolist() == [1.25, 0.0]
     assert weight is some
-    sides = told_apart(real, made, torch.ones(1), some)
-    assert sides["real"][0].tolist() == [1.0]
-    assert sides["made"][0].tolist() == [4.25, 2.0]
+    sides = discriminator_terms(real, made, torch.ones(1), some)
+    assert sides[0][0].tolist() == [1.0]
+    assert sides[1][0].tolist() == [4.25, 2.0]
 
 
 @pytest.mark.slow

@@ -31,10 +31,9 @@ from humesh.methods.multi_roi import (
     MultiRoiConfig,
     MultiRoiPrediction,
 )
-from humesh.methods.rois import ROI_COPIES, box_vectors, keypoint_box, roi_copies
-from humesh.networks.hrnet import HrNet
-from humesh.networks.pairs import PairLinear, SineCode, WrappedSineCode
-from humesh.networks.regressor import Regressor, mean_starts
+from humesh.methods.rois import ROI_COPIES, PairLinear, SineCode, WrappedSineCode, box_vectors, keypoint_box, roi_copies
+from humesh.networks.encoders import HrNet
+from humesh.networks.heads import Regressor, mean_starts
 from humesh.people.person import Person
 
 PARITY = Path(__file__).parents[1] / "data" / "parity" / "multi_roi"
@@ -232,7 +231,7 @@ def test_hrnet_lays_all_branches_side_by_side() -> None:
         features = encoder(torch.rand(1, 3, 64, 96))
     assert encoder.width == features.shape[1]
     assert features.shape[2:] == (2, 3)
-    with pytest.raises(ValueError, match="expected one of timm's HRNets"):
+    with pytest.raises(ValueError, match="expected one of timm's hrnet networks"):
         HrNet("hrnet_w47")
 
 
@@ -343,8 +342,10 @@ def test_translations_are_the_cameras_of_the_crops(body: BodyModel) -> None:
 def test_wrong_settings_and_crops_are_told(body: BodyModel) -> None:
     with pytest.raises(ValueError, match="rois: expected 1 to 5, got 6"):
         replace(SMALL, rois=6)
+    wrong = replace(SMALL)
+    object.__setattr__(wrong, "fusion", "mean")  # no type is checked, as in a user's program
     with pytest.raises(ValueError, match="fusion: expected one of relative, self_attention, none, got 'mean'"):
-        replace(SMALL, fusion="mean")
+        MultiRoi(wrong, body)
     method = MultiRoiAuthors(SMALL_AUTHORS, body).eval()
     crops = _crops(method).map(lambda tensor: tensor[:, :3])
     with pytest.raises(ValueError, match="expected groups of 5 crops, got 3; use `multi_roi` for fewer"):

@@ -4,11 +4,11 @@ import pytest
 import timm
 import torch
 
-from humesh.networks.backbones import Encoder, ImageNetColours
+from humesh.networks.encoders import Encoder, ImageNetColours
 
 
-@pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0"])
-def test_both_halves_are_timms_network(name: str) -> None:
+def test_both_halves_are_timms_network() -> None:
+    name = "resnet18"
     encoder, pixels = Encoder(name).eval(), torch.randn(1, 3, 96, 64)
     network = timm.create_model(name, pretrained=False, num_classes=0).eval()
     missing, extra = network.load_state_dict(encoder.state_dict(), strict=False)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from humesh.networks.heatmaps import gaussian_heatmaps, soft_argmax
+from humesh.networks.heads import gaussian_heatmaps, soft_argmax
 
 
 def test_a_heatmap_is_its_formula() -> None:

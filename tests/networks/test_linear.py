@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from humesh.networks.linear import TokenLinear, token_linear
+from humesh.networks.attention import TokenLinear, token_linear
 
 
 @pytest.mark.parametrize("shape", [(5,), (1, 5), (7, 5), (3, 40, 5), (2, 3, 1, 5), (0, 5), (2, 600, 5)])

@@ -86,20 +86,20 @@ def test_missing_data_is_told_in_one_sentence(name: str, tmp_path: Path) -> None
 def test_settings_are_read_as_their_fields_are() -> None:
     recipe = overridden(
         RECIPES["synthetic-jotr"],
-        ["decoder_sees=flat2d", "contrast=()", "read_after=none", "size=160", "dropout=0", "corrected_voxels=true"],
+        ["decoder_sees=flat2d", "contrast=()", "size=160", "dropout=0", "warped_contrast=true"],
         ["body_joint_cam=3", "joint_to_joint=0"],
     )
     assert recipe.config["decoder_sees"] == "flat2d"
     assert recipe.config["contrast"] == ()
-    assert recipe.config["read_after"] is None
     assert (recipe.config["size"], recipe.config["dropout"]) == (160, 0.0)
-    assert recipe.config["corrected_voxels"] is True
+    assert recipe.config["warped_contrast"] is True
     assert (recipe.weights["body_joint_cam"], recipe.weights["joint_to_joint"]) == (3.0, 0.0)
-    both = overridden(RECIPES["synthetic-jotr"], ["contrast=joint_to_joint,joint_to_non_joint", "read_after=1"])
+    both = overridden(RECIPES["synthetic-jotr"], ["contrast=joint_to_joint,joint_to_non_joint"])
     assert both.config["contrast"] == ("joint_to_joint", "joint_to_non_joint")
-    assert both.config["read_after"] == 1
     assert overridden(RECIPES["synthetic-multi_roi"], ["crop=(128, 96)"]).config["crop"] == (128, 96)
-    assert overridden(RECIPES["synthetic-ik_refine"], ["leaves=identity"]).config["leaves"] == "identity"
+    refine = overridden(RECIPES["synthetic-ik_refine"], ["chain=naive", "fallback_m=none"]).config
+    assert (refine["chain"], refine["fallback_m"]) == ("naive", None)
+    assert overridden(RECIPES["synthetic-ik_refine"], ["fallback_m=0.02"]).config["fallback_m"] == 0.02
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_settings_are_read_as_their_fields_are() -> None:
     [
         ("synthetic-jotr", "decoder_see=flat2d", r"jotr has no setting 'decoder_see'; did you mean decoder_sees"),
         ("synthetic-jotr", "size=big", "--set size: expected int, got 'big'"),
-        ("synthetic-jotr", "corrected_voxels=yes", "expected bool"),
+        ("synthetic-jotr", "warped_contrast=yes", "expected bool"),
         ("synthetic-jotr", "size", "expected key=value, got 'size'"),
         ("synthetic-multi_roi", "crop=128", "expected 2 values with commas between"),
-        ("synthetic-ik_refine", "leaves=identit", "did you mean identity"),
+        ("synthetic-ik_refine", "chain=naiv", "did you mean naive"),
     ],
 )
 def test_wrong_settings_are_told(name: str, setting: str, sentence: str) -> None:

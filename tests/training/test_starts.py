@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from humesh.body.model import BodyModel
 from humesh.methods.weights import build, save_weights
-from humesh.networks.backbones import Encoder
-from humesh.networks.hrnet import HrNet
+from humesh.networks.encoders import Encoder, HrNet
 from humesh.training import starts
 from humesh.training.loop import Place
 from humesh.training.prepare import prepare

@@ -25,8 +25,8 @@ from humesh.geometry.absolute import absolute_points, inside_image, placed_point
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d, rotation_from_quaternion, rotation_to_6d
 from humesh.methods.ik_refine import IkRefine
+from humesh.networks.heads import STRIDE, SkeletonHead
 from humesh.networks.refiner import Refiner, Theta
-from humesh.networks.skeleton import STRIDE, SkeletonHead
 from parity import ik_evaluation
 from parity.arrays import Arrays, Comparison
 

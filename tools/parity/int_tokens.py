@@ -16,9 +16,9 @@ from humesh.evaluation.metrics import acceleration, acceleration_error, mpjpe, p
 from humesh.geometry.boxes import affine_apply, square_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows, rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.losses.points import centred
-from humesh.methods.int_loss import IntEstimates, IntLabels, int_losses, mixed
-from humesh.methods.int_tokens import IntTokens, resized
+from humesh.losses.terms import centred
+from humesh.methods.int_tokens import IntLabels, IntTokens, int_losses, mixed, resized
+from humesh.methods.spin import SpinEstimates
 from parity.arrays import Arrays, Comparison, Taps, key_list, made_up_state
 
 _READ = 26  # joint, shape and camera tokens in front of the others
@@ -143,7 +143,7 @@ def _losses(arrays: Arrays) -> None:
             return torch.cat([labels.new_zeros(without, *labels.shape[1:]), labels])
 
         truth3d = led(read(f"{full}/kp_3d").view(batch - without, frames, -1, 4))
-        estimates = IntEstimates(seen, centred(points, *_HIPS), *_pose(theta))
+        estimates = SpinEstimates(seen, centred(points, *_HIPS), *_pose(theta))
         counted = (torch.arange(batch) >= without)[:, None].expand(batch, frames)
         labels = IntLabels(
             *(truth2d[..., :2], centred(truth3d[..., :3], *_HIPS)),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from humesh.body.files import BodyData
 from humesh.body.joints import COCO17, H36M17, JOTR15, JOTR30, LSP14, OPENPOSE18, SMPL24
@@ -19,13 +20,12 @@ from humesh.geometry.align import procrustes
 from humesh.geometry.boxes import affine_3x3, affine_inverse, square_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows, rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.losses import contrast
-from humesh.losses.total import LearnedWeights
+from humesh.losses.terms import LearnedWeights
 from humesh.media.photo import Photo
+from humesh.methods import jotr_loss as contrast
 from humesh.methods.jotr import Jotr, JotrOutput, weak_camera
 from humesh.methods.jotr_loss import JotrEstimates, JotrLabels, jotr_losses
-from humesh.networks.cascade import clamped_logit
-from humesh.networks.heatmaps import gaussian_heatmaps
+from humesh.networks.heads import clamped_logit, gaussian_heatmaps
 from humesh.networks.volumes import fractions
 from humesh.people.person import Person
 from parity.arrays import Arrays, Taps, key_list, made_up_array, made_up_state
@@ -301,10 +301,12 @@ def _contrastive(arrays: Arrays) -> None:
         arrays.compare(f"{case}/grad_pred", predicted.grad, atol=1e-5)
         if case.startswith("j2j"):
             arrays.compare(f"{case}/grad_gt", true.grad, atol=1e-5)
-    query, positive = arrays.tensor("info_nce/query"), arrays.tensor("info_nce/positive")
+    query, positive = (normalize(arrays.tensor(f"info_nce/{name}"), dim=-1) for name in ("query", "positive"))
+    pull = (query * positive).sum(-1, keepdim=True) / contrast.TEMPERATURE
     for kind in ("shared", "paired"):
-        result = contrast.info_nce(query, positive, arrays.tensor(f"info_nce/neg_{kind}"))
-        arrays.compare(f"info_nce/loss_{kind}", result, atol=1e-5)
+        negatives = normalize(arrays.tensor(f"info_nce/neg_{kind}"), dim=-1)
+        result = contrast.info_nce(pull, (negatives @ query[..., None])[..., 0] / contrast.TEMPERATURE)
+        arrays.compare(f"info_nce/loss_{kind}", result[..., 0], atol=1e-5)
 
 
 def _losses(arrays: Arrays) -> None:

@@ -24,7 +24,7 @@ from humesh.geometry.rotations import (
     rotation_from_axis_angle,
     rotation_to_axis_angle,
 )
-from humesh.losses.points import centred
+from humesh.losses.terms import centred
 from humesh.media.photo import Photo
 from humesh.methods.multi_roi import MultiRoiAuthors
 from humesh.methods.multi_roi_loss import (
@@ -249,8 +249,8 @@ def check_supervised_losses(arrays: Arrays) -> None:
     estimates = RoiEstimates(pixels / half - 1, points, get("pred_rotmat"), shape, made)
     everyone = torch.ones(len(joints), dtype=torch.bool)
     labels = RoiLabels(
-        *(flat[..., :2] / half - 1, centred(deep[..., :3], *hips), rotations, get("gt_betas"), true),
-        *(flat[..., 2], deep[..., 3], everyone, fitted),
+        *(flat[..., :2] / half - 1, centred(deep[..., :3], *hips), rotations, get("gt_betas")),
+        *(flat[..., 2], deep[..., 3], fitted, true, everyone),
     )
     losses = supervised_losses(estimates, labels, everyone)
     losses["kp3d"] *= len(joints[0]) / len(SPIN24)  # the mean is over these

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec
-from humesh.losses.bodies import body_losses
-from humesh.losses.targets import Targets, Term
-from humesh.losses.total import reduced
+from humesh.losses.targets import Targets, body_losses
+from humesh.losses.terms import Term, reduced
 from humesh.methods.weights import KeyMap
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """Posed bodies in the photo's camera frame; a method that needs more subclasses it."""
 
@@ -28,7 +27,7 @@ class Prediction:
     """Of each joint once the body is aligned as a whole, metres; None: not estimated."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SkeletonPrediction(Prediction):
     """Bodies fitted to skeletons, with what is known of each of their joints."""
 
@@ -37,7 +36,10 @@ class SkeletonPrediction(Prediction):
 
 
 class Method(nn.Module):
-    """A network with its crops. `config_type` builds it; the body gives skeletons and is never saved with it."""
+    """A network with its crops. `config_type` builds it; the body gives skeletons and is never saved with it.
+
+    ValueError where a setting that is a Literal has another value.
+    """
 
     config_type: ClassVar[type]
     authors_keys: ClassVar[KeyMap | None] = None  # None: no checkpoint of the authors' exists
@@ -46,6 +48,9 @@ class Method(nn.Module):
 
     def __init__(self, config: Any, body: BodyModel) -> None:
         super().__init__()
+        for name, kind in get_type_hints(type(config)).items():
+            if get_origin(kind) is Literal and (value := getattr(config, name)) not in get_args(kind):
+                raise ValueError(f"{name}: expected one of {', '.join(get_args(kind))}, got {value!r}.")
         self.config = config
         self.bodies = (body,)  # in a tuple it is no submodule: neither moved nor exported with the network
 
@@ -81,25 +86,25 @@ class Method(nn.Module):
 
 
 class ClipMethod(Method):
-    """A method for the frames of one person: it looks at each by itself, then at what that gave of all together."""
+    """A method for the frames of one person: a pass over each frame, then one over the clip of what these gave."""
 
     def forward(self, crops: Crops) -> Prediction:
         """The bodies of all frames of each clip."""
         return self.through_time(self.look(crops), crops)
 
     def look(self, crops: Crops) -> Float[Tensor, "B N ..."]:
-        """What is needed of each frame: numbers that depend on nothing but its crop."""
+        """The features of each frame, which depend on nothing but its crop."""
         raise NotImplementedError
 
     def through_time(self, looked: Float[Tensor, "B N ..."], crops: Crops) -> Prediction:
-        """The bodies of all frames from what `look` gave; the crops' pixels are not looked at."""
+        """The bodies of all frames from their features; the crops' pixels are not used."""
         raise NotImplementedError
 
 
 def of_present(
     encode: Callable[[Tensor], Tensor], pixels: Float[Tensor, "B N 3 H W"], present: Bool[Tensor, "B N"]
 ) -> Tensor:
-    """What an encoder makes of the crops that are present, `B N ...`; of the others, which it never sees, a stand-in.
+    """What an encoder makes of the crops that are present, `B N ...`; of the others, which it never gets, a stand-in.
 
     All are encoded where a graph is traced, which must not depend on data.
     """

@@ -14,9 +14,8 @@ from humesh.body.joints import SMPL24
 from humesh.body.kinematics import bone_children, twist_of
 from humesh.body.model import BodyModel
 from humesh.geometry.rotations import rotation_to_6d
-from humesh.losses.points import absolute, squared
-from humesh.losses.targets import Targets, Term
-from humesh.losses.total import mean_of_labelled
+from humesh.losses.targets import Targets
+from humesh.losses.terms import Term, absolute, mean_of_labelled, squared
 from humesh.networks.refiner import Theta
 
 _CHILD = {SMPL24.index(joint): SMPL24.index(child) for joint, child in bone_children(SMPL24).items()}

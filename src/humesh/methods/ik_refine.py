@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -35,9 +35,9 @@ from humesh.losses.targets import Targets
 from humesh.methods.base import Method, Prediction, of_present
 from humesh.methods.ik_loss import LEAVES, refiner_losses, skeleton_losses, twist_and_shape_losses
 from humesh.methods.weights import KeyMap
-from humesh.networks.backbones import Encoder, ImageNetColours
+from humesh.networks.encoders import Encoder, ImageNetColours
+from humesh.networks.heads import STRIDE, VOLUME_M, SkeletonHead, TwistHead
 from humesh.networks.refiner import Refiner, Theta
-from humesh.networks.skeleton import STRIDE, VOLUME_M, SkeletonHead, TwistHead
 
 _START_CAMERA = (0.9, 0.0, 0.0)  # the authors' C_init
 # Each joint's place among the leaves' rotations and an identity after them.
@@ -47,22 +47,15 @@ _PELVIS = SMPL24.index("pelvis")
 
 @dataclass(frozen=True)
 class IkRefineConfig:
-    """The network's sizes and the choices that the paper's tables and its sources vary."""
+    """The network's sizes and the choices that the paper's tables vary."""
 
     encoder: str = "resnet50"
-    pretrained: bool = False  # ImageNet weights for the encoder, from timm's hub
     size: int = 256  # crop side, px
     depth_bins: int = 8
-    ridge: float = 0.0  # of the absolute pose, 0.01 in MeTRAbs of 2021; see geometry/absolute.py
-    mix: float = 0.0  # share of the 3D estimate in x and y inside the image, 0.5 in MeTRAbs of 2023
     twist_width: int = 1024
     dropout: float = 0.5
-    activation: Literal["none", "relu"] = "none"  # between the twist estimator's layers; "none": HybrIK
-    leaves: Literal["predicted", "identity"] = "predicted"
-    root: Literal["svd", "two_step"] = "svd"
     chain: Literal["adaptive", "naive"] = "adaptive"
     fallback_m: float | None = 0.015
-    detach_skeleton: bool = False  # True: the IK passes no gradients to the skeleton (HybrIK)
     refiner: Literal["relation", "none"] = "relation"
     people: int = 3  # N, table 4: 1 to 4
     width: int = 1024
@@ -73,11 +66,16 @@ class IkRefineConfig:
     positions: Literal["none", "learned"] = "none"
     mask_share: float = 0.3  # of the joint tokens, at most, hidden in training
     mask_padding: bool = True
-    detach_refiner: bool = True  # the refiner passes no gradients to the pose and shape that it starts from
     head_gain: float = 0.0  # of the refiner's last layers at first; 0: training starts from the IK's result
 
+    def __post_init__(self) -> None:
+        if self.size % STRIDE or self.size < 2 * STRIDE:
+            raise ValueError(f"size: expected a crop of a multiple of 32 px from 64 up, got {self.size}.")
+        if self.people < 1:
+            raise ValueError(f"people: expected at least 1, the person refined, got {self.people}.")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class IkRefinePrediction(Prediction):
     """The refined bodies with everything on the way to them; 2D in crop pixels, 3D in metres."""
 
@@ -121,26 +119,17 @@ class IkRefine(Method):
 
     def __init__(self, config: IkRefineConfig, body: BodyModel) -> None:
         super().__init__(config, body)
-        for name, kind in get_type_hints(IkRefineConfig).items():
-            if get_origin(kind) is Literal and (got := getattr(config, name)) not in get_args(kind):
-                raise ValueError(f"ik_refine: expected {name} to be one of {', '.join(get_args(kind))}, got {got!r}.")
-        if config.size % STRIDE or config.size < 2 * STRIDE:
-            raise ValueError(f"ik_refine: expected a crop size that is a multiple of 32 from 64 up, got {config.size}.")
-        if config.people < 1:
-            raise ValueError(f"ik_refine: expected people to be at least 1, the person refined, got {config.people}.")
         self.spec = CropSpec((config.size, config.size), "people", None, margin=1.2)  # 1.2: the authors' crop
         self.body = body
-        self.colours, self.encoder = ImageNetColours(), Encoder(config.encoder, config.pretrained)
-        width = self.encoder.width
-        self.skeleton = SkeletonHead(width, len(SMPL24), config.depth_bins)
-        leaves = len(LEAVES) if config.leaves == "predicted" else 0
-        sizes = (width, config.twist_width, body.shapes, len(SMPL24) - 1, leaves)
-        self.twist = TwistHead(*sizes, config.dropout, config.activation)
+        self.colours, self.encoder = ImageNetColours(), Encoder(config.encoder)
+        width, joints = self.encoder.width, len(SMPL24)
+        self.skeleton = SkeletonHead(width, joints, config.depth_bins)
+        self.twist = TwistHead(width, config.twist_width, body.shapes, joints - 1, len(LEAVES), config.dropout)
         self.refiner = None
         if config.refiner == "relation":
             self.refiner = Refiner(
                 *(width, config.width, config.depth, config.heads, config.head_width, config.hidden),
-                *(body.shapes, len(SMPL24), config.people),
+                *(body.shapes, joints, config.people),
                 positions=config.positions,
                 head_gain=config.head_gain,
             )
@@ -159,30 +148,24 @@ class IkRefine(Method):
         features = of_present(lambda pixels: self.encoder(self.colours(pixels)), crops.pixels, present).flatten(0, 1)
         pooled = features.mean((-2, -1)).unflatten(0, group)
         points2d, relative = (points.unflatten(0, group) for points in self.skeleton(features))
-        matrix = torch.where(present[..., None, None], crops.camera.matrix, torch.eye(3).to(crops.pixels))
+        eye = torch.eye(3).to(relative)
+        camera = Camera(torch.where(present[..., None, None], crops.camera.matrix, eye))
         inside = inside_image(points2d, crops.size, 0.75 * STRIDE)  # 0.75: MeTRAbs
-        skeleton = absolute_points(relative, points2d, Camera(matrix), inside, config.ridge, mix=config.mix)
-        twist, shape, quaternions = self.twist(pooled)
-        pooled, twist, shape = pooled.to(relative), twist.to(relative), shape.to(relative)
-        leaves = torch.eye(3).to(relative).expand(*group, len(LEAVES), 3, 3)
-        if quaternions is not None:
-            leaves = rotation_from_quaternion(quaternions.to(relative))
-        given = torch.cat([leaves, torch.eye(3).to(skeleton).expand(*group, 1, 3, 3)], dim=-3)
+        skeleton = absolute_points(relative, points2d, camera, inside)
+        twist, shape, quaternions = (part.to(relative) for part in self.twist(pooled))
+        leaves = rotation_from_quaternion(quaternions)
+        given = torch.cat([leaves, eye.expand(*group, 1, 3, 3)], dim=-3)[..., _GIVEN, :, :]
         with torch.autocast(skeleton.device.type, enabled=False):
             rotations = inverse_kinematics(
-                skeleton,
-                self.body.rest_joints(shape),
-                twist,
-                given_rotations=given[..., _GIVEN, :, :],
-                root=config.root,
+                *(skeleton, self.body.rest_joints(shape), twist),
+                given_rotations=given,
                 chain=config.chain,
                 fallback_m=config.fallback_m,
-                detach=config.detach_skeleton,
             )
         start = Theta(rotation_to_6d(rotations), shape, torch.tensor(_START_CAMERA).to(shape).expand(*group, 3))
-        if config.detach_refiner and self.refiner is not None:
+        if self.refiner is not None:
             start = Theta(start.six.detach(), start.shape.detach(), start.camera)
-        refined = start.plus(self.changes(present, pooled, start, skeleton[..., _PELVIS, :]))
+        refined = start.plus(self.changes(present, pooled.to(relative), start, skeleton[..., _PELVIS, :]))
         first_pose = self._placed(rotations, shape, skeleton)
         pose = self._placed(rotation_from_6d(refined.six), refined.shape, skeleton)
         return IkRefinePrediction(pose, skeleton, relative, points2d, twist, leaves, first_pose, start, refined)
@@ -215,14 +198,14 @@ class IkRefine(Method):
             targets, rows = 1, apart.topk(config.people, largest=False).indices
         members = rows.flatten(1)[..., None, None].expand(-1, -1, *tokens.shape[2:])
         tokens = tokens.gather(1, members).unflatten(1, rows.shape[1:]).flatten(0, 1)
-        seen = present.gather(1, rows.flatten(1)).unflatten(1, rows.shape[1:]).flatten(0, 1)
+        there = present.gather(1, rows.flatten(1)).unflatten(1, rows.shape[1:]).flatten(0, 1)
         if not config.mask_padding and people < config.people:  # the authors' padding, which others attend to
             more = config.people - people
             tokens = torch.cat([tokens, padding.expand(batch, more, *padding.shape)], dim=1)
-            seen = torch.cat([seen, seen.new_zeros(batch, more)], dim=1)
+            there = torch.cat([there, there.new_zeros(batch, more)], dim=1)
         if self.training and config.mask_share:
-            tokens = self.refiner.hidden(tokens, seen, config.mask_share)
-        change = self.refiner(tokens, targets, seen if config.mask_padding else None)
+            tokens = self.refiner.hidden(tokens, there, config.mask_share)
+        change = self.refiner(tokens, targets, there if config.mask_padding else None)
         parts = (part.reshape(batch, people, *part.shape[2:]) for part in (change.six, change.shape, change.camera))
         return Theta(*parts)
 

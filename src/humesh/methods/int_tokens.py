@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -32,14 +32,15 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Box, Crops, CropSpec
-from humesh.geometry.rotations import rotation_from_6d_rows
-from humesh.losses.targets import Targets
+from humesh.geometry.rotations import rotation_from_6d_rows, rotation_to_axis_angle
+from humesh.losses.targets import Targets, body_points
+from humesh.losses.terms import mean_of, velocity
 from humesh.methods.base import ClipMethod, Prediction, of_present
-from humesh.methods.int_loss import IntEstimates, IntLabels, int_estimates, int_labels, int_losses, mixed
 from humesh.methods.rois import keypoint_box
-from humesh.methods.weights import KeyMap, load_fitting
+from humesh.methods.spin import SpinEstimates, SpinLabels, spin_estimates, spin_labels, spin_losses
+from humesh.methods.weights import KeyMap
 from humesh.networks.attention import PreNormBlock
-from humesh.networks.backbones import HYBRID, PLAIN, ImageNetColours
+from humesh.networks.encoders import HYBRID, ImageNetColours, PatchEmbed
 from humesh.people.person import Person
 
 _JOINTS = len(SMPL24)
@@ -48,27 +49,23 @@ _READ = _JOINTS + 2  # tokens that the heads read: joints, shape, camera
 
 @dataclass(frozen=True)
 class IntConfig:
-    """The paper's tables 2 and 3: `temporal` "none", "per_joint" or "whole_pose"; `encoder` (see `PatchEmbed`).
+    """The paper's tables 2 and 3. `encoder`: see `PatchEmbed`.
 
-    `pretrained`: ImageNet weights; of a ViT the blocks that have a place here. `frames`: length of the position code
-    of time, 16 or 64 in the released files; clips may have any length.
+    `frames`: length of the position code of time, 16 or 64 in the released files; clips may have any length.
     """
 
     encoder: str = HYBRID
-    pretrained: bool = False
     crop: tuple[int, int] = (224, 224)  # height, width px
     width: int = 768
     heads: int = 12
     depth: int = 6
     mlp_ratio: int = 4
-    temporal: str = "per_joint"
+    temporal: Literal["none", "per_joint", "whole_pose"] = "per_joint"
     frames: int = 16
     interval: int = 8  # from one frame of a clip to the next in training
     temporal_depth: int = 3
 
     def __post_init__(self) -> None:
-        if self.temporal not in ("none", *_MOTIONS):
-            raise ValueError(f"temporal: expected none, {' or '.join(_MOTIONS)}, got {self.temporal!r}.")
         if self.temporal == "whole_pose" and self.width % _JOINTS:
             raise ValueError(f"width: expected a multiple of {_JOINTS} for whole_pose, got {self.width}.")
 
@@ -165,32 +162,25 @@ class IntTokens(ClipMethod):
 
     def __init__(self, config: IntConfig, body: BodyModel) -> None:
         super().__init__(config, body)
-        moving = config.temporal != "none"
-        count = config.frames if moving else 1
+        count = 1 if config.temporal == "none" else config.frames
         self.spec = CropSpec(config.crop, "frames", count, box=person_square, margin=1.1)  # 1.1: authors' evaluation
 
         def token(count: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(1, count, config.width))
 
-        from humesh.networks.hybrid import PatchEmbed  # here: it takes half a second
-
-        self.colours = ImageNetColours()
-        self.patch_embed = PatchEmbed(config.encoder, config.width, config.pretrained)
-        rows, columns = (side // self.patch_embed.stride for side in config.crop)
-        if (rows * self.patch_embed.stride, columns * self.patch_embed.stride) != config.crop:
-            raise ValueError(f"crop: expected multiples of {self.patch_embed.stride} px, got {config.crop}.")
+        self.colours, self.patch_embed = ImageNetColours(), PatchEmbed(config.encoder, config.width)
+        stride = self.patch_embed.stride
+        rows, columns = (side // stride for side in config.crop)
+        if (rows * stride, columns * stride) != config.crop:
+            raise ValueError(f"crop: expected multiples of {stride} px, got {config.crop}.")
         self.cls_token, self.pos_embed = token(1), token(1 + rows * columns)
         self.joint_tokens, self.shape_token, self.camera_token = token(_JOINTS), token(1), token(1)
         self.blocks, self.norm = _blocks(config, config.depth), nn.LayerNorm(config.width, eps=1e-6)
-        self.temporal = _MOTIONS[config.temporal](config) if moving else None
+        self.temporal = None if config.temporal == "none" else _MOTIONS[config.temporal](config)
         self.joint_head = nn.Linear(config.width, 6)
         self.shape_head = nn.Linear(config.width, body.shapes)
         self.camera_head = nn.Linear(config.width, 3)
         self._start()
-        if config.pretrained and config.encoder in (HYBRID, PLAIN):
-            from humesh.networks.hybrid import pretrained_vit
-
-            load_fitting(self, pretrained_vit(config.encoder))
 
     @torch.no_grad()
     def _start(self) -> None:
@@ -262,9 +252,10 @@ class IntTokens(ClipMethod):
         return self.norm(last(tokens, first=_READ))  # only these are read
 
     def objective(self, crops: Crops, prediction: Prediction, targets: Targets) -> dict[str, Float[Tensor, ""]]:
-        """`int_losses` of the clips and of the images of a batch, mixed; images are groups with a single frame."""
+        """`int_losses` of a batch's clips and of its images (groups with a single frame), each with its own means."""
         pose = prediction.pose.map(Tensor.float)
-        made, true = int_estimates(self.bodies[0], pose, targets, crops), int_labels(targets, crops)
+        points = body_points(self.bodies[0], pose, targets.joint_set)
+        made, true = spin_estimates(points, pose, targets, crops), int_labels(targets, crops)
         image, first = crops.present.sum(-1) == 1, crops.present.int().argmax(-1)
         parts = []
         for chosen in (~image, image):
@@ -272,7 +263,40 @@ class IntTokens(ClipMethod):
                 continue
             rows = chosen.nonzero()[:, 0]
             at = (rows[:, None], first[rows, None]) if chosen is image else (rows,)
-            some = IntEstimates(**{name: value[at] for name, value in vars(made).items()})
+            some = SpinEstimates(**{name: value[at] for name, value in vars(made).items()})
             labels = IntLabels(**{name: value[at] for name, value in vars(true).items()})
             parts.append((int(labels.present.sum()), int_losses(some, labels)))
         return mixed(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class IntLabels(SpinLabels):
+    """Labels of B people in T frames; `counted`: the frames that count in all losses but the 2D one."""
+
+    present: Bool[Tensor, "B T"]
+    counted: Bool[Tensor, "B T"]
+
+
+def int_losses(made: SpinEstimates, true: IntLabels) -> dict[str, Float[Tensor, ""]]:
+    """The losses of clips, or with T = 1 of images, which do not move; absent frames count nowhere (authors' code)."""
+    counted, both = true.counted, true.counted[:, 1:] & true.counted[:, :-1]
+    kp_2d, kp_3d, pose, shape = spin_losses(made, true, true.present, counted, true.fitted & counted)
+    steps = mean_of(velocity(made.points, true.points, true.confidence3d), both[..., None, None])
+    # The prior: the length of all parameters as one vector.
+    vectors = torch.cat([rotation_to_axis_angle(made.rotations).flatten(-2), made.shape], dim=-1)
+    norm = torch.where(counted[..., None], vectors, 0).norm() / counted.sum().clamp(min=1)
+    return {"kp_2d": kp_2d, "kp_3d": kp_3d, "velocity": steps, "pose": pose, "shape": shape, "norm": norm}
+
+
+def mixed(parts: list[tuple[int, dict[str, Tensor]]]) -> dict[str, Float[Tensor, ""]]:
+    """The losses of clips and of images together, each part by its number of frames; what a part lacks is 0 there."""
+    frames = max(sum(count for count, _ in parts), 1)
+    names = dict.fromkeys(name for _, losses in parts for name in losses)
+    return {name: sum(count / frames * losses[name] for count, losses in parts) for name in names}  # type: ignore[misc]
+
+
+def int_labels(targets: Targets, crops: Crops) -> IntLabels:
+    """A batch's labels in the units of the estimates; of clips those with some 3D label are counted, of images all."""
+    labels, images = spin_labels(targets, crops), crops.present.sum(-1) == 1
+    in_3d = (labels.confidence3d * crops.present[..., None]).flatten(1).any(-1) | images
+    return IntLabels(**vars(labels), present=crops.present, counted=crops.present & in_3d[:, None])

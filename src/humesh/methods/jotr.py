@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -21,22 +22,17 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec
 from humesh.crops.groups import jotr_box, visible_in_crop
 from humesh.geometry.rotations import rotation_from_6d_rows
-from humesh.losses.contrast import joint_contrasts
 from humesh.losses.targets import Targets
 from humesh.methods.base import Method, Prediction
-from humesh.methods.jotr_loss import jotr_estimates, jotr_labels, jotr_losses
+from humesh.methods.jotr_loss import joint_contrasts, jotr_estimates, jotr_labels, jotr_losses
 from humesh.methods.weights import KeyMap
 from humesh.networks.attention import PostNormLayer
-from humesh.networks.backbones import Encoder
-from humesh.networks.cascade import Cascade, clamped_logit
-from humesh.networks.heatmaps import gaussian_heatmaps
-from humesh.networks.regressor import mean_starts
+from humesh.networks.encoders import Encoder
+from humesh.networks.heads import VPOSER_CODE, Cascade, Vposer, clamped_logit, gaussian_heatmaps, mean_starts
 from humesh.networks.volumes import LiftedVolume, interpolation, sine_code_2d
-from humesh.networks.vposer import VPOSER_CODE, Vposer
 
 _STRIDE = 4  # of the encoder's stem: px of the crop per cell of a heatmap
 _CAMERA_BOX_M = 2.5  # a body that would fill the crop if it were so tall is nearest (authors' camera_3d_size)
-_VIEWS = ("flat2d", "sampled2d", "flat2d+sampled3d", "sampled2d+sampled3d")  # what decoder layers 1.. may see
 _CONTRASTS = ("joint_to_joint", "joint_to_non_joint")
 
 
@@ -45,14 +41,11 @@ class JotrConfig:
     """The published network but for `pose_decoder`: "vposer", as published, needs weights with another licence.
 
     `pose_decoder`: "6d" (six numbers a joint) or "vposer" (32 numbers of a body prior). `decoder_sees`: what the
-    refining layers attend to; the first one always to the flat 2D tokens. `read_from`: "smpl_tokens" or "joint_tokens"
-    (their mean), `read_after`: the layer whose prediction counts, None: the last. `corrected_voxels`: leave just those
-    voxels out of the non-joints that the paper means; `warped_contrast` samples H_3D at z^k for the contrastive losses
-    too, as the paper has it.
+    refining layers attend to; the first one always to the flat 2D tokens. `read_from`: SMPL's tokens or the mean of the
+    joints'. `warped_contrast` samples H_3D at z^k for the contrastive losses too, as the paper has it.
     """
 
     encoder: str = "resnet50"
-    pretrained: bool = False
     size: int = 256  # px, a multiple of 32
     width: int = 256
     heads: int = 8
@@ -65,27 +58,20 @@ class JotrConfig:
     dropout: float = 0.1
     dropped_joints: float = 0.1  # share of the input joints that training leaves out
     shapes: int = 10
-    pose_decoder: str = "6d"
-    decoder_sees: str = "flat2d+sampled3d"
-    read_from: str = "smpl_tokens"
-    read_after: int | None = None
+    pose_decoder: Literal["6d", "vposer"] = "6d"
+    decoder_sees: Literal["flat2d", "sampled2d", "flat2d+sampled3d", "sampled2d+sampled3d"] = "flat2d+sampled3d"
+    read_from: Literal["smpl_tokens", "joint_tokens"] = "smpl_tokens"
     contrast: tuple[str, ...] = _CONTRASTS
-    corrected_voxels: bool = False
     warped_contrast: bool = False
 
     def __post_init__(self) -> None:
-        choices = {"pose_decoder": ("6d", "vposer"), "decoder_sees": _VIEWS}
-        for name, known in (choices | {"read_from": ("smpl_tokens", "joint_tokens"), "contrast": _CONTRASTS}).items():
-            value = getattr(self, name)
-            if set((value,) if isinstance(value, str) else value) - set(known):
-                raise ValueError(f"jotr: expected {name} of {', '.join(known)}, got {value!r}.")
-        if self.read_after is not None and not 0 <= self.read_after < self.decoder_layers:
-            raise ValueError(f"jotr: expected read_after below {self.decoder_layers} layers, got {self.read_after}.")
+        if set(self.contrast) - set(_CONTRASTS):
+            raise ValueError(f"contrast: expected some of {', '.join(_CONTRASTS)}, got {self.contrast}.")
         if self.size % 32:
-            raise ValueError(f"jotr: expected a size that is a multiple of 32 px, got {self.size}.")
+            raise ValueError(f"size: expected a multiple of 32 px, got {self.size}.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JotrOutput:
     """The network's raw predictions; L decoder layers, T = depth x rows x columns voxels."""
 
@@ -98,7 +84,7 @@ class JotrOutput:
     volume: Float[Tensor, "B T C"] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JotrPrediction(Prediction):
     """The bodies, with the last layer's joints (as in JotrOutput) and the volume, `*g T C`, for the losses."""
 
@@ -146,12 +132,12 @@ class Jotr(Method):
     def __init__(self, config: JotrConfig, body: BodyModel) -> None:
         super().__init__(config, body)
         width, layers, size = config.width, config.decoder_layers, config.size
-        self.read_after = layers - 1 if config.read_after is None else config.read_after
+        self.read_after = layers - 1  # the layer whose prediction counts
         self.spec = CropSpec((size, size), keypoints=JOTR30, box=jotr_box)
         self.samples_2d, self.samples_3d = "sampled2d" in config.decoder_sees, "sampled3d" in config.decoder_sees
         self.side = size // 32
         self.register_buffer("token_code", sine_code_2d(self.side, self.side, width)[None], persistent=False)
-        self.encoder = Encoder(config.encoder, config.pretrained)
+        self.encoder = Encoder(config.encoder)
         stem = self.encoder.stem_width
         self.fusion = nn.Sequential(nn.Conv2d(stem + len(JOTR30), stem, 3, padding=1), nn.BatchNorm2d(stem), nn.ReLU())
         self.flatten = nn.Conv2d(self.encoder.width, width, 1)
@@ -299,7 +285,7 @@ class Jotr(Method):
             joints, places = self.volume.warped(joints), self.volume.warped(places.clamp(min=0))
         known, valid = (weight[..., 2] > 0).any(-1), weight[..., 0] > 0
         given = (prediction.volume.flatten(0, 1), joints, places, valid, known)
-        return losses | joint_contrasts(self.config.contrast, *given, self.volume.cells, self.config.corrected_voxels)
+        return losses | joint_contrasts(self.config.contrast, *given, self.volume.cells)
 
 
 def weak_camera(camera: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3"]:

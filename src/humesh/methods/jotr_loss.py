@@ -1,4 +1,4 @@
-"""JOTR's loss: six means of absolute errors, learned to be weighed, and two contrasts on H_3D.
+"""JOTR's loss: six means of absolute errors, learned to be weighed, and two contrasts on the volume H_3D.
 
 As its authors' code has them, which has two more than the paper: on the 15 joints that the decoder predicts. Every mean
 is over all elements, those without a label too. Names and factors are the authors'.
@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, distributed
+from torch.nn.functional import normalize, softplus
 
 from humesh.body.joints import JOTR15, JOTR30, SMPL24
 from humesh.body.model import BodyModel
@@ -18,19 +19,19 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops
 from humesh.geometry.absolute import solved_offset, weak_offset
 from humesh.geometry.rotations import rotation_to_axis_angle
-from humesh.losses.bodies import body_pixels, body_points
-from humesh.losses.points import absolute, centred
-from humesh.losses.targets import Targets
-from humesh.losses.total import reduced
+from humesh.losses.targets import Targets, body_pixels, body_points
+from humesh.losses.terms import absolute, centred, mean_of, reduced
+from humesh.networks.volumes import interpolation
 
 DEPTH_BOX_M = 2.0  # joints' z in [0, 1] spans this, the pelvis in the middle (authors' bbox_3d_size)
+TEMPERATURE = 0.07
 _PELVIS = JOTR30.index("pelvis")
 _FIFTEEN = JOTR30.indices(*JOTR15.names)
 _SIDES = ("left", "right")
 _UNFITTED = SMPL24.indices(*(f"{side}_{part}" for part in ("ankle", "foot", "wrist", "hand") for side in _SIDES))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JotrEstimates:
     """What is compared of predicted people `*g`; `joints` and `projected` in shares of the crop's sides."""
 
@@ -41,7 +42,7 @@ class JotrEstimates:
     points: Float[Tensor, "*g 30 3"]  # metres from the pelvis
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JotrLabels(JotrEstimates):
     """The same labelled, with weights; `fit_joints` are the joints of the fitted body, in the units of `joints`."""
 
@@ -56,25 +57,26 @@ class JotrLabels(JotrEstimates):
 
 def jotr_losses(made: JotrEstimates, true: JotrLabels) -> dict[str, Float[Tensor, ""]]:
     """The six supervised losses, whose weights are learned."""
-    cells = 64  # of the authors' heatmaps, along a side of the crop
-    return {
-        "body_joint_img": reduced(absolute(made.joints, true.joints, true.joints_weight)),
-        "smpl_joint_img": reduced(absolute(made.joints, true.fit_joints, true.fit_joints_weight)),
-        "smpl_pose": reduced(absolute(made.pose, true.pose, true.pose_weight)),
-        "smpl_shape": reduced(absolute(made.shape, true.shape, true.shape_weight)),
-        "body_joint_proj": reduced(
-            absolute(cells / 8 * made.projected, cells / 8 * true.projected, true.projected_weight)
-        ),
-        "body_joint_cam": reduced(absolute(5 * made.points, 5 * true.points, true.points_weight)),
+    scale = 64 / 8  # cells of the authors' heatmaps along a side of the crop, an eighth of each
+    projected, wanted = scale * made.projected, scale * true.projected
+    terms = {
+        "body_joint_img": absolute(made.joints, true.joints, true.joints_weight),
+        "smpl_joint_img": absolute(made.joints, true.fit_joints, true.fit_joints_weight),
+        "smpl_pose": absolute(made.pose, true.pose, true.pose_weight),
+        "smpl_shape": absolute(made.shape, true.shape, true.shape_weight),
+        "body_joint_proj": absolute(projected, wanted, true.projected_weight),
+        "body_joint_cam": absolute(5 * made.points, 5 * true.points, true.points_weight),
     }
+    return {name: reduced(term) for name, term in terms.items()}
 
 
 def jotr_estimates(body: BodyModel, joints: Float[Tensor, "*g 15 3"], pose: BodyPose, crops: Crops) -> JotrEstimates:
     """What a prediction is compared by: its joints, and the body's pose, shape and points."""
     points = body_points(body, pose, JOTR30)
     projected = body_pixels(points, crops.camera) / crops.size[0]
-    vectors = rotation_to_axis_angle(pose.rotations)
-    return JotrEstimates(joints, vectors, pose.shape, projected, centred(points, _PELVIS))
+    return JotrEstimates(
+        joints, rotation_to_axis_angle(pose.rotations), pose.shape, projected, centred(points, _PELVIS)
+    )
 
 
 @torch.no_grad()
@@ -89,9 +91,8 @@ def jotr_labels(body: BodyModel, made: JotrEstimates, targets: Targets, crops: C
     weight3d = targets.points3d_weight[..., None] * targets.points3d_weight[..., _PELVIS, None, None]
     joints, weight2d = in_boxes(targets.points2d, targets.points3d, targets.points2d_weight[..., None], weight3d, size)
     fit_points, known = _placed_fit(body, targets, crops)
-    placed = (known * targets.pose_weight.amin(-1) * targets.shape_weight)[..., None, None]
-    pixels, ones = body_pixels(fit_points, crops.camera), torch.ones_like(weight2d)
-    fit_joints, fit_weight = in_boxes(pixels, fit_points, placed * ones, placed * ones, size)
+    placed = (known * targets.pose_weight.amin(-1) * targets.shape_weight)[..., None, None].expand_as(weight2d)
+    fit_joints, fit_weight = in_boxes(body_pixels(fit_points, crops.camera), fit_points, placed, placed, size)
     pose_weight = targets.pose_weight.clone()
     pose_weight[..., _UNFITTED] = 0
     return JotrLabels(
@@ -136,15 +137,15 @@ def _placed_fit(
     of six or more 2D points: pseudo labels are of other cameras.
     """
     rest = BodyPose(targets.pose.rotations, targets.pose.shape, torch.zeros_like(targets.pose.translation))
-    points, seen = body_points(body, rest, JOTR30), targets.points2d_weight > 0
+    points, usable = body_points(body, rest, JOTR30), targets.points2d_weight > 0
     rays = crops.camera.rays(targets.points2d)
-    flat, weak = (offset(points, rays, seen).to(points) for offset in (solved_offset, weak_offset))
+    flat, weak = (offset(points, rays, usable).to(points) for offset in (solved_offset, weak_offset))
     flat = torch.where(flat[..., 2:] > 0, flat, weak)  # of a fit that is far from its 2D points
     deep, labelled = targets.points3d_weight[..., _PELVIS] > 0, targets.translation_weight > 0
     place = torch.where(deep[..., None], targets.points3d[..., _PELVIS, :] - points[..., _PELVIS, :], flat)
     place = torch.where(labelled[..., None], targets.pose.translation, place)
     ahead = place[..., 2] + points[..., _PELVIS, 2] > 0
-    known = (labelled | deep | (seen.sum(-1) >= 6)) & ahead
+    known = (labelled | deep | (usable.sum(-1) >= 6)) & ahead
     return points + place[..., None, :], known.to(points)
 
 
@@ -154,3 +155,163 @@ def nearest_vectors(vectors: Float[Tensor, "*g 24 3"], wanted: Float[Tensor, "*g
     other = vectors * (1 - 2 * torch.pi / angle.clamp(min=1e-6))
     nearer = (other - wanted).norm(dim=-1, keepdim=True) < (vectors - wanted).norm(dim=-1, keepdim=True)
     return torch.where(nearer & (angle > 0.1), other, vectors)
+
+
+def info_nce(pull: Float[Tensor, "*g P"], push: Float[Tensor, "*g N"]) -> Float[Tensor, "*g P"]:
+    """-log(e^p / (e^p + sum_n e^n)) of each positive's logit p and all the negatives' logits n (InfoNCE, 2018)."""
+    return softplus(push.logsumexp(-1, keepdim=True) - pull)
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """Which features a contrastive loss compares, as positions; `kept`: False for anchors that have no positive.
+
+    Joints are numbered sample * K + joint, voxels sample * T + cell. Joint-to-joint: `positives` are samples (the joint
+    is the anchor's) and each anchor has its own negatives; joint-to-non-joint: joints, and one set of voxels for all.
+    """
+
+    anchors: Int[Tensor, " A"]
+    positives: Int[Tensor, "A P"]
+    negatives: Int[Tensor, "*every N"]
+    kept: Bool[Tensor, " A"]
+
+
+def features_at(
+    volume: Float[Tensor, "B T C"], points: Float[Tensor, "B K 3"], cells: tuple[int, int, int]
+) -> Float[Tensor, "B K C"]:
+    """Unit features of volumes of (depth, rows, columns) `cells` at points (x, y, z) in [0, 1]."""
+    return normalize(interpolation(points, cells) @ volume, dim=-1)
+
+
+def joint_to_joint(
+    predicted: Float[Tensor, "B K C"], true: Float[Tensor, "B K C"], draw: Draw, temperature: float = TEMPERATURE
+) -> Float[Tensor, ""]:
+    """Unit features at predicted joints, pulled to those at true places of the same joint, pushed from other joints'.
+
+    The mean over the kept anchors and their positives, 0 where none is kept.
+    """
+    features, joints = predicted.flatten(0, 1), predicted.shape[1]
+    anchors, wanted = features[draw.anchors], draw.positives * joints + draw.anchors[:, None] % joints
+    pull = (anchors @ true.flatten(0, 1).mT).gather(1, wanted)  # of all candidates: no feature is ever repeated
+    push = (anchors @ features.mT).gather(1, draw.negatives)
+    return _mean_of_kept(pull, push, draw, temperature)
+
+
+def joint_to_non_joint(
+    predicted: Float[Tensor, "B K C"], voxels: Float[Tensor, "B T C"], draw: Draw, temperature: float = TEMPERATURE
+) -> Float[Tensor, ""]:
+    """Unit features at predicted joints, pulled to all other joints', pushed from voxels where no joint is.
+
+    The mean over the kept anchors and their positives. Voxels are made unit vectors here.
+    """
+    features = predicted.flatten(0, 1)
+    anchors = features[draw.anchors]
+    pull = (anchors @ features.mT).gather(1, draw.positives)
+    push = anchors @ normalize(voxels.flatten(0, 1)[draw.negatives], dim=-1).mT
+    return _mean_of_kept(pull, push, draw, temperature)
+
+
+def _mean_of_kept(pull: Tensor, push: Tensor, draw: Draw, temperature: float) -> Float[Tensor, ""]:
+    kept = draw.kept[:, None]
+    return mean_of((info_nce(pull / temperature, push / temperature), kept), kept)
+
+
+def joint_contrasts(
+    names: tuple[str, ...],
+    volume: Float[Tensor, "B T C"],
+    predicted: Float[Tensor, "B K 3"],
+    true: Float[Tensor, "B K 3"],
+    valid: Bool[Tensor, "B K"],
+    known: Bool[Tensor, " B"],
+    cells: tuple[int, int, int],
+) -> dict[str, Float[Tensor, ""]]:
+    """The chosen ones of "joint_to_joint" and "joint_to_non_joint" with fresh draws, of people `known` in 3D.
+
+    Of people in all processes that train together; gradients reach this process's. 0 where nobody is known.
+    """
+    volume, predicted, true, valid, known = map(gathered, (volume, predicted, true, valid, known))
+    volume, predicted, true, valid = (tensor[known] for tensor in (volume, predicted, true, valid))
+    if not len(volume):
+        return dict.fromkeys(names, volume.sum() + predicted.sum())  # 0, with a gradient: all processes must have one
+    joints = predicted.shape[1]
+    features, wanted = features_at(volume, torch.cat([predicted, true], dim=1), cells).split(joints, dim=1)
+    losses: dict[str, Tensor] = {}
+    if "joint_to_joint" in names:
+        losses["joint_to_joint"] = joint_to_joint(features, wanted, draw_joint_to_joint(valid))
+    if "joint_to_non_joint" in names:
+        draw = draw_joint_to_non_joint(joints, non_joint_voxels(predicted.detach(), cells))
+        losses["joint_to_non_joint"] = joint_to_non_joint(features, volume, draw)
+    return losses
+
+
+def gathered(tensor: Float[Tensor, " B *rest"] | Bool[Tensor, " B *rest"]) -> Tensor:
+    """The rows of all processes that train together, `world * B`; only this process's have a gradient."""
+    if not distributed.is_initialized():
+        return tensor
+    sent = tensor.detach().to(torch.uint8 if tensor.dtype == torch.bool else tensor.dtype).contiguous()
+    parts = [torch.empty_like(sent) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, sent)
+    parts = [part.to(tensor.dtype) for part in parts]
+    parts[distributed.get_rank()] = tensor
+    return torch.cat(parts)
+
+
+def draw_joint_to_joint(
+    valid: Bool[Tensor, "B K"],
+    generator: torch.Generator | None = None,
+    anchors: int = 100,
+    positives: int = 128,
+    negatives: int = 256,
+) -> Draw:
+    """Random features to compare: positives where the joint is `valid`, negatives among all other joints.
+
+    The counts are JOTR's; where there are fewer, draws are with replacement, as the authors do.
+    """
+    samples, joints = valid.shape
+    chosen = _pick(torch.ones_like(valid).flatten()[None], anchors, generator)[0]
+    kind = chosen % joints
+    same = valid.mT[kind]  # A B
+    other = torch.arange(samples * joints, device=valid.device) % joints != kind[:, None]
+    return Draw(chosen, _pick(same, positives, generator), _pick(other, negatives, generator), same.any(-1))
+
+
+def draw_joint_to_non_joint(
+    joints: int,
+    pool: Bool[Tensor, "B T"],
+    generator: torch.Generator | None = None,
+    anchors: int = 100,
+    positives: int = 1024,
+    negatives: int = 2048,
+) -> Draw:
+    """Random features to compare: positives are any other of the samples' joints, negatives voxels of the pool."""
+    every = torch.ones(1, len(pool) * joints, dtype=torch.bool, device=pool.device)
+    chosen = _pick(every, anchors, generator)[0]
+    other = torch.arange(every.shape[1], device=pool.device) != chosen[:, None]
+    voxels = _pick(pool.flatten()[None], negatives, generator)[0]
+    return Draw(chosen, _pick(other, positives, generator), voxels, pool.any().expand(anchors))
+
+
+def non_joint_voxels(points: Float[Tensor, "B K 3"], cells: tuple[int, int, int]) -> Bool[Tensor, "B T"]:
+    """The voxels that count as no joint's, given joints (x, y, z) in [0, 1].
+
+    As the authors code it: coordinates are scaled by the number of voxels, and x and z change places.
+    """
+    samples = len(points)
+    marked = torch.zeros(samples, *cells, dtype=torch.bool, device=points.device)
+    size = torch.tensor(cells).to(points)
+    ends = [edge.clamp(min=0).minimum(size - 1).long() for edge in ((points * size).floor(), (points * size).ceil())]
+    row = torch.arange(samples, device=points.device)[:, None]
+    for corner in range(8):
+        depth, y, x = (ends[corner >> axis & 1][..., axis] for axis in range(3))  # the coded order: x is the depth
+        marked[row, depth, y, x] = True
+    return ~marked.flatten(1)
+
+
+def _pick(allowed: Bool[Tensor, "A K"], count: int, generator: torch.Generator | None) -> Int[Tensor, "A n"]:
+    """For each row `count` allowed positions, without replacement if there are enough; rows without any get some."""
+    chances = (allowed | ~allowed.any(-1, keepdim=True)).float()
+    repeated = torch.multinomial(chances, count, replacement=True, generator=generator)
+    if allowed.shape[1] < count:
+        return repeated
+    keys = torch.rand(allowed.shape, generator=generator, device=allowed.device).masked_fill(~allowed, -1.0)
+    return torch.where(allowed.sum(-1, keepdim=True) >= count, keys.topk(count, dim=-1).indices, repeated)

@@ -23,7 +23,8 @@ from humesh.crops.crops import Crops, CropSpec
 from humesh.crops.groups import jotr_box, visible_in_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows
-from humesh.losses.targets import Targets, Term
+from humesh.losses.targets import Targets
+from humesh.losses.terms import Term
 from humesh.methods.base import Method, Prediction
 from humesh.networks.lifter import Lifted, Lifter, rest_six
 

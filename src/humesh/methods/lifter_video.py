@@ -21,8 +21,8 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec, seconds_of
 from humesh.crops.groups import jotr_box, visible_in_crop
 from humesh.geometry.rotations import rotation_from_6d_rows
-from humesh.losses.points import absolute
-from humesh.losses.targets import Targets, Term
+from humesh.losses.targets import Targets
+from humesh.losses.terms import Term, absolute
 from humesh.methods.base import ClipMethod
 from humesh.methods.lifter import (
     HoldsLifter,

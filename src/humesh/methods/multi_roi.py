@@ -14,9 +14,10 @@ and is added.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -38,18 +39,60 @@ from humesh.methods.multi_roi_loss import (
     roi_labels,
     supervised_losses,
 )
-from humesh.methods.rois import ROI_COPIES, box_vectors, roi_copies, roi_spec
+from humesh.methods.rois import (
+    ROI_COPIES,
+    PairLinear,
+    SineCode,
+    WrappedSineCode,
+    box_vectors,
+    roi_copies,
+    roi_spec,
+)
 from humesh.methods.weights import KeyMap
 from humesh.networks.attention import Attention
-from humesh.networks.backbones import Encoder, ImageNetColours
-from humesh.networks.hrnet import HrNet
-from humesh.networks.pairs import PairLinear, SineCode, WrappedSineCode
-from humesh.networks.regressor import Regressor, mean_starts
+from humesh.networks.encoders import Encoder, HrNet, ImageNetColours
+from humesh.networks.heads import Regressor, mean_starts
 
 
-def _softmax(logits: Float[Tensor, "B M N"], present: Bool[Tensor, "B N"]) -> Float[Tensor, "B M N"]:
-    """Softmax over the crops that are there; over all where none is."""
-    return logits.masked_fill(~(present | ~present.any(-1, keepdim=True))[:, None], float("-inf")).softmax(-1)
+@dataclass(frozen=True)
+class RoiConfig:
+    """`encoder`: "resnet50" or "hrnet_w48" as published, or another of timm's. `box_unit_px`: see `box_vectors`."""
+
+    encoder: str = "resnet50"
+    crop: tuple[int, int] = (256, 192)  # height, width px
+    frequencies: int = 32
+    hidden: tuple[int, int] = (2048, 1024)  # of the regressors
+    dropout: float = 0.5
+    box_unit_px: float = 1.0
+
+
+@dataclass(frozen=True)
+class MultiRoiAuthorsConfig(RoiConfig):
+    """`mixing`: width of the fusion's layers."""
+
+    mixing: int = 256
+
+
+@dataclass(frozen=True)
+class MultiRoiConfig(RoiConfig):
+    """The paper's tables: `rois` 1 to 5; the boxes' `code` in the fusion, of `frequencies` octaves: "difference"
+    gamma(B_m - B_n), "relative" gamma(B_m) - gamma(B_n), "own" gamma(B_n), "none".
+
+    "relative" is what the papers print; in it softmax over n cancels all that is of m, so every target mixes alike and
+    the boxes m do not matter. `contrast_below`, `gate`: what contrast sums over and what precedes its projector, see
+    `crop_contrast` and `ContrastHead`. The losses' tables are the weights of `camera` and `contrast`.
+    """
+
+    rois: int = 5
+    boxes: Literal["both", "scale", "shift", "none", "random"] = "both"
+    fusion: Literal["relative", "self_attention", "none"] = "relative"
+    code: Literal["difference", "relative", "own", "none"] = "difference"
+    contrast_below: Literal["others", "all"] = "others"
+    gate: Literal["relu", "linear"] = "relu"
+
+    def __post_init__(self) -> None:
+        if self.rois not in range(1, len(ROI_COPIES) + 1):
+            raise ValueError(f"rois: expected 1 to {len(ROI_COPIES)}, got {self.rois}; the paper has no more boxes.")
 
 
 class PaperFusion(nn.Module):
@@ -77,6 +120,11 @@ class AuthorsFusion(nn.Module):
         return _softmax(self.mlp(pairs.flatten(-2)), present)
 
 
+def _softmax(logits: Float[Tensor, "B M N"], present: Bool[Tensor, "B N"]) -> Float[Tensor, "B M N"]:
+    """Softmax over the crops that are present; over all where none is."""
+    return logits.masked_fill(~(present | ~present.any(-1, keepdim=True))[:, None], float("-inf")).softmax(-1)
+
+
 class ContrastHead(nn.Module):
     """From features to what is contrasted: h sigmoid(gate(h)), then SimCLR's projector (ICML 2020).
 
@@ -94,100 +142,39 @@ class ContrastHead(nn.Module):
         return self.projector(gated.flatten(0, 1)).unflatten(0, features.shape[:2])
 
 
-@dataclass(frozen=True)
-class MultiRoiPrediction(Prediction):
-    """The body in every crop's camera; `z`: the features to contrast, None outside of training."""
+class RoiOutput(NamedTuple):
+    """The network's raw predictions for B groups of N crops; `z`: the features to contrast, None if not asked for."""
 
+    rotations: Float[Tensor, "B N J 3 3"]
+    shape: Float[Tensor, "B N S"]
     weak: Float[Tensor, "B N 3"]  # (s, tx, ty) in each crop
     z: Float[Tensor, "B N D"] | None
 
 
-class RoiOutput(NamedTuple):
-    """The network's raw predictions for B groups of N crops."""
+@dataclass(frozen=True, eq=False)
+class MultiRoiPrediction(Prediction):
+    """The body in every crop's camera, with the output's `weak` and `z`."""
 
-    rotations: Float[Tensor, "B N J 3 3"]
-    shape: Float[Tensor, "B N S"]
     weak: Float[Tensor, "B N 3"]
     z: Float[Tensor, "B N D"] | None
-
-
-@dataclass(frozen=True)
-class MultiRoiAuthorsConfig:
-    """`encoder`: "resnet50" or "hrnet_w48" as published, or another of timm's. `box_unit_px`: see `box_vectors`."""
-
-    encoder: str = "resnet50"
-    pretrained: bool = False
-    crop: tuple[int, int] = (256, 192)  # height, width px
-    frequencies: int = 32
-    mixing: int = 256  # width of the fusion's layers
-    hidden: tuple[int, int] = (2048, 1024)  # of the regressor
-    dropout: float = 0.5
-    box_unit_px: float = 1.0
-
-
-@dataclass(frozen=True)
-class MultiRoiConfig:
-    """The paper's tables: `rois` 1 to 5; `boxes` "both", "scale", "shift", "none", "random"; `fusion` "relative",
-    "self_attention", "none"; `code` of the boxes in it, with L = `frequencies` octaves: "difference" gamma(B_m - B_n),
-    "relative" gamma(B_m) - gamma(B_n), "own" gamma(B_n), "none".
-
-    "relative" is what the papers print; in it softmax over n cancels all that is of m, so every target mixes alike and
-    the boxes m do not matter. `contrast_below`, `gate`: what contrast sums over and what precedes its projector, see
-    `crop_contrast` and `ContrastHead`. The losses' tables are the weights of `camera` and `contrast`.
-    """
-
-    encoder: str = "resnet50"
-    pretrained: bool = False
-    crop: tuple[int, int] = (256, 192)  # height, width px
-    rois: int = 5
-    boxes: str = "both"
-    fusion: str = "relative"
-    code: str = "difference"
-    contrast_below: str = "others"
-    gate: str = "relu"
-    frequencies: int = 32
-    hidden: tuple[int, int] = (2048, 1024)  # of the regressors
-    dropout: float = 0.5
-    box_unit_px: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.rois not in range(1, len(ROI_COPIES) + 1):
-            raise ValueError(f"rois: expected 1 to {len(ROI_COPIES)}, got {self.rois}; the paper has no more boxes.")
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}.")
-
-
-_CHOICES = {
-    "boxes": ("both", "scale", "shift", "none", "random"),
-    "fusion": ("relative", "self_attention", "none"),
-    "code": ("difference", "relative", "own", "none"),
-    "contrast_below": ("others", "all"),
-    "gate": ("relu", "linear"),
-}
 
 
 class _RoiMethod(Method):
     """What both forms share: the encoder, the contrastive head, and the way from crops to bodies."""
 
-    camera_loss: ClassVar[Callable[..., Tensor]]
-
-    def __init__(
-        self, config: Any, body: BodyModel, copies: tuple[tuple[float, float, float], ...], gate: str = "relu"
-    ) -> None:
+    def __init__(self, config: Any, body: BodyModel, copies: tuple[tuple[float, float, float], ...], gate: str) -> None:
         super().__init__(config, body)
         self.spec = roi_spec(config.crop, copies)
         kind = HrNet if config.encoder.startswith("hrnet_") else Encoder
-        self.colours, self.encoder = ImageNetColours(), kind(config.encoder, config.pretrained)
+        self.colours, self.encoder = ImageNetColours(), kind(config.encoder)
         self.width = self.encoder.width
         self.contrast = ContrastHead(self.width, gate)
 
     def forward(self, crops: Crops, contrasted: bool = False) -> MultiRoiPrediction:
         """The bodies; with the features to contrast while training or when asked for them."""
-        camera = crops.camera
         boxes = box_vectors(self.box_camera(crops), crops.size, self.config.box_unit_px)
         output = self.network(self.colours(crops.pixels), boxes, crops.present, contrasted or self.training)
-        translation = camera.translation_from_weak(output.weak, crops.size)
+        translation = crops.camera.translation_from_weak(output.weak, crops.size)
         return MultiRoiPrediction(BodyPose(output.rotations, output.shape, translation), output.weak, output.z)
 
     def box_camera(self, crops: Crops) -> Camera:
@@ -208,7 +195,7 @@ class _RoiMethod(Method):
         return RoiOutput(rotations, shape, weak, self.contrast(features) if contrasted else None)
 
     def regressed(self, features: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pose in 6D, shape and weak camera of every crop, from the crops' features."""
+        """Pose in 6D `B N P`, shape and weak camera of every crop from features `B N D` and boxes' vectors `B N 3`."""
         raise NotImplementedError
 
     def objective(self, crops: Crops, prediction: MultiRoiPrediction, targets: Targets) -> dict[str, Float[Tensor, ""]]:
@@ -221,19 +208,18 @@ class _RoiMethod(Method):
             losses["contrast"] = self.contrast_loss(prediction.z.float(), crops.present)
         return losses
 
-    def contrast_loss(self, z: Float[Tensor, "B N D"], present: Bool[Tensor, "B N"]) -> Float[Tensor, ""]:
-        """The contrast of the crops' features."""
-        raise NotImplementedError
+    camera_loss: Callable[[Tensor, Tensor, Tensor], Tensor]
+    contrast_loss: Callable[[Tensor, Tensor], Tensor]
 
 
 class MultiRoi(_RoiMethod):
     """The paper's form: one mesh from the mean of the mixed features, a camera for each crop from its own."""
 
     config_type = MultiRoiConfig
-    camera_loss = staticmethod(camera_consistency)
 
     def __init__(self, config: MultiRoiConfig, body: BodyModel) -> None:
         super().__init__(config, body, roi_copies(config.boxes, config.rois), config.gate)
+        self.camera_loss, self.contrast_loss = camera_consistency, partial(crop_contrast, below=config.contrast_below)
         width, self.fuses = self.width, config.fusion if config.rois > 1 else "none"
         self.box_code = WrappedSineCode(config.frequencies)
         coded = 0 if config.code == "none" else self.box_code.width
@@ -250,10 +236,8 @@ class MultiRoi(_RoiMethod):
         """In float64, which their codes need."""
         return Camera(crops.photo_camera.matrix.double()).cropped(crops.crop_from_photo.double())
 
-    def regressed(
-        self, features: Float[Tensor, "B N D"], boxes: Float[Tensor, "B N 3"], present: Bool[Tensor, "B N"]
-    ) -> tuple[Float[Tensor, "B N P"], Float[Tensor, "B N S"], Float[Tensor, "B N 3"]]:
-        """Pose in 6D, shape and weak camera of every crop; all have the same body."""
+    def regressed(self, features: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As above; all crops have the same body."""
         mixed = torch.cat([self.mix(features, boxes, present), boxes.to(features)], dim=-1)
         share = present.to(mixed) / present.sum(-1, keepdim=True).clamp(min=1)
         six, shape = self.mesh((share[:, None] @ mixed)[:, 0])  # knows the mean of the boxes' vectors too
@@ -270,20 +254,15 @@ class MultiRoi(_RoiMethod):
             known = [features] if none else [features, self.box_code(boxes).to(features)]
             tokens = self.placed(torch.cat(known, dim=-1))
             return features + self.fusion(tokens, tokens, tokens, present)
-        apart = boxes[:, :, None] - boxes[:, None]  # B_m - B_n
         if code == "difference":
-            pairs = self.box_code(apart)
+            pairs = self.box_code(boxes[:, :, None] - boxes[:, None])  # B_m - B_n
         else:
             own = self.box_code(boxes)
             pairs = own[:, :, None] - own[:, None] if code == "relative" else own[:, None, :, : 0 if none else None]
         return self.fusion(features, pairs.to(features), present).expand(-1, features.shape[1], -1) @ features
 
-    def contrast_loss(self, z: Float[Tensor, "B N D"], present: Bool[Tensor, "B N"]) -> Float[Tensor, ""]:
-        """The final paper's contrast, or the preprint's."""
-        return crop_contrast(z, present, self.config.contrast_below)
 
-
-def _authors_config(state: Any) -> MultiRoiAuthorsConfig:
+def _authors_config(state: Mapping[str, Tensor]) -> MultiRoiAuthorsConfig:
     """The sizes of a checkpoint of the authors'."""
     return MultiRoiAuthorsConfig(
         encoder="hrnet_w48" if "backbone.conv1.weight" in state else "resnet50",
@@ -295,11 +274,12 @@ def _authors_config(state: Any) -> MultiRoiAuthorsConfig:
 class MultiRoiAuthors(_RoiMethod):
     """The form that the authors ran: a mesh and a camera for each of five crops, the first crop's are the prediction.
 
-    An absent crop counts as zeros in what the layers of fixed size see; the authors have none.
+    An absent crop counts as zeros in what the layers of fixed size get; the authors have none.
     """
 
     config_type = MultiRoiAuthorsConfig
     camera_loss = staticmethod(camera_consistency_authors)
+    contrast_loss = staticmethod(crop_contrast_authors)
     authors_keys: ClassVar[KeyMap | None] = KeyMap(
         renames=(
             (r"^((conv1|bn1|layer\d)\.)", r"encoder.\1"),
@@ -321,26 +301,19 @@ class MultiRoiAuthors(_RoiMethod):
     )
 
     def __init__(self, config: MultiRoiAuthorsConfig, body: BodyModel) -> None:
-        super().__init__(config, body, ROI_COPIES)
+        super().__init__(config, body, ROI_COPIES, "relu")
         width, rois = self.width, len(ROI_COPIES)
         self.box_code = SineCode(config.frequencies)
         self.fusion = AuthorsFusion(width, self.box_code.width, config.mixing, rois)
         self.regressor = Regressor(width + 3 * rois, config.hidden, mean_starts(body.shapes), config.dropout)
 
-    def regressed(
-        self, features: Float[Tensor, "B N D"], boxes: Float[Tensor, "B N 3"], present: Bool[Tensor, "B N"]
-    ) -> tuple[Float[Tensor, "B N P"], Float[Tensor, "B N S"], Float[Tensor, "B N 3"]]:
-        """Pose in 6D, shape and weak camera of every crop."""
+    def regressed(self, features: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As above; every crop has its own body."""
         if features.shape[1] != len(ROI_COPIES):
             raise ValueError(
                 f"expected groups of {len(ROI_COPIES)} crops, got {features.shape[1]}; use `multi_roi` for fewer."
             )
-        code = self.box_code(boxes[:, :, None] - boxes[:, None])
-        mixed = self.fusion(features, code, present) @ features
+        mixed = self.fusion(features, self.box_code(boxes[:, :, None] - boxes[:, None]), present) @ features
         every = torch.where(present[..., None], boxes, 0).flatten(1)
         six, shape, weak = self.regressor(torch.cat([mixed, every[:, None].expand(-1, len(ROI_COPIES), -1)], dim=-1))
         return six, shape, weak
-
-    def contrast_loss(self, z: Float[Tensor, "B N D"], present: Bool[Tensor, "B N"]) -> Float[Tensor, ""]:
-        """The code's contrast."""
-        return crop_contrast_authors(z, present)

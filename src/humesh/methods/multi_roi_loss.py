@@ -15,45 +15,34 @@ from torch.nn.functional import normalize
 
 from humesh.body.model import BodyModel
 from humesh.crops.crops import Crops
-from humesh.losses.bodies import about_hips, body_pixels, labelled_about_hips, normalised
-from humesh.losses.points import absolute, squared
 from humesh.losses.targets import Targets
-from humesh.losses.total import mean_of
+from humesh.losses.terms import absolute, mean_of
 from humesh.methods.base import Prediction
+from humesh.methods.spin import SpinEstimates, SpinLabels, spin_estimates, spin_labels, spin_losses
 
 
-@dataclass(frozen=True)
-class RoiEstimates:
-    """What is compared of predicted people `*g`."""
+@dataclass(frozen=True, eq=False)
+class RoiEstimates(SpinEstimates):
+    """What is compared of predicted people `*g`; vertices in metres from the pelvis."""
 
-    keypoints: Float[Tensor, "*g K 2"]  # in the crop, each axis from -1 to 1
-    points: Float[Tensor, "*g K 3"]  # metres, from the middle of the hips
-    rotations: Float[Tensor, "*g 24 3 3"]
-    shape: Float[Tensor, "*g S"]
-    vertices: Float[Tensor, "*g V 3"]  # metres, from the pelvis
+    vertices: Float[Tensor, "*g V 3"]
 
 
-@dataclass(frozen=True)
-class RoiLabels(RoiEstimates):
-    """The same labelled, with confidences; `in_3d`, `fitted`: who has 3D points, and who a fitted body."""
+@dataclass(frozen=True, eq=False)
+class RoiLabels(SpinLabels):
+    """The same labelled; `in_3d`: people with 3D points."""
 
-    confidence2d: Float[Tensor, "*g K"]
-    confidence3d: Float[Tensor, "*g K"]
+    vertices: Float[Tensor, "*g V 3"]
     in_3d: Bool[Tensor, "*g"]
-    fitted: Bool[Tensor, "*g"]
 
 
 def supervised_losses(made: RoiEstimates, true: RoiLabels, present: Bool[Tensor, "*g"]) -> dict[str, Float[Tensor, ""]]:
-    """Confidence x squared error of points, over all points of those who have any; of fits over those who have one."""
-    in_3d, fitted, one = true.in_3d & present, true.fitted & present, torch.ones(())
-    confidence2d, confidence3d = true.confidence2d[..., None], true.confidence3d[..., None]
-    return {
-        "kp2d": mean_of(squared(made.keypoints, true.keypoints, confidence2d), present[..., None, None]),
-        "kp3d": mean_of(squared(made.points, true.points, confidence3d), in_3d[..., None, None]),
-        "vertices": mean_of(absolute(made.vertices, true.vertices, one), fitted[..., None, None]),
-        "pose": mean_of(squared(made.rotations, true.rotations, one), fitted[..., None, None, None]),
-        "betas": mean_of(squared(made.shape, true.shape, one), fitted[..., None]),
-    }
+    """Means over all points of people with any, and over people with a fitted body."""
+    fitted = true.fitted & present
+    kp2d, kp3d, pose, betas = spin_losses(made, true, present, true.in_3d & present, fitted)
+    apart = absolute(made.vertices, true.vertices, torch.ones(()))
+    vertices = mean_of(apart, fitted[..., None, None])
+    return {"kp2d": kp2d, "kp3d": kp3d, "vertices": vertices, "pose": pose, "betas": betas}
 
 
 def camera_consistency(
@@ -80,9 +69,9 @@ def camera_consistency_authors(
     The differences in x and y are added before they are squared.
     """
     x, y, size = (_views(translation, focal_px) - _views(translation[..., :1, :], focal_px[..., :1])).unbind(-1)
-    seen = present & present[..., :1]
-    error = torch.where(seen, (x + y).square() + (1e-4 * size).square(), 0)
-    return mean_of((error, torch.ones_like(error)), seen)
+    both = present & present[..., :1]
+    error = torch.where(both, (x + y).square() + (1e-4 * size).square(), 0)
+    return mean_of((error, torch.ones_like(error)), both)
 
 
 def _views(translation: Tensor, focal_px: Tensor) -> Float[Tensor, "*g N 3"]:
@@ -104,9 +93,9 @@ def crop_contrast(
     both = there[:, None] & there & ~torch.eye(len(there), dtype=torch.bool, device=z.device)
     positive = (sample[:, None] == sample) & both
     negative = both & ~positive if below == "others" else both
-    likeness = rows @ rows.mT / temperature
-    sums = likeness.masked_fill(~negative, torch.finfo(likeness.dtype).min).logsumexp(-1)
-    pull = torch.where(positive, likeness, 0).sum(-1) / positive.sum(-1).clamp(min=1)
+    similarity = rows @ rows.mT / temperature
+    sums = similarity.masked_fill(~negative, torch.finfo(similarity.dtype).min).logsumexp(-1)
+    pull = torch.where(positive, similarity, 0).sum(-1) / positive.sum(-1).clamp(min=1)
     usable = positive.any(-1) & negative.any(-1)
     return mean_of((torch.where(usable, sums - pull, 0), torch.ones_like(sums)), usable)
 
@@ -122,24 +111,13 @@ def roi_estimates(body: BodyModel, prediction: Prediction, targets: Targets, cro
     """What a prediction is compared by, in the labels' joint set."""
     pose = prediction.pose.map(Tensor.float)
     bodies = body(pose)
-    points = body.points(bodies, targets.joint_set)
-    pixels, pelvis = normalised(body_pixels(points, crops.camera), crops.size), bodies.joints[..., :1, :]
-    apart = about_hips(points, targets.joint_set), bodies.vertices - pelvis
-    return RoiEstimates(pixels, apart[0], pose.rotations, pose.shape, apart[1])
+    made = spin_estimates(body.points(bodies, targets.joint_set), pose, targets, crops)
+    return RoiEstimates(**vars(made), vertices=bodies.vertices - bodies.joints[..., :1, :])
 
 
 @torch.no_grad()
 def roi_labels(body: BodyModel, targets: Targets, crops: Crops) -> RoiLabels:
-    """A batch's labels in the units of the estimates; 3D points count where both hips have labels."""
-    bodies, (points, confidence3d) = body(targets.pose), labelled_about_hips(targets)
-    return RoiLabels(
-        keypoints=normalised(targets.points2d, crops.size),
-        points=points,
-        rotations=targets.pose.rotations,
-        shape=targets.pose.shape,
-        vertices=bodies.vertices - bodies.joints[..., :1, :],
-        confidence2d=targets.points2d_weight,
-        confidence3d=confidence3d,
-        in_3d=confidence3d.any(-1),
-        fitted=(targets.pose_weight.amin(-1) > 0) & (targets.shape_weight > 0),
-    )
+    """A batch's labels in the units of the estimates."""
+    bodies, true = body(targets.pose), spin_labels(targets, crops)
+    vertices = bodies.vertices - bodies.joints[..., :1, :]
+    return RoiLabels(**vars(true), vertices=vertices, in_3d=true.confidence3d.any(-1))

@@ -1,11 +1,14 @@
-"""Several boxes around one person (Multi-RoI, ECCV 2024), and the vector of a box's place."""
+"""Several boxes around one person (Multi-RoI, ECCV 2024), their vectors, and codes of these for a network."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from humesh.crops.crops import Box, CropSpec
 from humesh.geometry.camera import Camera
@@ -13,7 +16,8 @@ from humesh.people.person import Person
 
 ROI_COPIES = ((0.0, 0.0, 1.0), (0.1, 0.0, 1.5), (-0.1, 0.0, 1.25), (0.0, 0.1, 0.8), (0.0, -0.1, 0.65))
 """The paper's boxes: (shift x, shift y, scale), in units of the first one's height."""
-_SEEN = 0.3  # confidence from which a keypoint is used; the labels of data sets are 0 or 1
+_VISIBLE = 0.3  # confidence from which a keypoint is used; the labels of data sets are 0 or 1
+_LEAST_SHARE = 0.25  # of the person's box; a smaller box of keypoints holds a part of the person alone
 
 
 def roi_copies(
@@ -26,8 +30,8 @@ def roi_copies(
     """
     if scheme == "random" and generator is not None:
         low, high = torch.tensor(ROI_COPIES).aminmax(dim=0)
-        drawn = low + (high - low) * torch.rand(count - 1, 3, generator=generator)
-        return (ROI_COPIES[0], *((dx, dy, scale) for dx, dy, scale in drawn.tolist()))
+        copies = low + (high - low) * torch.rand(count - 1, 3, generator=generator)
+        return (ROI_COPIES[0], *((dx, dy, scale) for dx, dy, scale in copies.tolist()))
     shifted, scaled = scheme in ("both", "random", "shift"), scheme in ("both", "random", "scale")
     return tuple((dx * shifted, dy * shifted, s if scaled else 1.0) for dx, dy, s in ROI_COPIES[:count])
 
@@ -38,12 +42,15 @@ def roi_spec(size: tuple[int, int], copies: tuple[tuple[float, float, float], ..
 
 
 def keypoint_box(person: Person, size: tuple[int, int]) -> Box:
-    """The tight box (x0 y0 x1 y1 px) of the keypoints that are seen, else the person's own."""
-    if person.keypoints is not None:
-        seen = person.keypoints[person.keypoints[:, 2] > _SEEN, :2].astype(np.float64)
-        if len(seen) and (np.ptp(seen, axis=0) > 0).all():
-            return np.concatenate([seen.min(0), seen.max(0)])
-    return np.asarray(person.box, dtype=np.float64)
+    """The tight box (x0 y0 x1 y1 px) of the visible keypoints; the person's own where they are too close together."""
+    own = np.asarray(person.box, dtype=np.float64)
+    if person.keypoints is None:
+        return own
+    visible = person.keypoints[person.keypoints[:, 2] > _VISIBLE, :2].astype(np.float64)
+    extent = np.ptp(visible, axis=0) if len(visible) else np.zeros(2)
+    if extent.min() <= 0 or extent.max() < _LEAST_SHARE * (own[2:] - own[:2]).max():
+        return own
+    return np.concatenate([visible.min(0), visible.max(0)])
 
 
 def box_vectors(camera: Camera, size: tuple[int, int], unit_px: float = 1.0) -> Float[Tensor, "*g 3"]:
@@ -56,3 +63,51 @@ def box_vectors(camera: Camera, size: tuple[int, int], unit_px: float = 1.0) -> 
     middle = torch.tensor([size[1] / 2, size[0] / 2]).to(focal)
     shift = (middle - camera.principal_point_px) / focal
     return torch.cat([2.8 * shift, (size[0] / focal / unit_px - 0.24) / 0.06], dim=-1)
+
+
+class SineCode(nn.Module):
+    """Numbers and their sines: (x, sin(pi x), cos(pi x), sin(2 pi x), ...); the cosines are sin(x + pi/2).
+
+    As the authors', whose upper frequencies are noise that rounding makes: product and phase are added in float64 and
+    rounded once to float32 (what a fused multiply-add gives), and the sine is of that.
+    """
+
+    frequency: Tensor
+    phase: Tensor
+
+    def __init__(self, frequencies: int, numbers: int = 3) -> None:
+        super().__init__()
+        pi, half = torch.tensor([math.pi, math.pi / 2], dtype=torch.float32).double()  # float32's pi
+        frequency = pi * 2.0 ** torch.arange(frequencies).repeat_interleave(2)
+        self.register_buffer("frequency", frequency[:, None], persistent=False)
+        self.register_buffer("phase", half * (torch.arange(2 * frequencies) % 2)[:, None], persistent=False)
+        self.width = numbers * (1 + 2 * frequencies)
+
+    def forward(self, numbers: Float[Tensor, "*g D"]) -> Float[Tensor, "*g E"]:
+        """The numbers, then of each frequency the sines and the cosines of all."""
+        argument = numbers.double()[..., None, :] * self.frequency.double() + self.phase.double()
+        return torch.cat([numbers, argument.float().sin().flatten(-2).to(numbers)], dim=-1)
+
+
+class WrappedSineCode(SineCode):
+    """The same code without noise: arguments are wrapped to one turn in float64, where 2^k x is exact, before the sine.
+
+    Float32's 2^31 pi x is known to a thousand turns; here numbers equal but for float64's rounding have the same code.
+    """
+
+    def forward(self, numbers: Float[Tensor, "*g D"]) -> Float[Tensor, "*g E"]:
+        """The numbers, then of each frequency the sines and the cosines of all; float32."""
+        octaves = torch.arange(len(self.frequency) // 2, device=numbers.device)
+        turns = (numbers.double()[..., None, :] * (2.0 ** octaves.double())[:, None]) % 2  # of pi
+        angle = (math.pi * turns).float()
+        return torch.cat([numbers.float(), torch.stack([angle.sin(), angle.cos()], dim=-2).flatten(-3)], dim=-1)
+
+
+class PairLinear(nn.Linear):
+    """A linear layer on [features of n, code of the pair m n] that multiplies the features once, not for every m."""
+
+    def forward(  # type: ignore[override]
+        self, features: Float[Tensor, "B N D"], code: Float[Tensor, "B M N E"]
+    ) -> Float[Tensor, "B M N F"]:
+        known = features.shape[-1]
+        return linear(features, self.weight[:, :known], self.bias)[:, None] + linear(code, self.weight[:, known:])

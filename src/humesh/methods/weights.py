@@ -211,7 +211,7 @@ def load_method(path: str | Path, body: BodyModel | None = None) -> tuple[Header
             f"weights {path}: expected a whole method, this file holds only the {header.part} of {header.method!r}; "
             "start a training from it."
         )
-    config = {key: False if key == "pretrained" else value for key, value in header.config.items()}
+    config = {key: value for key, value in header.config.items() if key != "pretrained"}  # files of 0.1 have it
     body = body or BodyModel.load("open")
     what = f"weights {path}"
     for key, value in config.items():  # each block has tensors of its own: before thousands of them are drawn up

@@ -1,4 +1,4 @@
-"""Attention and the two transformer layers that the methods are built of; all on scaled_dot_product_attention."""
+"""Attention and the transformer layers of the methods, on torch's scaled_dot_product_attention."""
 
 from __future__ import annotations
 
@@ -9,9 +9,31 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import conv2d, linear, scaled_dot_product_attention
 
-from humesh.networks.linear import TokenLinear, token_linear
+_MANY = 128  # tokens from which oneDNN's convolution is the faster one
+
+
+def token_linear(
+    tokens: Float[Tensor, "*g C"], weight: Float[Tensor, "D C"], bias: Float[Tensor, " D"] | None
+) -> Float[Tensor, "*g D"]:
+    """`torch.nn.functional.linear`, of many tokens on a CPU as a 1x1 convolution, where MKL is slow on AMD processors.
+
+    Exported it stays a product; torch gives inputs of up to 20,480 numbers to MKL in any case.
+    """
+    many = tokens.numel() >= max(_MANY * tokens.shape[-1], 20481)
+    if not many or tokens.device.type != "cpu" or tokens.dtype != torch.float32 or torch.compiler.is_exporting():
+        return linear(tokens, weight, bias)
+    column = tokens.contiguous().view(1, -1, 1, tokens.shape[-1]).permute(0, 3, 1, 2)  # pixels, channels last
+    product = conv2d(column, weight[:, :, None, None], bias).permute(0, 2, 3, 1)
+    return product.reshape(*tokens.shape[:-1], len(weight))
+
+
+class TokenLinear(nn.Linear):
+    """`nn.Linear` through `token_linear`."""
+
+    def forward(self, input: Float[Tensor, "*g C"]) -> Float[Tensor, "*g D"]:
+        return token_linear(input, self.weight, self.bias)
 
 
 class Attention(nn.Module):
@@ -26,8 +48,7 @@ class Attention(nn.Module):
         super().__init__()
         inner = heads * (head_width or width // heads)
         self.heads, self.dropout = heads, dropout
-        self.qkv = TokenLinear(width, 3 * inner, bias=bias)
-        self.proj = TokenLinear(inner, width)
+        self.qkv, self.proj = TokenLinear(width, 3 * inner, bias=bias), TokenLinear(inner, width)
 
     def forward(
         self,
@@ -36,45 +57,32 @@ class Attention(nn.Module):
         value: Float[Tensor, "B K C"],
         mask: Bool[Tensor, "B K"] | None = None,
     ) -> Float[Tensor, "B Q C"]:
-        """Each query's mix of the values; pass the very same tensor for those that are the same: one product less.
-
-        `mask` is True for the keys that may be looked at; where a row has none, all are, so that nothing is NaN.
-        """
-        q, k, v, seen = self.projected(query, key, value, mask)
+        """Each query's mix of the values. `mask` is True for keys to attend to; in a row without any, all count."""
+        q, k, v, attended = self.projected(query, key, value, mask)
         dropout = self.dropout if self.training else 0.0
-        # torch's way back through 16 bits takes 1.6 (216 tokens) to 5.6 (16 tokens) times as long on the CPU.
-        if q.device.type == "cpu" and q.dtype == torch.bfloat16:
+        if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # whose backward pass is much slower on CPUs
             with torch.autocast("cpu", enabled=False):
-                mixed = scaled_dot_product_attention(q.float(), k.float(), v.float(), seen, dropout)
+                mixed = scaled_dot_product_attention(q.float(), k.float(), v.float(), attended, dropout)
         else:
-            mixed = scaled_dot_product_attention(q, k, v, seen, dropout)
+            mixed = scaled_dot_product_attention(q, k, v, attended, dropout)
         return self.proj(mixed.transpose(1, 2).flatten(-2))
 
     def projected(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Bool[Tensor, "B K"] | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Queries, keys and values of each head `B H n c`, and the mask as attention takes it."""
+        """Queries, keys and values of each head `B H n c`, and the mask as torch's attention takes it."""
         if query is key is value:
-            q, k, v = self.qkv(query).chunk(3, dim=-1)
-        elif query is key:
-            (q, k), v = self._map(query, 0, 2).chunk(2, dim=-1), self._map(value, 2, 3)
-        elif key is value:
-            q, (k, v) = self._map(query, 0, 1), self._map(key, 1, 3).chunk(2, dim=-1)
+            parts = self.qkv(query).chunk(3, dim=-1)
         else:
-            q, k, v = self._map(query, 0, 1), self._map(key, 1, 2), self._map(value, 2, 3)
-        q, k, v = (tensor.unflatten(-1, (self.heads, -1)).transpose(1, 2) for tensor in (q, k, v))
+            biases = (None, None, None) if self.qkv.bias is None else self.qkv.bias.chunk(3)
+            parts = tuple(map(token_linear, (query, key, value), self.qkv.weight.chunk(3), biases))
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         return q, k, v, None if mask is None else (mask | ~mask.any(-1, keepdim=True))[:, None, None]
-
-    def _map(self, tokens: Tensor, start: int, stop: int) -> Tensor:
-        """Parts start..stop of the packed layer: 0 queries, 1 keys, 2 values."""
-        inner = self.proj.in_features
-        rows = slice(start * inner, stop * inner)
-        return token_linear(tokens, self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows])
 
 
 @contextmanager
 def attention_maps(network: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
-    """Collects the attention of everything that the network is shown in the block, for the papers' figures.
+    """Collects the attention maps of the network's forward passes in the block, for the papers' figures.
 
     Gives the softmax `B H Q K` of each call of each `Attention` by its name, "decoder.0.cross_attn" for one.
     """
@@ -82,9 +90,9 @@ def attention_maps(network: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
 
     def collect(name: str) -> Any:
         def hook(layer: Attention, inputs: tuple[Tensor, ...], given: dict[str, Tensor]) -> None:
-            q, k, _, seen = layer.projected(*inputs, **given)
+            q, k, _, attended = layer.projected(*inputs, **given)
             scores = (q @ k.mT).float() / q.shape[-1] ** 0.5
-            scores = scores if seen is None else scores.masked_fill(~seen, -torch.inf)
+            scores = scores if attended is None else scores.masked_fill(~attended, -torch.inf)
             maps.setdefault(name, []).append(scores.softmax(-1).detach().cpu())
 
         return hook
@@ -113,30 +121,19 @@ class PreNormBlock(nn.Module):
     """ViT's block: x + attention(norm(x)), then x + mlp(norm(x)); parameters are named as timm names them."""
 
     def __init__(
-        self,
-        width: int,
-        heads: int,
-        hidden: int,
-        head_width: int | None = None,
-        qkv_bias: bool = True,
-        eps: float = 1e-6,
+        self, width: int, heads: int, hidden: int, head_width: int | None = None, bias: bool = True, eps: float = 1e-6
     ) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width, eps=eps), nn.LayerNorm(width, eps=eps)
-        self.attn = Attention(width, heads, head_width, qkv_bias)
-        self.mlp = Mlp(width, hidden)
+        self.attn, self.mlp = Attention(width, heads, head_width, bias), Mlp(width, hidden)
 
     def forward(
         self, tokens: Float[Tensor, "B T C"], first: int | None = None, mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B Q C"]:
-        """The tokens renewed; with `first` only that many of them (all are looked at), for blocks read in part.
-
-        `mask` is True for the tokens that may be looked at.
-        """
+        """The tokens updated, with `first` only that many of them. `mask` is True for tokens to attend to."""
         normed = self.norm1(tokens)
         queries = normed if first is None else normed[:, :first]
-        tokens = tokens if first is None else tokens[:, :first]
-        tokens = tokens + self.attn(queries, normed, normed, mask)
+        tokens = tokens[:, :first] + self.attn(queries, normed, normed, mask)
         return tokens + self.mlp(self.norm2(tokens))
 
 
@@ -162,13 +159,12 @@ class PostNormLayer(nn.Module):
         memory: Float[Tensor, "B K C"] | None = None,
         memory_code: Float[Tensor, "#B K C"] | None = None,
     ) -> Float[Tensor, "B T C"]:
-        """The tokens renewed, given their position codes and, in a decoder, the memory and its codes."""
+        """The tokens updated, given their position codes and, in a decoder, the memory and its codes."""
         placed = tokens + code
         tokens = self.norm1(tokens + self.dropout(self.self_attn(placed, placed, tokens)))
         if self.cross_attn is not None and self.norm2 is not None:
             assert memory is not None
             assert memory_code is not None
-            seen = self.cross_attn(tokens + code, memory + memory_code, memory)
-            tokens = self.norm2(tokens + self.dropout(seen))
+            tokens = self.norm2(tokens + self.dropout(self.cross_attn(tokens + code, memory + memory_code, memory)))
         hidden = self.dropout(torch.relu(self.linear1(tokens)))
         return self.norm3(tokens + self.dropout(self.linear2(hidden)))

@@ -17,9 +17,9 @@ from torch.nn.functional import linear
 from humesh.networks.attention import PreNormBlock
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Theta:
-    """A person's parameters as the refiner sees and changes them.
+    """A person's parameters as the refiner takes and changes them.
 
     `six`: first and second column of each joint's rotation; `camera`: weak perspective (s, t_x, t_y) of the crop.
     """
@@ -62,9 +62,8 @@ class Refiner(nn.Module):
         self.spread_feature, self.spread_shape, self.spread_camera = (nn.Linear(1, joints) for _ in range(3))
         self.embed = nn.Linear(sum(self.parts), width)
         self.positions = nn.Parameter(0.02 * torch.randn(people, joints, width)) if positions == "learned" else None
-        self.blocks = nn.ModuleList(
-            PreNormBlock(width, heads, hidden, head_width, qkv_bias=False, eps=1e-5) for _ in range(depth)
-        )
+        blocks = (PreNormBlock(width, heads, hidden, head_width, bias=False, eps=1e-5) for _ in range(depth))
+        self.blocks = nn.ModuleList(blocks)
         self.pose = nn.Linear(width, 6)
         self.shape = nn.Sequential(nn.Linear(width, width // 2), nn.Linear(width // 2, shapes))
         self.camera = nn.Sequential(nn.Linear(width, width // 2), nn.Linear(width // 2, 3))
@@ -106,8 +105,8 @@ class Refiner(nn.Module):
         real = present[..., None].expand(tokens.shape[:-1]).flatten(1)
         count = (torch.rand(len(tokens), device=tokens.device) * share * real.sum(-1)).floor()
         order = torch.where(real, torch.rand(real.shape, device=tokens.device), torch.inf)
-        taken = (order.argsort(-1).argsort(-1) < count[:, None]).unflatten(1, tokens.shape[1:3])
-        return torch.where(taken[..., None], 0.01 * self.embed.weight.sum(1) + self.embed.bias, tokens)
+        chosen = (order.argsort(-1).argsort(-1) < count[:, None]).unflatten(1, tokens.shape[1:3])
+        return torch.where(chosen[..., None], 0.01 * self.embed.weight.sum(1) + self.embed.bias, tokens)
 
     def forward(
         self, tokens: Float[Tensor, "R P J C"], targets: int, present: Bool[Tensor, "R P"] | None = None
@@ -118,10 +117,11 @@ class Refiner(nn.Module):
         people, joints = tokens.shape[1:3]
         mask = None if present is None else present[..., None].expand(-1, -1, joints).flatten(1)
         tokens = tokens.flatten(1, 2)
-        for block in self.blocks[:-1]:
+        *blocks, last = self.blocks
+        for block in blocks:
             tokens = block(tokens, mask=mask)
-        first = None if targets == people else targets * joints  # the last block renews only theirs
-        tokens = self.blocks[-1](tokens, first, mask).unflatten(1, (targets, joints))
+        first = None if targets == people else targets * joints  # the last block updates only theirs
+        tokens = last(tokens, first, mask).unflatten(1, (targets, joints))
         shape = self.collapse_shape(self.shape(tokens).mT)[..., 0]
         camera = self.collapse_camera(self.camera(tokens).mT)[..., 0]
         return Theta(self.pose(tokens), shape, camera)

@@ -7,8 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from humesh.networks.attention import Mlp
-from humesh.networks.linear import TokenLinear
+from humesh.networks.attention import Mlp, TokenLinear
 
 _SLOWEST_HZ, _FASTEST_HZ = 0.05, 12.0
 

@@ -1,4 +1,4 @@
-"""Maps and volumes of features as rows of tokens: what lies at a point of them, and where their cells are."""
+"""Maps and volumes of features as rows of tokens: sampling at points, codes of the cells, JOTR's lifting."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from humesh.networks.linear import token_linear
+from humesh.networks.attention import token_linear
 
 
 def interpolation(points: Float[Tensor, "*g K D"], cells: tuple[int, ...]) -> Float[Tensor, "*g K T"]:
-    """How much each of T cells makes up each point; times the cells' features this is (bi-, tri-) linear sampling.
+    """The weights of T cells at points; times the cells' features this is (bi-, tri-) linear sampling.
 
     Points are (x, y[, z]) from 0, the centre of the first cell, to 1, that of the last one; beyond these the features
     fade to zero. `cells`: their number along (..., y, x), as the tokens are ordered, x fastest. The same numbers as
@@ -65,8 +65,7 @@ class LiftedVolume(nn.Module):
     def __init__(self, channels: int, width: int, cells: tuple[int, int, int], layers: nn.ModuleList) -> None:
         super().__init__()
         self.cells = cells
-        self.lift = nn.Conv2d(channels, width * cells[0], 1)
-        self.mix = nn.Conv3d(width + 3, width, 1)
+        self.lift, self.mix = nn.Conv2d(channels, width * cells[0], 1), nn.Conv3d(width + 3, width, 1)
         self.exponent = nn.Parameter(torch.tensor(3.0))
         self.layers, self.norm = layers, nn.LayerNorm(width)
         for layer in self.layers[1:]:  # all start the same (authors)

@@ -13,15 +13,12 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.batch import Batch
-from humesh.losses.adversarial import taken_for_real, told_apart
 from humesh.losses.targets import Targets
-from humesh.losses.total import LearnedWeights, mean_of_labelled
+from humesh.losses.terms import LearnedWeights, discriminator_terms, generator_term, mean_of_labelled
 from humesh.methods.base import Method
 from humesh.networks.attention import PostNormLayer, PreNormBlock
-from humesh.networks.backbones import Encoder
-from humesh.networks.discriminators import PoseDiscriminator, ShapeDiscriminator
-from humesh.networks.hrnet import HrNet
-from humesh.networks.hybrid import PatchEmbed
+from humesh.networks.encoders import Encoder, HrNet, PatchEmbed
+from humesh.networks.heads import PoseDiscriminator, shape_discriminator
 from humesh.networks.lifter import LifterBlock
 from humesh.networks.through_time import TimeBlock
 from humesh.training.recipe import Recipe, TrainingError
@@ -34,7 +31,7 @@ class PoseJudges(nn.Module):
 
     def __init__(self, shapes: int) -> None:
         super().__init__()
-        self.pose, self.shape = PoseDiscriminator(len(SMPL24) - 1), ShapeDiscriminator(shapes)
+        self.pose, self.shape = PoseDiscriminator(len(SMPL24) - 1), shape_discriminator(shapes)
 
     def forward(self, rotations: Tensor, shape: Tensor) -> Tensor:
         """All scores of bodies `*g`, the shape's last."""
@@ -45,8 +42,8 @@ class PoseJudges(nn.Module):
         real = targets.pose
         weight = (targets.pose_weight.amin(-1) > 0) & (targets.shape_weight > 0)
         scores = self(real.rotations, real.shape), self(made.rotations, made.shape)
-        terms = told_apart(*scores, weight.float(), present.float())
-        return torch.stack([mean_of_labelled(term) for term in terms.values()]).sum()
+        terms = discriminator_terms(*scores, weight.float(), present.float())
+        return torch.stack([mean_of_labelled(term) for term in terms]).sum()
 
 
 class Learner(nn.Module):
@@ -67,7 +64,7 @@ class Learner(nn.Module):
         losses = self.method.objective(batch.crops, prediction, batch.targets)
         if judges is not None:
             pose, present = prediction.pose, batch.crops.present * batch.targets.body_weight
-            losses["adversarial"] = mean_of_labelled(taken_for_real(judges(pose.rotations, pose.shape), present))
+            losses["adversarial"] = mean_of_labelled(generator_term(judges(pose.rotations, pose.shape), present))
         weights = self.recipe.weights
         strange = sorted(set(weights) - set(losses) - set(self.recipe.optional))
         if strange:

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from humesh.files import Array, parse_json, read_arrays
-from humesh.losses.total import LearnedWeights
+from humesh.losses.terms import LearnedWeights
 from humesh.methods.weights import load_fitting, read_checkpoint, read_weights
-from humesh.networks.backbones import HYBRID, PLAIN, Encoder
-from humesh.networks.hrnet import HrNet
+from humesh.networks.encoders import HYBRID, PLAIN, Encoder, HrNet
 from humesh.training.recipe import TrainingError
 
 _MEANS = {"pose": Array((144,), "float"), "shape": Array((10,), "float"), "cam": Array((3,), "float")}
