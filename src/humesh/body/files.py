@@ -12,20 +12,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from humesh.body.joints import (
-    COCO17,
-    COCO_FEET,
-    H36M17,
-    JOINT_SETS,
-    LSP14,
-    SMPL24,
-    SPIN9,
-    SPIN24,
-    SURFACE12,
-    JointSet,
-)
+from humesh.body.joints import COCO17, COCO_FEET, H36M17, JOINT_SETS, LSP14, SMPL24, SPIN9, SPIN24, SURFACE12, JointSet
 from humesh.body.pickles import read_pickle
-from humesh.body.surface import surface_vertices
 from humesh.body.unpickling import PickleError
 from humesh.errors import HumeshError
 from humesh.files import Array, check_arrays, read_arrays
@@ -49,6 +37,13 @@ _LAYOUT = {
     "posedirs": Array(("V", 3, 9 * (len(SMPL24) - 1)), optional=True),
     **{_REGRESSOR + name: Array((len(points), "V"), optional=True) for name, points in JOINT_SETS.items()},
 }
+_SMPL_VERTICES = 6890
+# Face: JOTR's; head top and big toes: HybrIK's; small toes and heels: those of SPIN's line of work, from memory.
+_SMPL_NUMBERS = {
+    "nose": 331, "left_eye": 2802, "right_eye": 6262, "left_ear": 3489, "right_ear": 3990, "head_top": 411,
+    "left_big_toe": 3216, "left_small_toe": 3226, "left_heel": 3387, "right_big_toe": 6617, "right_small_toe": 6624,
+    "right_heel": 6787,
+}  # fmt: skip
 
 
 class BodyFileError(HumeshError, ValueError):
@@ -59,7 +54,7 @@ class PointsError(HumeshError, ValueError):
     """Points that a body file has no regressor for; the sentence says what it has."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BodyData:
     """The arrays of an SMPL-format body: metres, T-pose, y up, facing +z, the subject's left at +x."""
 
@@ -75,7 +70,7 @@ class BodyData:
     def regressor_of(self, name: str, joint_set: JointSet) -> JointSet | None:
         """The joint set whose regressor gives a point of another joint set; None: it is the skeleton's, or unknown.
 
-        A set that the file has a regressor for is regressed whole; of another one SMPL's 24 joints are the skeleton's,
+        A set that the file has a regressor for is regressed as one; of another one SMPL's 24 joints are the skeleton's,
         but for SPIN's nine of SPIN's 24, and the rest come from the first regressor that has the name.
         """
         if joint_set.name in self.keypoint_regressors:
@@ -113,14 +108,14 @@ def read_body(body: str | Path = "open", shapes: int = 10) -> BodyData:
             arrays = read_arrays(path, what=_WHAT, error=BodyFileError, only=_LAYOUT)
         else:
             arrays = read_pickle(path, only=_LAYOUT)
-            for key, value in arrays.items():
-                if not isinstance(value, np.ndarray):
-                    raise PickleError(f"expected numbers in {key!r}, got {type(value).__name__}.")
     except PickleError as error:
         raise BodyFileError(f"body file {path}: {error}") from None
     except OSError as error:
         raise BodyFileError(f"body file {path}: expected {_WHAT}, could not read it ({error.strerror}).") from None
-    return _with_points(_body_data(path.stem, {**_beside(path, arrays), **arrays}, shapes))
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise BodyFileError(f"body file {path}: expected numbers in {name!r}, got {type(array).__name__}.")
+    return _with_surface_points(_body_data(path.stem, {**_beside(path, arrays), **arrays}, shapes))
 
 
 def read_regressor(path: Path, joints: int, vertices: int, error: type[HumeshError]) -> Float[np.ndarray, "K V"]:
@@ -139,30 +134,6 @@ def _beside(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     return found
 
 
-def _with_points(data: BodyData) -> BodyData:
-    """A body with the points of SURFACE12, each a vertex, where it has none of these by itself."""
-    own = {name for joint_set in data.keypoint_regressors for name in JOINT_SETS[joint_set].names}
-    if own >= set(SURFACE12.names):
-        return data
-    vertices = surface_vertices(data.template, data.weights, *_reference())
-    rows = np.zeros((len(vertices), len(data.template)))
-    rows[range(len(vertices)), vertices] = 1.0
-    return replace(data, keypoint_regressors=data.keypoint_regressors | ({SURFACE12.name: rows} if vertices else {}))
-
-
-@cache
-def _reference() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The open body's points of SURFACE12, its T-pose and its skinning weights."""
-    body = read_body("open")
-    sources = (COCO17, H36M17, COCO_FEET)
-    rows = [
-        body.keypoint_regressors[source.name][source.index(name)]
-        for name in SURFACE12.names
-        for source in [next(s for s in sources if name in s.names)]
-    ]
-    return np.stack(rows) @ body.template, body.template, body.weights
-
-
 def _body_data(name: str, arrays: Mapping[str, np.ndarray], shapes: int) -> BodyData:
     """Checks the arrays against each other and puts them into one layout."""
     axes = check_arrays(arrays, _LAYOUT, where=f"body {name!r}", what="a body", error=BodyFileError)
@@ -178,18 +149,72 @@ def _body_data(name: str, arrays: Mapping[str, np.ndarray], shapes: int) -> Body
     regressors = {key.removeprefix(_REGRESSOR): arrays[key] for key in arrays if key.startswith(_REGRESSOR)}
     if H36M17.name in regressors:  # the 14 evaluated joints are a choice of these 17
         regressors[LSP14.name] = regressors[H36M17.name][H36M17.indices(*LSP14.names)]
-    posedirs = arrays.get("posedirs")
-    return BodyData(
-        name=name,
-        template=_floats(arrays["v_template"]),
-        shape_directions=_floats(arrays["shapedirs"][:, :, :shapes]),
-        joint_regressor=_floats(arrays["J_regressor"]),
-        weights=_floats(arrays["weights"]),
-        faces=faces,
-        pose_directions=None if posedirs is None or not posedirs.any() else _floats(posedirs),
-        keypoint_regressors=regressors,
-    )
+    template, joints, weights = (arrays[key].astype(np.float64) for key in ("v_template", "J_regressor", "weights"))
+    directions, posedirs = arrays["shapedirs"][:, :, :shapes].astype(np.float64), arrays.get("posedirs")
+    bends = None if posedirs is None or not posedirs.any() else posedirs.astype(np.float64)
+    return BodyData(name, template, directions, joints, weights, faces, bends, regressors)
 
 
-def _floats(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array, np.float64)
+def _with_surface_points(data: BodyData) -> BodyData:
+    """A body with the points of SURFACE12, each a vertex, where it has none of these by itself."""
+    own = {name for joint_set in data.keypoint_regressors for name in JOINT_SETS[joint_set].names}
+    if own >= set(SURFACE12.names) or not (vertices := _surface_vertices(data)):
+        return data
+    rows = np.zeros((len(vertices), len(data.template)))
+    rows[range(len(vertices)), vertices] = 1.0
+    return replace(data, keypoint_regressors=data.keypoint_regressors | {SURFACE12.name: rows})
+
+
+def _surface_vertices(data: BodyData) -> list[int]:
+    """The vertices at the points of SURFACE12, by number where the mesh is SMPL's, else by the shape of head and feet.
+
+    A mesh counts as SMPL's if it has as many vertices and each numbered one hangs on the right part. On others the
+    open body's points are moved with the box around the head or foot, and the part's nearest vertices taken. Empty
+    where a body has no such part.
+    """
+    parts = [_part(name, data.weights) for name in SURFACE12.names]
+    numbers = [_SMPL_NUMBERS[name] for name in SURFACE12.names]
+    if len(data.template) == _SMPL_VERTICES and all(n in part for n, part in zip(numbers, parts, strict=True)):
+        return numbers
+    if not all(map(len, parts)):
+        return []
+    (points, template, weights), found = _reference(), []
+    for name, point, part in zip(SURFACE12.names, points, parts, strict=True):
+        vertices = data.template[part]
+        place = _moved(name, point, template[_part(name, weights)], vertices)
+        found.append(int(part[np.linalg.norm(vertices - place, axis=-1).argmin()]))
+    return found
+
+
+@cache
+def _reference() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The open body's points of SURFACE12, its T-pose and its skinning weights."""
+    body = read_body("open")
+    sources = [next(s for s in (COCO17, H36M17, COCO_FEET) if name in s.names) for name in SURFACE12.names]
+    pairs = zip(SURFACE12.names, sources, strict=True)
+    rows = np.stack([body.keypoint_regressors[source.name][source.index(name)] for name, source in pairs])
+    return rows @ body.template, body.template, body.weights
+
+
+def _is_foot(name: str) -> bool:
+    return name.endswith(("toe", "heel"))
+
+
+def _part(name: str, weights: Float[np.ndarray, "V 24"]) -> Int[np.ndarray, " N"]:
+    """The vertices that hang mostly on the joints of a point's part: the head, or a foot with its ankle."""
+    side = name.partition("_")[0]
+    joints = SMPL24.indices(*((f"{side}_ankle", f"{side}_foot") if _is_foot(name) else ("head",)))
+    return np.flatnonzero(np.isin(weights.argmax(-1), joints))
+
+
+def _moved(
+    name: str, point: Float[np.ndarray, "3"], reference: Float[np.ndarray, "U 3"], part: Float[np.ndarray, "N 3"]
+) -> Float[np.ndarray, "3"]:
+    """A point of the reference's part on another body's: widths and depths fit, heights count from the free end."""
+    (low, high), (low_ref, high_ref) = ((p.min(0), p.max(0)) for p in (part, reference))
+    scale = (high - low) / np.maximum(high_ref - low_ref, 1e-9)
+    scale[1] = (scale[0] + scale[2]) / 2  # where neck or shin begin, bodies differ
+    here, there = (low + high) / 2, (low_ref + high_ref) / 2
+    here[1], there[1] = (low[1], low_ref[1]) if _is_foot(name) else (high[1], high_ref[1])
+    moved: np.ndarray = here + scale * (point - there)
+    return moved

@@ -9,7 +9,7 @@ _SWAP = {"left": "right", "right": "left"}
 
 
 def mirrored_name(name: str) -> str:
-    """The name of the same joint on the other side of the body (`left_knee` -> `right_knee`)."""
+    """The joint on the other side of the body (`left_knee` -> `right_knee`)."""
     return "_".join(_SWAP.get(part, part) for part in name.split("_"))
 
 
@@ -70,14 +70,16 @@ class JointSet:
         return self.indices(*shared), other.indices(*shared)
 
 
-def _named(name: str, names: str) -> JointSet:
-    return JointSet(name, tuple(names.split()))
+JOINT_SETS: dict[str, JointSet] = {}
+"""All joint sets by name."""
 
 
-def _tree(name: str, branches: str) -> JointSet:
-    """A tree from `joint<parent` words, the root alone."""
-    pairs = [word.partition("<") for word in branches.split()]
-    return JointSet(name, tuple(joint for joint, _, _ in pairs), tuple(parent or None for _, _, parent in pairs))
+def _joints(name: str, names: str) -> JointSet:
+    """A joint set of words; a tree where they are `joint<parent`, the root alone."""
+    pairs = [word.partition("<") for word in names.split()]
+    parents = tuple(parent or None for *_, parent in pairs) if "<" in names else None
+    JOINT_SETS[name] = JointSet(name, tuple(joint for joint, *_ in pairs), parents)
+    return JOINT_SETS[name]
 
 
 _SMPL24 = """
@@ -93,76 +95,47 @@ _ENDS = """
 """
 
 _FACE = "nose left_eye right_eye left_ear right_ear"
+_FEET = "left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel"
+_ARMS = "left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist"
+_LEGS = "left_hip right_hip left_knee right_knee left_ankle right_ankle"
+_LEFT_ARM, _RIGHT_ARM = "left_shoulder left_elbow left_wrist", "right_shoulder right_elbow right_wrist"
+_LEFT_LEG, _RIGHT_LEG = "left_hip left_knee left_ankle", "right_hip right_knee right_ankle"
+_LEG_TO_LEG = "right_ankle right_knee right_hip left_hip left_knee left_ankle"
+_ARM_TO_ARM = "right_wrist right_elbow right_shoulder left_shoulder left_elbow left_wrist"
 
-SMPL24 = _tree("smpl24", _SMPL24)
+SMPL24 = _joints("smpl24", _SMPL24)
 """SMPL's 24 joints and tree: the joints that a body pose rotates."""
 
-SMPL29 = _tree("smpl29", _SMPL24 + _ENDS)
+SMPL29 = _joints("smpl29", _SMPL24 + _ENDS)
 """SMPL's 24 joints and the five surface points at their ends (HybrIK's 29-point skeleton)."""
 
-COCO17 = _named(
-    "coco17",
-    """
-    nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist
-    right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle
-    """,
-)
+COCO17 = _joints("coco17", f"{_FACE} {_ARMS} {_LEGS}")
+COCO_FEET = _joints("coco_feet", _FEET)
 
-COCO_FEET = _named(
-    "coco_feet",
-    """
-    left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel
-    """,
-)
+SURFACE12 = _joints("surface12", f"{_FACE} head_top {_FEET}")
+"""Points of the skin that are found on every SMPL-format body, see `humesh.body.files`."""
 
-SURFACE12 = _named("surface12", f"{_FACE} head_top " + " ".join(COCO_FEET.names))
-"""Points of the skin that are found on every SMPL-format body, see `humesh.body.surface`."""
+H36M17 = _joints("h36m17", f"pelvis {_RIGHT_LEG} {_LEFT_LEG} spine neck jaw head_top {_LEFT_ARM} {_RIGHT_ARM}")
 
-H36M17 = _named(
-    "h36m17",
-    """
-    pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine neck jaw head_top left_shoulder
-    left_elbow left_wrist right_shoulder right_elbow right_wrist
-    """,
-)
-
-LSP14 = _named(
-    "lsp14",
-    """
-    right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow right_shoulder
-    left_shoulder left_elbow left_wrist neck head_top
-    """,
-)
+LSP14 = _joints("lsp14", f"{_LEG_TO_LEG} {_ARM_TO_ARM} neck head_top")
 """The 14 of Human3.6M's 17 joints on which most tables of the field are measured."""
 
-MPI_INF_3DHP17 = _named(
-    "mpi_inf_3dhp17",
-    """
-    head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip right_knee
-    right_ankle left_hip left_knee left_ankle pelvis spine head
-    """,
+MPI_INF_3DHP17 = _joints(
+    "mpi_inf_3dhp17", f"head_top neck {_RIGHT_ARM} {_LEFT_ARM} {_RIGHT_LEG} {_LEFT_LEG} pelvis spine head"
 )
-
-OPENPOSE25 = _named(
+OPENPOSE25 = _joints(
     "openpose25",
-    """
-    nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist pelvis right_hip right_knee
-    right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear left_big_toe left_small_toe
-    left_heel right_big_toe right_small_toe right_heel
-    """,
+    f"nose neck {_RIGHT_ARM} {_LEFT_ARM} pelvis {_RIGHT_LEG} {_LEFT_LEG} right_eye left_eye right_ear left_ear {_FEET}",
 )
 
-HALPE26 = _named(
+HALPE26 = _joints(
     "halpe26",
-    """
-    nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist
-    right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle head_top neck pelvis left_big_toe
-    right_big_toe left_small_toe right_small_toe left_heel right_heel
-    """,
+    f"{_FACE} {_ARMS} {_LEGS} head_top neck pelvis left_big_toe right_big_toe left_small_toe right_small_toe left_heel "
+    "right_heel",
 )
 """The body points of Halpe, which rtmlib's BodyWithFeet gives."""
 
-MEDIAPIPE33 = _named(
+MEDIAPIPE33 = _joints(
     "mediapipe33",
     """
     nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye right_eye_outer left_ear right_ear
@@ -172,125 +145,48 @@ MEDIAPIPE33 = _named(
     """,
 )
 
-JOTR30 = _named("jotr30", " ".join(SMPL24.names) + f" {_FACE} head_top")
+JOTR30 = _joints("jotr30", " ".join(SMPL24.names) + f" {_FACE} head_top")
 """SMPL's 24 joints, COCO's face and the top of the head: JOTR's input heatmaps."""
 
-JOTR15 = _named(
-    "jotr15",
-    """
-    pelvis left_hip right_hip left_knee right_knee left_ankle right_ankle neck head_top left_shoulder right_shoulder
-    left_elbow right_elbow left_wrist right_wrist
-    """,
-)
+JOTR15 = _joints("jotr15", f"pelvis {_LEGS} neck head_top {_ARMS}")
 """JOTR's joint queries."""
 
-OPENPOSE18 = _named(
+OPENPOSE18 = _joints(
     "openpose18",
-    """
-    nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip right_knee
-    right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear
-    """,
+    f"nose neck {_RIGHT_ARM} {_LEFT_ARM} {_RIGHT_LEG} {_LEFT_LEG} right_eye left_eye right_ear left_ear",
 )
 
-SPIN24 = _named(
-    "spin24",
-    " ".join(LSP14.names) + f" pelvis thorax spine jaw head {_FACE}",
-)
+SPIN24 = _joints("spin24", f"{_LEG_TO_LEG} {_ARM_TO_ARM} neck head_top pelvis thorax spine jaw head {_FACE}")
 """The 24 joints of SPIN's data sets (Multi-RoI, INT): LSP's 14, Human3.6M's and MPI-INF-3DHP's trunk, COCO's face."""
 
-SPIN9 = _named("spin9", "right_hip left_hip neck head_top pelvis thorax spine jaw head")
+SPIN9 = _joints("spin9", "right_hip left_hip neck head_top pelvis thorax spine jaw head")
 """Those of SPIN's 24 that its `J_regressor_extra.npy` (9 x 6890) gives, in the order of its rows."""
 
-MPII16 = _named(
-    "mpii16",
-    """
-    right_ankle right_knee right_hip left_hip left_knee left_ankle pelvis thorax neck head_top right_wrist right_elbow
-    right_shoulder left_shoulder left_elbow left_wrist
-    """,
-)
+MPII16 = _joints("mpii16", f"{_LEG_TO_LEG} pelvis thorax neck head_top {_ARM_TO_ARM}")
 """MPII's joints; what it calls the upper neck is the `neck` of LSP and SPIN."""
 
-CROWDPOSE14 = _named(
-    "crowdpose14",
-    """
-    left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee
-    left_ankle right_ankle head_top neck
-    """,
-)
+CROWDPOSE14 = _joints("crowdpose14", f"{_ARMS} {_LEGS} head_top neck")
 
-POSETRACK17 = _named(
-    "posetrack17",
-    """
-    nose neck head_top left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist
-    left_hip right_hip left_knee right_knee left_ankle right_ankle
-    """,
-)
+POSETRACK17 = _joints("posetrack17", f"nose neck head_top left_ear right_ear {_ARMS} {_LEGS}")
 """PoseTrack's joints; `neck` is what it calls the bottom of the head. Its ears are never labelled."""
 
-PENN13 = _named(
-    "penn13",
-    """
-    head_middle left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hip right_hip left_knee
-    right_knee left_ankle right_ankle
-    """,
-)
+PENN13 = _joints("penn13", f"head_middle {_ARMS} {_LEGS}")
 """Penn Action's joints; its head is none of the head joints that other sets have, and so has a name of its own."""
 
-LSP14_FACE = _named("lsp14_face", " ".join(LSP14.names) + f" {_FACE}")
+LSP14_FACE = _joints("lsp14_face", " ".join(LSP14.names) + f" {_FACE}")
 """LSP's 14 joints and COCO's face: InstaVariety."""
 
-MUCO21 = _named("muco21", " ".join(MPI_INF_3DHP17.names) + " right_hand left_hand right_foot left_foot")
+MUCO21 = _joints("muco21", " ".join(MPI_INF_3DHP17.names) + " right_hand left_hand right_foot left_foot")
 """MuCo-3DHP's joints: MPI-INF-3DHP's 17, the hands and the toes (which 3DCrowdNet and JOTR take for SMPL's feet)."""
 
-PANOPTIC19 = _named(
+PANOPTIC19 = _joints(
     "panoptic19",
-    """
-    neck nose pelvis left_shoulder left_elbow left_wrist left_hip left_knee left_ankle right_shoulder right_elbow
-    right_wrist right_hip right_knee right_ankle left_eye left_ear right_eye right_ear
-    """,
+    f"neck nose pelvis {_LEFT_ARM} {_LEFT_LEG} {_RIGHT_ARM} {_RIGHT_LEG} left_eye left_ear right_eye right_ear",
 )
 """CMU Panoptic's joints, its `coco19` order."""
 
-PANOPTIC15 = _named("panoptic15", "neck head_top " + " ".join(PANOPTIC19.names[2:15]))
+PANOPTIC15 = _joints("panoptic15", "neck head_top " + " ".join(PANOPTIC19.names[2:15]))
 """CMU Panoptic's older joints (`mpi15`), of which it has sequences that have no others."""
 
-LIMBS12 = JointSet(
-    "limbs12",
-    tuple(
-        f"{side}_{joint}"
-        for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-        for side in ("left", "right")
-    ),
-)
+LIMBS12 = _joints("limbs12", f"{_ARMS} {_LEGS}")
 """The twelve limb joints that every data set and detector shares; reprojection errors are measured on them."""
-
-JOINT_SETS = {
-    s.name: s
-    for s in (
-        SMPL24,
-        SMPL29,
-        COCO17,
-        COCO_FEET,
-        SURFACE12,
-        H36M17,
-        LSP14,
-        MPI_INF_3DHP17,
-        OPENPOSE25,
-        HALPE26,
-        MEDIAPIPE33,
-        JOTR30,
-        JOTR15,
-        OPENPOSE18,
-        SPIN24,
-        SPIN9,
-        MPII16,
-        CROWDPOSE14,
-        POSETRACK17,
-        PENN13,
-        LSP14_FACE,
-        MUCO21,
-        PANOPTIC19,
-        PANOPTIC15,
-        LIMBS12,
-    )
-}

@@ -16,12 +16,13 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 
 NEUTRAL = "smpl-neutral"
-_GENDERS = {
-    "neutral": r"smpl_neutral|basicmodel_neutral",
-    "male": r"smpl_male|basicmodel_m_",
-    "female": r"smpl_female|basicmodel_f_",
+_FILES = {
+    NEUTRAL: r"smpl_neutral|basicmodel_neutral",
+    "smpl-male": r"smpl_male|basicmodel_m_",
+    "smpl-female": r"smpl_female|basicmodel_f_",
 }
 _PELVIS = SMPL24.index("pelvis")
+_load = lru_cache(maxsize=8)(BodyModel.load)
 
 
 def label_of(body: BodyModel) -> str:
@@ -37,22 +38,20 @@ class BodyFiles:
     """
 
     def __init__(self, given: str | Path = "open") -> None:
-        self.given, self._of = str(given), {}  # type: str, dict[str, Path]
+        self.given, path = str(given), Path(given).resolve()
         if self.given in SHIPPED:
-            return
-        path = Path(given).resolve()
-        if not path.is_dir():
-            self._of[NEUTRAL] = path
-            return
-        for gender, pattern in _GENDERS.items():
-            found = sorted(p for p in path.iterdir() if re.match(pattern, p.name, re.IGNORECASE) and p.is_file())
-            if found:
-                self._of[f"smpl-{gender}"] = found[0]
-        if not self._of:
-            raise BodyFileError(
-                f"{path}: expected SMPL's files (SMPL_NEUTRAL.pkl, SMPL_MALE.pkl, SMPL_FEMALE.pkl, or as their owner "
-                "calls them), found none; give the folder that holds them."
-            )
+            self._paths = dict[str, Path]()
+        elif not path.is_dir():
+            self._paths = {NEUTRAL: path}
+        else:
+            files = sorted(file for file in path.iterdir() if file.is_file())
+            found = {label: [f for f in files if re.match(p, f.name, re.IGNORECASE)] for label, p in _FILES.items()}
+            self._paths = {label: some[0] for label, some in found.items() if some}
+            if not self._paths:
+                raise BodyFileError(
+                    f"{path}: expected SMPL's files (SMPL_NEUTRAL.pkl, SMPL_MALE.pkl, SMPL_FEMALE.pkl, or as their "
+                    "owner calls them), found none; give the folder that holds them."
+                )
 
     @property
     def predicted(self) -> BodyModel:
@@ -62,23 +61,18 @@ class BodyFiles:
     @property
     def smpl(self) -> dict[str, BodyModel]:
         """The user's SMPL bodies."""
-        return {name: self[name] for name in self._of}
+        return {name: self[name] for name in self._paths}
 
     def __getitem__(self, name: str) -> BodyModel:
         if name in SHIPPED:
             return _load(name)
-        if name in self._of:
-            return _load(str(self._of[name]))
-        have = ", ".join(self._of) or f"humesh's {self.given!r}"
+        if name in self._paths:
+            return _load(str(self._paths[name]))
+        have = ", ".join(self._paths) or f"humesh's {self.given!r}"
         raise BodyFileError(
             f"--body {self.given}: expected SMPL's file for {name!r}, which the labels are for, got {have}; "
             "give the folder with SMPL_NEUTRAL, SMPL_MALE and SMPL_FEMALE (smpl.is.tue.mpg.de)."
         )
-
-
-@lru_cache(maxsize=8)
-def _load(body: str) -> BodyModel:
-    return BodyModel.load(body)
 
 
 def onto(pose: BodyPose, source: BodyModel, target: BodyModel) -> BodyPose:
@@ -95,7 +89,7 @@ def onto(pose: BodyPose, source: BodyModel, target: BodyModel) -> BodyPose:
 
 @lru_cache(maxsize=8)
 def _shapes(source: BodyModel, target: BodyModel) -> tuple[Float[Tensor, " S"], Float[Tensor, "S S"]]:
-    """What the target's shape is for the source's mean body, and how it grows with the source's shape."""
+    """The target's shape for the source's mean body, and its growth with the source's shape."""
     rest, directions = _about_pelvis(source)
     target_rest, target_directions = _about_pelvis(target)
     wanted = torch.cat([(rest - target_rest)[None], directions]).T

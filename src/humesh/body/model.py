@@ -114,8 +114,7 @@ class BodyModel(nn.Module):
         self.data.check_has(joint_set)
         found = []
         for name in joint_set.names:
-            source = self.data.regressor_of(name, joint_set)
-            if source is None:
+            if (source := self.data.regressor_of(name, joint_set)) is None:
                 found.append(bodies.joints[..., SMPL24.index(name), :])
             else:
                 row = self.get_buffer(f"regressor_{source.name}")[source.index(name)]

@@ -18,7 +18,7 @@ class PoseError(HumeshError, ValueError):
     """A pose whose parts do not belong together, or to the body; the sentence says the shapes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BodyPose:
     """Parent-relative joint rotations (the root's in the camera frame), shape coefficients, translation in metres.
 
@@ -31,19 +31,18 @@ class BodyPose:
     translation: Float[Tensor, "*g 3"]
 
     def __post_init__(self) -> None:
-        parts = self.rotations, self.shape, self.translation
-        kinds = [type(part) for part in parts if not isinstance(part, Tensor)]
-        if kinds:
-            raise PoseError(f"pose: expected tensors, got {kinds[0].__name__}; make one with torch.as_tensor.")
+        for part in (self.rotations, self.shape, self.translation):
+            if not isinstance(part, Tensor):
+                raise PoseError(f"pose: expected tensors, got {type(part).__name__}; make one with torch.as_tensor.")
         group = self.translation.shape[:-1]
         if self.rotations.shape != (*group, len(SMPL24), 3, 3) or self.translation.shape[-1:] != (3,):
-            wrong = "rotations of 24 x 3 x 3 for each translation of 3", self.rotations, self.translation
+            expected, part = "rotations of 24 x 3 x 3 for each translation of 3", self.rotations
         elif self.shape.shape[:-1] != group or not self.shape.ndim:
-            wrong = "shape coefficients for each translation of 3", self.shape, self.translation
+            expected, part = "shape coefficients for each translation of 3", self.shape
         else:
             return
-        shapes = " and ".join(" x ".join(map(str, part.shape)) or "one number" for part in wrong[1:])
-        raise PoseError(f"pose: expected {wrong[0]}, got {shapes}.")
+        shapes = " and ".join(" x ".join(map(str, p.shape)) or "one number" for p in (part, self.translation))
+        raise PoseError(f"pose: expected {expected}, got {shapes}.")
 
     @classmethod
     def rest(cls, *group: int, shapes: int = 10, dtype: torch.dtype = torch.float32) -> BodyPose:
@@ -54,12 +53,13 @@ class BodyPose:
     @classmethod
     def joined(cls, poses: Sequence[BodyPose], dim: int = 0) -> BodyPose:
         """Groups of poses as one, one after the other along one of their dimensions."""
-        return cls(*(torch.cat(parts, dim) for parts in zip(*map(_tensors, poses), strict=True)))
+        parts = zip(*((pose.rotations, pose.shape, pose.translation) for pose in poses), strict=True)
+        return cls(*(torch.cat(part, dim) for part in parts))
 
     @classmethod
     def stacked(cls, poses: Sequence[BodyPose]) -> BodyPose:
         """Poses as a group with a new first dimension."""
-        return cls(*(torch.stack(parts) for parts in zip(*map(_tensors, poses), strict=True)))
+        return cls.joined([pose.map(lambda part: part[None]) for pose in poses])
 
     def map(self, function: Callable[[Tensor], Tensor]) -> BodyPose:
         """The pose with a function applied to each of its tensors (indexing, detaching, moving)."""
@@ -72,11 +72,7 @@ class BodyPose:
         return BodyPose(rotations, self.shape, self.translation * flip)
 
 
-def _tensors(pose: BodyPose) -> tuple[Tensor, Tensor, Tensor]:
-    return pose.rotations, pose.shape, pose.translation
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bodies:
     """Posed bodies in metres, camera frame; all share their triangles."""
 

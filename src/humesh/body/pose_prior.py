@@ -1,9 +1,8 @@
 """Which poses people take: a mixture of Student's t distributions over joint rotations, and the joints' limits.
 
-Trained by tools/train_pose_prior.py on motion capture that is free for all uses; the asset's `about` says on what. A
-pose is described by the rotation vectors of 21 joints (no pelvis, no hands), each relative to the joint's mean
-rotation, so that no vector comes near half a turn. Heavy tails: a pose unlike all of the training's is pulled by a
-bounded force only.
+Trained by tools/train_pose_prior.py on motion capture that is free for all uses (the asset's `about` names it). A pose
+is described by the rotation vectors of 21 joints from their mean rotations, so that no vector comes near half a turn.
+Heavy tails: a pose unlike all of the training's is pulled by a bounded force only.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from humesh.files import read_arrays
 from humesh.geometry.rotations import axis_angle_rate, rotation_to_axis_angle
 
 PRIOR_JOINTS = tuple(name for name in SMPL24.names if name not in ("pelvis", "left_hand", "right_hand"))
-"""The joints that the prior speaks of: the pelvis turns freely, and the motion data has no hands."""
+"""The pelvis turns freely, and the motion data has no hands."""
 
 _AT = SMPL24.indices(*PRIOR_JOINTS)
 _LIMIT_SD = 0.1  # rad; how soft the limits are
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PosePrior:
     """Energies of poses in nats, up to a constant. D = 63: three numbers of each of PRIOR_JOINTS; M components."""
 
@@ -55,7 +54,7 @@ class PosePrior:
         return cls(tail=float(about["tail"]), about=about, **numbers)
 
     def vectors(self, rotations: Float[Tensor, "*g 24 3 3"]) -> Float[Tensor, "*g D"]:
-        """What the prior looks at: rotation vectors from the joints' mean rotations, radians."""
+        """Rotation vectors from the joints' mean rotations, radians."""
         return rotation_to_axis_angle(self.centre.to(rotations).mT @ rotations[..., _AT, :, :]).flatten(-2)
 
     def energy(self, rotations: Float[Tensor, "*g 24 3 3"]) -> Float[Tensor, "*g"]:

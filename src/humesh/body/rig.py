@@ -17,7 +17,7 @@ from humesh.body.pose import BodyPose
 _COUNT = len(SMPL24)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rig:
     """Points x_k = sum_j turn_j (offset_kj + slope_kj shape) + share_kj joint_j on a posed body of 24 joints."""
 
@@ -31,32 +31,30 @@ class Rig:
 
         Points come from where `BodyModel.points` takes them; pose correctives, millimetres there, are left out.
         """
-        data, here = body.data, range(len(joint_set))
-        weights = torch.as_tensor(data.weights).double()
-        surface = torch.as_tensor(data.template).double(), torch.as_tensor(data.shape_directions).double()
-        joints = body.rest_template.double().cpu(), body.rest_directions.double().cpu()  # 24 3, S 24 3
-        offset, slope, share, kept = [], [], [], []
-        for position, name in zip(here, joint_set.names, strict=True):
+        data, weights = body.data, torch.as_tensor(body.data.weights).double()
+        template, directions = torch.as_tensor(data.template).double(), torch.as_tensor(data.shape_directions).double()
+        joints, moves = body.rest_template.double().cpu(), body.rest_directions.double().cpu()  # 24 3, S 24 3
+        parts, kept = [], []
+        for position, name in enumerate(joint_set.names):
             source = data.regressor_of(name, joint_set)
-            if source is None and name in SMPL24.names:
-                one = torch.zeros(_COUNT).double()
-                one[SMPL24.index(name)] = 1.0
-                offset.append(torch.zeros(_COUNT, 3).double())
-                slope.append(torch.zeros(body.shapes, _COUNT, 3).double())
-                share.append(one)
-            elif source is not None:
+            if source is not None:
                 row = torch.as_tensor(data.keypoint_regressors[source.name][source.index(name)]).double()
                 used = row.nonzero()[:, 0]
                 part = row[used, None] * weights[used]  # V 24: how much of the point hangs on vertex and joint
-                share.append(part.sum(0))
-                offset.append(part.T @ surface[0][used] - share[-1][:, None] * joints[0])
-                slope.append(torch.einsum("vj,vcs->sjc", part, surface[1][used]) - share[-1][:, None] * joints[1])
+                share = part.sum(0)
+                slope = torch.einsum("vj,vcs->sjc", part, directions[used]) - share[:, None] * moves
+                parts.append((part.T @ template[used] - share[:, None] * joints, slope, share))
+            elif name in SMPL24.names:
+                share = torch.zeros(_COUNT).double()
+                share[SMPL24.index(name)] = 1.0
+                parts.append((torch.zeros_like(joints), torch.zeros_like(moves), share))
             else:
                 continue
             kept.append(position)
         if not kept:
             raise PointsError(f"body {body.name!r}: expected some point of joint set {joint_set.name!r}, it has none.")
-        return cls(torch.stack(offset), torch.stack(slope, dim=1), torch.stack(share)), kept
+        offsets, slopes, shares = zip(*parts, strict=True)
+        return cls(torch.stack(offsets), torch.stack(slopes, dim=1), torch.stack(shares)), kept
 
     def points(self, body: BodyModel, pose: BodyPose) -> tuple[Float[Tensor, "P K 3"], Float[Tensor, "P 24 3"]]:
         """The points and the 24 joints of posed bodies, metres, camera frame; without the mesh, for many at once."""
@@ -70,6 +68,6 @@ class Rig:
 
     @property
     def crowding(self) -> Float[Tensor, " K"]:
-        """How many points of the rig move mostly with the same joint as each one does."""
+        """For each point, the number of points that move mostly with the same joint."""
         joint = self.share.argmax(-1)
         return (joint[:, None] == joint).sum(-1).to(self.share)
