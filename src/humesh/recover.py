@@ -366,23 +366,6 @@ class Recoverer:
         """The method's name."""
         return self.estimator.method
 
-    def cut(self, photo: Photo, people: list[Person]) -> Crops | None:
-        """Old name."""
-        return None if self.network is None or not people else group_people(self.network.spec, photo, people)
-
-    def answers(self, crops: Crops) -> BodyPose:
-        """Old name."""
-        assert self.network is not None
-        return predicted(self.network, crops, self.estimator.device).pose
-
-    def finished(
-        self, pose: BodyPose, people: list[Person], camera: Camera, size: tuple[int, int]
-    ) -> SkeletonPrediction:
-        """Old name."""
-        if isinstance(self.estimator, NetworkEstimator):
-            return self.estimator.finish(pose, people, camera, size)
-        return SkeletonPrediction(pose, torch.ones(len(people), 24), torch.ones(len(people), 24) > 0)
-
     def usable(self, people: list[Person]) -> list[Person]:
         """Those who can be posed: some joint is visible, and there is what the estimator starts from."""
         visible = [person for person in people if person.keypoints is not None and person.keypoints[:, 2].any()]

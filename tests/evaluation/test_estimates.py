@@ -26,7 +26,7 @@ from humesh.methods.base import Method, Prediction
 from humesh.methods.weights import build, save_weights
 from humesh.people.given import DetectionsError
 from humesh.people.person import Person
-from humesh.recover import Recoverer
+from humesh.recover import NetworkEstimator, Recoverer
 
 SMALL_JOTR = {"encoder": "resnet18", "size": 64, "width": 32, "heads": 2, "hidden": 32, "volume_hidden": 32}
 SMALL_IK = {"encoder": "resnet18", "size": 64, "twist_width": 32, "width": 32, "depth": 1, "heads": 2, "hidden": 32}
@@ -75,10 +75,14 @@ def _numbered(index: int, people: tuple[int, ...]) -> Sample:
     return Sample(photo, tuple(replace(person, identity=who, seen=box) for who in people), f"a/{index}", "a", index)
 
 
+def _network(recoverer: Recoverer) -> NetworkEstimator:
+    assert isinstance(recoverer.estimator, NetworkEstimator)
+    return recoverer.estimator
+
+
 def _temporal(monkeypatch: pytest.MonkeyPatch) -> tuple[Recoverer, _Through]:
-    recoverer, network = Recoverer(BodyModel.load("open-low"), weights="landmarks", refine=False), _Through()
-    monkeypatch.setattr(recoverer, "network", network)
-    monkeypatch.setattr(recoverer, "_foreign_shape", False, raising=False)
+    recoverer, network = Recoverer(BodyModel.load("open-low"), weights="lifter", refine=False), _Through()
+    monkeypatch.setattr(_network(recoverer), "network", network)
     return recoverer, network
 
 
@@ -163,10 +167,8 @@ def test_layers_of_one_jotr_are_scored(tmp_path: Path, body: BodyModel) -> None:
     people = list(range(len(sample.people)))
     recoverer = _recoverer(tmp_path, "jotr", SMALL_JOTR, body)
     last = MethodPredictor(recoverer)(sample, people)
-    network = recoverer.network
-    assert network is not None
-    crops = recoverer.cut(sample.photo, [person.seen for person in sample.people])
-    assert crops is not None
+    network = _network(recoverer).network
+    crops = _network(recoverer).crops(sample.photo, [person.seen for person in sample.people])
     with torch.no_grad():
         seen = (crops.keypoints[:, 0, :, 2] > 0.05).float()
         inside = ((crops.keypoints[:, 0, :, :2] >= 0) & (crops.keypoints[:, 0, :, :2] < 64)).all(-1)
@@ -191,9 +193,8 @@ def test_who_has_no_keypoints_gets_a_crop_around_the_box(tmp_path: Path, body: B
         alone = replace(sample, people=(replace(sample.people[0], seen=seen),))
         answers = MethodPredictor(recoverer)(alone, [0])
         assert answers.people == (0,)
-        crops = recoverer.cut(sample.photo, [unseen])
-        assert crops is not None
-        expected = body(recoverer.answers(crops))
+        crops = _network(recoverer).crops(sample.photo, [unseen])
+        expected = body(_network(recoverer).predict(crops).pose)
         assert torch.equal(answers.vertices, expected.vertices)
 
 
@@ -201,11 +202,9 @@ def test_skeletons_and_bodies_before_the_refiner_are_scored(tmp_path: Path, body
     sample = DrawnPeople(3, people=2)[1]
     people = list(range(len(sample.people)))
     recoverer = _recoverer(tmp_path, "ik_refine", SMALL_IK | {"head_gain": 1.0}, body)
-    crops = recoverer.cut(sample.photo, [person.seen for person in sample.people])
-    assert crops is not None
-    assert recoverer.network is not None
+    crops = _network(recoverer).crops(sample.photo, [person.seen for person in sample.people])
     with torch.no_grad():
-        prediction = recoverer.network(crops)
+        prediction = _network(recoverer).network(crops)
     refined = MethodPredictor(recoverer)(sample, people)
     first = MethodPredictor(recoverer, stage="inverse_kinematics")(sample, people)
     assert torch.allclose(first.joints, body(prediction.first_pose).joints[0], atol=1e-4)

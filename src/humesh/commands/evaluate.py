@@ -37,6 +37,7 @@ def evaluate(evaluation: tyro.conf.OmitArgPrefixes[Options]) -> int:
     if options.what == _EXPLAIN or options.explain:
         return _explain(options.benchmark or options.what.removeprefix(_EXPLAIN))
     _check(options)
+    from humesh.commands.predict import limit_threads
     from humesh.evaluation import benchmark
 
     if options.submission is not None:
@@ -44,7 +45,7 @@ def evaluate(evaluation: tyro.conf.OmitArgPrefixes[Options]) -> int:
         print(f"wrote {options.submission}: {people} people of {photos} pictures")
         return 0
     if options.benchmark == REAL:
-        outcome: Outcome | None = benchmark.evaluate_real(options, _progress)
+        outcome: Outcome | None = benchmark.evaluate_real(options, _progress, limit_threads)
     else:
         outcome = benchmark.evaluate(options, _progress, processes())
     if outcome is not None:

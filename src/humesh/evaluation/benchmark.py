@@ -35,7 +35,7 @@ from humesh.evaluation.summary import Row, Summary, comparison, grouped, summary
 from humesh.evaluation.synthetic import ClipFrames
 from humesh.methods.weights import read_weights, shipped
 from humesh.people.given import GivenPeople
-from humesh.recover import LANDMARKS, Recoverer
+from humesh.recover import LANDMARKS, NetworkEstimator, Recoverer
 from humesh.scene.record import humesh_version
 
 Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
@@ -119,8 +119,11 @@ def evaluate(options: Options, progress: Progress, share: tuple[int, int] = (0, 
     return Outcome(heading, lines, after, content, people, report)
 
 
-def evaluate_real(options: Options, progress: Progress) -> Outcome:
-    """Scores what `humesh predict` makes of labelled photos; people who were found are kept for the next run."""
+def evaluate_real(options: Options, progress: Progress, prepare: Callable[[Recoverer], None]) -> Outcome:
+    """Scores what `humesh predict` makes of labelled photos; people who were found are kept for the next run.
+
+    `prepare` gets the recoverer before its first photo.
+    """
     if options.root is None:
         raise EvaluationError(
             "real: expected a folder of labelled photos with labels.json, got none; give it with --root."
@@ -135,6 +138,7 @@ def evaluate_real(options: Options, progress: Progress) -> Outcome:
     refine, notes = not options.unrefined, list[str]()
     body = _predicted_body(options, BodyFiles(options.body))
     recoverer = Recoverer(body, weights=options.what, refine=refine, device=options.device)
+    prepare(recoverer)
     with progress(len(photos)) as advance:
         if options.detections is None:
             scores = real.run(photos, recoverer, recoverer.finder, options.kept / "real", advance)
@@ -220,7 +224,7 @@ def _predictor(options: Options, protocol: Protocol, body: BodyModel) -> tuple[P
         return PredictionsFile(Path(options.what), body), ""
     device = f"cuda:{os.environ['LOCAL_RANK']}" if options.device == "cuda" and "LOCAL_RANK" in os.environ else ""
     recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=device or options.device)
-    network = recoverer.network
+    network = recoverer.estimator.network if isinstance(recoverer.estimator, NetworkEstimator) else None
     is_temporal = network is not None and network.spec.temporal
     if options.frames is not None and not is_temporal:
         raise EvaluationError(f"--frames: expected a method that looks through time, got {options.what}; leave it out.")

@@ -10,7 +10,6 @@ from operator import itemgetter
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from humesh.body.joints import COCO17
 from humesh.body.pose import BodyPose
@@ -24,7 +23,7 @@ from humesh.methods.base import Method
 from humesh.people.finder import PeopleFinder
 from humesh.people.given import complete
 from humesh.people.person import Person
-from humesh.recover import Recoverer
+from humesh.recover import NetworkEstimator, Recoverer
 
 Evaluated = tuple[int, Sample, list[int]]
 """A sample's number in its dataset, the sample, and the places of its people who are evaluated."""
@@ -88,13 +87,14 @@ class MethodPredictor:
         redetect: bool = False,
     ) -> None:
         self.recoverer, self.detections, self.find, self.window = recoverer, detections, find, window
-        self.redetect = redetect
-        self.skeleton = stage == "skeleton"
+        self.redetect, self.skeleton = redetect, stage == "skeleton"
+        estimator = recoverer.estimator
+        self.estimator = estimator if isinstance(estimator, NetworkEstimator) else None  # None: landmarks alone
         if stage:
-            known = () if recoverer.network is None else recoverer.network.stages
-            if recoverer.network is None or stage not in known:
+            known = () if self.estimator is None else self.estimator.network.stages
+            if self.estimator is None or stage not in known:
                 raise EvaluationError(f"--stage {stage}: expected one of this method's: {', '.join(known) or 'none'}.")
-            recoverer.network.use_stage(stage)
+            self.estimator.network.use_stage(stage)
 
     @cached_property
     def _finder(self) -> PeopleFinder:
@@ -103,29 +103,27 @@ class MethodPredictor:
     def __call__(self, sample: Sample, people: list[int]) -> Predictions:
         """The bodies of one photo's people; a temporal method sees this one frame."""
         given, labelled = self._people(sample, people)
-        photo, network = sample.photo, self.recoverer.network
-        if network is None:
-            result = self.recoverer(photo, given)
+        if self.estimator is None:
+            result = self.recoverer(sample.photo, given)
             rows = {id(person.box): row for row, person in enumerate(given)}  # the people come back as other objects
             kept = None if labelled is None else tuple(labelled[rows[id(person.box)]] for person in result.people)
             return Predictions.of_bodies(result.bodies, result.pose.translation, boxes_of(result.people), kept)
-        crops = self.recoverer.cut(photo, given) if given else None
-        if crops is None:
-            return self._finished(BodyPose.rest(0, shapes=self.recoverer.body.shapes), [], sample, labelled)
-        if self.skeleton:
-            device = next(network.parameters()).device
+        if self.skeleton and given:
+            crops = self.estimator.crops(sample.photo, given)
+            device = self.estimator.device
             with torch.no_grad():
-                joints: Tensor = network(crops.map(lambda tensor: tensor.to(device))).skeleton.cpu()[crops.wanted]
-            nothing = torch.zeros(len(given), 0, 3)
+                prediction = self.estimator.network(crops.map(lambda tensor: tensor.to(device)))
+            nothing, joints = torch.zeros(len(given), 0, 3), prediction.skeleton.cpu()[crops.wanted]
             return Predictions(nothing, joints, torch.zeros(len(given), 3), boxes_of(given), labelled)
-        return self._finished(self.recoverer.answers(crops), given, sample, labelled)
+        pose = self.estimator.first(sample.photo, given).pose if given else None
+        return self._finished(pose, given, sample, labelled)
 
     def over(self, samples: Iterable[Evaluated]) -> Iterator[tuple[int, Sample, list[int], Predictions]]:
         """The bodies in samples that follow each other in a video, in windows of their tracks where there is one.
 
         The crops of the video, in half precision, are held until its end.
         """
-        if self.window is None or self.find is not None:
+        if self.window is None or self.estimator is None or self.find is not None:
             for number, sample, people in samples:
                 yield number, sample, people, self(sample, people)
             return
@@ -133,43 +131,34 @@ class MethodPredictor:
         tracks: dict[int, list[_Frame]] = {}
         for number, sample, people in samples:
             given, labelled = self._people(sample, people, matched=True)
-            crops = self.recoverer.cut(sample.photo, given) if given else None
+            crops = self.estimator.crops(sample.photo, given) if given else None
             for row, place in enumerate(labelled or ()):
                 assert crops is not None
-                frame = _Frame(number, sample.time_s, _of_row(crops, row))
+                one = crops.map(itemgetter(slice(row, row + 1))).map(torch.clone)
+                frame = _Frame(number, sample.time_s, replace(one, pixels=one.pixels.half()))
                 tracks.setdefault(sample.people[place].identity, []).append(frame)
             video.append(((number, _without_pixels(sample), people), (given, labelled)))
         poses: dict[tuple[int, int], BodyPose] = {}
         for identity, frames in tracks.items():
             gaps = [i + 1 for i, (a, b) in enumerate(pairwise(frames)) if b.number != a.number + 1]
             for start, stop in pairwise([0, *gaps, len(frames)]):
-                poses |= {(number, identity): pose for number, pose in self._track(frames[start:stop])}
+                track = _track(frames[start:stop], self.estimator, self.window)
+                poses |= {(number, identity): pose for number, pose in track}
         for (number, sample, people), (given, labelled) in video:
             rows = [poses[number, sample.people[place].identity] for place in labelled or ()]
-            pose = BodyPose.stacked(rows) if rows else BodyPose.rest(0, shapes=self.recoverer.body.shapes)
+            pose = BodyPose.stacked(rows) if rows else None
             yield number, sample, people, self._finished(pose, given, sample, labelled)
 
-    def _track(self, frames: list[_Frame]) -> Iterator[tuple[int, BodyPose]]:
-        """The sample's number and the pose of each frame of one person, who is in all of them."""
-        assert self.window is not None
-        first, last, step = frames[0].time_s, frames[-1].time_s, 1 / self.window.fps
-        if first is not None and last is not None and len(frames) > 1:
-            step = (last - first) / (len(frames) - 1)
-        seconds = step * self.window.interval * torch.arange(self.window.length)[None]
-        for places, new in self.window.parts(len(frames)):
-            crops = Crops.joined([frames[place].crop for place in places], dim=1)
-            clip = ClipCrops(**vars(crops) | {"pixels": crops.pixels.float()}, seconds=seconds)
-            pose = self.recoverer.answers(clip)
-            for row, place in enumerate(places[:new]):
-                yield frames[place].number, pose.map(itemgetter(row))
-
     def _finished(
-        self, pose: BodyPose, given: list[Person], sample: Sample, labelled: tuple[int, ...] | None
+        self, pose: BodyPose | None, given: list[Person], sample: Sample, labelled: tuple[int, ...] | None
     ) -> Predictions:
-        if given:
-            pose = self.recoverer.finished(pose, given, sample.photo.camera, sample.photo.size).pose
+        body, photo = self.recoverer.body, sample.photo
+        if pose is None:  # of nobody
+            pose = BodyPose.rest(0, shapes=body.shapes)
+        else:
+            pose = self.recoverer.estimator.finish(pose, given, photo.camera, photo.size).pose
         with torch.no_grad():
-            bodies = self.recoverer.body(pose).cpu()
+            bodies = body(pose).cpu()
         return Predictions.of_bodies(bodies, pose.translation, boxes_of(given), labelled)
 
     def _people(self, sample: Sample, people: list[int], matched: bool = False) -> _Given:
@@ -195,12 +184,12 @@ class MethodPredictor:
 
     def _with_keypoints(self, people: list[Person], photo: Photo) -> list[Person]:
         """The people with keypoints, where the method needs some: those that MediaPipe sees, or none (JOTR)."""
-        network = self.recoverer.network
-        if network is not None and network.spec.keypoints is None and not network.spec.landmarks:
+        spec = None if self.estimator is None else self.estimator.network.spec
+        if spec is not None and spec.keypoints is None and not spec.landmarks:
             return people
         bare = [row for row, person in enumerate(people) if not _has_keypoints(person)]
         boxes = [replace(people[row], keypoints=None, keypoint_set=None, landmarks3d=None) for row in bare]
-        if network is not None and not network.spec.landmarks:
+        if spec is not None and not spec.landmarks:
             nothing = np.zeros((len(COCO17), 3))
             completed = [replace(box, keypoints=nothing, keypoint_set=COCO17) for box in boxes]
         else:
@@ -218,13 +207,22 @@ class _Frame:
     crop: Crops
 
 
+def _track(frames: list[_Frame], estimator: NetworkEstimator, window: Window) -> Iterator[tuple[int, BodyPose]]:
+    """The sample's number and the pose of each frame of one person, who is in all of them."""
+    first, last, step = frames[0].time_s, frames[-1].time_s, 1 / window.fps
+    if first is not None and last is not None and len(frames) > 1:
+        step = (last - first) / (len(frames) - 1)
+    seconds = step * window.interval * torch.arange(window.length)[None]
+    for places, new in window.parts(len(frames)):
+        crops = Crops.joined([frames[place].crop for place in places], dim=1)
+        clip = ClipCrops(**vars(crops) | {"pixels": crops.pixels.float()}, seconds=seconds)
+        pose = estimator.predict(clip).pose
+        for row, place in enumerate(places[:new]):
+            yield frames[place].number, pose.map(itemgetter(row))
+
+
 def _has_keypoints(person: Person) -> bool:
     return person.keypoints is not None and bool(np.asarray(person.keypoints)[:, 2].any())
-
-
-def _of_row(crops: Crops, row: int) -> Crops:
-    one = crops.map(itemgetter(slice(row, row + 1))).map(torch.clone)
-    return replace(one, pixels=one.pixels.half())
 
 
 def _without_pixels(sample: Sample) -> Sample:
