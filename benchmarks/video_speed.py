@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from humesh.commands.predict_video import VideoFiles, _drawn, drawable
 from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.media.film import Film
 from humesh.media.video import Video, letterboxed
@@ -23,9 +22,8 @@ from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
-from humesh.recover_video import moments, pose_video, sight
-from humesh.scene.export_video import save_video
-from humesh.scene.overlay import MotionPictures
+from humesh.recover_video import pose_video, track_people
+from humesh.scene.pictures import MotionPictures, write_film
 
 _SIZE = (640, 360)
 
@@ -43,10 +41,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     finder = PeopleFinder(fast=arguments.fast)
-    recoverer, options = (
-        Recoverer(weights=arguments.weights, finder=finder, refine=not arguments.no_refine),
-        VideoFiles(),
-    )
+    recoverer = Recoverer(weights=arguments.weights, finder=finder, refine=not arguments.no_refine)
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.video or Path(folder) / "made.mp4"
         if arguments.video is None:
@@ -60,25 +55,22 @@ def main() -> None:
             return time.perf_counter()
 
         begin = now = time.perf_counter()
-        sightings = VideoDetections()
-        for _ in sight(video, VideoPeople(recoverer.finder), sightings):
+        detections = VideoDetections()
+        for _ in track_people(video, VideoPeople(recoverer.finder), detections):
             pass
         now = timed("people (with reading)", now)
-        recovery = pose_video(video, sightings, recoverer, options)
+        recovery = pose_video(video, detections, recoverer)
         now = timed("poses (with reading)", now)
-        shown = drawable(recovery)
-        pictures = MotionPictures(shown, options.beside)
-        with Film(Path(folder) / "film.mp4", pictures.size, recovery.fps, source=video) as film:
-            for picture, when in zip(_drawn(pictures, moments(video, shown)), recovery.times.tolist(), strict=True):
-                film.write(picture, when)
+        write_film(recovery, Path(folder) / "film.mp4")
         now = timed("film: drawing and writing (with reading)", now)
-        save_video(recovery, Path(folder) / "clip", ("glb", "npz"), path)
+        recovery.save(Path(folder) / "clip", ("glb", "npz"))
         now = timed("GLB and NPZ", now)
         whole = now - begin
         for _ in video:
             pass
         now = timed("reading alone", now)
-        drawn = [pictures(moment) for moment in moments(video, shown)]
+        pictures = MotionPictures(recovery)
+        drawn = [pictures(frame) for frame in recovery.frames]
         timed("drawing alone, one thread after the other", now)
     count = len(drawn)
     people = sum(len(motion.frames) for motion in recovery.tracks) / count

@@ -91,11 +91,10 @@ def test_nothing_to_look_at_is_one_sentence(tmp_path: Path, named: str, sentence
 
 def test_results_among_the_inputs_are_passed_over(folder: Path, tmp_path: Path) -> None:
     photo = folder / "b.jpg"
-    job = Job(str(photo), "b", photo, {}, {"jpg": "_overlay.jpg"})
+    job, overlay = Job(str(photo), photo, {}, {"jpg": "_overlay.jpg"}), folder / "b_overlay.jpg"
     with Results(folder).claimed(job) as claim:
-        overlay = folder / "b_overlay.jpg"
-        Image.new("RGB", (32, 24)).save(overlay)
-        claim.finish({}, {"jpg": [overlay]})
+        Image.new("RGB", (32, 24)).save(f"{claim.target}_overlay.jpg")
+        claim.finish({}, {"jpg": [Path(f"{claim.target}_overlay.jpg")]})
     foreign = folder / "c_overlay.jpg"
     Image.new("RGB", (32, 24)).save(foreign)
     named = [str(path) for path in (photo, overlay, foreign)]
@@ -140,12 +139,12 @@ def test_addresses_and_webcams_are_taken_as_text(
     [found], notes = gathered([named], tmp_path / "out", folders=False, overwrite=False)
     assert (found.where, found.kind, found.name.name, found.public) == (named, kind, name, public or named)
     assert notes == []
-    assert "secret" not in found.whole
-    assert found.whole.startswith(found.public if kind == "video" and public else "")
+    assert "secret" not in found.identity
+    assert found.identity.startswith(found.public if kind == "video" and public else "")
 
 
 def test_addresses_that_differ_in_their_queries_are_two() -> None:
-    first, again, other = (Input(f"https://me:pw@a.org/watch?v={v}", "video").whole for v in ("one", "one", "two"))
+    first, again, other = (Input(f"https://me:pw@a.org/watch?v={v}", "video").identity for v in ("one", "one", "two"))
     assert first == again != other
     assert first.startswith("https://a.org/watch?")
     assert "one" not in first

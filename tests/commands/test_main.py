@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 from skimage.data import camera as photo_of_cameraman
 
-from humesh.commands.errors import named, say, say_error, shown
-from humesh.commands.main import VERBS, main, verb
+from humesh.commands.errors import explained, say, say_error, shown
+from humesh.commands.main import VERBS, main, verb, with_verb
+from humesh.errors import HumeshError
 from humesh.media.film import Film
 
 
@@ -30,8 +31,11 @@ def test_help_says_of_each_verb_what_its_function_says(name: str) -> None:
     "code",
     [
         "import humesh, humesh.commands.main",
-        "import sys; sys.argv = ['humesh', '--help']\n"
-        "try:\n    from humesh.commands.main import main; main()\nexcept SystemExit: pass",
+        *(
+            f"import sys; sys.argv = ['humesh', *{words}]\n"
+            "try:\n    from humesh.commands.main import main; main()\nexcept SystemExit: pass"
+            for words in (["--help"], ["predict", "--help"], ["train", "--help"])
+        ),
     ],
 )
 def test_torch_is_imported_only_when_it_is_needed(code: str) -> None:
@@ -88,28 +92,86 @@ def test_what_steers_a_terminal_is_escaped(capsys: pytest.CaptureFixture[str], m
     say("there is no console")
 
 
-@pytest.mark.parametrize("traceback", ["", "1"])
-def test_a_fault_of_ours_is_named_and_shown_on_demand(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], traceback: str
+@pytest.mark.parametrize("option", ["", "-v", "--verbose", "--debug"])
+def test_a_bug_is_named_and_its_traceback_shown_on_demand(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
     def broken() -> int:
         raise ZeroDivisionError("by nothing")
 
     monkeypatch.setattr("humesh.commands.main.verb", lambda name: broken)
-    monkeypatch.setattr(sys, "argv", ["humesh", "info"])
-    monkeypatch.setenv("HUMESH_TRACEBACK", traceback)
+    monkeypatch.setattr(sys, "argv", ["humesh", "info", *filter(None, [option])])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 1
-    told = capsys.readouterr().err
-    assert "humesh: ZeroDivisionError: by nothing" in told
-    assert ("in broken" in told) == bool(traceback)
-    assert ("HUMESH_TRACEBACK=1" in told) != bool(traceback)
+    printed = capsys.readouterr().err
+    assert "humesh: this is a bug in humesh (ZeroDivisionError: by nothing);" in printed
+    assert ("in broken" in printed) == bool(option)
+    assert ("run it again with --debug" in printed) != bool(option)
+    assert "issue tracker" in printed
+    assert option or len(printed.splitlines()) == 1
 
 
-def test_an_error_of_the_system_is_told_by_its_file() -> None:
-    assert named(PermissionError(13, "Permission denied", "a.jpg")) == "a.jpg: Permission denied."
-    assert named(OSError("odd")).startswith("OSError: odd (HUMESH")
+@pytest.mark.parametrize("option", ["", "--debug"])
+def test_debug_shows_the_traceback_of_an_error_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["humesh", *filter(None, [option]), "convert", "a.pt", "--method", "int", "-o", "b"]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.endswith("humesh: -o b: expected a name that ends in .safetensors.\n")
+    assert ("Traceback" in printed) == bool(option)
+
+
+def test_an_error_of_the_system_is_named_with_its_file() -> None:
+    denied = PermissionError(13, "Permission denied", "a.jpg")
+    assert explained(denied) == "a.jpg: Permission denied; check the path, or give another."
+    assert explained(OSError("odd")).startswith("this is a bug in humesh (OSError: odd); run it again with --debug")
+
+
+@pytest.mark.parametrize(
+    ("words", "called"),
+    [
+        (["a.jpg"], ["predict", "a.jpg"]),
+        (["shots/", "b.mp4", "-o", "out"], ["predict", "shots/", "b.mp4", "-o", "out"]),
+        (["*"], ["predict", "*"]),
+        (["0"], ["predict", "0"]),
+        (["https://example.org/clip"], ["predict", "https://example.org/clip"]),
+        (["here"], ["predict", "here"]),
+        (["--formats", "glb", "--", "a.jpg"], ["predict", "--formats", "glb", "--", "a.jpg"]),
+        (["info"], ["info"]),
+        (["predict", "a.jpg"], ["predict", "a.jpg"]),
+        (["--help"], ["--help"]),
+        ([], []),
+    ],
+)
+def test_inputs_alone_are_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], called: list[str]
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert with_verb(words) == called
+
+
+def test_a_misspelt_verb_gets_the_nearest() -> None:
+    with pytest.raises(HumeshError, match=r"^predcit: expected a verb, or a .*; did you mean `humesh predict`\?$"):
+        with_verb(["predcit"])
+    with pytest.raises(HumeshError, match=r"^nothing: expected a verb, .*; the verbs are predict, demo, .*, view\.$"):
+        with_verb(["nothing"])
+
+
+def test_help_has_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["humesh", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    printed = capsys.readouterr().out
+    assert "humesh photo.jpg" in printed
+    assert "humesh train debug -o run" in printed
 
 
 READ_ONLY = """

@@ -14,7 +14,8 @@ from PIL import Image
 from skimage.data import camera as photo_of_cameraman
 
 from humesh.commands.main import main
-from humesh.commands.predict import _check_out, _named
+from humesh.commands.prediction import _check_out
+from humesh.commands.results import Job, Results
 from humesh.media.film import Film
 from humesh.people import runtime
 from humesh.recover import DEFAULT
@@ -106,14 +107,17 @@ def test_an_error_nobody_thought_of_costs_one_photo_only(
     Image.new("RGB", (32, 32), "white").save(strange)
     done = Recoverer.__call__
 
-    def fails(self: Recoverer, photo: object, people: object = None) -> object:
+    def fails(self: Recoverer, photo: object, *more: object) -> object:
         if getattr(photo, "size", None) == (32, 32):
             raise RuntimeError("the model broke")
-        return done(self, photo, people)  # type: ignore[arg-type]
+        return done(self, photo, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Recoverer, "__call__", fails)
     assert run(monkeypatch, "predict", strange, grey, "-o", tmp_path / "out", "--formats", "json") == 1
-    assert f"photo {strange}: RuntimeError: the model broke" in capsys.readouterr().err
+    assert (
+        f"photo {strange}: this is a bug in humesh (RuntimeError: the model broke); run it again with --debug"
+        in capsys.readouterr().err
+    )
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["grey.json"]
 
 
@@ -209,10 +213,10 @@ def test_an_interrupt_keeps_what_is_finished(
     Image.new("RGB", (32, 32), "white").save(second)
     done = Recoverer.__call__
 
-    def stopped(self: Recoverer, photo: object, people: object = None) -> object:
+    def stopped(self: Recoverer, photo: object, *more: object) -> object:
         if getattr(photo, "size", None) == (32, 32):
             raise KeyboardInterrupt
-        return done(self, photo, people)  # type: ignore[arg-type]
+        return done(self, photo, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Recoverer, "__call__", stopped)
     out = tmp_path / "out"
@@ -231,11 +235,16 @@ def test_no_result_takes_the_place_of_a_photo(
     assert run(monkeypatch, "predict", photo, "-o", tmp_path, "--formats", "jpg") == 0
     assert photo.read_bytes() == before
     assert (tmp_path / "grey_overlay.jpg").is_file()
-    assert run(monkeypatch, "predict", tmp_path, "-o", tmp_path) == 2
-    assert "results would lie among the photos" in capsys.readouterr().err
-    clash = tmp_path / "grey_overlay.jpg"  # somebody's photo that is called like another one's overlay
-    assert run(monkeypatch, "predict", photo, clash, "-o", tmp_path, "--formats", "jpg", "--overwrite") == 2
-    assert "grey_overlay.jpg would be overwritten" in capsys.readouterr().err
+    assert run(monkeypatch, "predict", tmp_path, "-o", tmp_path, "--formats", "jpg") == 0
+    told = capsys.readouterr().out
+    assert "1 of the inputs is a result of humesh; passed over." in told
+    assert "1 of 1 photo is finished and skipped" in told
+    mine = tmp_path / "other_overlay.jpg"  # somebody's photo that is called like another one's overlay
+    photo.rename(mine)
+    Image.new("RGB", (32, 24)).save(tmp_path / "other.jpg")
+    assert run(monkeypatch, "predict", tmp_path / "other.jpg", mine, "-o", tmp_path, "--formats", "jpg") == 0
+    assert mine.read_bytes() == before
+    assert (tmp_path / "other_2_overlay.jpg").is_file()
 
 
 def test_the_same_command_again_passes_over_its_own_results(
@@ -259,7 +268,7 @@ def test_runs_that_begin_at_once_do_not_disturb_each_other(tmp_path: Path) -> No
     """Each looks whether it can write: 179 of 12,000 starts failed on the one name that all used."""
     out = tmp_path / "out"
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: [_check_out(out, [], {}) for _ in range(40)], range(8)))
+        list(pool.map(lambda _: [_check_out(out) for _ in range(40)], range(8)))
     assert list(out.iterdir()) == []
 
 
@@ -318,7 +327,7 @@ def test_a_photo_and_a_video_of_one_name_keep_all_their_files(monkeypatch: pytes
     assert run(monkeypatch, *words) == 0
     after = {path.name: path.read_bytes() for path in out.iterdir()}
     assert before.items() <= after.items()
-    assert after.keys() - before.keys() == {"IMG_7_mov.glb", "IMG_7_mov.json", "IMG_7_mov.people.npz"}
+    assert after.keys() - before.keys() == {"IMG_7_2.glb", "IMG_7_2.json", "IMG_7_2.people.npz"}
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -401,12 +410,9 @@ def test_an_option_for_a_part_of_the_inputs_is_said(
     assert "--formats is for the photos; on the videos it has no effect." in capsys.readouterr().out
 
 
-def test_results_of_photos_with_one_stem_do_not_overwrite_each_other() -> None:
-    photos = [Path("a/x.jpg"), Path("a/x.png"), Path("b/x.png"), Path("a/y.jpg")]
-    named = _named(photos)
-    assert list(named.values()) == photos
-    assert "y" in named
-    assert len(named) == 4
+def test_results_of_photos_with_one_stem_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    results, photos = Results(tmp_path), [Path("a/x.jpg"), Path("a/x.png"), Path("b/x.png"), Path("a/y.jpg")]
+    assert [results.name(Job(str(path), path, {}, {})) for path in photos] == ["x", "x_2", "x_3", "y"]
 
 
 def test_info_names_what_may_be_used(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

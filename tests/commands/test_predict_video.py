@@ -84,8 +84,9 @@ def test_a_stopped_run_goes_on_where_it_was(clip: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(VideoPeople, "__call__", look)
     out = tmp_path / "out"
     assert run(monkeypatch, "predict", clip, "-o", out, "--video.formats", "npz") == 130
-    with np.load(out / "clip.people.npz") as kept:
-        known = VideoDetections.load(out / "clip.people.npz", str(kept["of"]))
+    people = out / ".humesh-clip" / "clip.people.npz"
+    with np.load(people) as kept:
+        known = VideoDetections.load(people, str(kept["of"]))
     assert len(known.times) == 5
     assert not (out / "clip.npz").exists()
     assert run(monkeypatch, "predict", clip, "-o", out, "--video.formats", "npz") == 0
@@ -174,14 +175,13 @@ def test_what_is_no_video_is_told_and_the_rest_is_done(
 
 
 def test_a_film_lies_beside_its_video_and_takes_the_place_of_no_other(
-    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    mine = clip.with_name("clip_overlay.mp4")
+    mine.write_bytes(clip.read_bytes())
     assert run(monkeypatch, "predict", clip, "-o", clip.parent, "--video.formats", "mp4") == 0
-    film = clip.with_name("clip_overlay.mp4")
-    before = film.read_bytes()
-    assert run(monkeypatch, "predict", clip, film, "-o", clip.parent, "--overwrite") == 2
-    assert f"the video {film} would be overwritten by a result" in capsys.readouterr().err
-    assert film.read_bytes() == before
+    assert mine.read_bytes() == clip.read_bytes()
+    assert frames_of(clip.with_name("clip_2_overlay.mp4")) == FRAMES
 
 
 def test_a_folder_of_frames(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +233,7 @@ def test_recordings_of_a_webcam_end_with_ctrl_c_and_never_replace_each_other(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(import_module("humesh.recover_video"), "recover_live", seen)
+    monkeypatch.setattr(import_module("humesh.commands.predict_video"), "recover_live", seen)
     start = Video.__init__
     monkeypatch.setattr(Video, "__init__", lambda self, source: start(self, clip))  # no webcam is here
     for number in range(2):

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from humesh.commands.errors import UserError
-from humesh.commands.results import Claim, Job, Results, digest
+from humesh.commands.results import PEOPLE, Claim, Job, Results, digest
 from humesh.scene.record import json_text
 
 OPTIONS = {"weights": "lifter 1234", "refine": True}
@@ -36,8 +36,8 @@ def made_photo(path: Path, grey: int = 90) -> Path:
     return path
 
 
-def job(path: Path, name: str = "", options: dict[str, Any] = OPTIONS, endings: dict[str, str] = ENDINGS) -> Job:
-    return Job(str(path), name or path.stem, path, options, endings, frozenset({"bvh"}))
+def job(path: Path, options: dict[str, Any] = OPTIONS, endings: dict[str, str] = ENDINGS) -> Job:
+    return Job(str(path), path, options, endings)
 
 
 def write(claim: Claim, people: int = 0) -> list[Path]:
@@ -108,13 +108,12 @@ def test_other_options_and_another_version_are_done_again(
 def test_two_inputs_of_one_name_have_two_results_in_whatever_run_they_come(out: Path, photo: Path) -> None:
     other = made_photo(photo.parents[1] / "b" / "x.png")
     assert make(out, job(photo))[-1] == "x.json"
-    assert make(out, job(other))[-1] == "x_png.json"
+    assert make(out, job(other))[-1] == "x_2.json"
     third = made_photo(photo.parents[1] / "c" / "x.png")
-    assert make(out, job(third))[-1] == "c_x.json"
-    for path, name in ((photo, "x"), (other, "x_png"), (third, "c_x")):  # each finds its own again
-        for called in ("x", "a_x", "b_x"):
-            assert Results(out).state(job(path, called)) == (True, [])
-            assert make(out, job(path, called))[-1] == f"{name}.json"
+    assert make(out, job(third))[-1] == "x_3.json"
+    for path, name in ((photo, "x"), (other, "x_2"), (third, "x_3")):  # each finds its own again
+        assert Results(out).state(job(path)) == (True, [])
+        assert make(out, job(path))[-1] == f"{name}.json"
         assert str(path) in (out / f"{name}.glb").read_text()
     many = [made_photo(photo.parents[1] / str(n) / "d" / "x.png") for n in range(6)]
     assert len({make(out, job(path))[-1] for path in many}) == 6
@@ -129,16 +128,16 @@ def test_a_moved_photo_is_the_same_one(out: Path, photo: Path) -> None:
     assert Results(out).state(job(moved)) == (True, [])
     copied = made_photo(photo)  # where both are there they are two
     os.utime(copied, ns=(moved.stat().st_mtime_ns,) * 2)
-    assert make(out, job(moved))[-1] == "x_png.json"
+    assert make(out, job(moved))[-1] == "x_2.json"
 
 
 def test_files_that_nobodys_record_names_are_never_touched(out: Path, photo: Path) -> None:
     out.mkdir()
-    for foreign in ("x.json", "x_png.glb", "a_x_person7.bvh", "a_x.notes"):
+    for foreign in ("x.json", "x_2.glb", "x_3_person7.bvh", "x_3.notes"):
         (out / foreign).write_text("mine")
     wanted = job(photo, endings={**ENDINGS, "bvh": ".bvh"})
-    assert make(out, wanted, people=2)[-1] == "a_x_png.json"
-    for foreign in ("x.json", "x_png.glb", "a_x_person7.bvh", "a_x.notes"):
+    assert make(out, wanted, people=2)[-1] == "x_3.json"
+    for foreign in ("x.json", "x_2.glb", "x_3_person7.bvh", "x_3.notes"):
         assert (out / foreign).read_text() == "mine"
     assert not (out / "x_overlay.jpg").exists()
     assert Results(out).state(wanted) == (True, [])
@@ -158,7 +157,7 @@ def test_what_came_into_the_way_later_is_one_sentence(out: Path, photo: Path) ->
 def test_a_link_in_the_way_is_not_followed(out: Path, photo: Path, tmp_path: Path) -> None:
     out.mkdir()
     (out / "x.glb").symlink_to(tmp_path / "elsewhere")
-    assert make(out, job(photo))[-1] == "x_png.json"
+    assert make(out, job(photo))[-1] == "x_2.json"
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -178,25 +177,35 @@ def test_files_of_other_formats_stay_and_stay_our_own(out: Path, photo: Path) ->
     assert Results(out).state(job(photo, endings={**glb, **jpg})) == (True, []), "both were made alike"
     changed = {**OPTIONS, "refine": False}
     make(out, job(photo, options=changed, endings=jpg))
-    assert (out / "x.glb").exists()
-    assert Results(out).state(job(photo, options=changed, endings=glb)) == (False, []), "it was made otherwise"
+    assert names(out) == ["x.json", "x_overlay.jpg"], "the other one was made otherwise"
+    assert Results(out).state(job(photo, options=changed, endings=glb)) == (False, [])
     assert make(out, job(photo, options=changed, endings=glb)) == ["x.glb", "x.json"]
 
 
-def test_a_run_that_was_killed_finds_its_own_files_again(out: Path, photo: Path) -> None:
+@pytest.mark.parametrize("moved", [0, 1, 2])
+def test_a_run_that_was_killed_while_it_moved_files_knows_them_as_its_own(
+    out: Path, photo: Path, monkeypatch: pytest.MonkeyPatch, moved: int
+) -> None:
     wanted = job(photo, endings={"glb": ".glb", "bvh": ".bvh"})
-    results = Results(out)
-    context = results.claimed(wanted)
-    claim = context.__enter__()
-    for name in ("x.glb", "x_person0.bvh", "x_person1.bvh"):
-        (out / name).write_text("half")
-    before = (out / "x.json").read_text()
-    assert json.loads(before)["made"]["files"] == {}
-    assert Results(out).state(wanted) == (False, [])
-    assert all(Results(out).owns(out / name) for name in ("x.glb", "x_person0.bvh", "x_person1.bvh", "x.json"))
+    make(out, wanted, people=1)
+    replace, done = os.replace, list[str]()
+
+    def killed(source: Path, target: Path) -> None:
+        if len(done) == moved and Path(target).suffix != ".json":
+            raise KeyboardInterrupt
+        done.extend([str(target)] * (Path(target).suffix != ".json"))
+        replace(source, target)
+
+    other = job(photo, options={**OPTIONS, "refine": False}, endings=wanted.endings)
+    monkeypatch.setattr("os.replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make(out, other, people=2)
+    monkeypatch.undo()
+    for options in (wanted, other):
+        assert not Results(out).state(options)[0]
+    assert all(Results(out).owns(path) for path in out.iterdir())
     assert not Results(out).owns(out / "x_person1.bvh.bak")
-    del claim, context
-    assert make(out, wanted, people=1) == ["x.glb", "x_person0.bvh", "x.json"]
+    assert make(out, other, people=1) == ["x.glb", "x_person0.bvh", "x.json"]
     assert names(out) == ["x.glb", "x.json", "x_person0.bvh"]
 
 
@@ -205,23 +214,43 @@ def half_done(path: Path) -> None:
     raise FileNotFoundError
 
 
-def test_a_job_that_fails_leaves_no_record_without_files(out: Path, photo: Path) -> None:
+def test_a_job_that_fails_leaves_nothing(out: Path, photo: Path) -> None:
     for error in (RuntimeError, KeyboardInterrupt):
         with pytest.raises(error), Results(out).claimed(job(photo)):
             raise error
         assert names(out) == []
     with pytest.raises(FileNotFoundError), Results(out).claimed(job(photo)) as claim:
         half_done(Path(f"{claim.target}.glb"))
-    assert names(out) == ["x.glb", "x.json"]
+    assert names(out) == []
 
 
-def test_a_job_that_fails_again_leaves_the_old_record_but_unfinished(out: Path, photo: Path) -> None:
-    for wanted in (job(photo, endings={"json": ".json"}), job(photo)):
-        make(out, wanted)
-        with pytest.raises(RuntimeError), Results(out).claimed(wanted):
-            raise RuntimeError
-        assert json.loads((out / "x.json").read_text())["people"] == []
-        assert Results(out).state(wanted) == (False, [])
+def test_a_job_that_fails_again_leaves_the_old_result(out: Path, photo: Path) -> None:
+    make(out, job(photo))
+    other = job(photo, options={})
+    with pytest.raises(FileNotFoundError), Results(out).claimed(other) as claim:
+        half_done(Path(f"{claim.target}.glb"))
+    assert names(out) == ["x.glb", "x.json", "x_overlay.jpg"]
+    assert Results(out).state(job(photo)) == (True, [])
+    assert not Results(out).state(other)[0]
+
+
+def test_what_a_killed_run_left_in_its_hidden_folder_goes_but_for_the_people(out: Path, photo: Path) -> None:
+    left = out / ".humesh-x"
+    left.mkdir(parents=True)
+    for name in ("x.glb", f"x{PEOPLE}"):
+        (left / name).write_text("half")
+    with Results(out).claimed(job(photo)) as claim:
+        assert claim.work == left
+        assert [path.name for path in left.iterdir() if path.suffix != ".lock"] == [f"x{PEOPLE}"]
+        written = write(claim)
+    assert [path.name for path in written] == ["x_overlay.jpg", "x.glb", "x.json"]
+
+
+def test_two_runs_do_not_make_one_result_at_once(out: Path, photo: Path) -> None:
+    make(out, job(photo))
+    with Results(out).claimed(job(photo)), pytest.raises(UserError, match="is predicting in it; wait until it ends"):
+        make(out, job(photo))
+    assert Results(out).state(job(photo)) == (True, [])
 
 
 def test_a_full_disk_leaves_no_empty_record(out: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,8 +258,9 @@ def test_a_full_disk_leaves_no_empty_record(out: Path, photo: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("humesh.commands.results.write_text", full)
-    with pytest.raises(OSError, match="No space"), Results(out).claimed(job(photo)):
-        pass
+    with pytest.raises(OSError, match="No space") as raised:
+        make(out, job(photo))
+    assert raised.value.filename == str(out)
     assert names(out) == []
 
 
@@ -239,7 +269,7 @@ def test_of_two_runs_at_once_one_gets_the_name(out: Path, photo: Path) -> None:
     for endings in ({"json": ".json"}, {"glb": ".glb"}):
         jobs = job(photo, endings=endings), job(other, endings=endings)
         with Results(out).claimed(jobs[0]) as first, Results(out).claimed(jobs[1]) as second:
-            assert (first.name, second.name) == ("x", "x_png")
+            assert (first.name, second.name) == ("x", "x_2")
 
 
 @pytest.mark.parametrize(
@@ -251,8 +281,8 @@ def test_of_two_runs_at_once_one_gets_the_name(out: Path, photo: Path) -> None:
 def test_a_foreign_json_is_nobodys_record(out: Path, photo: Path, record: bytes) -> None:
     out.mkdir()
     (out / "x.json").write_bytes(record)
-    assert Results(out).record("x") is None
-    assert make(out, job(photo))[-1] == "x_png.json"
+    assert Results(out).made("x") is None
+    assert make(out, job(photo))[-1] == "x_2.json"
     assert (out / "x.json").read_bytes() == record
 
 
@@ -264,14 +294,12 @@ def test_a_record_that_names_foreign_files_is_not_believed(out: Path, photo: Pat
     make(out, job(photo, endings={"bvh": ".bvh"}), people=1)
     (out / "victim").write_text("mine")
     content = json.loads((out / "x.json").read_text())
-    for place in ("files", "leftover"):
-        forged = json.loads(json.dumps(content))
-        forged["made"][place] = {"bvh": [planted]}
-        (out / "x.json").write_text(json.dumps(forged))
-        assert Results(out).record("x") is None
-        make(out, job(photo, endings={"bvh": ".bvh"}), people=0)
-        assert victim.exists()
-        assert (out / "victim").exists()
+    content["made"]["files"] = {"bvh": [planted]}
+    (out / "x.json").write_text(json.dumps(content))
+    assert Results(out).made("x") is None
+    make(out, job(photo, endings={"bvh": ".bvh"}), people=0)
+    assert victim.exists()
+    assert (out / "victim").exists()
 
 
 @pytest.mark.parametrize("name", ["n" * 255, "é" * 127, "x" * 100 + "\udcff" * 100])
@@ -289,7 +317,7 @@ def test_long_and_odd_names(tmp_path: Path, out: Path, name: str) -> None:
 def test_a_copied_record_is_nobodys(out: Path, photo: Path) -> None:
     make(out, job(photo, endings={"bvh": ".bvh"}))
     (out / "xx.json").write_bytes((out / "x.json").read_bytes())
-    assert Results(out).record("xx") is None
+    assert Results(out).made("xx") is None
 
 
 def test_json_of_records_keeps_texts_as_they_are() -> None:

@@ -42,7 +42,7 @@ def test_weights_run_on_a_photo(
     assert record["method"] == "jotr"
     assert len(record["people"]) == 1
     told = capsys.readouterr().out
-    assert ("weights speak of SMPL's body" in told) == (body == "smpl")
+    assert ("the weights are of SMPL's body" in told) == (body == "smpl")
     if body == "smpl":
         assert not any(record["people"][0]["betas"])
 

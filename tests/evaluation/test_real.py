@@ -17,10 +17,10 @@ from PIL import Image
 from humesh.body.joints import COCO17, LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.commands.errors import UserError
 from humesh.commands.main import main
 from humesh.commands.train import train
 from humesh.crops.groups import GroupError
+from humesh.errors import HumeshError
 from humesh.evaluation import real
 from humesh.evaluation.real import UNITS, WITHIN, Label, LabelledPhoto, Score, by_set, read_labels, run, scored
 from humesh.evaluation.subsets import EvaluationError
@@ -457,6 +457,6 @@ def test_a_training_is_validated_on_real_photos(
     assert real_errors(labelled, labelled / "run" / "weights.safetensors", "open-low", "cpu", said.append) == {}
     assert said[-1].startswith("the real photos are not validated on: expected at most 3 people")
     (labelled / "labels.json").write_text("[]")
-    with pytest.raises(UserError, match="expected people with 6 or more labelled limb joints, found none"):
+    with pytest.raises(HumeshError, match="expected people with 6 or more labelled limb joints, found none"):
         train("debug", labelled / "another", workers=0, real=labelled)
     assert not (labelled / "another").exists()

@@ -20,8 +20,8 @@ from scipy.spatial.transform import Rotation
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.commands.errors import UserError
 from humesh.commands.view import view
+from humesh.errors import HumeshError
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.scene.result import Motion, VideoResult
@@ -241,7 +241,7 @@ def test_a_result_does_not_choose_which_file_is_opened(
 
 
 def test_view_tells_what_is_wrong(tmp_path: Path, recovery: VideoResult) -> None:
-    with pytest.raises(UserError, match=r"none.npz: expected an .npz of humesh"):
+    with pytest.raises(HumeshError, match=r"none.npz: expected an .npz of humesh"):
         view(tmp_path / "none.npz")
     pytest.importorskip("viser")
     [path] = recovery.save(tmp_path / "clip", ["npz"])
@@ -251,7 +251,7 @@ def test_view_tells_what_is_wrong(tmp_path: Path, recovery: VideoResult) -> None
         ({"host": "192.0.2.1"}, r"host '192.0.2.1': expected an address of this computer"),
         ({"port": -1}, r"--port: expected a number from 1 to 65,000, got -1"),
     ):
-        with pytest.raises(UserError, match=sentence):
+        with pytest.raises(HumeshError, match=sentence):
             view(path, **options)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from humesh.body.model import BodyModel
 from humesh.methods.weights import load_method
-from humesh.training.checkpoints import checkpoints
+from humesh.training.files import checkpoints
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "gpu_training.sh"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it needs bash and GNU's tools")

@@ -25,13 +25,14 @@ from scipy.io import savemat
 from humesh.body.files import read_body
 from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
+from humesh.commands.describe import census, unfed
 from humesh.data import DATASETS
 from humesh.data.sample import Dataset
+from humesh.training.data import sources
 from humesh.training.loop import Place
 from humesh.training.paper_recipes import PUBLISHED
 from humesh.training.prepare import prepare
 from humesh.training.recipe import Recipe, Source, TrainingError
-from humesh.training.sources import census, sources, unfed
 
 _TESTS = Path(__file__).parents[1]
 

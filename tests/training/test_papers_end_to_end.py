@@ -98,12 +98,12 @@ class Spy:
         monkeypatch.setattr(Training, "one_step", step)
 
     def without_gradient(self) -> list[str]:
-        """The trained parameters, also the judges', whose gradients were 0 in all steps."""
+        """The trained parameters, also the discriminators', whose gradients were 0 in all steps."""
         assert self.training is not None
         found = []
         for module, optimiser in (
             (self.training.learner, self.training.optimiser),
-            (self.training.judges, self.training.judges_optimiser),
+            (self.training.discriminators, getattr(self.training, "their_optimiser", None)),
         ):
             if module is None or optimiser is None:
                 continue

@@ -72,7 +72,7 @@ def _read_training(folder: Path, _: Path) -> None:
 
 
 def _make_log(folder: Path) -> None:
-    from humesh.training.log import Table
+    from humesh.training.files import Table
 
     for name in ("log.csv", "validation.csv"):
         table = Table(folder / name, 0)
@@ -81,7 +81,7 @@ def _make_log(folder: Path) -> None:
 
 
 def _read_log(_: Path, path: Path) -> None:
-    from humesh.training.log import Table
+    from humesh.training.files import Table
 
     Table(path, 2).write(3, {"loss": 1.0, "rate": 1e-4})
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
+from PIL import Image
 
 from humesh.commands.errors import UserError
-from humesh.commands.predict import predict
+from humesh.commands.predict import Options, predict
+from humesh.files import writing
 
 
 def demo(out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_demo")) -> int:
@@ -21,11 +24,6 @@ def demo(out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_demo
         from skimage.data import camera
     except ImportError:
         raise UserError('the demo needs scikit-image for its photo; run: pip install "humesh[demo]"') from None
-    import numpy as np
-    from PIL import Image
-
-    from humesh.files import writing
-
     photo, pixels = out / "camera.png", camera()
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -37,4 +35,4 @@ def demo(out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_demo
     except OSError as error:
         why = error.strerror or "what is there is no picture"
         raise UserError(f"cannot write {photo}: {why}; give another folder with -o.") from None
-    return predict([str(photo)], out=out, formats=("jpg", "views", "glb", "json"), overwrite=True)
+    return predict([str(photo)], Options(out=out, formats=("jpg", "views", "glb", "json"), overwrite=True))

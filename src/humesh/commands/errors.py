@@ -11,6 +11,9 @@ from typing import Any
 
 from humesh.errors import HumeshError, printable
 
+DEBUG = ("-v", "--verbose", "--debug")
+"""The options with which the traceback of an error is printed, too."""
+
 
 class UserError(HumeshError):
     """Something only the user can mend, in one sentence; the command ends with exit code 2."""
@@ -26,19 +29,27 @@ def say_error(sentence: str) -> None:
     _print(f"humesh: {sentence}", sys.stderr)
 
 
-def named(error: Exception) -> str:
-    """An error that nobody expected: the system's own by its file, others by their type.
+def is_of_user(error: BaseException) -> bool:
+    """Whether the user can mend an error: what humesh raises on purpose, and the system's of a file."""
+    return isinstance(error, HumeshError) or (isinstance(error, OSError) and bool(error.filename and error.strerror))
 
-    With HUMESH_TRACEBACK=1 its traceback is printed first.
+
+def explained(error: Exception) -> str:
+    """An error in one sentence: its own, the system's with its file, or that it is a bug of humesh.
+
+    With --debug its traceback is printed first.
     """
-    is_shown = bool(os.environ.get("HUMESH_TRACEBACK"))
-    if is_shown:
+    is_debug = not set(sys.argv).isdisjoint(DEBUG)
+    if is_debug:
         _print("".join(traceback.format_exception(error)), sys.stderr)
+    if isinstance(error, HumeshError):
+        return str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{error.filename or 'the results'}: cannot be written ({error.strerror}); make room."
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}."
-    return f"{type(error).__name__}: {error}{'' if is_shown else ' (HUMESH_TRACEBACK=1 shows where)'}"
+    if isinstance(error, OSError) and is_of_user(error):
+        return f"{error.filename}: {error.strerror}; check the path, or give another."
+    how = "report it with the traceback above" if is_debug else "run it again with --debug, and report what that shows,"
+    return f"this is a bug in humesh ({type(error).__name__}: {error}); {how} at the project's issue tracker."
 
 
 def shown(text: str, encoding: str | None) -> str:

@@ -37,7 +37,7 @@ def evaluate(evaluation: tyro.conf.OmitArgPrefixes[Options]) -> int:
     if options.what == _EXPLAIN or options.explain:
         return _explain(options.benchmark or options.what.removeprefix(_EXPLAIN))
     _check(options)
-    from humesh.commands.predict import limit_threads
+    from humesh.commands.prediction import limit_threads
     from humesh.evaluation import benchmark
 
     if options.submission is not None:

@@ -35,7 +35,7 @@ _SHOWN = 3  # names of files that were passed over
 
 @dataclass(frozen=True)
 class Input:
-    """Something to be looked at: a file, a folder of frames, an address, or the number of a webcam ("live")."""
+    """Something to predict from: a file, a folder of frames, an address, or the number of a webcam ("live")."""
 
     where: str
     kind: Kind
@@ -55,8 +55,8 @@ class Input:
         return public(self.where)
 
     @property
-    def whole(self) -> str:
-        """Its absolute path, or what stands for one: where else it is looked at from, it is the same."""
+    def identity(self) -> str:
+        """Its absolute path, or what stands for one: the same from every folder."""
         if self.kind == "live":
             return self.public if is_url(self.where) else f"webcam {self.where}"
         if not is_url(self.where):
@@ -81,21 +81,20 @@ def gathered(named: Iterable[str], out: Path, folders: bool, overwrite: bool) ->
     owned = 0
     results = cache(lambda folder: Results(Path(folder)))
 
-    def is_result(path: Path) -> bool:
-        return results(os.path.dirname(os.path.abspath(path))).owns(path)
+    def is_result(path: str) -> bool:
+        return results(os.path.dirname(os.path.abspath(path))).owns(Path(path))
 
     for given in named:
-        brought = None if folders and os.path.isdir(given) else _brought(given)
-        if brought is None:
+        kinds = None if folders and os.path.isdir(given) else _brought(given)
+        if kinds is None:
             inputs = [Input(given, _kind(given, folders))]
-            inside = not overwrite and os.path.realpath(Path(given).parent) == os.path.realpath(out)
+            may_be_result = not overwrite and os.path.realpath(Path(given).parent) == os.path.realpath(out)
         else:
-            inputs, odd = _sorted_out(brought)
-            notes += _passed_over(given, [path for path in odd if not is_result(path)])
-            notes += _not_entered(given, out)
-            inside = True
+            inputs = [Input(path, kind) for path, kind in kinds.items() if kind]
+            notes += _passed_over(given, [Path(p) for p, kind in kinds.items() if not kind and not is_result(p)], out)
+            may_be_result = True
         for each in inputs:
-            if inside and each.kind != "live" and is_result(Path(each.where)):
+            if may_be_result and each.kind != "live" and is_result(each.where):
                 owned += 1
             else:
                 found.setdefault(each.where if each.kind == "live" else os.path.abspath(each.where), each)
@@ -107,46 +106,35 @@ def gathered(named: Iterable[str], out: Path, folders: bool, overwrite: bool) ->
     return list(found.values()), notes
 
 
-def _brought(given: str) -> list[Path] | None:
-    """The files of a folder or a pattern in order, without hidden ones; None for anything else."""
-    if is_url(given) or _is_webcam(given):
-        return None
-    if os.path.isdir(given):
-        try:
-            inside = sorted(path for path in Path(given).iterdir() if path.name[0] != "." and path.is_file())
-        except OSError as error:
-            raise UserError(f"folder {given}: cannot be read: {error.strerror}.") from None
-        if not any(map(_kind_inside, inside)):
-            endings = ", ".join(sorted(PHOTO_ENDINGS - {".avif"}))
-            raise UserError(f"folder {given}: expected photos ({endings}, ...) or videos, found none.")
-        return inside
-    if _ADDRESS.match(given) and not os.path.exists(given):
+def _brought(given: str) -> dict[str, Kind | None] | None:
+    """The kinds of the files of a folder or a pattern in order, without hidden ones; None for anything else."""
+    is_folder = os.path.isdir(given)
+    if not is_folder and _ADDRESS.match(given) and not is_url(given) and not os.path.exists(given):
         raise UserError(
             f"{public(given)}: expected an address that begins with https://, http:// or rtsp://, or a file's path."
         )
-    if os.path.exists(given) or not glob.has_magic(given):
+    if not is_folder and (is_url(given) or os.path.exists(given) or not glob.has_magic(given)):
         return None  # a missing file is reported when its turn comes: the others are done all the same
-    inside = sorted(Path(match) for match in glob.glob(given, recursive=True) if os.path.isfile(match))
-    if not any(map(_kind_inside, inside)):
-        found = f"matches {len(inside)} files that are neither" if inside else "matches none"
-        raise UserError(f"pattern {given}: expected photos{' or videos' * bool(inside)}, {found}.")
-    return inside
-
-
-def _sorted_out(files: list[Path]) -> tuple[list[Input], list[Path]]:
-    """The photos and videos among files, and the rest."""
-    kinds = {path: _kind_inside(path) for path in files}
-    return [Input(str(path), kind) for path, kind in kinds.items() if kind], [p for p in files if not kinds[p]]
+    if is_folder:
+        paths = [Path(given, name) for name in os.listdir(given) if name[0] != "."]
+    else:
+        paths = [Path(path) for path in glob.glob(given, recursive=True)]
+    kinds = {str(path): _kind_inside(path) for path in sorted(paths) if path.is_file()}
+    if not any(kinds.values()) and is_folder:
+        endings = ", ".join(sorted(PHOTO_ENDINGS - {".avif"}))
+        raise UserError(f"folder {given}: expected photos ({endings}, ...) or videos, found none.")
+    if not any(kinds.values()):
+        found = f"matches {len(kinds)} files that are neither" if kinds else "matches none"
+        raise UserError(f"pattern {given}: expected photos{' or videos' * bool(kinds)}, {found}.")
+    return kinds
 
 
 def _kind_inside(path: Path) -> Kind | None:
     """The kind of a file that a folder or pattern brings; None for one that nobody would call a photo or video."""
-    kind = kind_of(path)
-    if kind != "other":
-        return kind
-    if path.suffix.lower() not in PHOTO_ENDINGS | VIDEO_ENDINGS:
+    kind, ending = kind_of(path), path.suffix.lower()
+    if kind == "other" and ending not in PHOTO_ENDINGS | VIDEO_ENDINGS:
         return None
-    return "video" if path.suffix.lower() in VIDEO_ENDINGS else "photo"
+    return _by_ending(ending) if kind == "other" else kind
 
 
 def _kind(given: str, folders: bool) -> Kind:
@@ -155,34 +143,32 @@ def _kind(given: str, folders: bool) -> Kind:
         return "live"
     if is_url(given):
         address = urlsplit(given)
-        if address.scheme.lower() in _ENDLESS:
-            return "live"
-        return "photo" if Path(address.path).suffix.lower() in PHOTO_ENDINGS - {".gif"} else "video"
+        is_photo = Path(address.path).suffix.lower() in PHOTO_ENDINGS - {".gif"}
+        return "live" if address.scheme.lower() in _ENDLESS else "photo" if is_photo else "video"
     if folders and os.path.isdir(given):
         return "video"
     kind = kind_of(Path(given))
-    if kind == "other":
-        return "video" if Path(given).suffix.lower() in VIDEO_ENDINGS else "photo"
-    return kind
+    return _by_ending(Path(given).suffix.lower()) if kind == "other" else kind
+
+
+def _by_ending(ending: str) -> Kind:
+    return "video" if ending in VIDEO_ENDINGS else "photo"
 
 
 def _is_webcam(given: str) -> bool:
     return given.isdecimal() and not os.path.exists(given)
 
 
-def _passed_over(where: str, files: list[Path]) -> Iterator[str]:
+def _passed_over(given: str, files: list[Path], out: Path) -> Iterator[str]:
+    """Sentences on the files of a folder or pattern that are neither photo nor video, and on folders in a folder."""
     if files:
         endings = Counter(path.suffix.lower() or "without an ending" for path in files)
         counts = ", ".join(f"{number} {ending}" for ending, number in endings.most_common())
-        yield f"{where}: passed over what is neither photo nor video: {counts} ({_names(files)})."
-
-
-def _not_entered(given: str, out: Path) -> Iterator[str]:
-    """A sentence on the folders in a folder, but for hidden ones and that of the results."""
-    if os.path.isdir(given):
-        inside = sorted(path for path in Path(given).iterdir() if path.name[0] != "." and os.path.isdir(path))
-        if folders := [path for path in inside if os.path.realpath(path) != os.path.realpath(out)]:
-            yield f"{given}: folders in it are not looked into: {_names(folders)}."
+        yield f"{given}: passed over what is neither photo nor video: {counts} ({_names(files)})."
+    inside = sorted(Path(given).iterdir()) if os.path.isdir(given) else []
+    folders = [path for path in inside if path.name[0] != "." and path.is_dir() and path.resolve() != out.resolve()]
+    if folders:
+        yield f"{given}: folders in it are not looked into: {_names(folders)}."
 
 
 def _names(paths: list[Path]) -> str:

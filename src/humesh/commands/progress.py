@@ -1,13 +1,34 @@
-"""The one look of progress bars: what is done, how much of it, and the time left."""
+"""The one look of progress bars: what is done, how much of it, how fast, and the time left."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)  # fmt: skip
+from rich.text import Text
+
+
+class Pace(ProgressColumn):
+    """How fast a task is done; `each`: how much of the unit a step is."""
+
+    def __init__(self, unit: str, each: int = 1) -> None:
+        super().__init__()
+        self.unit, self.each = unit, each
+
+    def render(self, task: Task) -> Text:
+        """The text of the column, empty before the first step."""
+        return Text("" if task.speed is None else f"{self.each * task.speed:.1f} {self.unit}/s")
 
 
 def progress_bar(*more: ProgressColumn, **options: Any) -> Progress:
     """Rich's `Progress` with its options, and with more columns before the time left."""
-    what = TextColumn("{task.description}", markup=False)  # names of files hold brackets
-    return Progress(what, BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn(), **options)
+    description = TextColumn("{task.description}", markup=False)  # names of files hold brackets
+    return Progress(description, BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn(), **options)

@@ -1,17 +1,16 @@
 """A folder of results: what each was made from, which files are its own, and which are finished.
 
-Every result has a record, NAME.json, whose "made" holds `input` (path, bytes, mtime_ns), `options`, `version`, `files`
-(names of the finished files by format) and `leftover` (own files too, but of an earlier make or of a run that was
-stopped). Files that no record names are somebody else's and are never touched.
+Every result has a record, NAME.json, whose "made" holds its input (path, bytes, mtime_ns), options, humesh's version
+and the names of its files by format. While a result is made, its files lie in a hidden folder of its own, which is
+locked; they are moved to their places together. Files that no record names are somebody else's and are never touched.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -20,16 +19,14 @@ from typing import Any
 
 from humesh.commands.errors import UserError
 from humesh.errors import HumeshError
-from humesh.files import read_json, write_text
+from humesh.files import locked, read_json, write_text
 from humesh.scene.record import humesh_version, json_text
 
-RECORD = ".json"
+PEOPLE = ".people.npz"
+"""The ending of a video's people, which stay in the hidden folder when a run is stopped."""
+
 _MOST_BYTES = 2**28  # of a record: thousands of people
 _LONGEST = 180  # bytes of a name; the longest ending and a number must fit into 255
-_PERSON = "_person*"  # in names of files to come: the people are not known yet
-
-Files = dict[str, list[str]]
-"""Names of files by format."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +34,9 @@ class Job:
     """An input, what its result depends on besides, and the files wanted: format to ending."""
 
     path: str  # absolute, or an address
-    name: str  # what the result should be called; where that is taken, it is called after `file`
-    file: Path
+    file: Path  # what the result is called after
     options: dict[str, Any]
     endings: dict[str, str]
-    per_person: frozenset[str] = frozenset()  # formats of a file for each person
-    besides: dict[str, str] = field(default_factory=dict)  # files that a finished result can do without
     version: str = field(default_factory=humesh_version)
 
     @cached_property
@@ -52,18 +46,12 @@ class Job:
 
     def names(self) -> Iterator[str]:
         """What the result may be called, best first, without end."""
-        yield from self.called
-        yield from (f"{self.called[-1]}_{number}" for number in count(2))
+        stem = os.fsencode(self.file.stem)
+        name = self.file.stem if len(stem) <= _LONGEST else stem[:_LONGEST].decode("utf-8", "ignore")
+        yield name
+        yield from (f"{name}_{number}" for number in count(2))
 
-    @cached_property
-    def called(self) -> tuple[str, ...]:
-        """The names that are tried before numbered ones."""
-        stem, ending = self.file.stem, self.file.suffix.removeprefix(".") or "file"
-        folder = os.path.basename(os.path.dirname(os.path.abspath(self.file))) or "root"
-        names = (self.name, stem, f"{stem}_{ending}", f"{folder}_{stem}", f"{folder}_{stem}_{ending}")
-        return tuple(dict.fromkeys(map(_fitting, names)))
-
-    def changed(self, made: dict[str, Any]) -> list[str]:
+    def changed(self, made: Mapping[str, Any]) -> list[str]:
         """What is no longer as it was when a result was made."""
         before, now = made["options"], self.options
         differs = [name for name in {**before, **now} if before.get(name) != now.get(name)]
@@ -71,172 +59,152 @@ class Job:
             differs.insert(0, "the file itself")
         return differs + ["humesh's version"] * (made["version"] != self.version)
 
-    def files(self, name: str) -> Files:
-        """The names of the files to be written; those of each person with a star for the number."""
-        names: Files = {format: [f"{name}{ending}"] for format, ending in {**self.endings, **self.besides}.items()}
-        for format in self.per_person & names.keys():
-            stem, suffix = os.path.splitext(names[format][0])
-            names[format].append(f"{stem}{_PERSON}{suffix}")
-        return names
-
 
 class Results:
     """The results in a folder, which need not exist yet."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._reserved: dict[str, str] = {}  # inputs by the names that this run gives to their results
 
-    def record(self, name: str) -> dict[str, Any] | None:
-        """The record of a name; None where there is none or it is not one of ours."""
-        path = self.folder / f"{name}{RECORD}"
+    def made(self, name: str) -> dict[str, Any] | None:
+        """What a result was made from; None where there is no record of that name, or it is not one of ours."""
         try:
-            content = read_json(path, what="a record", error=HumeshError, most_bytes=_MOST_BYTES)
+            content = read_json(self._record(name), what="a record", error=HumeshError, most_bytes=_MOST_BYTES)
         except HumeshError:
             return None
-        return content if isinstance(content, dict) and _is_ours(content.get("made"), name) else None
-
-    def find(self, job: Job) -> tuple[str, dict[str, Any]] | None:
-        """The name and the record of a job's input here; None where it has no result."""
-        for tried, name in enumerate(job.names()):
-            record = self.record(name)
-            if record is not None and _is_same(record["made"]["input"], job.input):
-                return name, record
-            if tried >= len(job.called) and not (self.folder / f"{name}{RECORD}").exists():
-                return None
-        raise AssertionError("there are always more names")
+        made = content.get("made") if isinstance(content, dict) else None
+        return made if _is_ours(made, name) else None
 
     def state(self, job: Job) -> tuple[bool, list[str]]:
         """Whether all files wanted are there, made from the same input with the same options; what changed if not."""
-        found = self.find(job)
-        if found is None:
+        made = self.made(self.name(job))
+        if made is None:
             return False, []
-        files, changed = found[1]["made"]["files"], job.changed(found[1]["made"])
+        files, changed = made["files"], job.changed(made)
         there = [f in files and all((self.folder / file).is_file() for file in files[f]) for f in job.endings]
-        return all(there) and not changed, changed
+        return bool(made.get("finished", True) and all(there) and not changed), changed
+
+    def name(self, job: Job) -> str:
+        """The name of a job's result: the one that it has, or the first that nobody else has, which it keeps."""
+        for name in job.names():
+            made = self.made(name)
+            if made is not None and _is_same(made["input"], job.input):
+                return name
+            if self._reserved.get(name, job.path) == job.path and not self._is_taken(name, job):
+                self._reserved[name] = job.path
+                return name
+        raise AssertionError("there are always more names")
 
     def owns(self, path: Path) -> bool:
         """Whether a file of this folder belongs to a result."""
-        starts = (path.name[:length] for length in range(1, len(path.name)))
-        records = (self.record(name) for name in starts if name in self._names)
-        return any(record is not None and path.name in self._own(record["made"]) for record in records)
+        names = {path.name[:length] for length in range(1, len(path.name))} & self._names
+        return any((made := self.made(name)) is not None and path.name in _files(made) for name in names)
 
     @cached_property
     def _names(self) -> set[str]:
-        return {file.removesuffix(RECORD) for file in self._listed if file.endswith(RECORD)}
+        files = os.listdir(self.folder) if self.folder.is_dir() else []
+        return {file.removesuffix(".json") for file in files if file.endswith(".json")}
 
-    @cached_property
-    def _listed(self) -> list[str]:
-        return os.listdir(self.folder) if self.folder.is_dir() else []
+    def _record(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
 
-    @cached_property
-    def _of_people(self) -> set[str]:
-        """The files of single people that were there at first, with a star for their numbers."""
-        found = (re.fullmatch(r"(.+)_person\d+(\.\w+)", file, re.DOTALL) for file in self._listed)
-        return {f"{match[1]}{_PERSON}{match[2]}" for match in found if match}
-
-    def _own(self, made: dict[str, Any]) -> set[str]:
-        """The names of all files of a result, stars resolved."""
-        names = {file for files in (made["files"], made["leftover"]) for some in files.values() for file in some}
-        return {file for name in names for file in self._resolved(name)} | {f"{made['name']}{RECORD}"}
-
-    def _resolved(self, name: str) -> list[str]:
-        if _PERSON not in name:
-            return [name]
-        pattern = re.compile(re.escape(name).replace(re.escape(_PERSON), r"_person\d+"))
-        return [file for file in os.listdir(self.folder) if pattern.fullmatch(file)]
-
-    def _foreign(self, job: Job, name: str, own: set[str]) -> list[str]:
-        """Somebody else's files where those of a job would go."""
-        wanted = [file for files in job.files(name).values() for file in files]
-        there = [f for f in wanted if f not in own and os.path.lexists(self.folder / f)]
-        of_people = [f for wish in wanted if wish in self._of_people for f in self._resolved(wish) if f not in own]
-        return there + of_people
+    def _is_taken(self, name: str, job: Job) -> bool:
+        return any(os.path.lexists(self.folder / f"{name}{ending}") for ending in (".json", *job.endings.values()))
 
     @contextmanager
     def claimed(self, job: Job) -> Iterator[Claim]:
-        """A name for a job's result that is nobody else's, under which its files may be written; raises UserError.
-
-        The record says from now on that they are coming, so that they are known as our own if the run is killed.
-        """
-        found = self.find(job)
-        claim = self._new(job) if found is None else Claim(self, job, *found)
-        if found is not None and (foreign := self._foreign(job, claim.name, self._own(found[1]["made"]))):
-            raise UserError(
-                f"{self.folder / foreign[0]}: humesh did not make it and will not overwrite it; move it away or give "
-                "another folder with -o."
-            )
-        try:
-            claim.save()
-            yield claim
-        except BaseException as error:  # Ctrl-C too: a record without files would only be in the way
-            if isinstance(error, OSError) and error.filename is None:
-                error.filename = str(self.folder)  # a disk that is full does not say which
-            if found is None and not any(os.path.lexists(self.folder / file) for file in claim.coming()):
-                claim.path.unlink(missing_ok=True)
-            raise
-
-    def _new(self, job: Job) -> Claim:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name in job.names():
-            claim = Claim(self, job, name)
-            if not self._foreign(job, name, set()):
-                with suppress(FileExistsError):  # of several runs one gets the name
-                    os.close(os.open(claim.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-                    return claim
-        raise AssertionError("there are always more names")
+        """A name for a job's result that is nobody else's, with a folder for its files meanwhile; raises UserError."""
+        while True:
+            claim = Claim(self, job, self.name(job))
+            with ExitStack() as stack:
+                stack.callback(claim.leave)
+                try:
+                    stack.enter_context(locked(claim.work, "predicting", UserError))
+                except UserError:
+                    if self.made(claim.name) is not None:
+                        raise
+                    self._reserved[claim.name] = "another run"
+                    continue
+                if self.name(job) != claim.name:  # another run has finished a result of this name meanwhile
+                    continue
+                stack.callback(claim.clear)
+                claim.clear()
+                try:
+                    yield claim
+                except OSError as error:
+                    error.filename = error.filename or str(self.folder)  # a disk that is full does not say which
+                    raise
+                return
 
 
+@dataclass(frozen=True)
 class Claim:
-    """A name that belongs to one job's result while its files are written."""
+    """A name that belongs to one job's result while its files are written into a hidden folder."""
 
-    def __init__(self, results: Results, job: Job, name: str, record: dict[str, Any] | None = None) -> None:
-        self.results, self.job, self.name, self._record = results, job, name, record or {}
-        self.target = results.folder / name
-        self.path = results.folder / f"{name}{RECORD}"
-        before = self._record.get("made")
-        kept: Files = {} if before is None or job.changed(before) else before["files"]
-        self.files: Files = {format: files for format, files in kept.items() if format not in job.endings}
-        self.old: Files = {}  # files of earlier makes by format
-        for format, names in [] if before is None else [*before["files"].items(), *before["leftover"].items()]:
-            known = self.old.setdefault(format, [])
-            known += [f for name in names for f in results._resolved(name) if f not in known]
+    results: Results
+    job: Job
+    name: str
 
-    def coming(self) -> list[str]:
-        """The names of the files to be written, as far as they are known."""
-        return [file for files in self.job.files(self.name).values() for file in files if file != self.path.name]
+    @property
+    def work(self) -> Path:
+        """The hidden folder."""
+        return self.results.folder / f".humesh-{self.name}"
 
-    def save(self) -> None:
-        """Writes down what is about to be made; what the record holds of an earlier make stays till the end."""
-        coming = self.job.files(self.name)
-        leftover = {k: list(dict.fromkeys([*self.old.get(k, []), *coming.get(k, [])])) for k in {**self.old, **coming}}
-        write_text(self.path, json_text(self._record | {"made": self._made(leftover)}))
+    @property
+    def target(self) -> Path:
+        """The path of a file that is being made, but for its ending."""
+        return self.work / self.name
 
-    def finish(
-        self, content: dict[str, Any], files: dict[str, list[Path]], besides: dict[str, list[Path]] | None = None
-    ) -> list[Path]:
-        """Writes the record with the files that were written, removes those that they replace; the files, record last.
+    def finish(self, content: Mapping[str, Any], written: Mapping[str, Sequence[Path]]) -> list[Path]:
+        """Moves the files that were written to their places and writes the record; the wanted files, record last.
 
-        `besides`: files that the user need not hear of.
+        Files of an earlier make go, but for those of other formats that were made with the same options. UserError
+        where a file lies in the way that humesh did not make.
         """
-        paths = {**files, **(besides or {}), "json": [self.path]}
-        self.files |= {format: [path.name for path in some] for format, some in paths.items()}
-        written = {name for names in self.files.values() for name in names}
-        for name in {name for format in paths for name in self.old.pop(format, [])} - written:
-            (self.results.folder / name).unlink(missing_ok=True)
-        leftover = {format: [n for n in names if n not in written] for format, names in self.old.items()}
-        made = self._made({format: names for format, names in leftover.items() if names})
-        write_text(self.path, json_text(content | {"made": made}))
-        return [path for some in files.values() for path in some] + [self.path]
+        folder, made = self.results.folder, self.results.made(self.name)
+        old: dict[str, list[str]] = made["files"] if made else {}
+        new = {format: [path.name for path in paths] for format, paths in written.items()} | {"json": []}
+        names, own = {n for some in new.values() for n in some}, _files(made) if made else set()
+        for name in sorted(names - own):
+            if os.path.lexists(folder / name):
+                raise UserError(
+                    f"{folder / name}: humesh did not make it and will not overwrite it; move it away or give another "
+                    "folder with -o."
+                )
+        if made and not self.job.changed(made):
+            new = old | new
+        self._write(content, {format: [*old.get(format, []), *new.get(format, [])] for format in old | new}, False)
+        for path in (path for paths in written.values() for path in paths):
+            os.replace(path, folder / path.name)
+        for name in own - {n for some in new.values() for n in some} - {f"{self.name}.json"}:
+            (folder / name).unlink(missing_ok=True)
+        self._write(content, new, True)
+        wanted = [path.name for format in self.job.endings for path in written.get(format, [])]
+        return [folder / name for name in [*wanted, f"{self.name}.json"]]
 
-    def _made(self, leftover: Files) -> dict[str, Any]:
-        about = {"name": self.name, "input": self.job.input, "options": self.job.options, "version": self.job.version}
-        return about | {"files": self.files, "leftover": leftover}
+    def _write(self, content: Mapping[str, Any], files: Mapping[str, list[str]], finished: bool) -> None:
+        job = self.job
+        made: dict[str, Any] = {
+            "name": self.name,
+            "input": job.input,
+            "options": job.options,
+            "version": job.version,
+            "files": files,
+        }
+        made["finished"] = finished
+        write_text(self.results.folder / f"{self.name}.json", json_text({**content, "made": made}))
 
+    def clear(self) -> None:
+        """Removes what a run that was stopped has left, but for a video's people, from whom the next one goes on."""
+        for path in self.work.iterdir():
+            if not path.name.endswith((PEOPLE, ".lock")):
+                path.unlink()
 
-def _fitting(name: str) -> str:
-    """The name, cut so that there is room for endings within the 255 bytes of most file systems."""
-    whole = os.fsencode(name)
-    return name if len(whole) <= _LONGEST else whole[:_LONGEST].decode("utf-8", "ignore")
+    def leave(self) -> None:
+        """Removes the hidden folder where nothing is left in it."""
+        with suppress(OSError):
+            self.work.rmdir()
 
 
 def digest(path: str | Path | None) -> str | None:
@@ -262,7 +230,7 @@ def _state(path: Path) -> dict[str, Any]:
     return {"bytes": about.st_size, "mtime_ns": about.st_mtime_ns}
 
 
-def _is_same(before: dict[str, Any], now: dict[str, Any]) -> bool:
+def _is_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether two inputs are one: the same path, or a file that was moved with its time."""
     if before["path"] == now["path"]:
         return True
@@ -271,16 +239,19 @@ def _is_same(before: dict[str, Any], now: dict[str, Any]) -> bool:
     return moved and not os.path.lexists(before["path"])
 
 
+def _files(made: Mapping[str, Any]) -> set[str]:
+    """The names of all files of a result."""
+    return {file for files in made["files"].values() for file in files} | {f"{made['name']}.json"}
+
+
 def _is_ours(made: Any, name: str) -> bool:
-    """Whether a record's "made" is whole and names only files of its own name in its own folder."""
-    wanted = {"name": str, "input": dict, "options": dict, "version": str, "files": dict, "leftover": dict}
+    """Whether a record's "made" is complete and names only files of its own name in its own folder."""
+    wanted = {"name": str, "input": dict, "options": dict, "version": str, "files": dict}
     if not isinstance(made, dict) or any(not isinstance(made.get(key), kind) for key, kind in wanted.items()):
         return False
     if made["name"] != name or not isinstance(made["input"].get("path"), str) or "\0" in made["input"]["path"]:
         return False
-    named = [*made["files"].values(), *made["leftover"].values()]
-    return all(isinstance(names, list) and all(_is_file_of(file, name) for file in names) for names in named)
-
-
-def _is_file_of(file: Any, name: str) -> bool:
-    return isinstance(file, str) and file.startswith(name) and os.path.basename(file) == file and "\0" not in file
+    if not all(isinstance(files, list) for files in made["files"].values()):
+        return False
+    files = [file for some in made["files"].values() for file in some]
+    return all(isinstance(f, str) and f.startswith(name) and os.path.basename(f) == f and "\0" not in f for f in files)

@@ -2,47 +2,44 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.progress import TextColumn, TimeElapsedColumn
 
-from humesh.commands.describe import describe
-from humesh.commands.errors import UserError, within
-from humesh.commands.evaluate import processes
-from humesh.commands.progress import progress_bar
-from humesh.errors import HumeshError
+from humesh.commands.errors import UserError, say, within
+from humesh.commands.progress import Pace, progress_bar
 
 if TYPE_CHECKING:
-    import torch
-
     from humesh.training.loop import Training
+
+Append = tyro.conf.UseAppendAction
 
 
 def train(
     recipe: tyro.conf.Positional[str],
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
-    data: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
-    labels: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
-    body: str = "",
+    data: Annotated[tuple[str, ...], Append] = (),
+    labels: Annotated[tuple[str, ...], Append] = (),
+    body: str | None = None,
     backgrounds: Path | None = None,
     steps: int | None = None,
     batch: int | None = None,
     rate: float | None = None,
     seed: int | None = None,
     held_out: int | None = None,
-    precision: str | None = None,
+    precision: Literal["float32", "bfloat16", "float16"] | None = None,
     workers: int | None = None,
     device: str = "",
-    settings: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(name="set")] = (),
-    weights: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    settings: Annotated[tuple[str, ...], Append, tyro.conf.arg(name="set")] = (),
+    weights: Annotated[tuple[str, ...], Append] = (),
     init: str = "",
-    pretrained: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    pretrained: Annotated[tuple[str, ...], Append] = (),
     real: Path | None = None,
     dry_run: bool = False,
 ) -> int:
@@ -66,7 +63,7 @@ def train(
         rate: Learning rate.
         seed: Of everything that is random.
         held_out: How many samples of the first data set are only validated on, instead of the recipe's.
-        precision: float32, bfloat16 or float16.
+        precision: Of encoders and transformers, instead of the recipe's.
         workers: Processes that make data; default: one a core but one, at most 16.
         device: cpu, cuda or cuda:1; default: the GPU if there is one.
         settings: Fields of the method's configuration, as key=value; may be repeated.
@@ -77,53 +74,53 @@ def train(
             their authors' names; smpl_mean_params.npz for regressors. May be repeated.
         real: A folder of labelled photos (see docs/benchmarks.md), on which every validation measures as well what
             `humesh predict` would make of them; nothing is chosen by it.
-        dry_run: Only print the whole recipe; with data also counts, labels, and a measured estimate of time and memory.
+        dry_run: Only print the recipe; with data also counts and labels.
     """
     import torch
 
+    from humesh.commands.describe import describe
     from humesh.evaluation.real import read_labels
-    from humesh.training.checkpoints import checkpoints
+    from humesh.recover import device_named
+    from humesh.training.files import checkpoints
     from humesh.training.loop import Place
     from humesh.training.prepare import known, overridden, prepare
     from humesh.training.recipes import RECIPES
 
     within("--workers", workers, 0, 256)
-    rank, world = processes()
+    known(recipe, RECIPES, "recipe: there is no")
+    given: dict[str, Any] = {"steps": steps, "batch": batch, "rate": rate, "seed": seed, "held_out": held_out}
+    given |= {"precision": precision, "body": body or None}
+    plan = dataclasses.replace(RECIPES[recipe], **{k: v for k, v in given.items() if v is not None})
+    plan = overridden(plan, settings, weights)
+    workers = max(1, min(16, (os.cpu_count() or 1) - 1)) if workers is None else workers
+    rank, local = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
+    where = device_named(device or (f"cuda:{local}" if torch.cuda.is_available() else "cpu"))
+    speak = say if rank == 0 else lambda sentence: None
+    place = Place(out or Path("run"), where, workers, speak, real=real)
+    if real is not None:
+        read_labels(real)  # what is wrong with them is not to be found out after the first steps
+    start = None if init in ("", "none") else Path(init)
+    inputs = _places(data), start, pretrained, backgrounds, _places(labels)
+    if dry_run:
+        for line in describe(recipe, plan, place, inputs):
+            say(line)
+        return 0
+    if out is None:
+        raise UserError("train: expected a folder for the run; give it with -o.")
+    if plan.starts_from and not init and not checkpoints(out):
+        raise UserError(
+            f"{recipe} goes on from the weights of {plan.starts_from}: give them with --init FILE (or --init none)."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    if where.type == "cpu":
+        _use_cores(workers)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return _run(prepare(recipe, plan, place, *inputs))
+    torch.distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
     try:
-        known(recipe, RECIPES, "recipe: there is no")
-        given: dict[str, Any] = {"steps": steps, "batch": batch, "rate": rate, "seed": seed, "held_out": held_out}
-        given |= {"precision": precision, "body": body or None}
-        if precision is not None:
-            known(precision, ("float32", "bfloat16", "float16"), "--precision: there is no")
-        plan = dataclasses.replace(RECIPES[recipe], **{k: v for k, v in given.items() if v is not None})
-        plan = overridden(plan, settings, weights)
-        say = partial(print, flush=True) if rank == 0 else lambda sentence: None  # the first process's words are enough
-        place = Place(out or Path("run"), _device(device), _workers(workers), say, real=real)
-        if real is not None:
-            read_labels(real)  # what is wrong with them is not to be found out after the first steps
-        start = None if init in ("", "none") else Path(init)
-        if dry_run:
-            describe(recipe, plan, place, (_places(data), start, pretrained, backgrounds, _places(labels)))
-            return 0
-        if out is None:
-            raise UserError("train: expected a folder for the run; give it with -o.")
-        if plan.starts_from and not init and not checkpoints(out):
-            raise UserError(
-                f"{recipe} goes on from the weights of {plan.starts_from}: give them with --init FILE (or --init none)."
-            )
-        if place.device.type == "cpu":
-            _use_cores(place.workers)
-        if world > 1:
-            torch.distributed.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
-        out.mkdir(parents=True, exist_ok=True)
-        return _run(prepare(recipe, plan, place, _places(data), start, pretrained, backgrounds, _places(labels)), rank)
-    except HumeshError as error:  # of recipes, data, weights and configurations
-        raise UserError(str(error)) from None
-    except OSError as error:
-        raise UserError(f"{error.filename or out}: {error.strerror or error}; give another folder with -o.") from None
+        return _run(prepare(recipe, plan, place, *inputs))
     finally:
-        if world > 1 and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        torch.distributed.destroy_process_group()
 
 
 def _places(data: tuple[str, ...]) -> dict[str, list[Path]]:
@@ -135,55 +132,36 @@ def _places(data: tuple[str, ...]) -> dict[str, list[Path]]:
     return places
 
 
-def _run(training: Training, rank: int) -> int:
-    recipe, out = training.recipe, training.place.out
-    columns = TextColumn("{task.fields[pace]}"), TimeElapsedColumn()
+def _run(training: Training) -> int:
+    recipe, out, rank = training.recipe, training.place.out, training.place.rank
+    columns = Pace("samples", recipe.batch), TextColumn("{task.fields[loss]}"), TimeElapsedColumn()
     with progress_bar(*columns, speed_estimate_period=300, disable=rank > 0) as progress:
-        task = progress.add_task("training", total=recipe.steps, pace="")
+        task = progress.add_task("training", total=recipe.steps, loss="")
 
         def watch(step: int, means: Mapping[str, float]) -> None:
             progress.update(task, completed=step)
             if means:
-                speed = progress.tasks[0].speed
-                pace = "" if speed is None else f"{speed * recipe.batch:.0f} samples/s, "
-                progress.update(task, pace=f"{pace}loss {float(means['loss']):.3f}")
+                progress.update(task, loss=f"loss {means['loss']:.3f}")
 
-        def say(sentence: str) -> None:
+        def say_above(sentence: str) -> None:
             if rank == 0:
                 progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
-        training.place = dataclasses.replace(training.place, say=say, watch=watch)
+        training.place = dataclasses.replace(training.place, say=say_above, watch=watch)
         training.run()
+    is_finished = training.step == recipe.steps
     if rank == 0:
-        told = "stopped; the same command goes on from there" if training.step < recipe.steps else "finished"
-        print(f"{told} at step {training.step} of {recipe.steps}: {out / 'weights.safetensors'}")
-    return 130 if training.step < recipe.steps else 0
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    from humesh.recover import device_named
-
-    if not name:
-        local = int(os.environ.get("LOCAL_RANK", "0"))
-        return torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
-    return device_named(name)
-
-
-def _workers(count: int | None) -> int:
-    return max(1, min(16, (os.cpu_count() or 1) - 1)) if count is None else count
+        how = "finished" if is_finished else "stopped; the same command goes on from there"
+        say(f"{how} at step {training.step} of {recipe.steps}: {out / 'weights.safetensors'}")
+    return 0 if is_finished else 130
 
 
 def _use_cores(workers: int) -> None:
     """One thread for each core that no worker has, and freed memory kept for the next step.
 
-    Threads that wait for a core that another process has cost much more than they bring (a small JOTR on two busy
-    cores: 84 ms a sample with one thread, 630 with two); fetching every large tensor's memory anew from the system
-    costs a third (84 against 55 ms).
+    Threads that wait for a core that another process has cost much more than they bring, and so does fetching every
+    large tensor's memory anew from the system.
     """
-    import ctypes
-
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
-from humesh.commands.errors import UserError, within
-from humesh.errors import HumeshError
+from humesh.commands.errors import UserError, say, within
 
 
 def view(
     result: tyro.conf.Positional[Path],
-    video: Annotated[Path | None, tyro.conf.arg(aliases=["-v"])] = None,
+    video: Path | None = None,
     body: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8080,
@@ -29,22 +27,22 @@ def view(
         port: Port, or the next one that is free.
     """
     from humesh.body.model import BodyModel
-    from humesh.scene.motion_record import read_motion_npz
+    from humesh.scene.record import load
+    from humesh.scene.result import VideoResult
     from humesh.scene.viewer import Viewer
 
     within("--port", port, 1, 65_000)
-    try:
-        recovery, source = read_motion_npz(result, None if body is None else BodyModel.load(body))
-        # Whoever made the file must not choose which file of this computer is opened.
-        beside = result.parent / source.replace("\\", "/").rpartition("/")[2]
-        if video is None and source and beside.is_file():
-            video = beside
-        viewer = Viewer(recovery, video, host, port)
-    except HumeshError as error:
-        raise UserError(str(error)) from None
+    motion = load(result, body=None if body is None else BodyModel.load(body))
+    if not isinstance(motion, VideoResult):
+        raise UserError(f"{result}: expected a video's .npz of humesh, got a photo's.")
+    # Whoever made the file must not choose which file of this computer is opened.
+    beside = result.parent / motion.path.replace("\\", "/").rpartition("/")[2]
+    if video is None and motion.path and beside.is_file():
+        video = beside
+    viewer = Viewer(motion, video, host, port)
     if video is None:
-        print("The video itself is not shown: give it with --video.")
-    print(f"{viewer.url} (Ctrl-C ends)", flush=True)
+        say("The video itself is not shown: give it with --video.")
+    say(f"{viewer.url} (Ctrl-C ends)")
     try:
         viewer.run()
     except KeyboardInterrupt:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 
 from humesh.body.joints import HALPE26, MEDIAPIPE33
+from humesh.errors import MissingPackageError
 from humesh.geometry.boxes import box_iou
 from humesh.media.photo import Photo
 from humesh.people import networks
@@ -191,7 +192,7 @@ class RtmlibPeople:
         try:
             from rtmlib import BodyWithFeet
         except ImportError as error:
-            raise ImportError(f'rtmlib cannot be imported ({error}): pip install "humesh[rtmlib]".') from error
+            raise MissingPackageError(f'rtmlib cannot be imported ({error}): pip install "humesh[rtmlib]".') from error
         self._models = BodyWithFeet(mode=mode, backend="onnxruntime", device=device)
 
     def __call__(self, photo: Photo) -> list[Person]:

@@ -1,4 +1,4 @@
-"""A method with what judges it: from a batch to one number, in mixed precision where the work is."""
+"""A method with its discriminators: from a batch to one number, in mixed precision where the work is."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.batch import Batch
-from humesh.losses.targets import Targets
 from humesh.losses.terms import LearnedWeights, discriminator_terms, generator_term, mean_of_labelled
 from humesh.methods.base import Method
 from humesh.networks.attention import PostNormLayer, PreNormBlock
@@ -24,26 +23,40 @@ from humesh.networks.through_time import TimeBlock
 from humesh.training.recipe import Recipe, TrainingError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_HALVED = (HrNet, PatchEmbed, PostNormLayer, PreNormBlock, LifterBlock, TimeBlock)
 
 
-class PoseJudges(nn.Module):
-    """HMR's judges of poses and shapes."""
+class Discriminators(nn.Module):
+    """HMR's discriminators of poses and shapes (CVPR 2018)."""
 
     def __init__(self, shapes: int) -> None:
         super().__init__()
         self.pose, self.shape = PoseDiscriminator(len(SMPL24) - 1), shape_discriminator(shapes)
 
-    def forward(self, rotations: Tensor, shape: Tensor) -> Tensor:
+    def forward(self, pose: BodyPose) -> Tensor:
         """All scores of bodies `*g`, the shape's last."""
-        return torch.cat([self.pose(rotations[..., 1:, :, :]), self.shape(shape)], dim=-1)
+        return torch.cat([self.pose(pose.rotations[..., 1:, :, :]), self.shape(pose.shape)], dim=-1)
 
-    def loss(self, made: BodyPose, targets: Targets, present: Tensor) -> Tensor:
-        """How ill the judges tell the labels from the predictions, which they learn from."""
-        real = targets.pose
+    def loss(self, predicted: BodyPose, batch: Batch) -> Tensor:
+        """How ill they tell the labels from the predictions, from which they learn."""
+        targets = batch.targets
         weight = (targets.pose_weight.amin(-1) > 0) & (targets.shape_weight > 0)
-        scores = self(real.rotations, real.shape), self(made.rotations, made.shape)
-        terms = discriminator_terms(*scores, weight.float(), present.float())
+        scores = self(targets.pose), self(predicted)
+        terms = discriminator_terms(*scores, weight.float(), batch.crops.present.float())
         return torch.stack([mean_of_labelled(term) for term in terms]).sum()
+
+    def step(self, optimiser: torch.optim.Optimizer, predicted: BodyPose, batch: Batch) -> Tensor:
+        """Their step on a batch's predictions; the loss."""
+        optimiser.zero_grad(set_to_none=True)  # the generator's side left gradients here
+        loss = self.loss(predicted, batch)
+        loss.backward()
+        if distributed.is_initialized():
+            for parameter in self.parameters():
+                assert parameter.grad is not None
+                distributed.all_reduce(parameter.grad)
+                parameter.grad.div_(distributed.get_world_size())
+        optimiser.step()
+        return loss.detach()
 
 
 class Learner(nn.Module):
@@ -56,25 +69,25 @@ class Learner(nn.Module):
         self.learned = LearnedWeights(recipe.learned) if recipe.learned else None
 
     def forward(
-        self, batch: Batch, step: int, judges: PoseJudges | None = None
+        self, batch: Batch, step: int, discriminators: Discriminators | None = None
     ) -> tuple[Tensor, dict[str, Tensor], BodyPose]:
         """The weighed sum of the method's losses; these by name and the predicted pose, without gradients."""
         batch = replace(batch, crops=self.method.as_detected(batch.crops, batch.targets))
         prediction = self.method(batch.crops)
         losses = self.method.objective(batch.crops, prediction, batch.targets)
-        if judges is not None:
-            pose, present = prediction.pose, batch.crops.present * batch.targets.body_weight
-            losses["adversarial"] = mean_of_labelled(generator_term(judges(pose.rotations, pose.shape), present))
-        weights = self.recipe.weights
-        strange = sorted(set(weights) - set(losses) - set(self.recipe.optional))
-        if strange:
+        if discriminators is not None:
+            present = batch.crops.present * batch.targets.body_weight
+            losses["adversarial"] = mean_of_labelled(generator_term(discriminators(prediction.pose), present))
+        recipe = self.recipe
+        unknown = sorted(set(recipe.weights) - set(losses) - set(recipe.optional))
+        if unknown:
             raise TrainingError(
-                f"loss weights {', '.join(strange)}: {self.recipe.method} has no such terms here; it has "
+                f"loss weights {', '.join(unknown)}: {recipe.method} has no such terms here; it has "
                 f"{', '.join(sorted(losses))}."
             )
-        means = {name: losses[name] for name in weights if weights[name] and name in losses}
-        progress = step / self.recipe.steps
-        counted = {n: weights[n] * m for n, m in means.items() if progress >= self.recipe.delayed.get(n, 0.0)}
+        means = {name: losses[name] for name, weight in recipe.weights.items() if weight and name in losses}
+        done = step / recipe.steps
+        counted = {n: recipe.weights[n] * m for n, m in means.items() if done >= recipe.delayed.get(n, 0.0)}
         if self.learned is not None:
             counted |= self.learned(counted)
         loss = torch.stack(list(counted.values())).sum()
@@ -82,7 +95,7 @@ class Learner(nn.Module):
 
 
 def in_half_precision(method: Method, dtype: torch.dtype, device: torch.device) -> None:
-    """Makes encoders and transformer blocks compute in 16 bits; their answers, and all that has units, stay in 32.
+    """Makes encoders and transformer blocks compute in 16 bits; their outputs, and all that has units, stay in 32.
 
     Cameras, points in pixels and rotations lose too much in bfloat16's 8 bits: half a degree, several pixels.
     """
@@ -90,15 +103,15 @@ def in_half_precision(method: Method, dtype: torch.dtype, device: torch.device) 
     def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             with torch.autocast(device.type, dtype=dtype):
-                answer = function(*args, **kwargs)
-            return answer.float()
+                output = function(*args, **kwargs)
+            return output.float()
 
         return call
 
     for module in method.modules():
         if isinstance(module, Encoder):
             module.stem, module.body = wrapped(module.stem), wrapped(module.body)  # type: ignore[method-assign]
-        elif isinstance(module, HrNet | PatchEmbed | PostNormLayer | PreNormBlock | LifterBlock | TimeBlock):
+        elif isinstance(module, _HALVED):
             module.forward = wrapped(module.forward)  # type: ignore[method-assign]
 
 

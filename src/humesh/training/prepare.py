@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
-import types
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 
@@ -21,10 +21,11 @@ from humesh.errors import HumeshError
 from humesh.methods import METHODS
 from humesh.methods.base import Method
 from humesh.methods.rois import roi_copies
+from humesh.methods.settings import from_values
 from humesh.methods.weights import build, read_weights
+from humesh.training.data import Given, sources
 from humesh.training.loop import Place, Training
 from humesh.training.recipe import SMPL, Recipe, TrainingError
-from humesh.training.sources import Given, sources
 from humesh.training.starts import start_from, start_learned, start_pretrained
 
 _MOST_WEIGHTS = 4e9  # bytes; training takes four times as much
@@ -58,21 +59,21 @@ def prepare(
         place.say(f"WARNING: {name} starts from nothing; its paper starts from {wanted}: give it with --pretrained.")
     if init is not None:  # which may be of a part of the network only
         place.say(start_from(method, init))
-    if getattr(method.config, "pose_decoder", "") == "vposer" and (init is None or not _has_vposer(init)):
+    has_vposer = init is not None and any(key.startswith("vposer.") for key in read_weights(init)[1])
+    if getattr(method.config, "pose_decoder", "") == "vposer" and not has_vposer:
         raise TrainingError(
             "pose_decoder=vposer: expected VPoser's own weights, which stay as they are, got none, so they would be "
             "random; give --init a file that has them (`humesh convert CHECKPOINT --method jotr --vposer FILE`)."
         )
     train, held_out = zip(*(split(d, recipe.held_out if i == 0 else 0) for i, d in enumerate(datasets)), strict=True)
-    names, shares = [s.name for s in recipe.data], [s.share for s in recipe.data]
     strides = [recipe.stride if source.stride is None else source.stride for source in recipe.data]
     settings: dict[str, Any] = {
         "seed": recipe.seed, "people": getattr(method.config, "people", 1), "joints_from_fits": recipe.joints_from_fits,
         "for_skeleton": [index for index, source in enumerate(recipe.data) if source.for_skeleton],
     }  # fmt: skip
-    copies = None
-    if getattr(method.config, "boxes", "") == "random":
-        copies = partial(roi_copies, "random", method.config.rois)
+    is_random = getattr(method.config, "boxes", "") == "random"
+    copies = partial(roi_copies, "random", method.config.rois) if is_random else None
+    names, shares = [source.name for source in recipe.data], [source.share for source in recipe.data]
     groups = Groups(
         method.spec, train, body, shares, recipe.augment, copies=copies, stride=strides, names=names, **settings
     )
@@ -81,10 +82,6 @@ def prepare(
     if init is not None and training.learner.learned is not None:
         place.say(start_learned(training.learner.learned, init))
     return training
-
-
-def _has_vposer(path: Path) -> bool:
-    return any(key.startswith("vposer.") for key in read_weights(path)[1])
 
 
 def bodies_of(recipe: Recipe) -> BodyFiles:
@@ -114,17 +111,24 @@ def planned(recipe: Recipe, body: BodyModel) -> Method:
 
 
 def overridden(recipe: Recipe, settings: Iterable[str] = (), weights: Iterable[str] = ()) -> Recipe:
-    """The recipe with fields of its method's configuration and loss weights changed, as "key=value" says."""
-    config, changed = dict(recipe.config), dict(recipe.weights)
+    """The recipe with fields of its method's configuration and loss weights changed, each given as "key=value"."""
     kind = METHODS[recipe.method].network().config_type
-    hints = get_type_hints(kind)
+    given = dict[str, Any]()
     for key, text in map(_pair, settings):
         known(key, [f.name for f in fields(kind)], f"--set: {recipe.method} has no setting")
         if key == "pretrained":
             raise TrainingError("--set pretrained: give what the encoder starts from with --pretrained timm or FILE.")
-        config[key] = parsed(hints[key], text, f"--set {key}")
+        given[key] = _parsed(text, get_type_hints(kind)[key])
+    config, changed = {**recipe.config, **given}, dict(recipe.weights)
+    try:
+        from_values(kind, config)
+    except ValueError as error:
+        raise TrainingError(f"--set: {error}.") from None
     for key, text in map(_pair, weights):
-        changed[key] = parsed(float, text, f"--weights {key}")
+        try:
+            changed[key] = float(text)
+        except ValueError:
+            raise TrainingError(f"--weights {key}: expected a number, got {text!r}.") from None
     optional = tuple(recipe.weights) if config != recipe.config else ()  # an ablation may have no such term any more
     return replace(recipe, config=config, weights=changed, optional=optional)
 
@@ -146,31 +150,16 @@ def known(name: str, names: Iterable[str], complaint: str) -> None:
     raise TrainingError(f"{complaint} {name!r}; {hint}")
 
 
-def parsed(kind: Any, text: str, what: str) -> Any:
-    """A value of the type that a dataclass's field has, from the command line."""
-    options = get_args(kind)
-    if get_origin(kind) is Literal:
-        known(text, options, f"{what}: there is no")
+def _parsed(text: str, kind: Any) -> Any:
+    """A value as Python reads it, text for a field of texts, values with commas between for a tuple."""
+    if kind is str or get_origin(kind) is Literal:
         return text
-    if get_origin(kind) in (Union, types.UnionType):
-        if text.lower() == "none" and type(None) in options:
-            return None
-        (kind,) = (option for option in options if option is not type(None))
-        return parsed(kind, text, what)
     if get_origin(kind) is tuple:
-        parts = [part.strip().strip("'\"") for part in text.strip("()[] ").split(",") if part.strip()]
-        kinds = [options[0]] * len(parts) if options[-1] is Ellipsis else list(options)
-        if len(kinds) != len(parts):
-            raise TrainingError(f"{what}: expected {len(kinds)} values with commas between, got {text!r}.")
-        return tuple(parsed(one, part, what) for one, part in zip(kinds, parts, strict=True))
-    readers: dict[Any, Callable[[str], Any]] = {int: int, float: float, str: str, bool: _truth}
+        parts = text.strip("()[] ").split(",")
+        return tuple(_parsed(part.strip(" '\""), get_args(kind)[0]) for part in parts if part.strip())
+    plain = {"true": True, "false": False, "none": None}
     try:
-        return readers[kind](text)
-    except ValueError:
-        raise TrainingError(f"{what}: expected {kind.__name__}, got {text!r}.") from None
-
-
-def _truth(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError
-    return text.lower() == "true"
+        value = plain[text.lower()] if text.lower() in plain else ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text  # of another type than any field that gets here
+    return float(value) if type(value) is int and float in (kind, *get_args(kind)) else value

@@ -39,8 +39,8 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Judges:
-    """Adversarial training (HMR, CVPR 2018): the judges' own learning rate and weight decay.
+class Adversarial:
+    """Adversarial training (HMR, CVPR 2018): the discriminators' own learning rate and weight decay.
 
     Their scores count as the loss term "adversarial". Real ones are the batch's fits, motion capture's among them.
     """
@@ -56,12 +56,8 @@ TRAINING_SPLITS = ("train", "trainval")
 """The splits that benchmarks do not measure on."""
 
 _LIMITS: Mapping[str, tuple[float, float]] = {
-    "steps": (1, 10**9),
-    "batch": (1, 2**14),
-    "rate": (1e-12, 100.0),
-    "seed": (0, 2**32 - 1),
-    "held_out": (1, 10**6),
-}
+    "steps": (1, 10**9), "batch": (1, 2**14), "rate": (1e-12, 100.0), "seed": (0, 2**32 - 1), "held_out": (1, 10**6),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ class Recipe:
     drop: float = 0.1
     learned: tuple[str, ...] = ()
     delayed: Mapping[str, float] = field(default_factory=dict)
-    judges: Judges | None = None
+    discriminators: Adversarial | None = None
     augment: Augment = field(default_factory=Augment)
     clip: float = 1.0
     ema: float = 0.999
@@ -122,9 +118,8 @@ class Recipe:
             value = getattr(self, name)
             if not least <= value <= most:  # NaN, too
                 raise TrainingError(f"{name}: expected a number from {least:,} to {most:,}, got {value:,}.")
-        strange = [f"{name}={weight}" for name, weight in self.weights.items() if not 0 <= weight < inf]
-        if strange:
-            raise TrainingError(f"loss weights: expected numbers from 0 up, got {', '.join(strange)}.")
+        if wrong := [f"{name}={weight}" for name, weight in self.weights.items() if not 0 <= weight < inf]:
+            raise TrainingError(f"loss weights: expected numbers from 0 up, got {', '.join(wrong)}.")
         for source in self.data:
             if isinstance(DATASETS.get(source.name), Reader) and source.split not in TRAINING_SPLITS:
                 raise TrainingError(
@@ -135,11 +130,9 @@ class Recipe:
     def as_json(self) -> str:
         """All of it that decides the result, as text: the same for the same training."""
         settings = dataclasses.asdict(self)
-        used = (
-            {k: v for k, v in source.items() if k != "note" and v not in ("", None, False)}
-            for source in settings["data"]
-        )
-        settings["data"] = list(used)
+        for source in settings["data"]:
+            for key in [key for key, value in source.items() if key == "note" or value in ("", None, False)]:
+                del source[key]
         return json.dumps(settings, sort_keys=True)
 
     def rate_at(self, step: int) -> float:

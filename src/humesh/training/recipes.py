@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from humesh.data.augment import Augment
 from humesh.training.paper_recipes import IK_LOSSES, INT_LOSSES, JOTR_CONTRAST, JOTR_LOSSES, PUBLISHED, ROI_LOSSES
-from humesh.training.recipe import Judges, Recipe, Source
+from humesh.training.recipe import Adversarial, Recipe, Source
 
 # Ours. Absolute errors, as the measures are; what the papers' weights add up to, in their proportions.
 _OURS = Augment(
@@ -14,133 +14,61 @@ _OURS = Augment(
     erase=0.2,
 )  # fmt: skip
 _OUR_LIFTER = {"points3d": 10.0, "points2d": 1.0, "rotations": 2.0, "shape": 0.1}
-_OUR_ROI = {name: weight / 60 for name, weight in ROI_LOSSES.items()}
-_OUR_INT = {name: weight / 60 for name, weight in INT_LOSSES.items()}
-
-_SYNTHETIC = (Source("synthetic"),)
 
 # 25 minutes of one 80 GB GPU.
 _SYNTHETIC_JOTR = Recipe(
-    about="JOTR on synthetic people: 25 minutes of an 80 GB GPU",
-    method="jotr",
-    data=_SYNTHETIC,
-    steps=8000,
-    batch=128,
-    weights=JOTR_LOSSES | JOTR_CONTRAST,
-    learned=tuple(JOTR_LOSSES),
-    rate=2e-4,
-    rates={"encoder": 0.5},
-    decay=1e-4,
-    schedule="cosine",
-    warm_up=500,
-    augment=_OURS,
-    precision="bfloat16",
-    delayed=dict.fromkeys(JOTR_CONTRAST, 0.5),
-    held_out=512,
-)
+    "JOTR on synthetic people: 25 minutes of an 80 GB GPU", "jotr", (Source("synthetic"),), steps=8000, batch=128,
+    weights=JOTR_LOSSES | JOTR_CONTRAST, learned=tuple(JOTR_LOSSES), delayed=dict.fromkeys(JOTR_CONTRAST, 0.5),
+    rate=2e-4, rates={"encoder": 0.5}, decay=1e-4, schedule="cosine", warm_up=500, precision="bfloat16",
+    augment=_OURS, held_out=512,
+)  # fmt: skip
 _SYNTHETIC_ROI = replace(
-    _SYNTHETIC_JOTR,
-    about="Multi-RoI on synthetic people: 25 minutes of an 80 GB GPU",
-    method="multi_roi",
-    weights=_OUR_ROI,
-    steps=6000,
-    batch=64,
-    learned=(),
-    delayed={},
-)
+    _SYNTHETIC_JOTR, about="Multi-RoI on synthetic people: 25 minutes of an 80 GB GPU", method="multi_roi",
+    weights={name: weight / 60 for name, weight in ROI_LOSSES.items()}, learned=(), delayed={}, steps=6000, batch=64,
+)  # fmt: skip
 _SYNTHETIC_INT = replace(
-    _SYNTHETIC_ROI,
-    about="INT (single images) on synthetic people: 25 minutes of an 80 GB GPU",
-    method="int",
-    config={"temporal": "none"},
-    weights=_OUR_INT,
-    rates={"patch_embed": 0.5},
-    batch=128,
-)
+    _SYNTHETIC_ROI, about="INT (single images) on synthetic people: 25 minutes of an 80 GB GPU", method="int",
+    weights={name: weight / 60 for name, weight in INT_LOSSES.items()}, config={"temporal": "none"},
+    rates={"patch_embed": 0.5}, batch=128,
+)  # fmt: skip
 _SYNTHETIC_IK = replace(
-    _SYNTHETIC_ROI,
-    about="IK-refine on synthetic people: 25 minutes of an 80 GB GPU",
-    method="ik_refine",
-    weights=IK_LOSSES,
-    rates={"encoder": 0.5, "refiner": 0.5},
-    delayed={"skeleton_absolute": 0.16},
-    judges=Judges(),
-)
+    _SYNTHETIC_ROI, about="IK-refine on synthetic people: 25 minutes of an 80 GB GPU", method="ik_refine",
+    weights=IK_LOSSES, rates={"encoder": 0.5, "refiner": 0.5}, delayed={"skeleton_absolute": 0.16},
+    discriminators=Adversarial(),
+)  # fmt: skip
 
-# Two hours of two CPU cores.
+# Two hours of two CPU cores. Points are cheap: an hour sees a hundred times as many people as with pictures.
 _LIFTER_WIDTH = 1024
-# Points are cheap: an hour of two cores sees twelve million people, some hundred times as many as with pictures.
 _LITE_LIFTER = Recipe(
-    about="the lifter, first stage: a perceptron on 2D keypoints alone",
-    method="lifter",
-    data=(Source("posed"),),
-    config={"width": _LIFTER_WIDTH, "landmarks": False},
-    weights=_OUR_LIFTER | {"log_error": 0.02},
-    steps=24000,
-    batch=512,
-    rate=1e-3,
-    decay=1e-2,
-    schedule="cosine",
-    warm_up=300,
-    augment=Augment(centre=0.02, scale=0.07),
-    precision="bfloat16",
-    held_out=1024,
-    log_every=100,
-    validate_every=1000,
-    save_every=500,
-)
-# Landmarks err with the keypoints of the same look, and as the lifter itself does (`LifterMethod.as_detected`).
+    "the lifter, first stage: a perceptron on 2D keypoints alone", "lifter", (Source("posed"),), steps=24000, batch=512,
+    config={"width": _LIFTER_WIDTH, "landmarks": False}, weights=_OUR_LIFTER | {"log_error": 0.02},
+    rate=1e-3, decay=1e-2, schedule="cosine", warm_up=300, precision="bfloat16",
+    augment=Augment(centre=0.02, scale=0.07), held_out=1024, log_every=100, validate_every=1000, save_every=500,
+)  # fmt: skip
+# Landmarks err with the keypoints of the same pass, and as the lifter itself does (`LifterMethod.as_detected`).
 _LITE_LIFTER_2 = replace(
-    _LITE_LIFTER,
-    about="the lifter, second stage: with simulated 3D landmarks",
-    config={"width": _LIFTER_WIDTH},
-    steps=2500,
-    rate=3e-4,
-    warm_up=100,
-    augment=Augment(centre=0.02, scale=0.07, focal=0.2),
-    starts_from="lite-lifter",
-)
+    _LITE_LIFTER, about="the lifter, second stage: with simulated 3D landmarks", config={"width": _LIFTER_WIDTH},
+    steps=2500, rate=3e-4, warm_up=100, augment=Augment(centre=0.02, scale=0.07, focal=0.2), starts_from="lite-lifter",
+)  # fmt: skip
 # Clips of points: what a joint does over time needs no picture. The lifter stays as it is.
 _LITE_VIDEO = replace(
-    _LITE_LIFTER,
-    about="the lifter through time: clips without pictures, from the lifter's estimate of each frame",
-    method="lifter_video",
-    data=(Source("posed_clips"),),
-    config={"lifter": _LIFTER_WIDTH},
-    starts_from="lite-lifter-2",
+    _LITE_LIFTER, about="the lifter through time: clips without pictures, from the lifter's estimate of each frame",
+    method="lifter_video", data=(Source("posed_clips"),), steps=1200, batch=16,
+    config={"lifter": _LIFTER_WIDTH}, starts_from="lite-lifter-2", rates={"lifter": 0.0},
     weights=_OUR_LIFTER | {"velocity": 0.5, "path": 1.0, "depth": 1.0, "log_error": 0.02},
-    rates={"lifter": 0.0},
-    steps=1200,
-    batch=16,
-    rate=1e-3,
-    warm_up=50,
-    ema=0.99,
-    augment=Augment(),
-    held_out=128,
-    log_every=50,
-    validate_every=250,
-    save_every=250,
-)
+    rate=1e-3, warm_up=50, ema=0.99, augment=Augment(), held_out=128, log_every=50, validate_every=250, save_every=250,
+)  # fmt: skip
+
 _DEBUG = Recipe(
-    about="a tiny JOTR on stick figures: tries everything in seconds",
-    method="jotr",
-    data=(Source("drawn", options={"count": 128}),),
-    steps=40,
-    batch=8,
-    weights=JOTR_LOSSES | JOTR_CONTRAST,
-    learned=tuple(JOTR_LOSSES),
+    "a tiny JOTR on stick figures: tries everything in seconds", "jotr",
+    (Source("drawn", options={"count": 128}),), steps=40, batch=8,
+    weights=JOTR_LOSSES | JOTR_CONTRAST, learned=tuple(JOTR_LOSSES),
     config={
         "encoder": "test_resnet", "size": 64, "width": 32, "heads": 4, "hidden": 64, "volume_hidden": 64, "depth": 3,
         "encoder_layers": 1, "volume_layers": 1, "decoder_layers": 2,
     },
-    rate=1e-3,
-    schedule="cosine",
-    warm_up=5,
-    augment=_OURS,
-    held_out=16,
-    log_every=5,
-    validate_every=20,
-    save_every=10,
+    rate=1e-3, schedule="cosine", warm_up=5,
+    augment=_OURS, held_out=16, log_every=5, validate_every=20, save_every=10,
 )  # fmt: skip
 
 RECIPES: dict[str, Recipe] = {

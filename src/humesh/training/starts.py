@@ -29,7 +29,7 @@ _UNTRAINED = re.compile(r"stage4\.2\.fuse_layers\.[123]\.")
 
 
 def start_from(method: nn.Module, path: Path) -> str:
-    """Loads the tensors of a weights file that fit by name and shape; says how many did."""
+    """Loads the tensors of a weights file that fit by name and shape; a sentence with how many did."""
     _, state = read_weights(path)
     fitting = load_fitting(method, state)
     if not fitting:
@@ -56,7 +56,7 @@ def start_learned(learned: LearnedWeights, path: Path) -> str:
 
 
 def start_pretrained(method: nn.Module, given: str) -> str:
-    """Loads what one --pretrained names: "timm", an encoder's file or mean parameters (.npz); says what was loaded.
+    """Loads what one --pretrained names: "timm", an encoder's file or mean parameters (.npz); a sentence about it.
 
     Every tensor of the encoder must be in the file with its shape, else TrainingError.
     """
@@ -65,23 +65,22 @@ def start_pretrained(method: nn.Module, given: str) -> str:
     name, encoder, own = _encoder(method)
     state = _of_timm(name) if given == "timm" else read_checkpoint(given)
     keys = [key for key in own if not key.endswith("num_batches_tracked")]
-    lasting = {key for key in keys if isinstance(encoder, HrNet) and _UNTRAINED.match(key)}
     prefix = _prefix(keys, state)
-    missing = [key for key in keys if prefix + key not in state and key not in lasting]
-    wrong = [key for key in keys if prefix + key in state and state[prefix + key].shape != own[key].shape]
-    if missing or wrong:
-        problem = f"it has no {missing[0]!r}" if missing else f"its {wrong[0]!r} has another shape"
+    found = {key: state[prefix + key] for key in keys if prefix + key in state}
+    optional = {key for key in keys if isinstance(encoder, HrNet) and _UNTRAINED.match(key)}
+    problems = [f"it has no {key!r}" for key in keys if key not in found and key not in optional]
+    problems += [f"its {key!r} has another shape" for key, value in found.items() if value.shape != own[key].shape]
+    if problems:
         raise TrainingError(
-            f"--pretrained {given}: expected the {len(keys)} tensors of {name}, {problem}; give weights of it."
+            f"--pretrained {given}: expected the {len(keys)} tensors of {name}, {problems[0]}; give weights of it."
         )
-    found = {key: state[prefix + key].to(own[key]) for key in keys if prefix + key in state}
     with torch.no_grad():
         for key, value in found.items():
-            own[key].copy_(value)
+            own[key].copy_(value.to(own[key]))
     rest = sorted({key.removeprefix(prefix).partition(".")[0] for key in state.keys() - {prefix + k for k in own}})
     left_out = f"; left out of the file: {', '.join(rest)}" if rest else ""
-    untrained = len(keys) - len(found)
-    lacks = f"; {untrained} of the last fusion start anew, as pose networks have none of these" if untrained else ""
+    lacking = len(keys) - len(found)
+    lacks = f"; {lacking} of the last fusion start anew, as pose networks have none of these" if lacking else ""
     return f"the encoder {name} starts from {given}: all of {len(found)} tensors{lacks}{left_out}."
 
 
@@ -91,10 +90,8 @@ def _encoder(method: nn.Module) -> tuple[str, nn.Module, Mapping[str, Tensor]]:
     if name in (HYBRID, PLAIN):
         return name, method, {key: value for key, value in method.state_dict().items() if _VIT.match(key)}
     for module in method.modules():
-        if isinstance(module, HrNet):
-            return name, module, module.net.state_dict()
-        if isinstance(module, Encoder):
-            return name, module, module.state_dict()
+        if isinstance(module, HrNet | Encoder):
+            return name, module, (module.net if isinstance(module, HrNet) else module).state_dict()
     raise TrainingError("--pretrained: this method has no encoder of pictures; leave it out.")
 
 
@@ -116,12 +113,12 @@ def _prefix(keys: list[str], state: Mapping[str, Tensor]) -> str:
 def _start_means(method: nn.Module, path: Path) -> str:
     """Gives regressors SPIN's mean parameters: pose (6D), shape and camera."""
     means = read_arrays(path, _MEANS, what="mean parameters (pose, shape, cam)", error=TrainingError, only=_MEANS)
-    places = [(name, buffer) for name, buffer in method.named_buffers() if _START.search(name)]
+    places = {name: buffer for name, buffer in method.named_buffers() if _START.search(name)}
     if not places:
         raise TrainingError(f"--pretrained {path}: this method has no mean parameters to start from; leave it out.")
-    for name, buffer in places:
+    for name, buffer in places.items():
         value = torch.from_numpy(means[name.rpartition("_")[2]]).to(buffer)
         if value.numel() != buffer.numel():
             raise TrainingError(f"--pretrained {path}: expected {buffer.numel()} numbers for {name}, got {len(value)}.")
         buffer.copy_(value.reshape(buffer.shape))
-    return f"the regressor starts from {path}: {', '.join(name for name, _ in places)}."
+    return f"the regressor starts from {path}: {', '.join(places)}."

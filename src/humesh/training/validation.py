@@ -1,4 +1,4 @@
-"""How far a network in training is from the truth on samples that it does not learn from."""
+"""How far a network in training is from the truth on samples that it does not learn from, in numbers and pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable
 from math import isfinite
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from humesh.body.files import SHIPPED
@@ -17,12 +20,13 @@ from humesh.data.batch import Batch
 from humesh.errors import HumeshError
 from humesh.evaluation.metrics import acceleration_error, mpjpe, pa_mpjpe
 from humesh.evaluation.real import by_set, read_labels, run
+from humesh.evaluation.report import draw_bones
 from humesh.files import writing
 from humesh.methods.base import Method
 from humesh.recover import Recoverer
-from humesh.training.pictures import contact_sheet
 
-_PICTURED = 8  # groups
+_PICTURED, _WIDTH = 8, 192  # groups, and px of a crop in the picture
+_LABEL, _PREDICTION = (255, 255, 255), (255, 120, 0)
 _OF_REAL = {"pa_mpjpe": "real PA-MPJPE", "pck@0.05": "real PCK@0.05", "pck@0.1": "real PCK@0.1"}
 _HIPS = LIMBS12.indices("left_hip", "right_hip")
 
@@ -36,26 +40,45 @@ def held_out_errors(
     The latter, as papers name it, is the error of second differences of three frames in a row, mm per frame squared.
     The first groups are drawn into the file `sheet`. No errors where nobody is labelled in 3D.
     """
-    plain, aligned, shaken = list[Tensor](), list[Tensor](), list[Tensor]()
+    errors: dict[str, list[Tensor]] = {"MPJPE": [], "PA-MPJPE": [], "ACCEL": []}
     for batch in batches:
         torch.manual_seed(seed)
         pose = method(batch.crops).pose.map(lambda tensor: tensor.float())
-        made, true = body.points(body(pose), batch.targets.joint_set), batch.targets.points3d
-        if not plain:
+        predicted, true = body.points(body(pose), batch.targets.joint_set), batch.targets.points3d
+        if not errors["MPJPE"]:
             sheet.parent.mkdir(exist_ok=True)
-            few = batch.map(lambda tensor: tensor[:_PICTURED])
             with writing(sheet) as draft:
-                contact_sheet(few, made[:_PICTURED]).save(draft, quality=90)
+                _contact_sheet(batch, predicted).save(draft, quality=90)
         limbs = batch.targets.joint_set.indices(*LIMBS12.names)
         wanted = batch.crops.wanted & (batch.targets.points3d_weight[..., limbs].amin(-1) > 0)
-        made, true = (p[..., limbs, :] - p[..., limbs, :][..., _HIPS, :].mean(-2, keepdim=True) for p in (made, true))
-        plain.append(mpjpe(made[wanted], true[wanted]))
-        aligned.append(pa_mpjpe(made[wanted], true[wanted]))
+        predicted, true = (
+            points[..., limbs, :] - points[..., limbs, :][..., _HIPS, :].mean(-2, keepdim=True)
+            for points in (predicted, true)
+        )
+        errors["MPJPE"].append(mpjpe(predicted[wanted], true[wanted]))
+        errors["PA-MPJPE"].append(pa_mpjpe(predicted[wanted], true[wanted]))
         if method.spec.group == "frames" and wanted.shape[1] > 2:
             three = wanted[:, 2:] & wanted[:, 1:-1] & wanted[:, :-2]
-            shaken.append(acceleration_error(made, true)[three])
-    parts = {"MPJPE": plain, "PA-MPJPE": aligned, "ACCEL": shaken}
-    return {name: 1000 * torch.cat(part).mean().item() for name, part in parts.items() if sum(map(len, part))}
+            errors["ACCEL"].append(acceleration_error(predicted, true)[three])
+    return {name: 1000 * torch.cat(part).mean().item() for name, part in errors.items() if sum(map(len, part))}
+
+
+def _contact_sheet(batch: Batch, points: Float[Tensor, "B N K 3"]) -> Image.Image:
+    """The first wanted crop of each group with predicted (orange) and labelled (white) bones; below, from the side."""
+    targets, pixels, columns = batch.targets, batch.crops.camera.project(points), []
+    for group in range(min(len(points), _PICTURED)):
+        crop = int(batch.crops.wanted[group].float().argmax())
+        picture = (batch.crops.pixels[group, crop].permute(1, 2, 0).float().cpu().clamp(0, 1) * 255).byte().numpy()
+        zoom = _WIDTH / picture.shape[1]
+        top = Image.fromarray(picture).resize((_WIDTH, round(zoom * picture.shape[0])))
+        side = Image.new("RGB", (_WIDTH, _WIDTH), (40, 40, 40))
+        for flat, solid, colour in ((targets.points2d, targets.points3d, _LABEL), (pixels, points, _PREDICTION)):
+            draw_bones(top, zoom * flat[group, crop].cpu(), targets.joint_set, colour)
+            shape = solid[group, crop].cpu() - solid[group, crop].cpu().mean(0)
+            from_side = torch.stack([shape[:, 2], shape[:, 1]], dim=-1)  # depth to the right
+            draw_bones(side, _WIDTH * (0.5 + from_side / 2.4), targets.joint_set, colour)  # 2.4 m across
+        columns.append(np.concatenate([np.asarray(top), np.asarray(side)]))
+    return Image.fromarray(np.concatenate(columns, axis=1))
 
 
 def real_errors(

@@ -1,0 +1,233 @@
+"""What `humesh predict` does: it gathers the inputs, checks the options and predicts what is not finished yet."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from humesh.body.files import SHIPPED
+from humesh.commands.errors import UserError, explained, say, say_error, shown, within
+from humesh.commands.inputs import Input, Kind, gathered
+from humesh.commands.predict import Format, Options, VideoFiles, VideoFormat
+from humesh.commands.predict_video import predict_video, report, video_job
+from humesh.commands.progress import progress_bar
+from humesh.commands.results import Job, Results, digest
+from humesh.errors import HumeshError
+from humesh.media.photo import Photo
+from humesh.methods.weights import shipped
+from humesh.people.finder import PeopleFinder, RtmlibPeople
+from humesh.people.given import GivenPeople
+from humesh.recover import DEFAULT, IN_VIDEOS, PersonFinder, Recoverer
+from humesh.scene.export import PHOTO_FORMATS, VIDEO_FORMATS, write
+from humesh.scene.options import FileOptions
+from humesh.scene.record import record
+from humesh.threads import ahead
+
+_PHOTOS_AT_ONCE = 4  # more of them only take memory
+_MOST = 10**7  # pixels of a focal length; seconds or frames of a video, which are four months
+
+
+def run(inputs: Sequence[str], options: Options) -> int:
+    """The exit code: 0, 1 where some of several inputs failed, 2 where the only one did; raises HumeshError."""
+    found, notes = gathered(inputs, options.out, options.video.folders, options.overwrite)
+    found.sort(key=lambda each: each.kind != "photo")
+    kinds = Counter(each.kind for each in found)
+    notes += _check_options(options, found, kinds)
+    layout = FileOptions(options.units, options.floor, options.video.pad)
+    layout.check([*options.formats * (kinds["photo"] > 0), *options.video.formats * (kinds["video"] > 0)])
+    results, jobs = Results(options.out), [(each, _job(each, options)) for each in found]
+    _check_out(options.out)
+    for _, job in jobs:
+        results.name(job)  # in their order, whichever of them is finished first
+    for note in notes:
+        say(note)
+    todo = jobs if options.overwrite else _unfinished(results, jobs)
+    photos = [(each, job) for each, job in todo if each.kind == "photo"]
+    others = [(each, job) for each, job in todo if each.kind != "photo"]
+    given = _given(options.detections, found) if todo else None
+    recoverer = cache(lambda weights: _recoverer(options, weights, given is not None and not others))
+    failed: list[str] = []
+
+    def one(each: Input, work: Callable[[], str], say: Callable[[str], None]) -> None:
+        try:
+            say(work())
+        except Exception as error:  # whatever it is, the others are done all the same
+            sentence = explained(error)
+            failed.append(sentence if isinstance(error, HumeshError) else f"{each.kind} {each.public}: {sentence}")
+            say_error(failed[-1])
+
+    with progress_bar(disable=len(photos) < 2) as progress:
+        task = progress.add_task("photos", total=len(photos))
+
+        def say_above(text: str) -> None:
+            text = shown(text, progress.console.encoding)
+            progress.console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+        if photos:
+            work = partial(_photo, results, recoverer(options.weights or DEFAULT), given, layout, options.focal_px)
+            for (each, _), done in zip(photos, ahead(work, photos, min(_PHOTOS_AT_ONCE, len(photos))), strict=True):
+                one(each, done.result, say_above)
+                progress.advance(task)
+    for each, job in others:
+        of = recoverer(_weights(each, options))
+        one(each, partial(predict_video, each, job, results, options, layout, of), say)
+    if failed and len(found) == 1:
+        return 2
+    if failed:
+        kind = "photos" if kinds.total() == kinds["photo"] else "photos and videos" if kinds["photo"] else "videos"
+        say_error(f"{len(failed)} of {len(found)} {kind} failed:\n  " + "\n  ".join(failed))
+    return 1 if failed else 0
+
+
+def _weights(each: Input, options: Options) -> str:
+    return options.weights or (IN_VIDEOS if each.kind == "video" else DEFAULT)
+
+
+def _job(each: Input, options: Options) -> Job:
+    """What an input's result depends on, and its files."""
+    used: dict[str, Any] = {"weights": _with_digest(_weights(each, options)), "finder": options.finder}
+    used |= {"refine": options.refine, "body": _with_digest(options.body), "focal_px": options.focal_px}
+    used |= {"units": options.units, "floor": options.floor}
+    if each.kind != "photo":
+        if each.kind == "video" and options.video.tracks is not None:
+            used["tracks"] = _with_digest(options.video.tracks)
+        return video_job(each, used, options.video)
+    if options.detections is not None:
+        used |= {"finder": None, "detections": _with_digest(options.detections)}
+    formats: set[str] = {*options.formats, "json"}  # the record is always written
+    endings = {name: format.ending for name, format in PHOTO_FORMATS.items() if name in formats}
+    return Job(each.identity, each.name, used, endings)
+
+
+def _photo(
+    results: Results,
+    recoverer: Recoverer,
+    given: GivenPeople | None,
+    layout: FileOptions,
+    focal_px: float | None,
+    work: tuple[Input, Job],
+) -> str:
+    """One photo's files; returns what to print."""
+    each, job = work
+    result = recoverer(Photo.read(each.where), given, focal_px)
+    with results.claimed(job) as claim:
+        files = {
+            name: write(result, PHOTO_FORMATS[name], Path(f"{claim.target}{ending}"), layout)
+            for name, ending in job.endings.items()
+            if name != "json"
+        }
+        written = claim.finish(record(result, each.where), files)
+    return report(each.public, len(result.people), "found", result.notes, written)
+
+
+def _unfinished(results: Results, jobs: Sequence[tuple[Input, Job]]) -> list[tuple[Input, Job]]:
+    """The jobs that are not finished; says how many are, and what is done again and why."""
+    states = [results.state(job) for _, job in jobs]
+    for kind in ("photo", "video"):
+        mine = [state for (each, _), state in zip(jobs, states, strict=True) if each.kind == kind]
+        if done := sum(finished for finished, _ in mine):
+            again = f"--overwrite does {'it' if done == 1 else 'them'} again"
+            say(f"{_share(done, len(mine), kind)} finished and skipped ({again}).")
+        if changes := [changed for _, changed in mine if changed]:
+            what = ", ".join(dict.fromkeys(word for changed in changes for word in changed))
+            say(f"{_share(len(changes), len(mine), kind)} done again; changed since: {what}.")
+    return [job for job, (finished, _) in zip(jobs, states, strict=True) if not finished]
+
+
+def _share(count: int, total: int, kind: str) -> str:
+    return f"{count} of {total} {kind}{'s' * (total > 1)} {'is' if count == 1 else 'are'}"
+
+
+def _check_options(options: Options, found: Sequence[Input], kinds: Counter[Kind]) -> list[str]:
+    """Sentences on options that apply to a part of the inputs only; raises UserError for those that apply to none."""
+    within("--focal-px", options.focal_px, 1, _MOST)
+    if not options.formats:
+        raise UserError(f"--formats: expected at least one of {', '.join(get_args(Format))}.")
+    if options.detections and options.finder != "accurate" and kinds.total() == kinds["photo"]:
+        raise UserError(f"--finder {options.finder}: nobody is looked for where --detections gives the people.")
+    notes = []
+    for name, instead in (("formats", "--video.formats"), ("detections", "--video.tracks")):
+        if getattr(options, name) == getattr(Options(), name):
+            continue
+        if not kinds["photo"]:
+            raise UserError(f"--{name} is for photos, and none is among the inputs; for videos there is {instead}.")
+        if kinds.total() > kinds["photo"]:
+            notes.append(f"--{name} is for the photos; on the videos it has no effect.")
+    has_folder = any(os.path.isdir(each.where) for each in found)
+    _check_video_options(options.video, kinds["video"], has_folder, "" if kinds["photo"] else options.finder)
+    return notes
+
+
+def _check_video_options(video: VideoFiles, videos: int, has_folder: bool, finder: str) -> None:
+    """UserError for options that are wrong, or that apply to none of the inputs, of which so many are videos."""
+    used = [name for name, value in vars(video).items() if value != getattr(VideoFiles(), name)]
+    if used and not videos:
+        raise UserError(f"--video.{used[0].replace('_', '-')} is for videos in files, and none is among the inputs.")
+    for name in ("start_s", "end_s", "stride", "smooth_s", "bridge_s", "least_s", "interval"):
+        least = 1 if name in ("stride", "interval") else 0
+        within(f"--video.{name.replace('_', '-')}", getattr(video, name), least, _MOST)
+    if video.end_s is not None and video.end_s <= video.start_s:
+        raise UserError(f"--video.end-s: expected a time after the start, {video.start_s:g} s, got {video.end_s:g}.")
+    if videos and not video.formats:
+        raise UserError(f"--video.formats: expected at least one of {', '.join(get_args(VideoFormat))}.")
+    if video.folders and not has_folder:
+        raise UserError("--video.folders: expected a folder of frames among the inputs, got none.")
+    if not video.beside and "mp4" not in video.formats:
+        raise UserError("--video.no-beside is for the film, but mp4 is not among --video.formats.")
+    if video.tracks is not None and videos > 1:
+        raise UserError(f"--video.tracks: one file holds the people of one video, got {videos} videos.")
+    if video.tracks is not None and finder == "rtmlib":
+        raise UserError("--finder rtmlib: nobody is looked for where --video.tracks gives the tracks.")
+    for name in video.formats:
+        module, extra = VIDEO_FORMATS[name].needs or ("sys", "")
+        if find_spec(module) is None:
+            raise UserError(f'--video.formats {name} needs a package more; run: pip install "humesh[{extra}]"')
+
+
+def _check_out(out: Path) -> None:
+    """Raises UserError where results cannot be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()  # of a name of its own: several runs may begin at once
+    except OSError as error:
+        raise UserError(f"cannot write into {out}: {error.strerror}; give another folder with -o.") from None
+
+
+def _with_digest(name: str | Path) -> str:
+    """A name, or a file's name with what changes with its content."""
+    if name in SHIPPED:
+        return str(name)
+    return " ".join(filter(None, [Path(name).name, digest(shipped().get(str(name), name))]))
+
+
+def _recoverer(options: Options, weights: str, has_people: bool) -> Recoverer:
+    finder: PersonFinder | None = None
+    if not has_people:
+        finder = RtmlibPeople() if options.finder == "rtmlib" else PeopleFinder(fast=options.finder == "fast")
+    recoverer = Recoverer(options.body, finder, options.device, weights, options.refine)
+    limit_threads(recoverer)
+    return recoverer
+
+
+def _given(detections: Path | None, found: Sequence[Input]) -> GivenPeople | None:
+    if detections is None:
+        return None
+    given = GivenPeople(detections)
+    for note in given.match([Path(each.where) for each in found if each.kind == "photo"]):
+        say_error(note)
+    return given
+
+
+def limit_threads(recoverer: Recoverer) -> None:
+    """One thread for methods of many small steps: more only wait for each other, above all on busy machines."""
+    network = recoverer.network
+    if network is None or not any(isinstance(part, torch.nn.Conv2d) for part in network.modules()):
+        torch.set_num_threads(1)

@@ -1,0 +1,81 @@
+"""`humesh convert` and `humesh export-model`: weights from authors, networks for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from humesh.commands.errors import UserError, nameable, say, within
+
+Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+
+
+def convert(
+    file: tyro.conf.Positional[Path],
+    method: str,
+    out: Out,
+    vposer: Path | None = None,
+) -> int:
+    """Convert a checkpoint that a method's authors released; nothing in it is executed.
+
+    Body models inside checkpoints are left out: they are licensed, and `humesh predict --body FILE` takes your own.
+
+    Args:
+        file: The checkpoint (.pth, .pt, .pth.tar).
+        method: Whose it is: jotr, int, multi_roi_authors, ik_refine (its refiner).
+        out: The .safetensors file to write.
+        vposer: VPoser's weights for jotr: its snapshot, or the checkpoint itself, which holds a copy. Their licence
+            (Max Planck Society, non-commercial) then holds for the converted file too.
+    """
+    from humesh.methods.weights import convert as convert_weights
+
+    if out.suffix != ".safetensors":
+        raise UserError(f"-o {out}: expected a name that ends in .safetensors.")
+    header, left = convert_weights(file, method, out, vposer)
+    for reason, keys in left.items():
+        say(f"left out {len(keys)} entries ({keys[0]}{', ...' if len(keys) > 1 else ''}): {reason}")
+    say(f"wrote {out}: {f'the {header.part} of {method}' if header.part else method}")
+    if not header.part:
+        say(f"run it: humesh predict PHOTO --weights {out} --body YOUR_SMPL_FILE")
+    return 0
+
+
+def export_model(
+    name: tyro.conf.Positional[str],
+    out: Out,
+    weights: Path | None = None,
+    crops: int | None = None,
+    batch: int = 1,
+) -> int:
+    """Write a method's network as ONNX, for a fixed number of groups and crops.
+
+    Its inputs are those of `humesh.crops.crops.Crops`: pixels, crop_from_photo, camera, keypoints, present,
+    landmarks; its outputs rotations, shape and translation of every crop.
+
+    Args:
+        name: The method: jotr, multi_roi, multi_roi_authors, int, ik_refine.
+        out: The .onnx file to write.
+        weights: Trained weights (.safetensors); without, the network is untrained and only good for trying.
+        crops: Crops in a group, where the method takes any number (frames of int, people of ik_refine); default 1.
+        batch: Groups in a batch.
+    """
+    from humesh.methods.deploy import export_onnx
+    from humesh.methods.weights import build, load_method
+
+    if out.suffix != ".onnx":
+        raise UserError(f"-o {out}: expected a name that ends in .onnx.")
+    nameable("-o", out)
+    within("--batch", batch, 1, 100_000)
+    within("--crops", crops, 1, 10_000)
+    if weights is None:
+        method = build(name).eval()
+        say(f"no weights given: the network of {name} is untrained.")
+    else:
+        header, method = load_method(weights)
+        if header.method != name:
+            raise UserError(f"weights {weights}: expected those of {name!r}, they are of {header.method!r}.")
+    export_onnx(method, out, batch, crops)
+    say(f"wrote {out}")
+    return 0
