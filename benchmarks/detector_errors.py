@@ -28,7 +28,13 @@ from scipy.spatial import cKDTree
 from humesh.body.joints import LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.data.detector_errors import DetectorErrors, from_behind, kind_of, seen_by_detector
+from humesh.data.detector_errors import (
+    DetectorErrors,
+    is_from_behind,
+    joint_kind,
+    simulate_keypoints,
+    simulated_person,
+)
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo
@@ -55,7 +61,7 @@ SCENERY = (
 """Pictures of scikit-image without people, taken as backgrounds where no folder is given."""
 HIDDEN_BEHIND = np.where(["hip" in name for name in MEDIAPIPE33.names], 0.2, 0.12)
 """A joint is hidden if the surface before it is so many metres nearer; limbs are half as thick, hips are not."""
-KINDS = np.array([kind_of(name) for name in MEDIAPIPE33.names])
+KINDS = np.array([joint_kind(name) for name in MEDIAPIPE33.names])
 HIDDEN = 0.1
 """Of how many people a limb is hidden in photographs, where labels do not tell: low confidences are as rare as if."""
 LIMB_OF = [
@@ -267,10 +273,11 @@ def simulated(records: Record, errors: DetectorErrors, times: int = 10) -> Recor
     kept = {name: np.repeat(values[records["found"] > 0], times, axis=0) for name, values in records.items()}
     drawn = rng.random((len(kept["points"]), 5))[:, LIMB_OF] >= HIDDEN
     kept["visible"] = np.where(np.isnan(kept["visible"]), drawn, kept["visible"])
-    names = ("points", "visible", "box", "other", "photo")
-    for points, visible, box, other, size in zip(*(kept[name] for name in names), strict=True):
-        others = [] if np.isnan(other).any() else [other]
-        people.append(seen_by_detector(points, visible, MEDIAPIPE33, box, others, tuple(size), errors, rng))
+    names = ("points", "visible", "other", "photo")
+    for points, visible, other, size in zip(*(kept[name] for name in names), strict=True):
+        others = other[None, None][:, : 0 if np.isnan(other).any() else 1]
+        found = simulate_keypoints(points[None], visible[None], MEDIAPIPE33, others, tuple(size), errors, rng)
+        people.append(simulated_person(found.keypoints[0], MEDIAPIPE33, tuple(size)))
     return {
         **kept,
         "keypoints": np.stack([np.asarray(person.keypoints) for person in people]),
@@ -314,7 +321,7 @@ def statistics(records: Record) -> dict[str, dict[str, float]]:
     )
     told = {name: mean(wide, joints) > 8 for name, joints in (("all", limbs), ("arms", arms), ("legs", legs))}
     turned = exchanged(limbs)
-    behind = np.array([from_behind(each, np.array(both("shoulder", "hip"))) for each in points])
+    behind = np.array([is_from_behind(each, np.array(both("shoulder", "hip"))) for each in points])
     swaps = {
         "whole body, from the front": turned[told["all"] & ~behind],
         "whole body, from behind": turned[told["all"] & behind],

@@ -9,7 +9,7 @@ import pytest
 from numpy.random import default_rng
 
 from humesh.body.joints import MEDIAPIPE33
-from humesh.data.landmark_errors import LandmarkErrors, detected_landmarks
+from humesh.data.landmark_errors import LandmarkErrors, simulate_landmarks
 
 NONE = LandmarkErrors(
     flat=(1.0, 0.0), size=(1.0, 0.0), turn_deg=(0.0, 0.0, 0.0), trunk_m=0.0, bone=0.0, across=(0.0, 0.0),
@@ -26,8 +26,8 @@ def points() -> np.ndarray:
 
 
 def _landmarks(points: np.ndarray, errors: LandmarkErrors, hidden: float = 0.0, **changes: np.ndarray) -> np.ndarray:
-    others = {"across": np.zeros((PEOPLE, 33, 2)), "hidden": np.full((PEOPLE, 33), hidden), "whose": ITSELF} | changes
-    return detected_landmarks(points, errors=errors, g=default_rng(7), **others)
+    others = {"across": np.zeros((PEOPLE, 33, 2)), "hidden": np.full((PEOPLE, 33), hidden), "source": ITSELF} | changes
+    return simulate_landmarks(points, errors=errors, g=default_rng(7), **others)
 
 
 def test_without_errors_they_are_the_points_about_the_hips(points: np.ndarray) -> None:
@@ -39,7 +39,7 @@ def test_without_errors_they_are_the_points_about_the_hips(points: np.ndarray) -
 
 
 def test_points_that_are_swapped_in_the_picture_are_swapped_in_space(points: np.ndarray) -> None:
-    swapped = _landmarks(points, NONE, whose=ITSELF[:, MEDIAPIPE33.mirror])
+    swapped = _landmarks(points, NONE, source=ITSELF[:, MEDIAPIPE33.mirror])
     assert np.allclose(swapped, _landmarks(points, NONE)[:, MEDIAPIPE33.mirror], atol=1e-9)
 
 

@@ -72,7 +72,7 @@ def test_the_side_away_from_the_camera_is_hidden_more_often(people: PosedPeople)
 
 def test_a_number_is_a_person(people: PosedPeople) -> None:
     again = PosedPeople.__new__(PosedPeople)
-    again.__dict__.update(people.__dict__, _kept=None)
+    again.__dict__.update(people.__dict__, _last=None)
     one, other = people[300].people[0], again[300].people[0]
     assert torch.equal(one.pose.rotations, other.pose.rotations)
     assert np.array_equal(one.seen.keypoints, other.seen.keypoints)

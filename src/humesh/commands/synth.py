@@ -12,7 +12,6 @@ from humesh.commands.data import contact_sheet, save_picture
 from humesh.commands.errors import UserError, say, within
 from humesh.commands.progress import progress_bar
 from humesh.data.sample import Dataset
-from humesh.data.synthetic import detected
 from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.data.synthetic.shards import Plan, ShardedPeople, write_shards
 
@@ -29,7 +28,6 @@ def synth(
     workers: int = 1,
     backgrounds: Path | None = None,
     preview: Path | None = None,
-    detect: bool = False,
 ) -> int:
     """Render synthetic people: photos, or videos with --clips. A run that was stopped goes on where it was.
 
@@ -45,7 +43,6 @@ def synth(
         workers: Processes.
         backgrounds: A folder of photos for the preview's backgrounds (training chooses its own).
         preview: Draw 16 samples with their labels into this picture.
-        detect: Let the finder look at every photo of the shards and keep what it sees beside them: 0.1 s a person.
     """
     if out is None and preview is None:
         raise UserError("synth: expected -o FOLDER for shards or --preview PICTURE.png, got neither.")
@@ -68,20 +65,12 @@ def synth(
                 for ready in write_shards(out, plan, workers):
                     bar.update(task, completed=ready)
             say(f"{count} {'frames' if clips else 'photos'} in {out}")
-        if detect and out is not None:
-            with progress_bar(transient=True) as bar:
-                task = bar.add_task("the finder looks")
-                for done, shards in detected.detect(out, workers):
-                    bar.update(task, completed=done, total=shards)
-            say(f"{len(detected.DetectedPeople(out))} people found")
         if preview is not None:
-            dataset: Dataset = (
-                ShardedPeople(out, backgrounds=backgrounds)
-                if out is not None
-                else SyntheticPeople(
-                    motion, 16 * length, people=people, size=size, seed=seed, frames=length, backgrounds=backgrounds
-                )
+            dataset: Dataset = SyntheticPeople(
+                motion, 16 * length, people=people, size=size, seed=seed, frames=length, backgrounds=backgrounds
             )
+            if out is not None:
+                dataset = ShardedPeople(out, backgrounds=backgrounds)
             save_picture(contact_sheet(dataset), preview)
             say(f"16 samples with labels in {preview}")
     except OSError as error:

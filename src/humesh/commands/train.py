@@ -52,7 +52,7 @@ def train(
         recipe: The recipe's name: debug, lite-lifter, synthetic-jotr, jotr-stage1, ...
         out: The run's folder, RUN; a dry run needs none.
         data: Folder of shards that `humesh synth` wrote, or for people without pictures a motion file; of several
-            sources each by its name, as in --data posed=poses.npz --data detected=shards. Shards may lie in several
+            sources each by its name, as in --data posed=poses.npz --data coco=COCO. Shards may lie in several
             folders, each given with its own --data.
         labels: Pseudo labels of EFT, NeuralAnnot or CLIFF for a data set's people, as NAME=FILE; NAME=none: without.
         body: The body to train instead of the recipe's: your SMPL file (.pkl, .npz); the folder of SMPL's neutral, male

@@ -90,13 +90,7 @@ def _posed_clips(motion: str = "", **options: Any) -> Dataset:
     return _found("synthetic.posed_clips.PosedClips")([motion], **options)
 
 
-def _detected(folder: str | list[str] = "", **options: Any) -> Dataset:
-    """The people of shards whom MediaPipe found, by its points alone."""
-    return _found("synthetic.detected.DetectedPeople")(folder, **options)
-
-
 DATASETS: dict[str, Callable[..., Dataset]] = {
-    "detected": _detected,
     "drawn": _drawn,
     "posed": _posed,
     "posed_clips": _posed_clips,

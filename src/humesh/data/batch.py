@@ -18,7 +18,7 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec
 from humesh.crops.groups import group_people
 from humesh.data.augment import Augment, Change, mirrored, rolled_pose
-from humesh.data.detector_errors import inexact
+from humesh.data.detector_errors import with_detector_errors
 from humesh.data.sample import Dataset, LabelledPerson, Sample, as_joint_set, joints_of_fit, stored
 from humesh.errors import HumeshError
 from humesh.geometry.boxes import affine_apply
@@ -247,7 +247,9 @@ class Groups:
         crops, present = batch.crops, batch.crops.present
         crops = replace(crops, pixels=torch.where(present[..., None, None, None], change.of_pixels(crops.pixels[0]), 0))
         if change.keypoint_errors and spec.keypoints is not None:
-            moved = inexact(crops.keypoints[0].double().numpy(), spec.keypoints, change.keypoint_errors, rng)
+            moved = with_detector_errors(
+                crops.keypoints[0].double().numpy(), spec.keypoints, change.keypoint_errors, rng
+            )
             crops = replace(crops, keypoints=torch.from_numpy(moved[None]).to(crops.keypoints))
         # No two data sets have the same people.
         identity = torch.where(batch.targets.identity >= 0, batch.targets.identity + (which << 40), -1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
@@ -19,6 +17,7 @@ from humesh.media.photo import Photo
 from humesh.people.person import Person
 
 _SIZE = (160, 128)  # width, height px
+_COLOURS = {"left": (220, 90, 60), "right": (60, 120, 220)}
 
 
 class DrawnPeople:
@@ -44,7 +43,7 @@ class DrawnPeople:
         rng = np.random.default_rng((self.seed, scene))
         count = int(rng.integers(1, self.people + 1))
         camera = Camera.virtual(float(rng.uniform(150, 250)), _SIZE)
-        pose = self._poses(count, frame, rng)
+        pose = _poses(count, frame, rng)
         with torch.no_grad():
             bodies = self._body(pose)
             points = self._body.points(bodies, JOTR30)
@@ -55,50 +54,33 @@ class DrawnPeople:
             _draw(picture, camera.project(bodies.joints[person]).numpy(), rng.integers(0, 40, 3))
         inside = ((pixels >= 0) & (pixels < torch.tensor(_SIZE))).all(-1).float()
         people = []
-        for i in range(count):
-            box = np.concatenate([keypoints[i].min(0) - 2, keypoints[i].max(0) + 2])
-            seen = Person(box, 1.0, np.concatenate([keypoints[i], np.ones((len(COCO17), 1))], axis=1), COCO17)
-            people.append(
-                LabelledPerson(
-                    seen=seen,
-                    identity=scene * self.people + i,
-                    pose=pose.map(lambda tensor, i=i: tensor[i]),  # type: ignore[misc]
-                    pose_weight=torch.ones(len(SMPL24)),
-                    shape_weight=torch.ones(()),
-                    translation_weight=torch.ones(()),
-                    joint_set=JOTR30,
-                    points3d=points[i],
-                    points3d_weight=torch.ones(len(JOTR30)),
-                    points2d=pixels[i],
-                    points2d_weight=torch.ones(len(JOTR30)),
-                    visible=inside[i],
-                    body=label_of(self._body),
-                )
-            )
+        for i, places in enumerate(keypoints):
+            box = np.concatenate([places.min(0) - 2, places.max(0) + 2])
+            seen = Person(box, 1.0, np.concatenate([places, np.ones((len(COCO17), 1))], axis=1), COCO17)
+            own = BodyPose(pose.rotations[i], pose.shape[i], pose.translation[i])
+            facts = points[i], pixels[i], inside[i], torch.ones(len(JOTR30)), label_of(self._body)
+            people.append(LabelledPerson.fully_labelled(seen, scene * self.people + i, own, *facts))
         return Sample(Photo(np.array(picture), camera, "given"), tuple(people), f"drawn {index}")
 
-    def _poses(self, count: int, frame: int, rng: np.random.Generator) -> BodyPose:
-        turns = torch.from_numpy(0.2 * rng.standard_normal((count, len(SMPL24), 3))).float()
-        rotations = rotation_from_axis_angle(turns)
-        yaw = torch.from_numpy(rng.uniform(-0.5, 0.5, count)).float() + 0.1 * frame
-        upright = rotation_from_axis_angle(torch.tensor([math.pi, 0.0, 0.0]))  # the camera's y points down
-        turned = rotation_from_axis_angle(torch.stack([0 * yaw, yaw, 0 * yaw], dim=-1))
-        rotations[:, 0] = upright @ turned @ rotations[:, 0]
-        across = np.linspace(-0.8, 0.8, count) if count > 1 else np.zeros(1)
-        place = np.stack([across, rng.uniform(0, 0.3, count), rng.uniform(3, 4, count)], axis=-1)
-        shape = torch.from_numpy(0.5 * rng.standard_normal((count, 10))).float()
-        return BodyPose(rotations, shape, torch.from_numpy(place).float())
+
+def _poses(count: int, frame: int, rng: np.random.Generator) -> BodyPose:
+    turns = torch.from_numpy(0.2 * rng.standard_normal((count, len(SMPL24), 3))).float()
+    rotations = rotation_from_axis_angle(turns)
+    yaw = torch.from_numpy(rng.uniform(-0.5, 0.5, count)).float() + 0.1 * frame
+    upright = rotation_from_axis_angle(torch.tensor([torch.pi, 0.0, 0.0]))  # the camera's y points down
+    turned = rotation_from_axis_angle(torch.stack([0 * yaw, yaw, 0 * yaw], dim=-1))
+    rotations[:, 0] = upright @ turned @ rotations[:, 0]
+    across = np.linspace(-0.8, 0.8, count) if count > 1 else np.zeros(1)
+    place = np.stack([across, rng.uniform(0, 0.3, count), rng.uniform(3, 4, count)], axis=-1)
+    shape = torch.from_numpy(0.5 * rng.standard_normal((count, 10))).float()
+    return BodyPose(rotations, shape, torch.from_numpy(place).float())
 
 
 def _draw(picture: Image.Image, joints: np.ndarray, tint: np.ndarray) -> None:
     """Bones as lines: red on the left side, blue on the right, grey in the middle."""
     draw = ImageDraw.Draw(picture)
     for joint, parent in enumerate(SMPL24.parents):
-        if parent < 0:
-            continue
-        name = SMPL24.names[joint]
-        colour = (
-            (220, 90, 60) if name.startswith("left") else (60, 120, 220) if name.startswith("right") else (170,) * 3
-        )
-        shade = tuple(int(c + t - 4 * (joint % 5)) for c, t in zip(colour, tint, strict=True))
-        draw.line([*map(float, joints[parent]), *map(float, joints[joint])], fill=shade, width=4)
+        if parent >= 0:
+            colour = _COLOURS.get(SMPL24.names[joint].partition("_")[0], (170, 170, 170))
+            shade = tuple(int(c + t - 4 * (joint % 5)) for c, t in zip(colour, tint, strict=True))
+            draw.line([*map(float, joints[parent]), *map(float, joints[joint])], fill=shade, width=4)

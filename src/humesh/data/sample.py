@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humesh.body.joints import SMPL24, JointSet
+from humesh.body.joints import JOTR30, SMPL24, JointSet
 from humesh.body.label_bodies import label_of
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
@@ -45,6 +46,25 @@ class LabelledPerson:
     visible: Float[Tensor, " K"]
     body: str = "open"
     metric: bool = True
+
+    @classmethod
+    def fully_labelled(
+        cls,
+        seen: Person,
+        identity: int,
+        pose: BodyPose,
+        points3d: Float[Tensor, "30 3"],
+        points2d: Float[Tensor, "30 2"],
+        visible: Float[Tensor, "30"],
+        points2d_weight: Float[Tensor, "30"],
+        body: str = "open",
+    ) -> LabelledPerson:
+        """A person whose pose, shape, place and points (JOTR30) are all known, as those that we make ourselves."""
+        one, every = torch.ones(()), torch.ones(len(JOTR30))
+        return cls(
+            seen, identity, pose, torch.ones(len(SMPL24)), one, one, JOTR30, points3d, every, points2d,
+            points2d_weight, visible, body,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

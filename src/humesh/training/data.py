@@ -19,10 +19,9 @@ from humesh.training.recipe import Recipe, Source, TrainingError
 Given = Mapping[str, list[Path]]
 """Paths by the name of the data set that they are for; "": for any."""
 
-_PLACES = {"synthetic": "folder", "detected": "folder", "posed": "motion", "posed_clips": "motion"}
+_PLACES = {"synthetic": "folder", "posed": "motion", "posed_clips": "motion"}
 _WANTED = {
-    "synthetic": "FOLDER of shards from `humesh synth` (for some recipes with --detect)",
-    "detected": "detected=FOLDER of shards from `humesh synth --detect`",
+    "synthetic": "FOLDER of shards from `humesh synth`",
     "posed": "posed=FILE of motion",
     "posed_clips": "posed_clips=FILE of motion",
 }

@@ -1,21 +1,21 @@
-"""Pictures to stand before: drawn ones of many kinds, and the photos of a folder."""
+"""Pictures to stand before: drawn rooms, streets and clutter, and the photos of a folder."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy.random import Generator, default_rng
 from PIL import Image, ImageDraw
 
-from humesh.data.synthetic.paint import colour
+from humesh.data.synthetic.paint import draw_colour
 from humesh.errors import HumeshError
 from humesh.media.photo import Photo, PhotoError
 
 _SIDE = 288  # px of the stored pictures' shorter side
-_BANK = 160  # drawn pictures that are kept and cut anew for each photo
+_DRAWN = 160  # drawn pictures that are kept and cut anew for each photo
 _CACHE = 256  # photos kept decoded
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
@@ -30,7 +30,6 @@ class Backgrounds:
     def __init__(self, folder: str | Path | None = None, photos: float = 0.6) -> None:
         self.files: list[Path] = []
         self.photos = photos if folder is not None else 0.0
-        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         if folder is not None:
             folder = Path(folder)
             if not folder.is_dir():
@@ -42,171 +41,100 @@ class Backgrounds:
                     "give another folder, or none for drawn backgrounds."
                 )
 
-    def draw(self, g: Generator, size: tuple[int, int], whole: bool = True) -> UInt8[np.ndarray, "h w 3"]:
-        """A random cut of a random picture, of (width, height) pixels; in its own scale if not `whole` (faster)."""
-        photo = g.random() < self.photos
-        number, side = int(g.integers(1 << 30)), max(size)
-        picture = self._picture(number % len(self.files) if photo else -1 - number % _BANK)
-        share, short = g.uniform(0.45, 1.0), min(picture.shape[:2])
-        cut = min(int(short * share) + 1, short)
-        if not whole and short >= side:
-            cut = side
-        top, left = (int(g.integers(0, length - cut + 1)) for length in picture.shape[:2])
-        part = picture[top : top + cut, left : left + cut]
-        if g.random() < 0.5:
-            part = part[:, ::-1]
-        if cut == side:
-            return np.ascontiguousarray(part[: size[1], : size[0]])
+    def draw(self, g: Generator, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+        """A random cut of a random picture, (width, height) pixels, to be written into."""
+        is_photo, number = g.random() < self.photos, int(g.integers(1 << 30))
+        picture = _photo(self.files[number % len(self.files)]) if is_photo else _drawing(number % _DRAWN)
+        cut, side = int(min(picture.shape[:2]) * g.uniform(0.45, 1.0)) + 1, max(size)
+        top, left = (int(g.integers(0, length - min(cut, length) + 1)) for length in picture.shape[:2])
+        part = picture[top : top + cut, left : left + cut][:, :: g.choice([1, -1])]
         scaled = Image.fromarray(np.ascontiguousarray(part)).resize((side, side), Image.Resampling.BILINEAR)
-        return np.asarray(scaled)[: size[1], : size[0]]
-
-    def _picture(self, number: int) -> np.ndarray:
-        if number in self._kept:
-            self._kept.move_to_end(number)
-            return self._kept[number]
-        if number < 0:
-            picture = drawn(default_rng([17, -number]), _SIDE)
-        else:
-            picture = self._photo(self.files[number])
-        self._kept[number] = picture
-        if len(self._kept) > _BANK + _CACHE:
-            self._kept.popitem(last=False)
-        return picture
-
-    def _photo(self, path: Path) -> np.ndarray:
-        try:
-            pixels = Photo.read(path).pixels
-        except PhotoError as error:
-            raise BackgroundError(f"backgrounds: {error}") from None
-        height, width = pixels.shape[:2]
-        scale = _SIDE / min(height, width)
-        if scale >= 1:
-            return pixels
-        small = Image.fromarray(pixels).resize((round(width * scale), round(height * scale)), Image.Resampling.BOX)
-        return np.asarray(small)
+        return np.array(scaled)[: size[1], : size[0]]
 
 
-def drawn(g: Generator, side: int) -> UInt8[np.ndarray, "S S 3"]:
-    """A drawn picture: a room, outdoors, clutter, or nothing but light and noise."""
-    kind = g.choice(["room", "outside", "clutter", "haze"], p=[0.4, 0.3, 0.2, 0.1])
-    base = _haze(g, side, 0.15 if kind != "haze" else 0.5)
-    image = Image.fromarray(base)
+@lru_cache(_CACHE)
+def _photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    try:
+        pixels = Photo.read(path).pixels
+    except PhotoError as error:
+        raise BackgroundError(f"backgrounds: {error}") from None
+    photo = Image.fromarray(pixels)
+    scale = _SIDE / min(photo.size)
+    if scale < 1:
+        photo = photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BOX)
+    return np.asarray(photo)
+
+
+@lru_cache(_DRAWN)
+def _drawing(number: int) -> UInt8[np.ndarray, "h w 3"]:
+    return drawn_picture(default_rng([17, number]), _SIDE)
+
+
+def drawn_picture(g: Generator, side: int) -> UInt8[np.ndarray, "S S 3"]:
+    """A wall or a sky over a floor or ground, before it houses, furniture or clutter, all with texture."""
+    down = np.arange(side)[:, None, None] / side
+    horizon = int(side * g.uniform(0.3, 0.95))
+    pixels = _surface(g, side) + g.uniform(-0.4, 0.4) * (down - 0.5)
+    pixels[horizon:] = _floor(g, side)[: side - horizon]
+    image = Image.fromarray(np.clip(255 * pixels, 0, 255).astype(np.uint8))
     brush = ImageDraw.Draw(image)
-    if kind == "room":
-        _room(image, brush, g, side)
-    elif kind == "outside":
-        _outside(image, brush, g, side)
-    if kind == "clutter" or g.random() < 0.4:
-        for _ in range(int(g.integers(5, 60 if kind == "clutter" else 12))):
-            _shape(brush, g, side, g.uniform(0.02, 0.3) * side)
-    grain = noise(g, side, int(g.integers(60, side)))[..., None]
-    fine = np.asarray(image).astype(np.float32) * (1 + g.uniform(0.02, 0.2) * grain)
-    return np.clip(fine, 0, 255).astype(np.uint8)
+    for _ in range(int(g.integers(0, 9))):  # pictures, windows, doors, shelves, houses: they stand or hang
+        wide, high = g.uniform(0.06, 0.45, 2) * side
+        x, y = g.uniform(-0.1, 1) * side, horizon - high + g.choice([0.05, g.uniform(-0.5, 0)]) * side
+        brush.rectangle((x, y, x + wide, y + high), fill=_rgb(g), outline=_rgb(g), width=int(g.integers(0, 5)))
+        rows, columns = g.integers(1, 7, 2).tolist()
+        colour = _rgb(g)
+        for u, v in np.ndindex(columns, rows):
+            left, top = x + wide * (u + 0.2) / columns, y + high * (v + 0.2) / rows
+            brush.rectangle((left, top, left + 0.6 * wide / columns, top + 0.6 * high / rows), fill=colour)
+    for _ in range(int(g.choice([0, 8, 16, 40]))):
+        draw_shape(brush, g, g.uniform(-0.1, 1.1, 2) * side, g.uniform(0.02, 0.3) * side, _rgb(g))
+    grain = 1 + g.uniform(0.02, 0.2) * noise(g, side, int(g.integers(60, side)))[..., None]
+    return np.clip(np.asarray(image) * grain, 0, 255).astype(np.uint8)
 
 
-def noise(g: Generator, side: int, cells: int) -> np.ndarray:
-    """Smooth noise in about [-1, 1] of so many cells across, S S."""
+def noise(g: Generator, side: int, cells: int) -> Float[np.ndarray, "S S"]:
+    """Smooth noise in about [-1, 1], of that many cells across."""
     grid = Image.fromarray(g.uniform(-1, 1, (cells, cells)).astype(np.float32))
     return np.asarray(grid.resize((side, side), Image.Resampling.BICUBIC))
 
 
-def _rgb(g: Generator) -> tuple[int, int, int]:
-    r, green, b = (255 * colour(g)).astype(int).tolist()
-    return r, green, b
-
-
-def _haze(g: Generator, side: int, strength: float) -> np.ndarray:
-    down, across = np.mgrid[0:side, 0:side].astype(np.float32) / side
-    a, b = colour(g), colour(g)
-    mix = np.clip((down * g.uniform(-1, 1) + across * g.uniform(-1, 1)) + 0.5, 0, 1)[..., None]
-    light = np.sum([noise(g, side, cells) / k for k, cells in enumerate((3, 7, 17, 40), 1)], axis=0)
-    out = (a * (1 - mix) + b * mix) * (1 + strength * light[..., None] * (1 + 0.2 * g.normal(0, 1, 3)))
-    return np.clip(255 * out, 0, 255).astype(np.uint8)
-
-
-def _floor(image: Image.Image, g: Generator, side: int, horizon: float) -> None:
-    """Tiles or planks below a line, in perspective."""
-    one, two = np.array(_rgb(g)), np.array(_rgb(g))
-    two = (one * g.uniform(0.5, 0.95)) if g.random() < 0.7 else two
-    rows = np.arange(int(horizon), side)
-    depth = 1 / np.maximum(rows - horizon + 2, 1.0)
-    x = (np.arange(side)[None] - side * g.uniform(0.2, 0.8)) * depth[:, None]
-    z = depth[:, None] * side * g.uniform(0.3, 1.5) + 0 * x
-    turn = g.uniform(-0.8, 0.8)
-    x, z = x * np.cos(turn) - z * np.sin(turn), x * np.sin(turn) + z * np.cos(turn)
-    scale = g.uniform(1, 8)
-    kind = g.random()
-    if kind < 0.4:
-        mark = (np.floor(x * scale) + np.floor(z * scale)) % 2 > 0
-    elif kind < 0.75:
-        mark = (x * scale) % 1 < 0.08
-    else:
-        mark = np.zeros_like(x, dtype=bool)
-    pixels = np.asarray(image).copy()
-    pixels[int(horizon) :] = np.where(mark[..., None], two, one).astype(np.uint8)
-    image.paste(Image.fromarray(pixels))
-
-
-def _room(image: Image.Image, brush: ImageDraw.ImageDraw, g: Generator, side: int) -> None:
-    horizon = g.uniform(0.5, 0.9) * side
-    if g.random() < 0.5:
-        corner = g.uniform(0, side)
-        brush.rectangle((corner, 0, side, horizon), fill=_rgb(g))
-    _floor(image, g, side, horizon)
-    brush.rectangle((0, horizon - g.uniform(1, 6), side, horizon + 1), fill=_rgb(g))
-    for _ in range(int(g.integers(1, 9))):  # pictures, windows, doors, shelves, furniture
-        wide, high = g.uniform(0.06, 0.45, 2) * side
-        x, y = g.uniform(-0.1, 1) * side, g.uniform(-0.1, 0.6) * side
-        if g.random() < 0.5:
-            y = horizon - high + g.uniform(0, 0.2) * side
-        brush.rectangle((x, y, x + wide, y + high), fill=_rgb(g), outline=_rgb(g), width=int(g.integers(0, 5)))
-        for k in range(int(g.integers(0, 6))):
-            line = y + high * k / 6
-            brush.line((x, line, x + wide, line), fill=_rgb(g), width=int(g.integers(1, 4)))
-        if g.random() < 0.3:
-            for k in range(12):
-                brush.rectangle(
-                    (x + wide * k / 12, y + 0.1 * high, x + wide * (k + 0.7) / 12, y + high * 0.9), fill=_rgb(g)
-                )
-
-
-def _outside(image: Image.Image, brush: ImageDraw.ImageDraw, g: Generator, side: int) -> None:
-    horizon = g.uniform(0.3, 0.7) * side
-    sky = np.array([g.uniform(120, 230), g.uniform(150, 235), g.uniform(190, 255)])
-    rows = np.linspace(0.7, 1.1, side)[:, None, None] * sky * (1 + 0.15 * noise(g, side, 8)[..., None])
-    image.paste(Image.fromarray(np.clip(rows, 0, 255).astype(np.uint8)))
-    ground = np.array([[90, 120, 60], [120, 110, 95], [110, 110, 112], [190, 175, 140]])[g.integers(4)]
-    for _ in range(int(g.integers(0, 8))):  # houses
-        x, wide, high = g.uniform(-0.1, 1) * side, g.uniform(0.1, 0.4) * side, g.uniform(0.1, 0.7) * side
-        brush.rectangle((x, horizon - high, x + wide, horizon + 5), fill=_rgb(g))
-        window, step = _rgb(g), g.uniform(0.03, 0.1) * side
-        for u in np.arange(x + step / 2, x + wide - step / 2, step):
-            for v in np.arange(horizon - high + step / 2, horizon - step / 2, step):
-                brush.rectangle((u, v, u + step / 2, v + step / 2), fill=window)
-    texture = ground * (1 + 0.15 * noise(g, side, 130)[..., None] + 0.2 * noise(g, side, 20)[..., None])
-    pixels = np.asarray(image).copy()
-    pixels[int(horizon) :] = np.clip(texture, 0, 255).astype(np.uint8)[int(horizon) :]
-    leaves = noise(g, side, 50) + 1.5 * noise(g, side, 9) - 3 * np.abs(np.arange(side)[:, None] / horizon - 0.7)
-    green = np.array([g.uniform(30, 90), g.uniform(70, 130), g.uniform(20, 70)]) * (
-        1 + 0.5 * noise(g, side, 120)[..., None]
-    )
-    mask = leaves > g.uniform(-0.5, 2)
-    pixels[mask] = np.clip(green, 0, 255).astype(np.uint8)[mask]
-    image.paste(Image.fromarray(pixels))
-
-
-def _shape(brush: ImageDraw.ImageDraw, g: Generator, side: int, size: float) -> None:
-    x, y = g.uniform(-0.1, 1.1, 2) * side
-    kind = g.integers(4)
+def draw_shape(
+    brush: ImageDraw.ImageDraw, g: Generator, at: Float[np.ndarray, "2"], size: float, fill: tuple[int, ...] | int
+) -> None:
+    """An ellipse, a rectangle, a polygon or a bar around a place."""
+    kind, half = g.integers(4), size * g.uniform(0.2, 1, 2)
+    corners = [*(at - half).tolist(), *(at + half).tolist()]
     if kind == 0:
-        corners = g.normal((x, y), size, (int(g.integers(3, 7)), 2)).ravel().tolist()
-        brush.polygon(corners, fill=_rgb(g))
+        brush.ellipse(corners, fill=fill)
     elif kind == 1:
-        w, h = size * g.uniform(0.3, 1, 2)
-        brush.ellipse((x - w, y - h, x + w, y + h), fill=_rgb(g))
+        brush.rectangle(corners, fill=fill)
     elif kind == 2:
-        w, h = size * g.uniform(0.1, 1, 2)
-        brush.rectangle((x - w, y - h, x + w, y + h), fill=_rgb(g), outline=_rgb(g))
+        brush.polygon(g.normal(at, size, (int(g.integers(3, 9)), 2)).ravel().tolist(), fill=fill)
     else:
-        ends = g.normal((x, y), 2 * size, (2, 2)).ravel().tolist()
-        brush.line(ends, fill=_rgb(g), width=max(1, int(size * g.uniform(0.02, 0.3))))
+        way = g.normal(0, 4 * size, 2)
+        brush.line(
+            [*(at - way).tolist(), *(at + way).tolist()], fill=fill, width=max(1, int(size * g.uniform(0.1, 0.5)))
+        )
+
+
+def _rgb(g: Generator) -> tuple[int, ...]:
+    return tuple((255 * draw_colour(g)).astype(int).tolist())
+
+
+def _surface(g: Generator, side: int) -> Float[np.ndarray, "S S 3"]:
+    """One colour with soft light, stains or leaves on it."""
+    light = np.sum([noise(g, side, cells) / k for k, cells in enumerate((3, 7, 17, 40, 130), 1)], axis=0)
+    tint = 1 + g.uniform(0.05, 0.5) * (1 + 0.2 * g.normal(0, 1, 3)) * light[..., None]
+    return draw_colour(g) * tint
+
+
+def _floor(g: Generator, side: int) -> Float[np.ndarray, "S S 3"]:
+    """Tiles, planks or bare ground below a horizon, in perspective."""
+    depth = 1 / np.arange(2.0, side + 2)[:, None]
+    x = (np.arange(side) - side * g.uniform(0.2, 0.8)) * depth
+    z, turn, scale = depth * side * g.uniform(0.3, 1.5) + 0 * x, g.uniform(-0.8, 0.8), g.uniform(1, 8)
+    x, z = x * np.cos(turn) - z * np.sin(turn), x * np.sin(turn) + z * np.cos(turn)
+    tiles = (np.floor(x * scale) + np.floor(z * scale)) % 2 > 0
+    marked = (tiles, (x * scale) % 1 < 0.08, np.zeros_like(tiles))[g.integers(3)]
+    return _surface(g, side) * np.where(marked[..., None], g.uniform(0.5, 0.95), 1.0)

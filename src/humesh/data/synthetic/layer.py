@@ -1,42 +1,50 @@
-"""A scene's moment rendered: the picture of its people and furniture without a background, and what is true of it."""
+"""Rendered people and furniture without a background, and what is true of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
 from humesh.body.joints import JOTR30, MEDIAPIPE33
-from humesh.data.synthetic.figure import BOX, Figure, Wardrobe, normals
+from humesh.body.mesh import RayCaster, vertex_normals
+from humesh.body.pose import BodyPose
+from humesh.data.synthetic.figure import SKIN, Figure
 from humesh.data.synthetic.paint import Fabric, Lights, Look
-from humesh.data.synthetic.raycast import Caster, Hits
+from humesh.data.synthetic.poses import mirrored
 
-NOBODY, OBJECT, REGIONS = 0, 1, 8
-"""The codes of a layer's pixels: nothing, furniture, and REGIONS * (1 + person) + region of the person."""
-
+OBJECT, REGIONS = 1, 8
+"""The codes of a layer's pixels: 0 nothing, 1 furniture, and REGIONS * (1 + person) + region of the person."""
+_MIRROR = [*JOTR30.mirror, *(len(JOTR30) + joint for joint in MEDIAPIPE33.mirror)]
 _RADII = {
     "hip": 0.15, "pelvis": 0.18, "spine": 0.18, "collar": 0.13, "shoulder": 0.11, "neck": 0.11, "head_top": 0.07,
     "head": 0.16, "knee": 0.09, "elbow": 0.07, "wrist": 0.06, "ankle": 0.08, "hand": 0.06, "foot": 0.07, "nose": 0.05,
     "eye": 0.05, "ear": 0.05, "mouth": 0.05, "pinky": 0.05, "index": 0.05, "thumb": 0.05, "heel": 0.06,
 }  # fmt: skip
 """Metres from a point of the body to the skin before it, by a word in its name."""
-_ROOM = np.array([
-    next(radius for word, radius in _RADII.items() if word in name)
-    for name in (*JOTR30.names, *MEDIAPIPE33.names)
+_CLOTHES_M = 0.03  # more, for what is worn
+_ROOM = _CLOTHES_M + np.array([
+    next(radius for word, radius in _RADII.items() if word in name) for name in (*JOTR30.names, *MEDIAPIPE33.names)
 ])  # fmt: skip
-_CLOTHES = 0.03  # metres more, for what is worn
-_TILE = 8  # px
-_EDGE = np.array([[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]])  # rays of pixels on an edge
+_NEAR_M = 0.05
+_SPREAD = np.array([[0.25, 0.75, 0.25, 0.75], [0.25, 0.25, 0.75, 0.75]])  # x and y of the rays of pixels on an edge
+_BOX = np.array([
+    [0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4],
+    [1, 5, 7], [1, 7, 3],
+])  # fmt: skip
+"""Triangles of a box whose corners are ordered by x, then y, then z."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """Rendered people without a background, and what is true of them; all in the photo's camera frame and pixels.
 
-    `rgb` is meaningful where `alpha` is above 0; `code` as by NOBODY, OBJECT and REGIONS. `visible`: 1 where a joint
-    is inside the photo and neither other people, furniture nor the own body hide it. `landmarks3d`: MediaPipe's.
+    `rgb` is meaningful where `alpha` is above 0; `code` as by OBJECT and REGIONS. `points`: JOTR's 30, then
+    MediaPipe's 33; `visible`: 1 where such a point is inside the photo and neither other people, furniture nor the own
+    body hide it.
     """
 
     rgb: UInt8[np.ndarray, "H W 3"]
@@ -46,209 +54,152 @@ class Layer:
     rotations: Float[np.ndarray, "P 24 3 3"]
     shape: Float[np.ndarray, "P S"]
     translation: Float[np.ndarray, "P 3"]
-    points3d: Float[np.ndarray, "P 30 3"]
-    visible: Float[np.ndarray, "P 30"]
-    landmarks3d: Float[np.ndarray, "P 33 3"]
-    landmarks_visible: Float[np.ndarray, "P 33"]
+    points: Float[np.ndarray, "P 63 3"]
+    visible: Float[np.ndarray, "P 63"]
     identity: Int[np.ndarray, " P"]
 
     @property
-    def points2d(self) -> Float[np.ndarray, "P 30 2"]:
-        """Pixels of the joints; without meaning behind the camera."""
-        return projected(self.camera, self.points3d)
+    def pixels(self) -> Float[np.ndarray, "P 63 2"]:
+        """Where the points are in the photo; without meaning, but finite, behind the camera."""
+        return projected(self.camera, self.points)
 
-
-@dataclass(frozen=True)
-class Staging:
-    """Everything of a scene before it is rendered: people through the frames, world to camera, lights, furniture."""
-
-    figures: Sequence[Figure]
-    looks: Sequence[Look]
-    shapes: Float[np.ndarray, "P S"]
-    poses: Float[np.ndarray, "T P 24 3 3"]  # world, y up
-    places: Float[np.ndarray, "T P 3"]  # of the root's turning point
-    turns: Float[np.ndarray, "T 3 3"]  # x_camera = turn x_world + shift
-    shifts: Float[np.ndarray, "T 3"]
-    focal: float
-    lights: Lights
-    boxes: Sequence[Float[np.ndarray, "8 3"]]
-    fabrics: Sequence[Fabric]
-
-
-class Shot:
-    """One frame of a staging, made ready: where everything is and which joints can be seen, but no pixels yet."""
-
-    def __init__(self, s: Staging, frame: int, size: int, wardrobe: Wardrobe) -> None:
-        turned, shift = s.turns[frame], s.shifts[frame]
-        meshes, joints, surface = zip(
-            *(f.posed(s.poses[frame, p], wardrobe.surface_points) for p, f in enumerate(s.figures)), strict=True
-        )
-        place = s.places[frame]
-        points = np.stack([np.concatenate([a, b]) for a, b in zip(joints, surface, strict=True)])
-        self.points = (points + place[:, None]) @ turned.T + shift  # JOTR30, then MediaPipe's
-        self.scene = _Scene(s, [(m + place[p]) @ turned.T + shift for p, m in enumerate(meshes)], turned, shift)
-        self.camera = np.array([[s.focal, 0, size / 2], [0, s.focal, size / 2], [0, 0, 1]])
-        within = inside(projected(self.camera, self.points), (size, size))
-        self.visible = (self.scene.sees(self.points) & within).astype(np.float64)
-        pelvis = np.stack([f.joints[0] for f in s.figures])
-        self.translation = (pelvis + place) @ turned.T + shift - pelvis
-        self.pose = s.poses[frame].copy()
-        self.pose[:, 0] = turned @ self.pose[:, 0]
-        self.shapes, self.size = s.shapes, size
-
-    def layer(self, first_identity: int) -> Layer:
-        """The picture with its labels."""
-        body, landmarks = np.s_[:, : len(JOTR30)], np.s_[:, len(JOTR30) :]
-        return Layer(
-            *self.scene.picture(self.camera, self.size), self.camera, self.pose, self.shapes, self.translation,
-            self.points[body], self.visible[body], self.points[landmarks], self.visible[landmarks],
-            first_identity + np.arange(len(self.points)),
+    def mirrored(self) -> Layer:
+        """The layer in a mirror; its people, camera and pixels."""
+        flip, camera = np.array([-1.0, 1.0, 1.0]), self.camera.copy()
+        camera[0, 2] = self.code.shape[1] - camera[0, 2]
+        return replace(
+            self, rgb=self.rgb[:, ::-1], alpha=self.alpha[:, ::-1], code=self.code[:, ::-1], camera=camera,
+            rotations=mirrored(self.rotations), translation=self.translation * flip,
+            points=self.points[:, _MIRROR] * flip, visible=self.visible[:, _MIRROR],
         )  # fmt: skip
 
 
-def joint_depths() -> Float[np.ndarray, "63"]:
-    """How far before a joint the skin and what is worn over it may lie, metres: JOTR30's, then MediaPipe's."""
-    return _ROOM + _CLOTHES
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything that is rendered, in the camera's frame: people through T frames, furniture and lights."""
+
+    figures: Sequence[Figure]
+    looks: Sequence[Look]
+    pose: BodyPose  # T P
+    points: Float[torch.Tensor, "T P 63 3"]
+    boxes: Float[np.ndarray, "T B 8 3"]  # the corners of furniture
+    boxes_rest: Float[np.ndarray, "B 8 3"]  # in the world, where their fabrics lie
+    fabrics: Sequence[Fabric]
+    lights: Lights
+    focal: float
 
 
 def projected(camera: Float[np.ndarray, "3 3"], points: Float[np.ndarray, "*g 3"]) -> Float[np.ndarray, "*g 2"]:
     """Pixels of points; without meaning, but finite, behind the camera."""
-    flat = points @ camera.T
+    flat = points @ camera.T.astype(points.dtype)
     return flat[..., :2] / np.where(np.abs(flat[..., 2:]) < 1e-3, 1e-3, flat[..., 2:])
 
 
-def near_view(
-    pixels: Float[np.ndarray, "*g 2"], depth: Float[np.ndarray, "*g"], size: tuple[int, int] | np.ndarray
-) -> Bool[np.ndarray, "*g"]:
-    """Whether projected points say where a body is: ahead of the camera and within half a picture of the picture."""
-    near = (np.abs(pixels / np.array(size) - 0.5) < 1.0).all(-1)
-    return near & (depth > 0.1)
-
-
-def inside(points: Float[np.ndarray, "*g 2"], size: tuple[int, int]) -> Bool[np.ndarray, "*g"]:
+def is_inside(pixels: Float[np.ndarray, "*g 2"], size: tuple[int, int]) -> Bool[np.ndarray, "*g"]:
     """Whether pixels are in a picture of (width, height)."""
-    answer: np.ndarray = np.all((points >= 0) & (points < size), axis=-1)
-    return answer
+    return np.asarray(((pixels >= 0) & (pixels < size)).all(-1))
 
 
-class _Scene:
-    """The triangles of one frame with what is needed to colour them."""
+class Frame:
+    """One frame of a scene in a photo of `size` x `size` pixels: what is visible, and its picture when asked for."""
 
-    def __init__(self, s: Staging, meshes: Sequence[np.ndarray], turned: np.ndarray, shift: np.ndarray) -> None:
-        self.s = s
-        boxes = [corners @ turned.T + shift for corners in s.boxes]
-        starts = np.cumsum([0, *(len(points) for points in (*meshes, *boxes))])[:-1]
-        parts = [*(f.faces for f in s.figures), *(BOX for _ in boxes)]
-        self.faces = np.concatenate([part + start for part, start in zip(parts, starts, strict=True)])
+    def __init__(self, scene: Scene, number: int, size: int) -> None:
+        self.scene, self.size, self.pose = scene, size, scene.pose.map(lambda tensor: tensor[number].double())
+        self.camera = np.array([[scene.focal, 0, size / 2], [0, scene.focal, size / 2], [0, 0, 1]])
+        self.points63 = scene.points[number].double().numpy()
+        boxes, (turns, _, shifts) = scene.boxes[number], (part.numpy() for part in vars(self.pose).values())
+        meshes = [f.posed(turn) + shift for f, turn, shift in zip(scene.figures, turns, shifts, strict=True)]
+        faces = [*(figure.faces for figure in scene.figures), *([_BOX] * len(boxes))]
+        starts = np.cumsum([0, *(len(points) for points in (*meshes, *boxes))])
+        self.faces = np.concatenate([part + start for part, start in zip(faces, starts, strict=False)])
         self.points = np.concatenate([*meshes, *boxes]).astype(np.float32)
-        self.owner = np.concatenate([np.full(len(part), i) for i, part in enumerate(parts)])
-        self.piece = np.concatenate([*(f.piece for f in s.figures), *(np.zeros(12, int) for _ in boxes)])
-        rest = np.concatenate([*(f.rest for f in s.figures), *s.boxes])
-        self.attributes = np.concatenate([normals(self.points, self.faces), rest], axis=1).astype(np.float32)
-        self.flat = len(meshes)  # owners from here on are boxes, whose sides are flat
-        self.caster = Caster(self.points, self.faces)
+        self.owner = np.repeat(np.arange(len(faces)), list(map(len, faces)))  # people, then boxes
+        self.piece = np.concatenate([*(f.piece for f in scene.figures), np.full(len(_BOX) * len(boxes), SKIN)])
+        rest = np.concatenate([*(figure.rest for figure in scene.figures), *scene.boxes_rest])
+        self.attributes = np.concatenate([vertex_normals(self.points, self.faces), rest], axis=1).astype(np.float32)
+        self.caster = RayCaster(self.points, self.faces)
+        self.visible = self._sees(self.points63) & is_inside(projected(self.camera, self.points63), (size, size))
 
-    def picture(self, camera: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Colours, cover and codes."""
-        rgb, alpha = np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.uint8)
-        code = np.zeros((size, size), np.uint8)
-        pixels = np.flatnonzero(self._touched(camera, size))
-        if not len(pixels):
-            return rgb, alpha, code
-        rays = np.ones((len(pixels), 3), np.float32)
-        along = np.arange(size) + 0.5
-        rays[:, 0] = ((along - camera[0, 2]) / camera[0, 0])[pixels % size]
-        rays[:, 1] = ((along - camera[1, 2]) / camera[1, 1])[pixels // size]
-        hits = self.caster.cast(rays)
-        light, codes = self._colours(hits, rays[hits.ray])
-        at = np.divmod(pixels[hits.ray], size)
+    def layer(self, identity: int) -> Layer:
+        """The picture with its labels; people are numbered from `identity` on."""
+        rotations, shape, translation = (part.numpy() for part in vars(self.pose).values())
+        return Layer(
+            *self._picture(), self.camera, rotations, shape, translation, self.points63,
+            self.visible.astype(np.float64), identity + np.arange(len(shape)),
+        )  # fmt: skip
+
+    def _picture(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Colours, cover and codes: one ray a pixel and several on edges."""
+        rgb = np.zeros((self.size, self.size, 3), np.uint8)
+        alpha, code = np.zeros_like(rgb[..., 0]), np.zeros_like(rgb[..., 0])
+        low, high = np.zeros(2, int), np.full(2, self.size)
+        if (self.points[:, 2] > _NEAR_M).all():
+            flat = projected(self.camera, self.points)
+            low, high = (np.clip(limit, 0, self.size).astype(int) for limit in (flat.min(0) - 1, flat.max(0) + 2))
+        x, y = (np.arange(*limits) for limits in zip(low, high, strict=True))
+        ray, light, codes = self._trace(_rays(self.camera, *np.meshgrid(x + 0.5, y + 0.5)))
+        at = y[ray // len(x)], x[ray % len(x)]
         code[at], alpha[at], rgb[at] = codes, 255, _encoded(light)
-        edge = np.argwhere(_edges(code))
-        rays = _rays(camera, (edge[:, None, ::-1] + _EDGE).reshape(-1, 2))
-        hits = self.caster.cast(rays)
-        light, _ = self._colours(hits, rays[hits.ray])
-        pixel = hits.ray // len(_EDGE)
-        count = np.bincount(pixel, minlength=len(edge))
-        total = np.stack([np.bincount(pixel, light[:, c], len(edge)) for c in range(3)], axis=-1)
-        at = edge[:, 0], edge[:, 1]
-        alpha[at], rgb[at] = np.rint(count * (255 / len(_EDGE))), _encoded(total / np.maximum(count, 1)[:, None])
+        edge = np.zeros(code.shape, bool)
+        for a, b in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+            differs = code[a] != code[b]
+            edge[a] |= differs
+            edge[b] |= differs
+        y, x = np.nonzero(edge)
+        ray, light, _ = self._trace(_rays(self.camera, x[:, None] + _SPREAD[0], y[:, None] + _SPREAD[1]))
+        pixel = ray // _SPREAD.shape[1]
+        count = np.bincount(pixel, minlength=len(x))
+        total = np.stack([np.bincount(pixel, light[:, c], len(x)) for c in range(3)], axis=-1)
+        alpha[edge] = np.rint(count * (255 / _SPREAD.shape[1]))
+        rgb[edge] = _encoded(total / np.maximum(count, 1)[:, None])
         return rgb, alpha, code
 
-    def _touched(self, camera: np.ndarray, size: int) -> Bool[np.ndarray, "S S"]:
-        """The pixels in tiles that some triangle's bounding box touches."""
-        if (self.points[:, 2] < 0.05).any():
-            return np.ones((size, size), bool)
-        flat = self.points @ camera.T.astype(np.float32)
-        corners = (flat[:, :2] / flat[:, 2:])[self.faces]
-        count = -(-size // _TILE)
-        low = np.clip(np.floor((corners.min(1) - 1) / _TILE), 0, count).astype(np.int64)
-        high = np.clip(np.floor((corners.max(1) + 1) / _TILE) + 1, 0, count).astype(np.int64)
-        # Boxes are added up as the double sum of +1 and -1 at their corners; empty ones cancel out.
-        total = np.zeros((count + 1) ** 2)
-        for x, y, sign in ((low, low, 1), (high, high, 1), (low, high, -1), (high, low, -1)):
-            total += sign * np.bincount(y[:, 1] * (count + 1) + x[:, 0], minlength=len(total))
-        tiles = total.reshape(count + 1, count + 1).cumsum(0).cumsum(1)[:-1, :-1] > 0.5
-        return tiles.repeat(_TILE, 0).repeat(_TILE, 1)[:size, :size]
-
-    def _colours(self, hits: Hits, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Linear light and codes of hit points."""
-        corners = self.faces[hits.face]
-        mixed = np.einsum("rkc,rk->rc", self.attributes[corners], hits.weights.astype(np.float32))
-        normal, rest = mixed[:, :3], mixed[:, 3:]
-        owner, piece = self.owner[hits.face], self.piece[hits.face]
-        paint, code = np.empty_like(rest), np.full(len(owner), OBJECT)
-        for p, look in enumerate(self.s.looks):
-            here = np.flatnonzero(owner == p)
-            if len(here):
-                paint[here], region = look.paint(rest[here], piece[here])
-                code[here] = REGIONS * (1 + p) + region
-        boxed = np.flatnonzero(owner >= self.flat)
-        if len(boxed):
-            triangle = self.points[corners[boxed]]
-            normal[boxed] = np.cross(triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0])
-            for b, fabric in enumerate(self.s.fabrics):
-                here = boxed[owner[boxed] == self.flat + b]
-                paint[here] = fabric.at(rest[here])
+    def _trace(self, rays: Float[np.ndarray, "R 3"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the rays that hit something: their numbers, linear light, codes."""
+        hits = self.caster.cast(np.zeros_like(rays), rays)
+        corners, owner, rays = self.faces[hits.face], self.owner[hits.face], rays[hits.ray]
+        normal, rest = np.split(np.einsum("rkc,rk->rc", self.attributes[corners], hits.weights), 2, axis=1)
+        colour, code = np.empty_like(rest), np.full(len(owner), OBJECT)
+        people = len(self.scene.looks)
+        for number in np.unique(owner).tolist():
+            here = np.flatnonzero(owner == number)
+            if number < people:
+                colour[here], region = self.scene.looks[number].paint(rest[here], self.piece[hits.face[here]])
+                code[here] = REGIONS * (1 + number) + region
+            else:  # the sides of boxes are flat
+                a, b, c = self.points[corners[here]].swapaxes(0, 1)
+                normal[here] = np.cross(b - a, c - a)
+                colour[here] = self.scene.fabrics[number - people].at(rest[here])
         normal /= np.sqrt(np.maximum(np.einsum("rc,rc->r", normal, normal), 1e-18))[:, None]
-        facing = np.einsum("rc,rc->r", normal, rays)
-        normal[facing > 0.3] *= -1  # the inside of a sheet
-        shadow = None
-        lights = self.s.lights
-        if lights.hard:
-            places = rays * (hits.far[:, None] * 0.999) + 0.012 * normal
-            shadow = 1 - self.caster.blocked(places, lights.lamps[0]).astype(np.float32)
-        return np.square(np.clip(paint, 0, 1)) * lights.on(normal, shadow), code
+        normal[np.einsum("rc,rc->r", normal, rays) > 0.3] *= -1  # the inside of a sheet
+        lights, lit = self.scene.lights, None
+        if lights.has_shadows:
+            places = rays * (hits.distance[:, None] * 0.999) + 0.012 * normal
+            lit = ~self.caster.is_blocked(places, np.tile(lights.lamps[:1], (len(places), 1)))
+        return hits.ray, np.square(np.clip(colour, 0, 1)) * lights.on(normal, lit), code
 
-    def sees(self, points: Float[np.ndarray, "P 63 3"]) -> Bool[np.ndarray, "P 63"]:
-        """Whether the ray to a joint ends on the person's own surface no farther before it than the limb is thick."""
+    def _sees(self, points: Float[np.ndarray, "P 63 3"]) -> Bool[np.ndarray, "P 63"]:
+        """Whether the ray to a point ends on the person's own surface no farther before it than the limb is thick."""
         flat = points.reshape(-1, 3)
-        ahead = flat[:, 2] > 0.05
-        hits = self.caster.cast(flat / np.where(ahead, flat[:, 2], 1)[:, None])
+        depth = flat[:, 2]
+        ahead = depth > _NEAR_M
+        rays = (flat / np.where(ahead, depth, 1)[:, None]).astype(np.float32)
+        hits = self.caster.cast(np.zeros_like(rays), rays)
         first, owner = np.full(len(flat), np.inf), np.full(len(flat), -1)
-        first[hits.ray], owner[hits.ray] = hits.far, self.owner[hits.face]
-        mine = np.repeat(np.arange(len(points)), points.shape[1])
-        room = np.tile(joint_depths(), len(points)) * np.linalg.norm(flat, axis=1) / np.maximum(flat[:, 2], 0.05)
-        hidden = (first < flat[:, 2] - room) | ((owner != mine) & (first < flat[:, 2]))
+        first[hits.ray], owner[hits.ray] = hits.distance, self.owner[hits.face]
+        room = np.tile(_ROOM, len(points)) * np.linalg.norm(flat, axis=1) / np.maximum(depth, _NEAR_M)
+        is_other = owner != np.repeat(np.arange(len(points)), points.shape[1])
+        hidden = (first < depth - room) | (is_other & (first < depth))
         return (ahead & ~hidden).reshape(points.shape[:2])
+
+
+def _rays(camera: np.ndarray, x: Float[np.ndarray, "*g"], y: Float[np.ndarray, "*g"]) -> Float[np.ndarray, "R 3"]:
+    """Directions (x, y, 1) of pixels, float32."""
+    rays = np.ones((x.size, 3), np.float32)
+    rays[:, 0], rays[:, 1] = (x.ravel() - camera[0, 2]) / camera[0, 0], (y.ravel() - camera[1, 2]) / camera[1, 1]
+    return rays
 
 
 def _encoded(light: Float[np.ndarray, "R 3"]) -> UInt8[np.ndarray, "R 3"]:
     """Linear light as bytes, with a gamma of 2: near sRGB's, and a root is ten times as fast as a power."""
     return (255 * np.sqrt(np.clip(light, 0, 1)) + 0.5).astype(np.uint8)
-
-
-def _rays(camera: Float[np.ndarray, "3 3"], pixels: Float[np.ndarray, "R 2"]) -> Float[np.ndarray, "R 3"]:
-    """Directions (x, y, 1) of pixels, float32."""
-    rays = np.ones((len(pixels), 3), np.float32)
-    rays[:, :2] = (pixels - camera[:2, 2]) / camera[[0, 1], [0, 1]]
-    return rays
-
-
-def _edges(code: UInt8[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """Pixels that differ from a neighbour."""
-    edge = np.zeros(code.shape, bool)
-    for a, b in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
-        differ = code[a] != code[b]
-        edge[a] |= differ
-        edge[b] |= differ
-    return edge

@@ -6,23 +6,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import roma
+import torch
+from jaxtyping import Float
 from numpy.random import Generator, default_rng
 
 from humesh.body.joints import JOTR30, LIMBS12, SMPL24
 from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
 from humesh.data.sample import Sample
 from humesh.data.synthetic.backgrounds import Backgrounds
+from humesh.data.synthetic.cameras import as_tensor, draw_cameras, draw_turns
 from humesh.data.synthetic.figure import Wardrobe
-from humesh.data.synthetic.layer import REGIONS, Layer, Shot, Staging
-from humesh.data.synthetic.motion import REFERENCE_LEG, Clip, Motion, MotionError, rotations
+from humesh.data.synthetic.layer import REGIONS, Frame, Layer, Scene
+from humesh.data.synthetic.motion import Motion, MotionError
 from humesh.data.synthetic.paint import Fabric, Lights, Look
-from humesh.data.synthetic.poses import PoseSource, mirrored, turn
-from humesh.data.synthetic.scenery import draw_focal, draw_turn, furniture, place_camera
+from humesh.data.synthetic.points import FEWEST, rig_of
+from humesh.data.synthetic.poses import ClipSampler, PoseSampler, draw_shapes, turn
 from humesh.data.synthetic.variations import vary
 
-_J = {name: i for i, name in enumerate(SMPL24.names)}
 _LIMBS = JOTR30.indices(*LIMBS12.names)
-_FEWEST = 4  # limb joints of somebody that must be seen, or another scene is drawn
+_FPS = (15.0, 30.0)  # of videos
 
 
 class Stage:
@@ -35,30 +39,30 @@ class Stage:
         self, motion: Motion, *, people: tuple[int, int] = (1, 1), size: int = 256, seed: int = 0,
         body: BodyModel | None = None,
     ) -> None:  # fmt: skip
-        self.wardrobe = Wardrobe(body or BodyModel.load("open-low"))
-        self.source = PoseSource(motion, self.wardrobe.joints)
+        self.body = body or BodyModel.load("open-low")
+        self.wardrobe, self.rig = Wardrobe(self.body), rig_of(self.body)
+        self.poses = PoseSampler(motion, self.body)
         self.motion, self.people, self.size, self.seed = motion, people, size, seed
-        self._staged: tuple[tuple[int, int], Staging] | None = None
+        self._last: tuple[tuple[int, int], Scene] | None = None
 
     def photo(self, number: int) -> Layer:
         """The layer of the scene of that number."""
         g = default_rng([self.seed, 1, number])
-        count = int(g.integers(self.people[0], self.people[1] + 1))
+        count = self._count(g)
         for _ in range(6):
-            poses = np.stack([self._yawed(self.source.draw(g), g) for _ in range(count)])
-            staging = self._staging(poses[None], np.zeros((1, count, 3)), g)
-            shot = Shot(staging, 0, self.size, self.wardrobe)
-            if shot.visible[:, _LIMBS].sum(1).max() >= _FEWEST:
+            poses = np.stack([self.poses.draw(g) for _ in range(count)])
+            frame = Frame(self._scene(poses[None], np.zeros((1, count, 3)), g), 0, self.size)
+            if frame.visible[:, _LIMBS].sum(1).max() >= FEWEST:
                 break
-        return shot.layer(number * REGIONS)
+        return frame.layer(number * REGIONS)
 
     def video(self, number: int, frame: int, frames: int) -> Layer:
         """One frame of the video of that number; raises MotionError where the motion has no clips long enough."""
-        if self._staged is None or self._staged[0] != (number, frames):
-            self._staged = (number, frames), self._stage_video(number, frames)
-        return Shot(self._staged[1], frame, self.size, self.wardrobe).layer(number * REGIONS)
+        if self._last is None or self._last[0] != (number, frames):
+            self._last = (number, frames), self._video_scene(number, frames)
+        return Frame(self._last[1], frame, self.size).layer(number * REGIONS)
 
-    def _stage_video(self, number: int, frames: int) -> Staging:
+    def _video_scene(self, number: int, frames: int) -> Scene:
         g = default_rng([self.seed, 2, number])
         long = [clip for clip in self.motion.clips if clip.length >= frames]
         if not long:
@@ -66,80 +70,96 @@ class Stage:
                 f"motion: expected clips of at least {frames} frames for videos, the files have none; "
                 "use a file with longer clips (clips.npz) or fewer frames."
             )
-        count = int(g.integers(self.people[0], self.people[1] + 1))
-        played = [self._play(long[self._choose_clip(long, g)], frames, g) for _ in range(count)]
-        poses, places = (np.stack(part, axis=1) for part in zip(*played, strict=True))
-        return self._staging(poses, places, g)
+        sampler = ClipSampler(self.motion, long, self.body)
+        poses, places, _ = sampler.play([sampler.choose(g) for _ in range(self._count(g))], frames, _FPS, g)
+        return self._scene(poses.swapaxes(0, 1), places.swapaxes(0, 1), g)
 
-    def _choose_clip(self, clips: Sequence[Clip], g: Generator) -> int:
-        category = np.array([clip.category for clip in clips])
-        present = np.unique(category)
-        weights = self.source.weights[present]
-        chosen = g.choice(present, p=weights / weights.sum())
-        return int(g.choice(np.flatnonzero(category == chosen)))
+    def _count(self, g: Generator) -> int:
+        return int(g.integers(self.people[0], self.people[1] + 1))
 
-    def _play(self, clip: Clip, frames: int, g: Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Poses (T 24 3 3) and places (T 3, metres, starting near 0) of a piece of a clip, turned anyhow."""
-        step = max(1, round(clip.fps / g.choice([30.0, 30.0, 15.0])))
-        while step > 1 and clip.length < step * (frames - 1) + 1:
-            step -= 1
-        first = clip.start + int(g.integers(clip.length - step * (frames - 1)))
-        rows = slice(first, first + step * (frames - 1) + 1, step)
-        poses = rotations(self.motion.poses[rows])
-        places = self.motion.places[rows].astype(np.float64)
-        places = (places - places[len(places) // 2]) * (-self.source.legs[1] / REFERENCE_LEG)
-        if g.random() < 0.5:
-            poses, places = mirrored(poses), places * [-1, 1, 1]
-        poses = poses @ rotations(g.normal(0, 0.04, (24, 3)))
-        yaw = turn("y", g.uniform(0, 2 * np.pi))
-        poses[:, 0] = yaw @ poses[:, 0]
-        return poses, places @ yaw.T
-
-    def _yawed(self, pose: np.ndarray, g: Generator) -> np.ndarray:
-        pose[0] = turn("y", g.uniform(0, 2 * np.pi)) @ pose[0]
-        return pose
-
-    def _staging(self, poses: np.ndarray, places: np.ndarray, g: Generator) -> Staging:
+    def _scene(self, poses: Float[np.ndarray, "T P 24 3 3"], places: Float[np.ndarray, "T P 3"], g: Generator) -> Scene:
         """Dresses the people, puts them next to each other on the floor, and chooses camera, lights and furniture."""
         frames, count = poses.shape[:2]
-        shapes = np.clip(g.normal(0, 1, (count, self.wardrobe.body.shapes)), -2.2, 2.2)
-        looks = [Look.draw(g) for _ in range(count)]
-        figures = [self.wardrobe.dress(s, look.outfit, g) for s, look in zip(shapes, looks, strict=True)]
         middle = frames // 2
-        posed = [f.posed(poses[middle, p], self.wardrobe.surface_points) for p, f in enumerate(figures)]
-        places = places + self._spots(count, g)[:, None].swapaxes(0, 1)
-        places[..., 1] -= [mesh[:, 1].min() for mesh, _, _ in posed]  # everybody stands on y = 0
-        meshes = [mesh + places[middle, p] for p, (mesh, _, _) in enumerate(posed)]
-        points = np.stack(
-            [
-                np.concatenate([at, ends[: len(JOTR30) - 24]]) + places[middle, p]
-                for p, (_, at, ends) in enumerate(posed)
-            ]
-        )
-        boxes = [b for p in points for b in furniture(p[:24], 0.0, _J, g)]
-        turned, focal = draw_turn(g), draw_focal(self.size, g)
-        nearest = np.concatenate([*meshes, *([] if g.random() < 0.5 else boxes)])
-        shift = place_camera(points, nearest, turned, focal, self.size, g)
-        turns, shifts = np.tile(turned, (frames, 1, 1)), np.tile(shift, (frames, 1))
+        shapes, looks = draw_shapes(count, self.body, g), [Look.draw(g) for _ in range(count)]
+        figures = [self.wardrobe.dress(shape, look.outfit, g) for shape, look in zip(shapes, looks, strict=True)]
+        for person in range(count):
+            yaw = turn("y", g.uniform(0, 2 * np.pi))
+            poses[:, person, 0], places[:, person] = yaw @ poses[:, person, 0], places[:, person] @ yaw.T
+        meshes = [figure.posed(pose) for figure, pose in zip(figures, poses[middle], strict=True)]
+        places = places + _spots(count, g)
+        places[..., 1] -= [mesh[:, 1].min() for mesh in meshes]  # everybody stands on y = 0
+        meshes = [mesh + place for mesh, place in zip(meshes, places[middle], strict=True)]
+        world = BodyPose(as_tensor(poses), as_tensor(shapes).expand(frames, -1, -1), as_tensor(places))
+        everything = self.rig.points(self.body, world.map(lambda tensor: tensor.flatten(0, 1)))
+        points, joints = (part.unflatten(0, (frames, count)) for part in everything)
+        rotation = draw_turns(1, g)[0]
+        boxes = [box for person in joints[middle].double().numpy() for box in _furniture(person, -rotation[2], g)]
+        touchable = np.concatenate([*meshes, *([] if g.random() < 0.5 else boxes)])
+        turned = points[middle, :, : len(JOTR30)].reshape(1, -1, 3) @ as_tensor(rotation).T
+        if count > 1 and g.random() < 0.3:  # about one of them
+            turned = turned[:, : len(JOTR30)]
+        nearest = torch.tensor([(touchable @ rotation[2]).min()]).float()
+        focal, shift = draw_cameras(turned, nearest, self.size, g)
+        turns, shifts = as_tensor(rotation).repeat(frames, 1, 1), shift.repeat(frames, 1)
         if frames > 1 and g.random() < 0.6:  # a camera that pans and is carried along
-            time = (np.arange(frames) - middle)[:, None] / 30
-            swing = rotations(time * g.normal(0, [0.15, 0.25, 0.05]))
-            turns = swing @ turns
-            shifts = (swing @ shifts[..., None])[..., 0] + time * g.normal(0, [0.25, 0.1, 0.3])
-        lights = Lights.draw(turned @ [0.0, 1.0, 0.0], g)
-        fabrics = [Fabric.draw(g) for _ in boxes]
-        return Staging(figures, looks, shapes, poses, places, turns, shifts, focal, lights, boxes, fabrics)
+            time = (torch.arange(frames) - middle)[:, None] / 30
+            swing = roma.rotvec_to_rotmat(time * as_tensor(g.normal(0, [0.15, 0.25, 0.05])))
+            turns, shifts = swing @ turns, (swing @ shifts[..., None])[..., 0]
+            shifts = shifts + time * as_tensor(g.normal(0, [0.25, 0.1, 0.3]))
+        pelvis = self.body.rest_joints(world.shape)[..., :1, :]  # the root turns about it
+        root = turns[:, None] @ world.rotations[:, :, 0]
+        pose = BodyPose(
+            torch.cat([root[:, :, None], world.rotations[:, :, 1:]], dim=2),
+            world.shape,
+            (world.translation + pelvis[:, :, 0]) @ turns.mT + shifts[:, None] - pelvis[:, :, 0],
+        )
+        points = points @ turns[:, None].mT + shifts[:, None, None]
+        rest = np.array(boxes).reshape(-1, 8, 3)
+        turned_boxes = rest @ turns[:, None].mT.double().numpy() + shifts[:, None, None].double().numpy()
+        return Scene(
+            figures, looks, pose, points, turned_boxes, rest, [Fabric.draw(g) for _ in boxes],
+            Lights.draw(rotation[:, 1], g), float(focal),
+        )  # fmt: skip
 
-    def _spots(self, count: int, g: Generator) -> np.ndarray:
-        """Places on the floor (P 3, metres), at least 0.45 m apart, close together."""
-        spots = np.zeros((count, 3))
-        wide = g.uniform(0.5, 1.0) * count**0.5
-        for p in range(1, count):
-            for _ in range(20):
-                spots[p, [0, 2]] = g.uniform(-wide, wide, 2)
-                if np.linalg.norm(spots[:p] - spots[p], axis=1).min() > 0.45:
-                    break
-        return spots
+
+def _spots(count: int, g: Generator) -> Float[np.ndarray, "P 3"]:
+    """Places on the floor, at least 0.45 m apart where there is room, close together."""
+    spots = np.zeros((count, 3))
+    wide = g.uniform(0.5, 1.0) * count**0.5
+    for person in range(1, count):
+        for _ in range(20):
+            spots[person, [0, 2]] = g.uniform(-wide, wide, 2)
+            if np.linalg.norm(spots[:person] - spots[person], axis=1).min() > 0.45:
+                break
+    return spots
+
+
+def _furniture(
+    joints: Float[np.ndarray, "24 3"], camera: Float[np.ndarray, "3"], g: Generator
+) -> list[Float[np.ndarray, "8 3"]]:
+    """Boxes in the world: a seat under who sits, a table or something else between them and the camera (direction)."""
+    found = []
+    pelvis, knees = joints[0], joints[list(SMPL24.indices("left_knee", "right_knee"))].mean(0)
+    ahead = knees - pelvis
+    if abs(ahead[1]) < 0.2 and pelvis[1] > 0.3 and g.random() < 0.7:
+        half, yaw = g.uniform([0.2, 0.04, 0.2], [0.7, 0.25, 0.35]), float(np.arctan2(ahead[0], ahead[2]))
+        found.append(_box(pelvis + 0.25 * ahead * [1, 0, 1] - [0, 0.13 + half[1], 0], half, yaw))
+        if g.random() < 0.5:  # a back
+            away = ahead * [1, 0, 1] / (np.linalg.norm(ahead[[0, 2]]) + 1e-6)
+            found.append(_box(pelvis - 0.28 * away + [0, 0.1, 0], np.array([half[0], g.uniform(0.2, 0.4), 0.04]), yaw))
+    if g.random() < 0.2:  # a table, a counter, a box
+        half, yaw = g.uniform([0.2, 0.02, 0.1], [0.9, 0.4, 0.3]), float(np.arctan2(camera[0], camera[2]))
+        top, beside = g.uniform(0.4, 1.0), g.normal(0, 0.4) * np.array([np.cos(yaw), 0, -np.sin(yaw)])
+        place = pelvis + g.uniform(0.35, 0.9) * np.array([np.sin(yaw), 0, np.cos(yaw)]) + beside
+        found.append(_box(np.array([place[0], top - half[1], place[2]]), half, yaw + float(g.normal(0, 0.5))))
+    return found
+
+
+def _box(centre: Float[np.ndarray, "3"], half: Float[np.ndarray, "3"], yaw: float) -> Float[np.ndarray, "8 3"]:
+    """Corners of an upright box, ordered by x, y, z."""
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+    return corners * half @ turn("y", yaw).T + centre
 
 
 class SyntheticPeople:
@@ -152,23 +172,19 @@ class SyntheticPeople:
         self.count, self.seed, self.frames = count, seed, frames
         self.stage = Stage(Motion.read(motion), people=people, size=size, seed=seed)
         self.backgrounds = Backgrounds(backgrounds)
-        self._kept: tuple[int, Layer] | None = None
         self.tracks = tuple(range(s, s + frames) for s in range(0, count, frames)) if frames > 1 else ()
+        self._last: tuple[int, Layer] | None = None
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        video, f = divmod(index, self.frames)
+        video, frame = divmod(index, self.frames)
         if self.frames == 1:
             layer, first = self.stage.photo(index), None
         else:
-            layer, first = self.stage.video(video, f, self.frames), self._first(video)
-        scene, frame = default_rng([self.seed, 3, video]), default_rng([self.seed, 4, index])
-        return vary(layer, self.backgrounds, scene, frame, f"scene {index}", first=first)
-
-    def _first(self, video: int) -> Layer:
-        """The first frame of a video; that of the last video asked for is kept."""
-        if self._kept is None or self._kept[0] != video:
-            self._kept = video, self.stage.video(video, 0, self.frames)
-        return self._kept[1]
+            if self._last is None or self._last[0] != video:
+                self._last = video, self.stage.video(video, 0, self.frames)
+            layer, first = self.stage.video(video, frame, self.frames), self._last[1]
+        of_scene, of_frame = default_rng([self.seed, 3, video]), default_rng([self.seed, 4, index])
+        return vary(layer, self.backgrounds, of_scene, of_frame, f"scene {index}", first=first)

@@ -1,12 +1,21 @@
-"""Folders of rendered layers: written once by many processes, read by number in a millisecond (`stored.py`: how)."""
+"""Folders of rendered layers: written once by many processes, read by number in a millisecond.
+
+A shard is one file of NumPy arrays, `people-00000.npz`, with the labels of up to 256 layers; beside the arrays lie the
+pixels of each: `0.jpg` the colours, `0.png` code and alpha. `synthetic.json` says how all were made.
+"""
 
 from __future__ import annotations
 
 import errno
 import io
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import multiprocessing
+import os
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,19 +23,31 @@ from typing import Any
 
 import numpy as np
 from numpy.random import default_rng
+from PIL import Image
 
 from humesh.data.sample import Sample
 from humesh.data.synthetic.backgrounds import Backgrounds
 from humesh.data.synthetic.layer import Layer
 from humesh.data.synthetic.motion import Motion
 from humesh.data.synthetic.scenes import Stage
-from humesh.data.synthetic.stored import LABELS, Shard, about_name, about_shards, pack, shard_names
-from humesh.data.synthetic.stored import ShardError as ShardError
 from humesh.data.synthetic.variations import vary
-from humesh.data.synthetic.workers import WorkerDiedError, in_workers
-from humesh.files import locked, write_bytes, write_text
+from humesh.errors import HumeshError
+from humesh.files import Array, locked, read_arrays, read_json, write_text, writing
 
 PER_SHARD = 256
+_CROWDING = 0.1  # how often people of another scene are pasted in front
+_LARGEST = 1e6  # metres, pixels
+_WIDEST, _MOST_BYTES = 4096, 2**26  # px, and of a layer's colours or masks
+_AGAIN = "delete it and run `humesh synth` again"
+_PEOPLE = {
+    "rotations": Array(("P", 24, 3, 3)), "shape": Array(("P", "S")), "translation": Array(("P", 3)),
+    "points": Array(("P", 63, 3)), "visible": Array(("P", 63)), "identity": Array(("P",), "integer"),
+}  # fmt: skip
+_SHARD = {**_PEOPLE, "people": Array(("L",), "integer"), "camera": Array(("L", 3, 3))}
+
+
+class ShardError(HumeshError, ValueError):
+    """A folder of shards that cannot be written or read; the sentence says why."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +62,10 @@ class Plan:
     frames: int = 1
 
     @property
-    def per_shard(self) -> int:
-        """Layers in a shard: whole videos."""
-        return max(1, PER_SHARD // self.frames) * self.frames
-
-    @property
     def shards(self) -> list[range]:
-        """The layers of each shard."""
-        return [range(s, min(s + self.per_shard, self.count)) for s in range(0, self.count, self.per_shard)]
+        """The layers of each shard: whole videos."""
+        each = max(1, PER_SHARD // self.frames) * self.frames
+        return [range(start, min(start + each, self.count)) for start in range(0, self.count, each)]
 
 
 def write_shards(folder: str | Path, plan: Plan, workers: int = 1) -> Iterator[int]:
@@ -60,40 +77,52 @@ def write_shards(folder: str | Path, plan: Plan, workers: int = 1) -> Iterator[i
     folder = Path(folder)
     Motion.read(plan.motion)  # wrong files are refused before anything is written
     about = {**asdict(plan), "motion": [Path(m).name for m in plan.motion]}
-    with filling(folder):
-        head = about_name(folder)
-        if head.exists() and (found := about_shards(folder)) != json.loads(json.dumps(about)):
-            raise ShardError(f"{folder}: holds shards made in another way ({found}); give another folder.")
-        write_text(head, json.dumps(about, sort_keys=True))
-        missing = [s for s in range(len(plan.shards)) if not shard_names(folder, s)[1].exists()]
-        ready = plan.count - sum(len(plan.shards[s]) for s in missing)
-        yield ready
-        work = partial(_rendered, plan)
-        rendered = ((s, work(s)) for s in missing) if workers <= 1 else in_workers(work, missing, workers)
-        for shard, (pixels, labels) in rendered:
-            for path, data in zip(shard_names(folder, shard), (pixels, labels), strict=True):
-                write_bytes(path, data)
-            ready += len(plan.shards[shard])
-            yield ready
-
-
-@contextmanager
-def filling(folder: Path) -> Iterator[None]:
-    """Holds a folder of shards while it is written; whatever stops the writing becomes a ShardError."""
     try:
         with locked(folder, "writing shards", ShardError):
-            yield
+            head = folder / "synthetic.json"
+            if head.exists() and (found := _about(folder)) != json.loads(json.dumps(about)):
+                raise ShardError(f"{folder}: holds shards made in another way ({found}); give another folder.")
+            write_text(head, json.dumps(about, sort_keys=True))
+            missing = [number for number in range(len(plan.shards)) if not _path(folder, number).exists()]
+            ready = plan.count - sum(len(plan.shards[number]) for number in missing)
+            yield ready
+            for number in in_processes(partial(_write_shard, folder, plan), missing, workers):
+                ready += len(plan.shards[number])
+                yield ready
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        why = "the disk is full; make room" if full else f"cannot be written ({error.strerror}); mend that"
+        raise ShardError(f"{folder}: {why}, then the same command goes on where it stopped.") from None
+
+
+def in_processes(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iterator[int]:
+    """Does the work for each item in some processes, which end with this one; yields the items as they are done."""
+    if workers <= 1:
+        yield from map(work, items)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, _end_with_parent) as pool:
+        try:
+            for job in as_completed([pool.submit(work, item) for item in items]):
+                yield job.result()
+        except BrokenProcessPool:
             raise ShardError(
-                f"{folder}: the disk is full; make room, then the same command goes on where it stopped."
+                "synth: a worker died (out of memory?); the same command goes on where it stopped."
             ) from None
-        raise ShardError(f"{folder}: cannot be written ({error.strerror}); give another folder.") from None
-    except WorkerDiedError as error:
-        raise ShardError(
-            f"{folder}: a worker died (out of memory?); the same command goes on where it stopped, {error.left} shards "
-            "are left."
-        ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Ends this process as soon as its parent is gone: nothing else would, it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def wait_for_end() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
 
 
 @lru_cache(maxsize=1)
@@ -101,72 +130,143 @@ def _stage(plan: Plan) -> Stage:
     return Stage(Motion.read(plan.motion), people=plan.people, size=plan.size, seed=plan.seed)
 
 
-def _rendered(plan: Plan, shard: int) -> tuple[bytes, bytes]:
-    """A shard's pixels and labels, as the bytes of its two files."""
-    stage, numbers = _stage(plan), plan.shards[shard]
-    layers = [
-        stage.photo(n) if plan.frames == 1 else stage.video(n // plan.frames, n % plan.frames, plan.frames)
-        for n in numbers
-    ]
-    packed = [part for layer in layers for part in pack(layer)]
-    arrays: dict[str, Any] = {
-        "ends": np.cumsum([len(part) for part in packed]).reshape(-1, 2),
-        "people": np.array([len(layer.identity) for layer in layers]),
-        **{name: np.concatenate([getattr(layer, name) for layer in layers]) for name in LABELS},
-        "camera": np.stack([layer.camera for layer in layers]),
-    }
-    labels = io.BytesIO()
-    for name, array in arrays.items():
-        if name != "camera" and array.dtype == np.float64:
-            arrays[name] = array.astype(np.float32)
-    np.savez(labels, **arrays)
-    return b"".join(packed), labels.getvalue()
+def _path(folder: Path, shard: int) -> Path:
+    return folder / f"people-{shard:05d}.npz"
+
+
+def _write_shard(folder: Path, plan: Plan, shard: int) -> int:
+    """Renders and writes one shard, its number is returned."""
+    stage, numbers, frames = _stage(plan), plan.shards[shard], plan.frames
+    layers = [stage.photo(n) if frames == 1 else stage.video(n // frames, n % frames, frames) for n in numbers]
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(layer, name) for layer in layers]) for name in _PEOPLE}
+    arrays = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
+    arrays["people"] = np.array([len(layer.identity) for layer in layers])
+    arrays["camera"] = np.stack([layer.camera for layer in layers])
+    with writing(_path(folder, shard)) as draft:
+        packed = io.BytesIO()
+        np.savez(packed, **arrays)
+        with zipfile.ZipFile(packed, "a") as archive:
+            for number, layer in enumerate(layers):
+                for ending, data in _packed(layer).items():
+                    archive.writestr(zipfile.ZipInfo(f"{number}.{ending}"), data)  # without the time of day
+        draft.write_bytes(packed.getvalue())
+    return shard
+
+
+def _packed(layer: Layer) -> dict[str, bytes]:
+    colours, masks, rgb, covered = io.BytesIO(), io.BytesIO(), layer.rgb, layer.alpha > 0
+    if covered.any():  # a calm surrounding makes the JPEG small and its outlines clean
+        rgb = np.where(covered[..., None], rgb, rgb[covered].mean(0).astype(np.uint8))
+    Image.fromarray(rgb).save(colours, format="JPEG", quality=93, subsampling=0)
+    Image.fromarray(np.dstack([layer.code, layer.alpha])).save(masks, format="PNG", compress_level=6)
+    return {"jpg": colours.getvalue(), "png": masks.getvalue()}
+
+
+def _about(folder: Path) -> dict[str, object]:
+    """How a folder's shards were made; `frames` of each video among it."""
+    path = folder / "synthetic.json"
+    about = read_json(path, what=f"how shards were made ({_AGAIN})", error=ShardError, most_bytes=10**6)
+    frames = about.get("frames") if isinstance(about, dict) else None
+    if type(frames) is not int or not 1 <= frames <= 10_000:
+        raise _damaged(path, "it does not say how many `frames` a video has")
+    return dict(about)
+
+
+def _damaged(path: Path, why: str) -> ShardError:
+    return ShardError(f"{path}: damaged ({why}); {_AGAIN}.")
+
+
+class Shard:
+    """One shard, its pixels read when asked for; ShardError where it is damaged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, what = path, f"a shard as this version writes it ({_AGAIN})"
+        self.arrays = read_arrays(path, _SHARD, what=what, error=ShardError, only=_SHARD)
+        people, camera = self.arrays["people"].astype(np.int64), self.arrays["camera"]
+        self._first = np.cumsum([0, *people])
+        if not len(people) or (people < 0).any() or self._first[-1] != len(self.arrays["identity"]):
+            raise _damaged(path, "its people are not those of its layers")
+        if any(
+            np.abs(a.astype(np.float64)).max(initial=0) > _LARGEST for n, a in self.arrays.items() if n != "identity"
+        ):
+            raise _damaged(path, "its numbers are too large")
+        if np.abs(self.arrays["rotations"]).max(initial=0) > 1.01:
+            raise _damaged(path, "its rotations are none")
+        if (camera[:, [0, 1], [0, 1]] < 1).any() or not np.allclose(camera[:, 2], [0, 0, 1]):
+            raise _damaged(path, "its cameras are none")
+
+    def __len__(self) -> int:
+        return len(self.arrays["people"])
+
+    def layer(self, number: int) -> Layer:
+        """The layer of that number in the shard."""
+        try:
+            archive = _archive(self.path, os.getpid())
+            rgb, masks = (
+                _decoded(archive.open(f"{number}.{ending}").read(_MOST_BYTES), kind, mode)
+                for ending, kind, mode in (("jpg", "JPEG", "RGB"), ("png", "PNG", "LA"))
+            )
+            if rgb.shape[:2] != masks.shape[:2]:
+                raise ValueError("colours and masks of two sizes")
+        except Exception as error:  # readers of zip files and pictures raise anything on damaged bytes
+            raise _damaged(self.path, " ".join(str(error).split()) or type(error).__name__) from None
+        rows = slice(self._first[number], self._first[number + 1])
+        people = {name: self.arrays[name][rows] for name in _PEOPLE}
+        people = {name: a if _PEOPLE[name].kind == "integer" else a.astype(np.float64) for name, a in people.items()}
+        return Layer(rgb, masks[..., 1], masks[..., 0], self.arrays["camera"][number].astype(np.float64), **people)
+
+
+@lru_cache(maxsize=128)
+def _archive(path: Path, _process: int) -> zipfile.ZipFile:
+    """An open shard; each process has its own, as forks would share its place in the file."""
+    return zipfile.ZipFile(path)
+
+
+def _decoded(data: bytes, kind: str, mode: str) -> np.ndarray:
+    with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+        if image.mode != mode or max(image.size) > _WIDEST:
+            raise ValueError(f"expected pixels of kind {mode} and up to {_WIDEST} px, got {image.mode} {image.size}")
+        return np.asarray(image)
 
 
 class ShardedPeople:
     """Endless photos from folders of shards: sample i is scene i % stored in its variation i // stored.
 
     `variations`: how many of them the length counts. `backgrounds`: a folder of photos to stand before, in addition
-    to drawn ones. `crowding`: how often people of another scene are pasted in front. Of videos all frames of a track
-    share what is varied.
+    to drawn ones. Of videos all frames of a track share what is varied.
     """
 
     def __init__(
         self, folders: str | Path | Sequence[str | Path], *, backgrounds: str | Path | None = None,
-        variations: int = 1, seed: int = 0, crowding: float = 0.1,
+        variations: int = 1, seed: int = 0,
     ) -> None:  # fmt: skip
-        paths = [folders] if isinstance(folders, str | Path) else list(folders)
-        self.seed, self.crowding = seed, crowding
-        self.backgrounds = Backgrounds(backgrounds)
+        self.seed, self.backgrounds = seed, Backgrounds(backgrounds)
         self.shards: list[Shard] = []
-        lengths, frames, of_folders = [], [], []
-        for path in map(Path, paths):
-            of_folders.append(len(self.shards))
-            numbers = (p.stem.removeprefix("people-") for p in path.glob("people-*.npz"))
-            found = sorted(int(number) for number in numbers if number.isdecimal())
-            if not found:
+        frames = list[int]()
+        for folder in map(Path, [folders] if isinstance(folders, str | Path) else folders):
+            paths = sorted(path for path in folder.glob("people-*.npz") if path.stem[7:].isdecimal())
+            if not paths:
                 raise ShardError(
-                    f"{path}: expected shards of synthetic people, found none; run `humesh synth -o {path}`."
+                    f"{folder}: expected shards of synthetic people, found none; run `humesh synth -o {folder}`."
                 )
-            of_each = about_shards(path)["frames"]
-            for shard in found:
-                self.shards.append(Shard(path, shard))
-                lengths.append(len(self.shards[-1]))
-                frames.append(of_each)
-                if lengths[-1] % of_each:
-                    raise ShardError(f"{path}: expected videos of {of_each} frames, got {lengths[-1]} in all.")
-        self.starts = np.cumsum([0, *lengths])
-        self._frames = np.repeat(frames, lengths)
-        self.stored = int(self.starts[-1])
-        # A folder's scenes are drawn alike whatever other folders are there: the finder saw them alone.
-        self._folders = np.array([*self.starts[of_folders], self.stored])
+            each = int(str(_about(folder)["frames"]))
+            for shard in map(Shard, paths):
+                if len(shard) % each:
+                    raise ShardError(f"{folder}: expected videos of {each} frames, got {len(shard)} in all.")
+                self.shards.append(shard)
+                frames.append(each)
+        lengths = [len(shard) for shard in self.shards]
+        self._starts, self._frames = np.cumsum([0, *lengths]), np.repeat(frames, lengths)
+        self.stored = sum(lengths)
         self._length = self.stored * variations
+        starts = zip(self._starts.tolist(), lengths, frames, strict=False)
+        videos = [
+            range(v, v + each) for start, length, each in starts if each > 1 for v in range(start, start + length, each)
+        ]
         self.tracks = tuple(
-            range(v * self.stored + s, v * self.stored + s + f)
+            range(video.start + self.stored * v, video.stop + self.stored * v)
             for v in range(variations)
-            for start, length, f in zip(self.starts[:-1].tolist(), lengths, frames, strict=True)
-            if f > 1
-            for s in range(start, start + length, f)
+            for video in videos
         )
 
     def __len__(self) -> int:
@@ -174,22 +274,20 @@ class ShardedPeople:
 
     def layer(self, number: int) -> Layer:
         """The stored layer of that number."""
-        shard = int(np.searchsorted(self.starts, number, side="right")) - 1
-        return self.shards[shard].layer(number - int(self.starts[shard]))
+        shard = int(np.searchsorted(self._starts, number, side="right")) - 1
+        return self.shards[shard].layer(number - int(self._starts[shard]))
 
     def __getitem__(self, index: int) -> Sample:
         if index < 0:
             raise IndexError(f"sample {index}: expected a number from 0 on.")
         variation, number = divmod(index, self.stored)
         frames = int(self._frames[number])
-        shard = int(np.searchsorted(self.starts, number, side="right")) - 1
-        video = number - (number - int(self.starts[shard])) % frames
-        folder = int(np.searchsorted(self._folders, number, side="right")) - 1
-        start, end = map(int, self._folders[folder : folder + 2])
-        scene = default_rng([self.seed, variation, video - start])
-        frame = default_rng([self.seed, variation, number - start, 1])
-        layer = self.layer(number)
-        others = [self.layer(start + int(scene.integers(end - start)))] if scene.random() < self.crowding else []
-        others = [other for other in others if other.code.shape == layer.code.shape]
+        shard = int(np.searchsorted(self._starts, number, side="right")) - 1
+        video = number - (number - int(self._starts[shard])) % frames
+        scene, frame = default_rng([self.seed, variation, video]), default_rng([self.seed, variation, number, 1])
+        layer, others = self.layer(number), list[Layer]()
+        if scene.random() < _CROWDING:
+            other = self.layer(int(scene.integers(self.stored)))
+            others = [other] if other.code.shape == layer.code.shape else []
         first = self.layer(video) if frames > 1 else None
         return vary(layer, self.backgrounds, scene, frame, f"scene {number}, variation {variation}", others, first)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from humesh.data.synthetic.steady import SteadyNoise
+from humesh.data.synthetic.posed_clips import LastingNoise
 
 FRAMES = 40
 
 
-def _noise(clips: int, step_s: float, fresh: float) -> SteadyNoise:
-    noise = SteadyNoise(np.random.default_rng(0), np.tile(step_s * np.arange(FRAMES), (clips, 1)))
+def _noise(clips: int, step_s: float, fresh: float) -> LastingNoise:
+    noise = LastingNoise(np.random.default_rng(0), np.tile(step_s * np.arange(FRAMES), (clips, 1)))
     noise.fresh[:] = fresh
     return noise
 
