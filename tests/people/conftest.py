@@ -36,6 +36,12 @@ def rendered() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def one_rendered(rendered: np.ndarray) -> np.ndarray:
+    """The leftmost of them alone."""
+    return np.ascontiguousarray(rendered[:, :240])
+
+
+@pytest.fixture(scope="session")
 def cameraman() -> np.ndarray:
     """The man at a camera of scikit-image (CC0), 512 x 512."""
     return np.repeat(pytest.importorskip("skimage.data").camera()[..., None], 3, axis=-1)

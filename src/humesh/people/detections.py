@@ -5,11 +5,10 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from humesh.body.joints import JOINT_SETS, JointSet
+from humesh.body.joints import JOINT_SETS
 from humesh.errors import HumeshError
 from humesh.files import Array, read_arrays, write_arrays
 from humesh.people.person import MASK_SIDE, Mask, Person
@@ -25,7 +24,7 @@ _LAYOUT = {
     "box": Array(("people", 4)),
     "set": Array(("people",), "text"),
     "keypoints": Array(("people", _POINTS, 3), "float"),  # NaN: none
-    "landmarks": Array(("people", _POINTS, 3), "float"),
+    "landmarks3d": Array(("people", _POINTS, 3), "float"),
     "mask": Array(("people", _MASK_BYTES), "integer"),
     "mask_place": Array(("people", 2, 3)),  # zeros: no mask
 }
@@ -38,39 +37,43 @@ class VideoDetections:
     times: list[float] = field(default_factory=list)
     people: list[list[Person]] = field(default_factory=list)
 
-    def save(self, path: Path, source: str) -> None:
-        """Writes them as arrays; `source` names what they are detections of. The file appears only when complete."""
-        rows = [(number, person) for number, some in enumerate(self.people) for person in some]
-        count, everyone = len(rows), [person for _, person in rows]
-        arrays: dict[str, Any] = {
-            "of": np.array(source),
+    def save(self, path: Path, of: str) -> None:
+        """Writes them as arrays; `of` names what they are detections of. The file appears only when complete."""
+        frames = [number for number, some in enumerate(self.people) for _ in some]
+        count = len(frames)
+        arrays = {
+            "of": np.array(of),
             "times_s": np.array(self.times, dtype=np.float64),
-            "frame": np.array([number for number, _ in rows], dtype=np.int64),
-            "track": np.array([person.track or 0 for person in everyone], dtype=np.int64),
-            "score": np.array([person.score for person in everyone], dtype=np.float64),
-            "box": np.array([person.box for person in everyone]).reshape(-1, 4),
-            "set": np.array([p.keypoint_set.name if p.keypoint_set else "" for p in everyone], dtype="U32"),
+            "frame": np.array(frames, dtype=np.int64),
+            "track": np.zeros(count, np.int64),
+            "score": np.zeros(count),
+            "box": np.zeros((count, 4)),
+            "set": np.full(count, "", dtype="U32"),
             "keypoints": np.full((count, _POINTS, 3), np.nan),
-            "landmarks": np.full((count, _POINTS, 3), np.nan),
+            "landmarks3d": np.full((count, _POINTS, 3), np.nan),
             "mask": np.zeros((count, _MASK_BYTES), np.uint8),
             "mask_place": np.zeros((count, 2, 3)),
         }
-        for row, person in enumerate(everyone):
-            for name, points in (("keypoints", person.keypoints), ("landmarks", person.landmarks3d)):
-                if points is not None:
-                    arrays[name][row, : len(points)] = points
+        for row, person in enumerate(person for some in self.people for person in some):
+            arrays["track"][row], arrays["score"][row] = person.track or 0, person.score
+            arrays["box"][row] = person.box
+            arrays["set"][row] = person.keypoint_set.name if person.keypoint_set else ""
+            if person.keypoints is not None:
+                arrays["keypoints"][row, : len(person.keypoints)] = person.keypoints
+            if person.landmarks3d is not None:
+                arrays["landmarks3d"][row, : len(person.landmarks3d)] = person.landmarks3d
             if person.mask is not None:
                 arrays["mask"][row] = np.frombuffer(zlib.decompress(person.mask.packed), np.uint8)
                 arrays["mask_place"][row] = person.mask.photo_from_unit
         write_arrays(path, arrays, compressed=False)
 
     @classmethod
-    def load(cls, path: Path, source: str) -> VideoDetections:
-        """Those of a file, or none where it is not there, is damaged or is of another source."""
+    def load(cls, path: Path, of: str) -> VideoDetections:
+        """Those of a file, or none where it is not there, is damaged or is of something else."""
         try:
             data = read_arrays(path, _LAYOUT, what="the people of a video", error=HumeshError)
             times, frames = data["times_s"].tolist(), data["frame"]
-            if str(data["of"]) != source or not ((frames >= 0) & (frames < len(times))).all():
+            if str(data["of"]) != of or not ((frames >= 0) & (frames < len(times))).all():
                 return cls()
             people: list[list[Person]] = [[] for _ in times]
             for row, number in enumerate(frames.tolist()):
@@ -82,18 +85,15 @@ class VideoDetections:
 
 def _person(data: dict[str, np.ndarray], row: int) -> Person:
     joint_set, place = JOINT_SETS.get(str(data["set"][row])), data["mask_place"][row]
+    points: dict[str, np.ndarray | None] = {"keypoints": None, "landmarks3d": None}
+    for name in points if joint_set else ():
+        own = data[name][row, : len(joint_set or ())]
+        if not np.isnan(own[0]).any():
+            points[name] = own.copy()
+            if not np.isfinite(own).all():
+                raise HumeshError("points: expected finite numbers")
     mask = None
     if np.linalg.det(place[:, :2]):
         mask = Mask(zlib.compress(data["mask"][row].astype(np.uint8).tobytes()), place)
-    keypoints, landmarks = (_points(data[name][row], joint_set) for name in ("keypoints", "landmarks"))
-    track = int(data["track"][row])
-    return Person(data["box"][row], float(data["score"][row]), keypoints, joint_set, landmarks, track, mask)
-
-
-def _points(row: np.ndarray, joint_set: JointSet | None) -> np.ndarray | None:
-    if joint_set is None or np.isnan(row[0]).any():
-        return None
-    points = row[: len(joint_set)].copy()
-    if not np.isfinite(points).all():
-        raise HumeshError("points: expected finite numbers")
-    return points
+    score, track = float(data["score"][row]), int(data["track"][row])
+    return Person(data["box"][row], score, keypoint_set=joint_set, track=track, mask=mask, **points)

