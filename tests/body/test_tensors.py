@@ -58,6 +58,12 @@ def test_a_checkpoint_is_as_torch_reads_it(tmp_path: Path, new: bool) -> None:
         assert views[0].untyped_storage().data_ptr() == views[1].untyped_storage().data_ptr()
 
 
+def test_pickles_one_after_another_have_a_memo_each() -> None:
+    stream = io.BytesIO()
+    torch.save(content()["state_dict"], stream, pickle_protocol=4, _use_new_zipfile_serialization=False)
+    assert same(read_tensors(stream.getvalue()), content()["state_dict"])
+
+
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_tensors_pickled_by_themselves_are_read(protocol: int) -> None:
     tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.nn.Parameter(torch.zeros(2))}

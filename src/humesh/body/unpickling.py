@@ -99,6 +99,11 @@ class Unpickler(pickle._Unpickler):
         self.builders, self.stored = builders, list[Call]()
         self.dispatch = _Dispatch()  # type: ignore[misc]
 
+    def load(self) -> Any:
+        """The next pickle, whose memo is its own."""
+        vars(self)["memo"] = {}
+        return super().load()
+
     def find_class(self, module: str, name: str) -> Name:
         """The name under which the builders have what a file names; RefusedError where they have none."""
         module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)  # Python 2's
