@@ -14,7 +14,7 @@ from humesh.body.joints import JOTR30, LSP14
 from humesh.commands.data import contact_sheet
 from humesh.commands.main import main
 from humesh.data.datasets.matlab_2d import Lsp
-from humesh.data.datasets.reader import Download, Files
+from humesh.data.datasets.reader import Files
 from humesh.data.drawn import DrawnPeople
 from humesh.evaluation.run import Chained
 
@@ -31,7 +31,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """LSP with four photos; it is whole with so many here."""
     files = (Files("joints.mat", 1, "lsp_dataset"), Files("images/im*.jpg", 4, "lsp_dataset"))
-    monkeypatch.setattr(Lsp, "download", Download("https://example.org/lsp", files))
+    monkeypatch.setattr(Lsp, "page", "https://example.org/lsp")
+    monkeypatch.setattr(Lsp, "parts", files)
     folder = tmp_path / "lsp"
     (folder / "images").mkdir(parents=True)
     drawn, joints = DrawnPeople(4, people=1), np.zeros((3, 14, 4))
@@ -110,7 +111,7 @@ def test_what_is_missing_is_told_with_its_place(
 class _Nothing(Chained):
     """A download without samples."""
 
-    download = Download("https://example.org", ())
+    page, parts = "https://example.org", ()
 
     def __init__(self, root: Path, split: str) -> None:
         super().__init__([])

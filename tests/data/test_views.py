@@ -24,6 +24,7 @@ from humesh.geometry.camera import Camera
 from humesh.media.photo import Photo
 
 CAMERA = Camera.virtual(150.0, (160, 128))
+PHOTO = Photo.of(np.zeros((128, 160, 3), np.uint8), CAMERA)
 
 
 class Listed:
@@ -38,7 +39,7 @@ class Listed:
     def __getitem__(self, index: int) -> Sample:
         box, points = np.array([0.0, 0.0, 40.0, 80.0]), np.ones((30, 3))
         people = (person_2d(box, points, JOTR30, 10 * index + i) for i in range(self.people_per_photo[index]))
-        return Sample(Photo.of(np.zeros((128, 160, 3), np.uint8), CAMERA), tuple(people), f"{index}.jpg")
+        return Sample(PHOTO, tuple(people), f"{index}.jpg")
 
 
 class Alone:
@@ -53,7 +54,7 @@ class Alone:
         return 1
 
     def __getitem__(self, index: int) -> Sample:
-        return Sample(Photo.of(np.zeros((128, 160, 3), np.uint8), CAMERA), (self.person,))
+        return Sample(PHOTO, (self.person,))
 
 
 def test_each_person_is_a_sample_once() -> None:
@@ -72,14 +73,14 @@ def _person(open_body: BodyModel, pose: BodyPose, joint_set: Any = MUCO21, **mor
         points = as_joint_set(_sample(points, SMPL24), MUCO21).people[0].points3d
     known = np.array([float(joint_set is not MUCO21 or name in SMPL24.names) for name in joint_set.names])
     pixels = CAMERA.project(points.double()).numpy()
-    person = person_3d(1, joint_set, (160, 128), pixels, points.double().numpy(), known, **more)
+    person = person_3d(1, joint_set, PHOTO, pixels, points.double().numpy(), known, **more)
     fit = replace(pose, translation=torch.zeros(3))
     return replace(with_smpl(person, (fit, 0.0), "open"), body="open")
 
 
 def _sample(points: torch.Tensor, joint_set: Any) -> Sample:
-    person = person_3d(1, joint_set, (160, 128), np.zeros((len(points), 2)), points.double().numpy())
-    return Sample(Photo.of(np.zeros((128, 160, 3), np.uint8), CAMERA), (person,))
+    person = person_3d(1, joint_set, PHOTO, np.zeros((len(points), 2)), points.double().numpy())
+    return Sample(PHOTO, (person,))
 
 
 def _pose(seed: int = 0) -> BodyPose:
@@ -114,7 +115,7 @@ def test_large_betas_become_the_mean_shape(open_body: BodyModel) -> None:
 
 
 def _in_jotr(person: LabelledPerson) -> LabelledPerson:
-    return as_joint_set(Sample(Photo.of(np.zeros((128, 160, 3), np.uint8), CAMERA), (person,)), JOTR30).people[0]
+    return as_joint_set(Sample(PHOTO, (person,)), JOTR30).people[0]
 
 
 def test_all_24_joints_come_from_the_fit(open_body: BodyModel) -> None:

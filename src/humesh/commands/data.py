@@ -84,7 +84,7 @@ def _count(reader: Reader, root: Path) -> bool:
     """
     say("| files | at least | found | |\n| --- | --- | --- | --- |")
     digest, missing = hashlib.sha256(), []
-    for files in track(reader.download.files, "counting", transient=True):
+    for files in track(reader.kind.parts, "counting", transient=True):
         paths = sorted(files.found(root))
         empty = next((path for path in paths if path.is_file() and not path.stat().st_size), None)
         complete = len(paths) >= files.least and empty is None
@@ -98,7 +98,7 @@ def _count(reader: Reader, root: Path) -> bool:
             digest.update(f"{path.relative_to(root).as_posix()} {path.stat().st_size} {content}\n".encode())
     say(f"fingerprint of a few files: {digest.hexdigest()[:16]}")
     for part in missing:
-        say(f"missing: {part}; its owner offers it at {reader.download.page}")
+        say(f"missing: {part}; its owner offers it at {reader.kind.page}")
     packed = sorted(p.name for p in root.iterdir() if p.suffix in (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"))
     if missing and packed:
         say(f"unpack first: {', '.join(packed)}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from humesh.body.model import BodyModel
-    from humesh.data.datasets.reader import Download
+    from humesh.data.datasets.reader import PhotoDataset
     from humesh.data.sample import Dataset
 
 
@@ -40,17 +41,15 @@ class Reader:
         from humesh.data.datasets.pseudo_labels import with_fits
         from humesh.data.views import EachPerson, checked_fits
 
-        kind: Callable[..., Dataset] = _found(f"datasets.{self.place}")
-        known = signature(kind).parameters
+        known = signature(self.kind).parameters
         if strange := sorted(options.keys() - known.keys()):
             raise DatasetError(f"{self.place}: expected options of {', '.join(known)}, got {', '.join(strange)}.")
         if bodies and "bodies" in known:
             options["bodies"] = bodies
-        dataset = kind(**options)
+        kind: Callable[..., Dataset] = self.kind
+        dataset, root = kind(**options), options.get("root")
         if not len(dataset):
-            raise DatasetError(
-                f"{options.get('root')}: expected samples, the reader finds none; fetch what is missing."
-            )
+            raise DatasetError(f"{root}: expected samples, the reader finds none; fetch what is missing.")
         if pseudo is not None:
             dataset = with_fits(dataset, pseudo, pseudo_weight)
         if betas_within is not None or within_m is not None:
@@ -58,9 +57,9 @@ class Reader:
         return EachPerson(dataset) if each_person else dataset
 
     @property
-    def download(self) -> Download:
-        """What a download holds when it is complete, and where its owner offers it."""
-        return _found(f"datasets.{self.place}").download
+    def kind(self) -> type[PhotoDataset]:
+        """The class that reads it."""
+        return _found(f"datasets.{self.place}")
 
 
 def _found(place: str) -> Any:
@@ -69,8 +68,11 @@ def _found(place: str) -> Any:
     return getattr(import_module(f"humesh.data.{module}"), name)
 
 
-def _drawn(**options: Any) -> Dataset:
-    return _found("drawn.DrawnPeople")(**options)
+def _made(place: str, **options: Any) -> Dataset:
+    """People made by ourselves, with the poses of a `motion` file where their class takes such files."""
+    if isinstance(options.get("motion"), str):
+        options["motion"] = [options["motion"]]
+    return _found(place)(**options)
 
 
 def _synthetic(folder: str | list[str] | None = None, **options: Any) -> Dataset:
@@ -80,28 +82,18 @@ def _synthetic(folder: str | list[str] | None = None, **options: Any) -> Dataset
     return _found("synthetic.shards.ShardedPeople")(folder, **{"variations": 64, **options})
 
 
-def _posed(motion: str = "", **options: Any) -> Dataset:
-    """People without pictures, in the poses of a motion file."""
-    return _found("synthetic.posed.PosedPeople")([motion], **options)
-
-
-def _posed_clips(motion: str = "", **options: Any) -> Dataset:
-    """The same, moving: clips for methods that look through time."""
-    return _found("synthetic.posed_clips.PosedClips")([motion], **options)
-
-
 DATASETS: dict[str, Callable[..., Dataset]] = {
-    "drawn": _drawn,
-    "posed": _posed,
-    "posed_clips": _posed_clips,
+    "drawn": partial(_made, "drawn.DrawnPeople"),
+    "posed": partial(_made, "synthetic.posed.PosedPeople"),
+    "posed_clips": partial(_made, "synthetic.posed_clips.PosedClips"),
     "synthetic": _synthetic,
-    "agora": Reader("agora.Agora"),
-    "bedlam": Reader("bedlam.Bedlam"),
+    "agora": Reader("rendered.Agora"),
+    "bedlam": Reader("rendered.Bedlam"),
     "cmu_panoptic": Reader("cmu_panoptic.CmuPanoptic"),
     "coco": Reader("coco.Coco"),
     "crowdpose": Reader("coco.CrowdPose"),
-    "emdb": Reader("smpl_videos.Emdb"),
-    "human36m": Reader("human36m.Human36M"),
+    "emdb": Reader("smpl_fits.Emdb"),
+    "human36m": Reader("smpl_fits.Human36M"),
     "insta_variety": Reader("insta_variety.InstaVariety"),
     "lsp": Reader("matlab_2d.Lsp"),
     "lspet": Reader("matlab_2d.Lspet"),
@@ -111,8 +103,8 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "mupots": Reader("mpi_inf.MuPoTS3D"),
     "penn_action": Reader("matlab_2d.PennAction"),
     "posetrack": Reader("coco.PoseTrack"),
-    "surreal": Reader("surreal.Surreal"),
-    "threedoh": Reader("threedoh.ThreeDOH"),
-    "threedpw": Reader("smpl_videos.ThreeDPW"),
+    "surreal": Reader("rendered.Surreal"),
+    "threedoh": Reader("smpl_fits.ThreeDOH"),
+    "threedpw": Reader("smpl_fits.ThreeDPW"),
 }
 """The data sets that can be read, by the names that recipes call them; each makes one of its options."""

@@ -1,4 +1,4 @@
-"""Changes that make many training samples of one: drawn from a seed, labels changed along with the pixels."""
+"""Augmentation: random changes of samples, drawn from a seed, labels changed along with the pixels."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Augment:
         scale = 1 + self.scale * float(np.clip(rng.standard_normal(), -1, 1))
         mirrored = bool(rng.random() < self.mirror)
         angle = math.radians(self.roll) * float(np.clip(rng.standard_normal(), -2, 2))
-        angle = angle if rng.random() < self.rolled else 0.0
+        angle *= rng.random() < self.rolled
         gain = 1 + self.colour * rng.uniform(-1, 1, 3)
         light = 1 + self.brightness * rng.uniform(-1, 1)
         contrast = 1 + self.contrast * rng.uniform(-1, 1)
@@ -60,22 +60,12 @@ class Augment:
         erased = None
         if rng.random() < self.erase:
             extent, place = rng.uniform(0.1, 0.5, 2), rng.random(2)
-            low = place * (1 - extent)
-            erased = (float(low[0]), float(low[1]), float(low[0] + extent[0]), float(low[1] + extent[1]))
-        colours = gain * light * contrast
-        level = 0.5 * (1 - contrast)  # contrast is about the middle grey
-        return Change(
-            (float(shift[0]), float(shift[1])),
-            scale,
-            mirrored,
-            angle,
-            (float(colours[0]), float(colours[1]), float(colours[2])),
-            float(level),
-            float(noise),
-            erased,
-            int(rng.integers(2**31)),
-            self.keypoint_errors,
-        )
+            (x0, y0), (x1, y1) = (place * (1 - extent)).tolist(), (place * (1 - extent) + extent).tolist()
+            erased = (x0, y0, x1, y1)
+        red, green, blue = (gain * light * contrast).tolist()
+        level = float(0.5 * (1 - contrast))  # contrast is about the middle grey
+        seed, errors, moved = int(rng.integers(2**31)), self.keypoint_errors, (float(shift[0]), float(shift[1]))
+        return Change(moved, scale, mirrored, angle, (red, green, blue), level, float(noise), erased, seed, errors)
 
 
 @dataclass(frozen=True)
@@ -121,18 +111,16 @@ class Change:
 
 
 def mirrored(sample: Sample) -> Sample:
-    """The sample in a mirror: pixels, camera, what was seen and all labels, left and right names exchanged."""
-    width = sample.photo.size[0]
-    matrix = sample.photo.camera.matrix
-    pixels = torch.tensor([[-1.0, 0.0, width], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).to(matrix)
-    metres = torch.tensor([-1.0, 1.0, 1.0]).to(matrix)
-    photo = replace(sample.photo, pixels=sample.photo.pixels[:, ::-1], camera=Camera(pixels @ matrix * metres))
-    return replace(sample, photo=photo, people=tuple(_mirrored_person(person, width) for person in sample.people))
+    """The sample in a mirror: pixels, camera, detected keypoints and all labels, left and right names exchanged."""
+    photo, width = sample.photo, sample.photo.size[0]
+    pixels = torch.tensor([[-1.0, 0.0, width], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).to(photo.camera.matrix)
+    camera = Camera(pixels @ photo.camera.matrix * torch.tensor([-1.0, 1.0, 1.0]).to(pixels))
+    people = tuple(_mirrored_person(person, width) for person in sample.people)
+    return replace(sample, photo=replace(photo, pixels=photo.pixels[:, ::-1], camera=camera), people=people)
 
 
 def _mirrored_person(person: LabelledPerson, width: int) -> LabelledPerson:
-    swap = list(person.joint_set.mirror)
-    flip = torch.tensor([-1.0, 1.0, 1.0])
+    swap, flip = list(person.joint_set.mirror), torch.tensor([-1.0, 1.0, 1.0])
     return replace(
         person,
         seen=_mirrored_seen(person.seen, width),
@@ -148,13 +136,9 @@ def _mirrored_person(person: LabelledPerson, width: int) -> LabelledPerson:
 
 def _mirrored_seen(seen: Person, width: int) -> Person:
     x0, y0, x1, y1 = seen.box
-    keypoints, landmarks = seen.keypoints, seen.landmarks3d
-    if seen.keypoint_set is not None:
-        swap = list(seen.keypoint_set.mirror)
-        if keypoints is not None:
-            keypoints = keypoints[swap] * [-1, 1, 1] + [width, 0, 0]
-        if landmarks is not None:
-            landmarks = landmarks[swap] * [-1, 1, 1]
+    swap = [] if seen.keypoint_set is None else list(seen.keypoint_set.mirror)
+    keypoints = None if seen.keypoints is None else seen.keypoints[swap] * [-1, 1, 1] + [width, 0, 0]
+    landmarks = None if seen.landmarks3d is None else seen.landmarks3d[swap] * [-1, 1, 1]
     return replace(seen, box=np.array([width - x1, y0, width - x0, y1]), keypoints=keypoints, landmarks3d=landmarks)
 
 

@@ -91,8 +91,8 @@ class Dataset(Protocol):
     """Labelled photos by number; the same number is always the same sample.
 
     `tracks`: ranges of samples that are consecutive frames of one video, for methods that look at frames; empty for
-    photos. A dataset may also list its `people_per_photo`; and where it makes variations of `stored` samples it says
-    how many these are: sample i is a variation of sample i % stored.
+    photos. A dataset may also list its `people_per_photo`; and one with variations of some samples has their number,
+    `stored`: sample i is a variation of sample i % stored.
     """
 
     tracks: tuple[range, ...]

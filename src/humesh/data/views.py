@@ -93,7 +93,7 @@ def on_trained_body(dataset: Dataset, bodies: BodyFiles) -> Dataset:
     """
     if not isinstance(dataset, BatchMaker):
         return View(dataset, partial(Sample.map, function=partial(_converted, bodies=bodies)))
-    body = getattr(dataset, "body", None)  # of the people whom it makes
+    body = getattr(dataset, "body", None)  # of the people that it makes
     if isinstance(body, BodyModel) and label_of(body) != label_of(bodies.predicted):
         raise _other_body(label_of(body), bodies.predicted)
     return dataset

@@ -17,8 +17,8 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.unpickling import PickleError
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.agora import Agora
 from humesh.data.datasets.pickles import read_frame
+from humesh.data.datasets.rendered import Agora
 from humesh.geometry.rotations import rotation_from_axis_angle
 
 WIDTH, HEIGHT = 320, 180

@@ -11,7 +11,7 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.bedlam import Bedlam
+from humesh.data.datasets.rendered import Bedlam
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
 

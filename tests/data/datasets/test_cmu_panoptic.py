@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from humesh.body.joints import PANOPTIC15, PANOPTIC19, SMPL24
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.cmu_panoptic import CmuPanoptic, distorted
-from humesh.data.datasets.labels import calibrated
+from humesh.geometry.camera import Camera
 
 NAME = "160906_pizza1"
 
@@ -63,7 +64,7 @@ def test_the_truth_comes_back(download: Any, matrix: np.ndarray) -> None:
         known = weight > 0
         points = true.of(PANOPTIC19, true.world) @ true.extrinsics[:3, :3].T + true.extrinsics[:3, 3]
         assert np.allclose(person.points3d[known], points[known], atol=1e-5)
-        expected = distorted(points, calibrated(matrix), coefficients)
+        expected = distorted(points, Camera(torch.from_numpy(matrix)), coefficients)
         assert np.allclose(person.points2d[known], expected[known], atol=1e-3)
         assert np.abs(expected - sample.photo.camera.project(person.points3d.double()).numpy())[known].max() > 0.05
 
@@ -88,7 +89,7 @@ def test_older_joints(download: Any) -> None:
 
 def test_the_lens_is_opencvs() -> None:
     """Against numbers worked out by hand: x = 0.5, y = 0 without and with each coefficient alone."""
-    point, camera = np.array([[1.0, 0.0, 2.0]]), calibrated(np.eye(3))
+    point, camera = np.array([[1.0, 0.0, 2.0]]), Camera(torch.eye(3).double())
     for place, expected in enumerate([[0.625, 0], [0.53125, 0], [0.5, 0.025], [0.575, 0], [0.5 * (1 + 0.5**6), 0]]):
         value = [1.0, 1.0, 0.1, 0.1, 1.0][place]
         assert np.allclose(distorted(point, camera, np.eye(5)[place] * value), expected)

@@ -23,9 +23,9 @@ def test_files_are_found_by_several_patterns(tmp_path: Path) -> None:
 def test_every_reader_has_a_download(name: str) -> None:
     entry = DATASETS[name]
     assert isinstance(entry, Reader)
-    assert "://" in entry.download.page
-    assert entry.download.files
-    assert all(files.least >= 1 for files in entry.download.files)
+    assert "://" in entry.kind.page
+    assert entry.kind.parts
+    assert all(files.least >= 1 for files in entry.kind.parts)
 
 
 @pytest.mark.parametrize("name", READERS)

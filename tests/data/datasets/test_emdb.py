@@ -11,7 +11,7 @@ import pytest
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.smpl_videos import Emdb
+from humesh.data.datasets.smpl_fits import Emdb
 
 
 @pytest.fixture

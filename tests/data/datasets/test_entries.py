@@ -81,12 +81,12 @@ def test_plain_names_are_taken(name: str) -> None:
 
 def test_cameras_are_cameras() -> None:
     matrix = [[500, 0, 320], [0, 500, 240], [0, 0, 1]]
-    assert entry(matrix).intrinsics().tolist() == matrix
+    assert entry(matrix).camera().matrix.tolist() == matrix
     for row, column, wrong in ((0, 0, -500), (1, 1, 0), (2, 2, 2), (2, 0, 1), (1, 0, 3)):
         other = np.array(matrix)
         other[row, column] = wrong
         with pytest.raises(DatasetError, match="expected the 3 x 3 matrix of a camera"):
-            entry(other).intrinsics()
+            entry(other).camera()
     assert entry(np.eye(4)).extrinsics().tolist() == np.eye(3, 4).tolist()
     with pytest.raises(DatasetError, match="a matrix of 3 or 4 rows"):
         entry(np.eye(2, 4)).extrinsics()

@@ -10,7 +10,7 @@ import pytest
 
 from humesh.body.joints import H36M17, SPIN24
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.human36m import Human36M
+from humesh.data.datasets.smpl_fits import Human36M
 
 # Where SPIN's files keep Human3.6M's 17 joints (pelvis, right leg, left leg, spine, neck, jaw, head, arms).
 PLACES = [14, 2, 1, 0, 3, 4, 5, 16, 12, 17, 18, 9, 10, 11, 8, 7, 6]
@@ -104,8 +104,10 @@ def test_protocols_and_wrong_downloads(download: Any) -> None:
     assert [s.sequence[:3] for s in map(Human36M(root, "test", 2).__getitem__, range(3))] == ["S9_"] * 3
     assert len(Human36M(root, "test", 2)) == 3
     assert SPIN24.indices(*("head" if name == "head_top" else name for name in H36M17.names)) == PLACES
-    with pytest.raises(DatasetError, match="expected the split train, or test with protocol 1 or 2, got 'val' and 1"):
+    with pytest.raises(DatasetError, match="expected the split train or test, got 'val'"):
         Human36M(root, "val", 1)
+    with pytest.raises(DatasetError, match="expected the split train, or test with protocol 1 or 2, got None"):
+        Human36M(root, "test")
     with pytest.raises(DatasetError, match=r"expected mine.npz, found annotations, h36m_train.npz"):
         Human36M(root, "test", 2, labels="mine.npz")
     np.savez(root / "mine.npz", imgname=np.array(["a.jpg"]), center=np.zeros((1, 2)), scale=np.zeros(1),

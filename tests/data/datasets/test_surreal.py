@@ -12,7 +12,7 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.surreal import Surreal
+from humesh.data.datasets.rendered import Surreal
 from humesh.geometry.rotations import rotation_from_axis_angle
 
 ZROT = 0.7

@@ -11,7 +11,7 @@ import pytest
 from humesh.body.joints import LSP14, SMPL24
 from humesh.body.model import BodyModel
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.threedoh import ThreeDOH
+from humesh.data.datasets.smpl_fits import ThreeDOH
 
 SCALE = 7.1
 

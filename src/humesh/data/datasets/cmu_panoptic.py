@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from humesh.body.joints import PANOPTIC15, PANOPTIC19
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.entries import Entry, json_entry
-from humesh.data.datasets.labels import calibrated, person_3d, projected
-from humesh.data.datasets.reader import Download, Files, PhotoDataset, runs, stored_photo
+from humesh.data.datasets.labels import person_3d
+from humesh.data.datasets.reader import Files, PhotoDataset, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
+from humesh.media.photo import Photo
 
 ACTIVITIES = {
     "haggling": ("160226_haggling1", "160422_haggling1"),
@@ -30,7 +32,7 @@ ACTIVITIES = {
 }
 """The test split: the sequences of the activities that multi-person tables are measured on, as SMAP's authors name them
 (ECCV 2020, in their issues 1 and 24) for the 9,600 photos of Zanfir et al. (CVPR 2018): of each activity 2,400, evenly
-spread, cameras 16 and 30. That JOTR's and 3DCrowdNet's numbers are of the same photos is not said."""
+spread, cameras 16 and 30. Whether JOTR's and 3DCrowdNet's numbers are of the same photos is unknown."""
 _TEST = {name for names in ACTIVITIES.values() for name in names}
 _CAMERAS = {"train": (3, 6, 12, 13, 23), "test": (16, 30)}  # ours for training: no paper here names its cameras
 
@@ -45,13 +47,11 @@ class CmuPanoptic(PhotoDataset):
     """
 
     name, splits = "CMU Panoptic", tuple(_CAMERAS)
-    download = Download(
-        page="http://domedb.perception.cs.cmu.edu",
-        files=(
-            Files("*/calibration_*.json", 1, "getData.sh SEQUENCE"),
-            Files("*/hdPose3d_stage1_coco19/*.json|*/hdPose3d_stage1/*.json", 1, "hdPose3d_stage1_coco19.tar"),
-            Files("*/hdImgs/00_*/00_*.jpg|*/hdImgs/00_*/00_*.png", 1, "hdVideos, extracted by extractAll.sh"),
-        ),
+    page = "http://domedb.perception.cs.cmu.edu"
+    parts = (
+        Files("*/calibration_*.json", 1, "getData.sh SEQUENCE"),
+        Files("*/hdPose3d_stage1_coco19/*.json|*/hdPose3d_stage1/*.json", 1, "hdPose3d_stage1_coco19.tar"),
+        Files("*/hdImgs/00_*/00_*.jpg|*/hdImgs/00_*/00_*.png", 1, "hdVideos, extracted by extractAll.sh"),
     )
 
     def __init__(
@@ -101,7 +101,7 @@ class CmuPanoptic(PhotoDataset):
         photo = stored_photo(image, view["camera"])
         bodies = json_entry(path, "bodies of 19 or 15 joints")["bodies"]
         first = 1000 * sorted(self._cameras).index(name)
-        people = (_person(body, first + body["id"].integer(), view, photo.size) for body in bodies)
+        people = (_person(body, first + body["id"].integer(), view, photo) for body in bodies)
         visible = tuple(person for person in people if person is not None)
         return Sample(photo, visible, f"{name}/{camera}/{frame:08d}", f"{name}/{camera}", frame)
 
@@ -110,7 +110,7 @@ def _hd_cameras(calibration: Entry) -> dict[str, dict[str, Any]]:
     """The HD cameras of a calibration by name; their translations are centimetres."""
     return {
         entry["name"].text(): {
-            "camera": calibrated(entry["K"].intrinsics()), "R": entry["R"].numbers(3, 3),
+            "camera": entry["K"].camera(), "R": entry["R"].numbers(3, 3),
             "t": entry["t"].numbers(3) / 100, "distCoef": entry["distCoef"].numbers(5),
         }
         for entry in calibration["cameras"]
@@ -118,18 +118,18 @@ def _hd_cameras(calibration: Entry) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
 
 
-def _person(body: Entry, identity: int, view: dict[str, Any], size: tuple[int, int]) -> LabelledPerson | None:
+def _person(body: Entry, identity: int, view: dict[str, Any], photo: Photo) -> LabelledPerson | None:
     """A person, None where no joint is in the photo."""
     joint_set = PANOPTIC19 if body.get("joints19") is not None else PANOPTIC15
     joints = body[f"joints{len(joint_set)}"].numbers(len(joint_set), 4)
     points = joints[:, :3] / 100 @ view["R"].T + view["t"]  # centimetres in the file
     known = ((joints[:, 3] > 0) & (points[:, 2] > 0.1)).astype(np.float64)  # behind the camera there are no pixels
-    pinhole = projected(view["camera"], points)
+    size, pinhole = np.array(photo.size), photo.camera.project(torch.from_numpy(points)).numpy()
     # Far outside the photo the lens's polynomial folds points back into it; there the pinhole's pixels stand.
-    near = np.all(np.abs(pinhole - np.array(size) / 2) < np.array(size), axis=-1)
+    near = np.all(np.abs(pinhole - size / 2) < size, axis=-1)
     pixels = np.where(near[:, None], distorted(points, view["camera"], view["distCoef"]), pinhole)
-    inside = ((pixels >= 0) & (pixels < np.array(size))).all(-1) & (known > 0)
-    return person_3d(identity, joint_set, size, pixels, points, known) if inside.any() else None
+    inside = ((pixels >= 0) & (pixels < size)).all(-1) & (known > 0)
+    return person_3d(identity, joint_set, photo, pixels, points, known) if inside.any() else None
 
 
 def distorted(
@@ -142,4 +142,4 @@ def distorted(
     radial = 1 + square * (k1 + square * (k2 + square * k3))
     bent_x = x * radial + 2 * p1 * x * y + p2 * (square + 2 * x * x)
     bent_y = y * radial + 2 * p2 * x * y + p1 * (square + 2 * y * y)
-    return projected(camera, np.stack([bent_x, bent_y, np.ones_like(x)], axis=-1))
+    return camera.project(torch.from_numpy(np.stack([bent_x, bent_y, np.ones_like(x)], axis=-1))).numpy()

@@ -13,7 +13,7 @@ from humesh.body.joints import COCO17, CROWDPOSE14, POSETRACK17, JointSet
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.entries import Entry, json_entry
 from humesh.data.datasets.labels import below_the_head, box_of, person_2d, usable
-from humesh.data.datasets.reader import Download, Files, PhotoDataset, runs, stored_photo
+from humesh.data.datasets.reader import Files, PhotoDataset, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 
 _Row = tuple[str, int, np.ndarray, np.ndarray]  # photo, identity, box 4 (two corners), points K 3
@@ -98,13 +98,11 @@ class Coco(CocoFormat):
     """`annotations/person_keypoints_{split}{year}.json` and the photos of `{split}{year}/`, below root or `images/`."""
 
     name, splits, joint_set = "COCO", ("train", "val"), COCO17
-    download = Download(
-        page="https://cocodataset.org/#download",
-        files=(
-            Files("annotations/person_keypoints_*.json", 2, "2017 Train/Val annotations"),
-            Files("train2017/*.jpg|images/train2017/*.jpg", 118_287, "2017 Train images"),
-            Files("val2017/*.jpg|images/val2017/*.jpg", 5_000, "2017 Val images", needed=False),
-        ),
+    page = "https://cocodataset.org/#download"
+    parts = (
+        Files("annotations/person_keypoints_*.json", 2, "2017 Train/Val annotations"),
+        Files("train2017/*.jpg|images/train2017/*.jpg", 118_287, "2017 Train images"),
+        Files("val2017/*.jpg|images/val2017/*.jpg", 5_000, "2017 Val images", needed=False),
     )
 
     def __init__(self, root: str | Path, split: str, year: int = 2017, least_points: int = 0) -> None:
@@ -121,13 +119,11 @@ class CrowdPose(CocoFormat):
     """
 
     name, splits, joint_set = "CrowdPose", ("train", "val", "trainval", "test"), CROWDPOSE14
-    download = Download(
-        page="https://github.com/jeffffffli/CrowdPose",
-        files=(
-            Files("**/crowdpose_train.json", 1, "annotations"),
-            Files("**/crowdpose_val.json|**/crowdpose_test.json", 1, "annotations", needed=False),
-            Files("images/*.jpg", 20_000, "images"),
-        ),
+    page = "https://github.com/jeffffffli/CrowdPose"
+    parts = (
+        Files("**/crowdpose_train.json", 1, "annotations"),
+        Files("**/crowdpose_val.json|**/crowdpose_test.json", 1, "annotations", needed=False),
+        Files("images/*.jpg", 20_000, "images"),
     )
 
     def __init__(self, root: str | Path, split: str) -> None:
@@ -145,14 +141,12 @@ class PoseTrack(CocoFormat):
     """
 
     name, splits, joint_set = "PoseTrack", ("train", "val"), POSETRACK17
-    download = Download(
-        page="https://posetrack.net (registration; PoseTrack18)",
-        files=(
-            Files("annotations/train/*.json", 1, "annotations of PoseTrack18"),
-            Files("annotations/val/*.json", 1, "annotations of PoseTrack18", needed=False),
-            Files("images/train/*/*.jpg", 1, "images of PoseTrack18"),
-            Files("images/val/*/*.jpg", 1, "images of PoseTrack18", needed=False),
-        ),
+    page = "https://posetrack.net (registration; PoseTrack18)"
+    parts = (
+        Files("annotations/train/*.json", 1, "annotations of PoseTrack18"),
+        Files("annotations/val/*.json", 1, "annotations of PoseTrack18", needed=False),
+        Files("images/train/*/*.jpg", 1, "images of PoseTrack18"),
+        Files("images/val/*/*.jpg", 1, "images of PoseTrack18", needed=False),
     )
     annotation_ids, corner, visible = False, 0.0, 1.0
 

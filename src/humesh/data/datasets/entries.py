@@ -7,11 +7,13 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
+import torch
 
 from humesh.data.datasets import DatasetError
 from humesh.files import read_json
+from humesh.geometry.camera import Camera
 
-_MOST = 1e7  # px or mm; float32 still tells such a coordinate from its neighbours
+_MOST = 1e7  # px or mm; float32 still distinguishes neighbouring coordinates
 _MOST_BOX = 1e5  # px
 
 
@@ -118,12 +120,12 @@ class Entry:
             box[2:] += box[:2]
         return box
 
-    def intrinsics(self) -> np.ndarray:
-        """A camera's 3 x 3 matrix in pixels."""
+    def camera(self) -> Camera:
+        """A camera by its 3 x 3 matrix in pixels."""
         matrix = self.numbers(3, 3)
         if min(matrix[0, 0], matrix[1, 1]) < 1 or not np.allclose(matrix[[1, 2, 2, 2], [0, 0, 1, 2]], [0, 0, 0, 1]):
             raise self.wrong("the 3 x 3 matrix of a camera")
-        return matrix
+        return Camera(torch.from_numpy(matrix))
 
     def extrinsics(self) -> np.ndarray:
         """The 3 x 4 matrix of a rotation and a translation; the file may have a fourth row."""

@@ -9,10 +9,10 @@ differ in their order, so they are not read.
 from __future__ import annotations
 
 import io
-import mmap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +20,8 @@ from humesh.body.joints import LSP14_FACE
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.entries import Entry
 from humesh.data.datasets.labels import box_of, person_2d, usable
-from humesh.data.datasets.reader import Download, Files, PhotoDataset, loaded, runs, stored_photo
+from humesh.data.datasets.reader import Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import Sample
-
-_Bytes = bytes | mmap.mmap
 
 
 class InstaVariety(PhotoDataset):
@@ -33,12 +31,10 @@ class InstaVariety(PhotoDataset):
     """
 
     name, splits = "InstaVariety", ("train", "test")
-    download = Download(
-        page="https://github.com/akanazawa/human_dynamics/blob/master/doc/insta_variety.md",
-        files=(
-            Files("train/*.tfrecord|*/train/*.tfrecord", 1, "pre-processed tfrecords"),
-            Files("test/*.tfrecord|*/test/*.tfrecord", 1, "pre-processed tfrecords", needed=False),
-        ),
+    page = "https://github.com/akanazawa/human_dynamics/blob/master/doc/insta_variety.md"
+    parts = (
+        Files("train/*.tfrecord|*/train/*.tfrecord", 1, "pre-processed tfrecords"),
+        Files("test/*.tfrecord|*/test/*.tfrecord", 1, "pre-processed tfrecords", needed=False),
     )
 
     def __init__(self, root: str | Path, split: str) -> None:
@@ -66,28 +62,27 @@ class InstaVariety(PhotoDataset):
 
 def _videos(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     """Of every video where its record starts, and points N 19 3 as x, y px and weight."""
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for offset, start, end in records(data):
-            values = features(data, start, end, ("meta/N", "image/xys", "image/visibilities", "image/face_pts"))
-            count = int(values["meta/N"][0])
-            body = np.asarray(values["image/xys"]).reshape(count, 2, 14)
-            flags = np.asarray(values["image/visibilities"], dtype=np.float64).reshape(count, 1, 14)
-            face = np.asarray(values["image/face_pts"]).reshape(count, 3, 5)
-            points = np.concatenate([np.concatenate([body, flags], axis=1), face], axis=2).transpose(0, 2, 1)
-            points = Entry(points, path, f"the video at byte {offset}").numbers(count, 19, 3)
-            yield offset, np.concatenate([points[..., :2], points[..., 2:] > 0], axis=-1).astype(np.float64)
+    for offset, record in records(np.memmap(path, np.uint8, "r").data):
+        values = features(record, ("meta/N", "image/xys", "image/visibilities", "image/face_pts"))
+        count = int(values["meta/N"][0])
+        body = np.asarray(values["image/xys"]).reshape(count, 2, 14)
+        flags = np.asarray(values["image/visibilities"], dtype=np.float64).reshape(count, 1, 14)
+        face = np.asarray(values["image/face_pts"]).reshape(count, 3, 5)
+        points = np.concatenate([np.concatenate([body, flags], axis=1), face], axis=2).transpose(0, 2, 1)
+        points = Entry(points, path, f"the video at byte {offset}").numbers(count, 19, 3)
+        yield offset, np.concatenate([points[..., :2], points[..., 2:] > 0], axis=-1).astype(np.float64)
 
 
 @lru_cache(maxsize=4)
 def _jpegs(path: Path, offset: int) -> list[bytes]:
     with path.open("rb") as stream:
         stream.seek(offset)
-        data = stream.read(int.from_bytes(stream.read(8), "little") + 4)[4:]
-    return features(data, 0, len(data), ("image/encoded",))["image/encoded"]
+        record = memoryview(stream.read(int.from_bytes(stream.read(8), "little") + 4))[4:]
+    return features(record, ("image/encoded",))["image/encoded"]
 
 
-def records(data: _Bytes) -> Iterator[tuple[int, int, int]]:
-    """(offset, start, end) of the records of a TFRecord file; start and end are those of the record's content.
+def records(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """The records of a TFRecord file, each with its offset.
 
     A record is its length (8 bytes, little endian), a checksum (4), the content, a checksum (4).
     """
@@ -96,66 +91,66 @@ def records(data: _Bytes) -> Iterator[tuple[int, int, int]]:
         end = offset + 12 + int.from_bytes(data[offset : offset + 8], "little")
         if end + 4 > len(data):
             raise ValueError(f"the record at byte {offset} is cut short")
-        yield offset, offset + 12, end
+        yield offset, data[offset + 12 : end]
         offset = end + 4
 
 
-def features(data: _Bytes, start: int, end: int, wanted: tuple[str, ...]) -> dict[str, list]:
-    """The values of some features of a `tf.train.Example` between two places; ValueError names missing ones.
+def features(example: memoryview, wanted: Collection[str]) -> dict[str, list]:
+    """The values of some features of a `tf.train.Example`; ValueError names missing ones.
 
     Protocol buffers: Example.features = 1, Features.feature = 1 (a map: key 1, value 2), Feature.bytes_list = 1,
     float_list = 2, int64_list = 3, of each the values = 1; numbers are packed or single.
     """
     found: dict[str, list] = {}
-    for _, _, first, last in _fields(data, start, end):
-        for _, _, entry, entry_end in _fields(data, first, last):
-            parts = {number: (a, b) for number, _, a, b in _fields(data, entry, entry_end)}
-            key = bytes(data[slice(*parts[1])]).decode()
-            if key in wanted and 2 in parts:
-                found[key] = [v for kind, _, a, b in _fields(data, *parts[2]) for v in _values(data, kind, a, b)]
+    for entry in (entry for _, entries in _message(example) for _, entry in _message(entries)):
+        parts = dict(_message(entry))
+        key = bytes(parts[1]).decode()
+        if key in wanted and 2 in parts:
+            found[key] = [
+                v for kind, values in _message(parts[2]) for _, v in _message(values) for v in _plain(kind, v)
+            ]
     if missing := [key for key in wanted if key not in found]:
         raise ValueError(f"the record has no {', '.join(missing)}")
     return found
 
 
-def _values(data: _Bytes, kind: int, start: int, end: int) -> Iterator[bytes | float | int]:
-    for _, _, a, b in _fields(data, start, end):
-        if kind == 1:
-            yield bytes(data[a:b])
-        elif kind == 2:
-            yield from np.frombuffer(data[a:b], "<f4").tolist()
-        else:  # packed integers fill the field, a single one is the field
-            while a < b:
-                value, a = _varint(data, a)
-                yield value - (1 << 64) if value >> 63 else value
+def _plain(kind: int, value: Any) -> Iterator[bytes | float | int]:
+    """The values of a field of a bytes list (1), a list of floats (2) or of integers (3)."""
+    if kind == 1:
+        yield bytes(value)
+    elif kind == 2:
+        yield from np.frombuffer(value, "<f4").tolist()
+    else:
+        at, numbers = 0, [value] if isinstance(value, int) else []
+        while not isinstance(value, int) and at < len(value):
+            number, at = _varint(value, at)
+            numbers.append(number)
+        yield from (number - (1 << 64) if number >> 63 else number for number in numbers)
 
 
-def _fields(data: _Bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """(number, wire type, start, end) of the fields of a message."""
-    while at < end:
+def _message(data: memoryview) -> Iterator[tuple[int, Any]]:
+    """The fields of a message by their numbers: integers, or the bytes of everything else."""
+    at = 0
+    while at < len(data):
         tag, at = _varint(data, at)
-        wire = tag & 7
-        if wire == 2:
-            size, at = _varint(data, at)
-        elif wire == 0:
-            size = _varint(data, at)[1] - at
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-        else:
+        kind = tag & 7
+        value, size = None, {1: 8, 5: 4}.get(kind, 0)
+        if kind in (0, 2):
+            value, at = _varint(data, at)
+            size = value if kind == 2 else 0
+        elif not size:
             raise ValueError(f"no protocol buffer at byte {at}")
-        if at + size > end:
+        if at + size > len(data):
             raise ValueError(f"a field at byte {at} is cut short")
-        yield tag >> 3, wire, at, at + size
+        yield tag >> 3, value if kind == 0 else data[at : at + size]
         at += size
 
 
-def _varint(data: _Bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if shift > 63:
-            raise ValueError(f"a number at byte {at} has no end")
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """A number of 7 bits a byte, and where it ends."""
+    value = 0
+    for shift in range(0, 70, 7):
+        value |= (data[at + shift // 7] & 127) << shift
+        if data[at + shift // 7] < 128:
+            return value, at + shift // 7 + 1
+    raise ValueError(f"a number at byte {at} has no end")

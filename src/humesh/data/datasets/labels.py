@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +16,8 @@ from humesh.data.datasets.entries import Entry
 from humesh.data.sample import LabelledPerson
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
+from humesh.media.photo import Photo
 from humesh.people.person import Person
-
-Bodies = Mapping[str, BodyModel]
-"""The user's own body models by the names in labels: {"smpl-male": BodyModel.load(path), ...}."""
 
 _SMALLEST = 8.0  # px, a box's longer side
 _HEAD = {"nose", "left_eye", "right_eye", "left_ear", "right_ear", "jaw", "head", "head_top"}
@@ -34,10 +31,9 @@ def person_2d(
     visible: Float[np.ndarray, " K"] | None = None,
     size: tuple[int, int] | None = None,
 ) -> LabelledPerson:
-    """A person of a box (x0 y0 x1 y1) and 2D points (x, y px, weight); all weighted ones are visible by default.
+    """A person of a box (x0 y0 x1 y1) and 2D points (x, y px, weight); by default all of weight 1 are visible.
 
-    Points of weight 0 are moved to (0, 0). With the photo's `size` (width, height) points outside of it keep their
-    weight, but are not visible, and no detector finds them.
+    With the photo's `size` (width, height) points outside of it are labelled, but not visible, nor found by a detector.
     """
     points = np.where(points[:, 2:] > 0, points, 0.0).astype(np.float64)
     labels, count = torch.from_numpy(points).float(), len(joint_set)
@@ -64,24 +60,26 @@ def person_2d(
 def person_3d(
     identity: int,
     joint_set: JointSet,
-    size: tuple[int, int],
-    pixels: Float[np.ndarray, "K 2"],
+    photo: Photo,
+    pixels: Float[np.ndarray, "K 2"] | None = None,
     points: Float[np.ndarray, "K 3"] | None = None,
     known: Float[np.ndarray, " K"] | None = None,
     hidden: Float[np.ndarray, " K"] | None = None,
     box: Float[np.ndarray, "4"] | None = None,
     detected: tuple[Float[np.ndarray, "D 3"], JointSet] | None = None,
 ) -> LabelledPerson:
-    """A person of points in pixels and, where there are, in metres, with weights `known` (1).
+    """A person of points in pixels, in metres or in both, with weights `known` (1).
 
-    Points outside the photo of `size` (width, height) and `hidden` ones (1) are labelled but not visible. A detector
-    finds the visible ones, unless the owner gives what it found (`detected`: x, y px, confidence). The box is by
-    default that of all labels (`box_of`).
+    Points outside the photo and `hidden` ones (1) are labelled but not visible. A detector finds the visible ones,
+    unless the owner gives what it found (`detected`: x, y px, confidence). The box is by default `box_of` all labels.
     """
+    if pixels is None:
+        assert points is not None
+        pixels = photo.camera.project(torch.from_numpy(np.asarray(points, dtype=np.float64))).numpy()
     weight = np.ones(len(pixels)) if known is None else np.asarray(known, dtype=np.float64)
     labelled = np.concatenate([pixels, weight[:, None]], axis=-1)
     shown = None if hidden is None else 1.0 - hidden
-    person = person_2d(box_of(labelled) if box is None else box, labelled, joint_set, identity, shown, size)
+    person = person_2d(box_of(labelled) if box is None else box, labelled, joint_set, identity, shown, photo.size)
     found, found_set = detected or (np.concatenate([pixels, person.visible.numpy()[:, None]], axis=-1), joint_set)
     found = np.where(found[:, 2:] > 0, found, 0.0).astype(np.float64)
     person = replace(person, seen=Person(person.seen.box, 1.0, found, found_set))
@@ -109,10 +107,9 @@ def smpl_label(
 ) -> tuple[BodyPose, float]:
     """SMPL's axis-angle pose, first 10 betas and translation (metres) in a camera's frame; and the latter's weight.
 
-    `extrinsics` take points of the fit's frame into the camera's; by default it is the camera's already. SMPL turns its
-    root about the rest pelvis p, which the gendered file and the betas give, so the translation t becomes
-    R (p + t) + d - p. Without that `model` p counts as 0, which puts the translation 0.2 to 0.5 m off, so its weight is
-    0; the rotations are exact without it.
+    `extrinsics` (R, d) take points of the fit's frame into the camera's, if that is another. SMPL turns its root about
+    the rest pelvis p of a `model` and its betas, so the translation t becomes R (p + t) + d - p. Without the model p
+    counts as 0 and the translation has weight 0, as it is 0.2 to 0.5 m off; the rotations are exact.
     """
     rotation, shift = (np.eye(3), np.zeros(3)) if extrinsics is None else (extrinsics[:, :3], extrinsics[:, 3])
     rotations = rotation_from_axis_angle(torch.from_numpy(np.asarray(vectors, dtype=np.float64)).reshape(-1, 3))
@@ -158,17 +155,12 @@ def below_the_head(points: Float[np.ndarray, "K 3"], joint_set: JointSet) -> int
     return sum(name not in _HEAD for name, weight in zip(joint_set.names, points[:, 2], strict=True) if weight > 0)
 
 
-def calibrated(matrix: Float[np.ndarray, "3 3"]) -> Camera:
-    """The camera of intrinsics in pixels."""
-    return Camera(torch.from_numpy(np.array(matrix, dtype=np.float64)))
-
-
 def pinhole(focal: Entry, centre: Entry) -> Camera:
     """The camera of two focal lengths and a principal point in pixels."""
     (fx, fy), (cx, cy) = focal.numbers(2), centre.numbers(2)
     if min(fx, fy) < 1:
         raise focal.wrong("focal lengths in pixels")
-    return calibrated(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]))
+    return Camera(torch.tensor([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=torch.float64))
 
 
 def fitted_camera(points: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"], path: Path) -> Camera:
@@ -181,9 +173,4 @@ def fitted_camera(points: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N
         over_depth = points[ahead, axis] / points[ahead, 2]
         unknown = np.stack([over_depth, np.ones_like(over_depth)], axis=-1)
         matrix[axis, [axis, 2]] = np.linalg.lstsq(unknown, pixels[ahead, axis], rcond=None)[0]
-    return calibrated(Entry(matrix, path, "the camera that fits its points").intrinsics())
-
-
-def projected(camera: Camera, points: Float[np.ndarray, "*g K 3"]) -> Float[np.ndarray, "*g K 2"]:
-    """Pixels of points in metres, camera frame."""
-    return camera.project(torch.from_numpy(np.asarray(points, dtype=np.float64))).numpy()
+    return Entry(matrix, path, "the camera that fits its points").camera()

@@ -24,10 +24,8 @@ _MATRIX, _PACKED = 14, 15  # kinds of elements
 _CELL, _STRUCT, _CHAR, _DOUBLE, _UINT64 = 1, 2, 4, 6, 15  # classes of matrices
 _COMPLEX = 0x800
 _DEEPEST = 20  # cells in cells
-_HEAD = 4096  # bytes that hold the shape and the name of a variable
-_LEAST, _RATIO = 16 * 2**20, 250  # bytes that any file may unpack to; a larger one to so many times its own size
-
-_Head = tuple[int, tuple[int, ...], str]  # flags, shape, name
+_HEAD = 4096  # bytes that hold the name of a variable
+_LEAST, _RATIO = 16 * 2**20, 250  # bytes that any file may unpack to; a larger one to this multiple of its own size
 
 
 def read_matlab(path: Path, only: Collection[str] | None = None) -> Entry:
@@ -35,12 +33,30 @@ def read_matlab(path: Path, only: Collection[str] | None = None) -> Entry:
 
     Raises ValueError, EOFError, OSError or zlib.error (`loaded` makes one sentence of them).
     """
-    return Entry({name: _value(*matrix) for name, _, *matrix in _variables(path, only)}, path)
-
-
-def matlab_shape(path: Path, name: str) -> tuple[int, ...]:
-    """The shape of a variable, which is not read for it; (0, 0) where there is none. Raises as `read_matlab`."""
-    return next((shape for _, shape, *_ in _variables(path, (name,), head_only=True)), (0, 0))
+    data = memoryview(path.read_bytes())
+    order = _ORDERS.get(bytes(data[124:128]))
+    if order is None:
+        raise ValueError("it is no MATLAB file of version 5 to 7")
+    left, found = max(_LEAST, _RATIO * len(data)), dict[str, Any]()
+    for kind, content in _elements(data[128:], order):
+        unpacker, start = zlib.decompressobj(), b""
+        if kind == _PACKED:
+            start = unpacker.decompress(content, _HEAD)
+            kind, content = binary.unpack_from(f"{order}I", start)[0], memoryview(start)[8:]
+        if kind != _MATRIX:
+            raise ValueError("it holds something that is no matrix")
+        *_, name = _head(_elements(content, order), order)
+        if only is not None and name not in only:
+            continue
+        if unpacker.unconsumed_tail:
+            start += unpacker.decompress(unpacker.unconsumed_tail, left)
+        if start:
+            ((_, content),) = _elements(memoryview(start), order)
+        left -= len(content)
+        if left <= 0:
+            raise ValueError("it would take too much memory")
+        found[name] = _value(content, order)
+    return Entry(found, path)
 
 
 def cells(entry: Entry) -> list[Entry]:
@@ -59,32 +75,6 @@ def struct(entry: Entry) -> Entry:
     return found[0]
 
 
-def _variables(path: Path, only: Collection[str] | None, head_only: bool = False) -> Iterator[tuple[Any, ...]]:
-    """Name, shape, content and byte order of the variables; `head_only`: of packed ones the beginning."""
-    data = memoryview(path.read_bytes())
-    order = _ORDERS.get(bytes(data[124:128]))
-    if order is None:
-        raise ValueError("it is no MATLAB file of version 5 to 7")
-    left = max(_LEAST, _RATIO * len(data))
-    for kind, content in _elements(data[128:], order):
-        unpacker = zlib.decompressobj()
-        if kind == _PACKED:
-            start = unpacker.decompress(content, _HEAD)
-            kind, content = int.from_bytes(start[:4], "little" if order == "<" else "big"), memoryview(start)[8:]
-        if kind != _MATRIX:
-            raise ValueError("it holds something that is no matrix")
-        _, shape, name = _head(_elements(content, order), order)
-        if only is not None and name not in only:
-            continue
-        if not head_only and unpacker.unconsumed_tail:
-            start += unpacker.decompress(unpacker.unconsumed_tail, left)
-            ((_, content),) = _elements(memoryview(start), order)
-        left -= len(content)
-        if left <= 0:
-            raise ValueError("it would take too much memory")
-        yield name, shape, content, order
-
-
 def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
     """Kind and content of elements, one after the other."""
     at = 0
@@ -101,8 +91,8 @@ def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
         yield kind, data[start : start + size]
 
 
-def _head(elements: Iterator[tuple[int, memoryview]], order: str) -> _Head:
-    """What stands before the contents of a matrix."""
+def _head(elements: Iterator[tuple[int, memoryview]], order: str) -> tuple[int, tuple[int, ...], str]:
+    """Flags, shape and name, which stand before the contents of a matrix."""
     found = [content for _, content in islice(elements, 3)]
     if len(found) != 3 or len(found[0]) != 8 or len(found[1]) % 4 or not 0 < len(found[1]) <= 32:
         raise ValueError("the head of a matrix is damaged")
@@ -123,7 +113,7 @@ def _value(data: memoryview, order: str, depth: int = 0) -> Any:
         return _objects(_contents(elements, count, order, depth), shape)
     if kind == _STRUCT:
         (_, length), (_, names) = islice(elements, 2)
-        width = int.from_bytes(length, "little" if order == "<" else "big")
+        (width,) = binary.unpack(f"{order}i", length)
         if not 0 < width <= 1000 or not names:
             raise ValueError("the names of a struct are damaged")
         text = [bytes(names[i : i + width]).split(b"\0")[0].decode("latin1") for i in range(0, len(names), width)]

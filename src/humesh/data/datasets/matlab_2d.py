@@ -14,7 +14,7 @@ from humesh.data.datasets import DatasetError
 from humesh.data.datasets.entries import Entry
 from humesh.data.datasets.labels import below_the_head, box_about, box_of, person_2d, usable
 from humesh.data.datasets.matlab import cells, read_matlab, struct
-from humesh.data.datasets.reader import Download, Files, PhotoDataset, loaded, runs, stored_photo
+from humesh.data.datasets.reader import Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import Sample
 
 _Person = tuple[int, np.ndarray, np.ndarray]  # identity, points K 4 (x, y, labelled, visible), box 4
@@ -29,12 +29,10 @@ class Mpii(PhotoDataset):
     """
 
     name, splits = "MPII", ("train",)
-    download = Download(
-        page="http://human-pose.mpi-inf.mpg.de/#download",
-        files=(
-            Files("mpii_human_pose_v1_u12_1.mat|*/mpii_human_pose_v1_u12_1.mat", 1, "Annotations"),
-            Files("images/*.jpg", 24_900, "Images (12.9 GB)"),  # about 25,000, the owner says
-        ),
+    page = "http://human-pose.mpi-inf.mpg.de/#download"
+    parts = (
+        Files("mpii_human_pose_v1_u12_1.mat|*/mpii_human_pose_v1_u12_1.mat", 1, "Annotations"),
+        Files("images/*.jpg", 24_900, "Images (12.9 GB)"),  # about 25,000 by the owner
     )
 
     def __init__(self, root: str | Path, split: str, least_points: int = 0) -> None:
@@ -94,7 +92,6 @@ class Leeds(PhotoDataset):
     """
 
     axes: ClassVar[tuple[int, int]]
-    other: ClassVar[str]
 
     def __init__(self, root: str | Path, split: str) -> None:
         super().__init__(root, split)
@@ -102,9 +99,11 @@ class Leeds(PhotoDataset):
         joints = loaded(path, read_matlab, "Leeds' joints")["joints"]
         found, (rows, columns) = np.shape(joints.value), self.axes
         if len(found) != 3 or found[:2] != self.axes:
-            raise DatasetError(f"{path}: expected joints of {rows} x {columns} x N, got {found}; is it {self.other}'s?")
+            other = "LSPET" if rows == 3 else "LSP"
+            raise DatasetError(f"{path}: expected joints of {rows} x {columns} x N, got {found}; is it {other}'s?")
         numbers = joints.numbers(*found).transpose((2, 1, 0) if rows == 3 else (2, 0, 1))
-        self._points, self._flags = numbers[..., :2] - 0.5, numbers[..., 2] > 0
+        self._points, flags = numbers[..., :2] - 0.5, numbers[..., 2] > 0
+        self._labelled, self._visible = (np.ones_like(flags), ~flags) if rows == 3 else (flags, flags)
         self._photos = self.files("images/im*.jpg", "images/im*.png")
         if len(self._photos) != len(numbers):
             raise DatasetError(
@@ -113,15 +112,11 @@ class Leeds(PhotoDataset):
             )
         self.rows = range(len(numbers))
 
-    def labelled_visible(self, flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which points of a person are labelled and which are visible, by the owner's flags."""
-        raise NotImplementedError
-
     def __getitem__(self, index: int) -> Sample:
         number = self.rows[index]
-        labelled, visible = self.labelled_visible(self._flags[number])
+        labelled, visible = self._labelled[number], self._visible[number].astype(np.float64)
         points = np.concatenate([self._points[number], labelled[:, None]], axis=1, dtype=np.float64)
-        person = person_2d(box_of(points), points, LSP14, number, visible.astype(np.float64))
+        person = person_2d(box_of(points), points, LSP14, number, visible)
         return Sample(stored_photo(self._photos[number]), (person,), self._photos[number].name)
 
 
@@ -131,41 +126,29 @@ class Lsp(Leeds):
     Its flag means that a point is hidden, though labelled (from memory; LSPET's means the opposite).
     """
 
-    name, splits, axes, other = "LSP", ("train", "test", "all"), (3, 14), "LSPET"
-    download = Download(
-        page="https://github.com/axelcarlier/lsp (a copy; the owner's page at sam.johnson.io was closed)",
-        files=(Files("joints.mat", 1, "lsp_dataset"), Files("images/im*.jpg", 2_000, "lsp_dataset")),
-    )
+    name, splits, axes = "LSP", ("train", "test", "all"), (3, 14)
+    page = "https://github.com/axelcarlier/lsp (a copy; the owner's page at sam.johnson.io was closed)"
+    parts = (Files("joints.mat", 1, "lsp_dataset"), Files("images/im*.jpg", 2_000, "lsp_dataset"))
 
     def __init__(self, root: str | Path, split: str) -> None:
         super().__init__(root, split)
         half, count = len(self.rows) // 2, len(self.rows)
         self.rows = {"train": range(half), "test": range(half, count), "all": range(count)}[split]
 
-    def labelled_visible(self, flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """All are labelled."""
-        return np.ones_like(flags), ~flags
-
 
 class Lspet(Leeds):
     """LSPET's 10,000 training photos; a point whose flag is 0 is not labelled."""
 
-    name, splits, axes, other = "LSPET", ("train",), (14, 3), "LSP"
-    download = Download(
-        page="https://github.com/axelcarlier/lsp (or HR-LSPET with larger photos, from the owners of UP-3D)",
-        files=(
-            Files("joints.mat", 1, "lspet_dataset"),
-            Files("images/im*.jpg|images/im*.png", 10_000, "lspet_dataset"),
-        ),
+    name, splits, axes = "LSPET", ("train",), (14, 3)
+    page = "https://github.com/axelcarlier/lsp (or HR-LSPET with larger photos, from the owners of UP-3D)"
+    parts = (
+        Files("joints.mat", 1, "lspet_dataset"),
+        Files("images/im*.jpg|images/im*.png", 10_000, "lspet_dataset"),
     )
 
     def __init__(self, root: str | Path, split: str) -> None:
         super().__init__(root, split)
-        self.rows = np.flatnonzero(self._flags.any(-1)).tolist()
-
-    def labelled_visible(self, flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Those with the flag are."""
-        return flags, flags
+        self.rows = np.flatnonzero(self._labelled.any(-1)).tolist()
 
 
 class PennAction(PhotoDataset):
@@ -176,13 +159,11 @@ class PennAction(PhotoDataset):
     """
 
     name, splits = "Penn Action", ("train", "test", "all")
-    download = Download(
-        page="https://dreamdragon.github.io/PennAction/",
-        files=(
-            Files("labels/*.mat", 2_326, "Penn_Action.tar.gz"),
-            Files("frames/*", 2_326, "Penn_Action.tar.gz"),
-            Files("frames/*/000001.jpg", 2_326, "Penn_Action.tar.gz"),
-        ),
+    page = "https://dreamdragon.github.io/PennAction/"
+    parts = (
+        Files("labels/*.mat", 2_326, "Penn_Action.tar.gz"),
+        Files("frames/*", 2_326, "Penn_Action.tar.gz"),
+        Files("frames/*/000001.jpg", 2_326, "Penn_Action.tar.gz"),
     )
 
     def __init__(self, root: str | Path, split: str) -> None:

@@ -14,10 +14,11 @@ import numpy as np
 from humesh.body.joints import MPI_INF_3DHP17, MUCO21
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.entries import Entry, json_entry
-from humesh.data.datasets.labels import Bodies, calibrated, fitted_camera, person_3d, pinhole, smpl_label, with_smpl
+from humesh.data.datasets.labels import fitted_camera, person_3d, pinhole, smpl_label, with_smpl
 from humesh.data.datasets.matlab import cells, read_matlab, struct
-from humesh.data.datasets.reader import CALIBRATED, FITTED, Download, Files, PhotoDataset, loaded, runs, stored_photo
+from humesh.data.datasets.reader import CALIBRATED, FITTED, Bodies, Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
+from humesh.media.photo import Photo
 
 # The 28 joints of annot.mat in the owner's order; spine2 to spine4, clavicles and middle feet (here with a star) are
 # those of their skeleton alone and are left out, the toes are what MuCo-3DHP's users take for SMPL's feet.
@@ -43,14 +44,12 @@ class MpiInf3dhp(PhotoDataset):
     """
 
     name, splits = "MPI-INF-3DHP", ("train", "test")
-    download = Download(
-        page="https://vcai.mpi-inf.mpg.de/3dhp-dataset/",
-        files=(
-            Files("S*/Seq*/annot.mat", 16, "mpi_inf_3dhp.zip and its get_dataset.sh", needed=False),
-            Files("S*/Seq*/imageFrames/video_*/*.jpg", 1, "frames extracted from its videos", needed=False),
-            Files("TS*/annot_data.mat|*/TS*/annot_data.mat", 6, "get_testset.sh"),
-            Files("TS*/imageSequence/*.jpg|*/TS*/imageSequence/*.jpg", 1, "get_testset.sh"),
-        ),
+    page = "https://vcai.mpi-inf.mpg.de/3dhp-dataset/"
+    parts = (
+        Files("S*/Seq*/annot.mat", 16, "mpi_inf_3dhp.zip and its get_dataset.sh", needed=False),
+        Files("S*/Seq*/imageFrames/video_*/*.jpg", 1, "frames extracted from its videos", needed=False),
+        Files("TS*/annot_data.mat|*/TS*/annot_data.mat", 6, "get_testset.sh"),
+        Files("TS*/imageSequence/*.jpg|*/TS*/imageSequence/*.jpg", 1, "get_testset.sh"),
     )
 
     def __init__(
@@ -97,7 +96,7 @@ class MpiInf3dhp(PhotoDataset):
         photo = stored_photo(image, labels["cameras"][camera], CALIBRATED if self.train else FITTED)
         folder = path.parent.parent.name if self.train else path.parent.name
         subject = int(re.sub(r"\D", "", folder) or 0) + (0 if self.train else 100)
-        person = person_3d(subject, joint_set, photo.size, pixels[frame], points[frame])
+        person = person_3d(subject, joint_set, photo, pixels[frame], points[frame])
         person = replace(person, metric=self.field == "annot3")
         sequence = f"{folder}/{path.parent.name}/video_{camera}" if self.train else folder
         return Sample(photo, (person,), f"{sequence}/{frame:06d}", sequence, frame)
@@ -122,7 +121,7 @@ class MpiInf3dhp(PhotoDataset):
         (path,) = self.files("camera.calibration", folder=path.parent)
         lines = [line.split()[1:] for line in path.read_text().splitlines() if line.split()[:1] == ["intrinsic"]]
         known = Entry([Entry(numbers, path, "intrinsic").numbers(4, 4)[:3, :3] for numbers in lines], path)
-        return found | {"cameras": {camera: calibrated(known[camera].intrinsics()) for camera in self.cameras}}
+        return found | {"cameras": {camera: known[camera].camera() for camera in self.cameras}}
 
 
 def _test_labels(path: Path) -> dict[str, Any]:
@@ -164,21 +163,19 @@ class MuCo(PhotoDataset):
     """
 
     name, splits = "MuCo-3DHP", ("train",)
-    download = Download(
-        page="https://github.com/mks0601/3DMPPE_POSENET_RELEASE",
-        files=(
-            Files("MuCo-3DHP.json|data/MuCo-3DHP.json", 1, "MuCo annotations"),
-            Files("*augmented_set|data/*augmented_set", 2, "MuCo images"),
-            Files("smpl_param.json|data/smpl_param.json", 1, "SMPL parameters of MuCo", needed=False),
-        ),
+    page = "https://github.com/mks0601/3DMPPE_POSENET_RELEASE"
+    parts = (
+        Files("MuCo-3DHP.json|data/MuCo-3DHP.json", 1, "MuCo annotations"),
+        Files("*augmented_set|data/*augmented_set", 2, "MuCo images"),
+        Files("smpl_param.json|data/smpl_param.json", 1, "SMPL parameters of MuCo", needed=False),
     )
 
     def __init__(
         self, root: str | Path, split: str, nearest: bool = False, fits: bool = False, bodies: Bodies | None = None
     ) -> None:
-        super().__init__(root, split)
+        super().__init__(root, split, bodies)
         (path,) = self.files("MuCo-3DHP.json", "data/MuCo-3DHP.json")
-        self.folder, self.bodies = path.parent, bodies or {}
+        self.folder = path.parent
         content = json_entry(path, "MuCo-3DHP.json")
         content.has("images", "annotations", what="MuCo-3DHP's annotations")
         self._fits: Entry | None = None
@@ -198,16 +195,16 @@ class MuCo(PhotoDataset):
         image, annotated = self.rows[index]
         name = image["file_name"].path()
         photo = stored_photo(self.folder / name, pinhole(image["f"], image["c"]))
-        people = tuple(self._person(entry, photo.size) for entry in annotated)
+        people = tuple(self._person(entry, photo) for entry in annotated)
         return Sample(photo, people, name, "", image["id"].integer())
 
-    def _person(self, entry: Entry, size: tuple[int, int]) -> LabelledPerson:
+    def _person(self, entry: Entry, photo: Photo) -> LabelledPerson:
         """A person of their own: the file does not say which of the eight actors."""
         count, identity, visible = len(MUCO21), entry["id"].integer(), entry.get("keypoints_vis")
         points, pixels = entry["keypoints_cam"].numbers(count, 3) / 1000, entry["keypoints_img"].numbers(count, 2)
         hidden = None if visible is None else 1.0 - (visible.numbers(count) > 0)
         box = entry["bbox"].box(corners=False)
-        person = person_3d(identity, MUCO21, size, pixels, points, hidden=hidden, box=box)
+        person = person_3d(identity, MUCO21, photo, pixels, points, hidden=hidden, box=box)
         fit = None if self._fits is None else self._fits.get(str(identity))
         if fit is None:
             return person
@@ -226,13 +223,11 @@ class MuPoTS3D(PhotoDataset):
     """
 
     name, splits = "MuPoTS-3D", ("test",)
-    download = Download(
-        page="https://vcai.mpi-inf.mpg.de/projects/SingleShotMultiPerson/",
-        files=(
-            Files("TS*/annot.mat|MultiPersonTestSet/TS*/annot.mat", 20, "mupots-3d-eval"),
-            Files("TS*/occlusion.mat|MultiPersonTestSet/TS*/occlusion.mat", 20, "mupots-3d-eval"),
-            Files("TS*/img_*.jpg|MultiPersonTestSet/TS*/img_*.jpg", 1, "MultiPersonTestSet"),
-        ),
+    page = "https://vcai.mpi-inf.mpg.de/projects/SingleShotMultiPerson/"
+    parts = (
+        Files("TS*/annot.mat|MultiPersonTestSet/TS*/annot.mat", 20, "mupots-3d-eval"),
+        Files("TS*/occlusion.mat|MultiPersonTestSet/TS*/occlusion.mat", 20, "mupots-3d-eval"),
+        Files("TS*/img_*.jpg|MultiPersonTestSet/TS*/img_*.jpg", 1, "MultiPersonTestSet"),
     )
 
     def __init__(
@@ -275,7 +270,7 @@ class MuPoTS3D(PhotoDataset):
         photo = stored_photo(self.folder / sequence / f"img_{frame:06d}.jpg", truth["camera"], FITTED)
         pixels, points, hidden = (truth[field][frame] for field in ("annot2", self.field, "hidden"))
         people = [
-            person_3d(10 * number + i, MPI_INF_3DHP17, photo.size, pixels[i], points[i], hidden=hidden[i])
+            person_3d(10 * number + i, MPI_INF_3DHP17, photo, pixels[i], points[i], hidden=hidden[i])
             for i in np.flatnonzero(truth["valid"][frame]).tolist()
         ]
         people = [replace(person, metric=self.field == "annot3") for person in people]

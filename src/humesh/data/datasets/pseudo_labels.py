@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,81 +40,50 @@ _CLIFF = {
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A body fitted to one person of a photo (its `photo_key`); `rotations`: vectors 24 3 or matrices 24 9.
+    """A body fitted to one person, known by the `identity` of their annotation or by the box in a photo (`photo_key`).
 
-    `centre`: of the person's box, px. `translation`: metres, in the photo's camera of focal length `focal` px.
+    `rotations`: vectors 24 3 or matrices 24 9. `centre`: of the person's box, px. `translation`: metres, in the photo's
+    camera of focal length `focal` px.
     """
 
     rotations: Float[np.ndarray, "24 D"]
     shape: Float[np.ndarray, " S"]
-    centre: Float[np.ndarray, "2"] | None = None
+    identity: int | None = None
+    photo: str = ""
+    centre: Float[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
     translation: Float[np.ndarray, "3"] | None = None
     focal: float = 0.0
-    photo: str = ""
 
 
-class Fits:
-    """The fits of side files, by annotation id and by photo; `ids`: whether the dataset's people have such ids."""
+def _read(path: Path) -> Iterator[Fit]:
+    if path.suffix == ".npz":
+        yield from _cliff(Entry(read_arrays(path, _CLIFF, what=_WHAT, error=DatasetError, only=_CLIFF), path))
+    elif (rows := (content := json_entry(path, _WHAT)).get("data")) is not None:
+        yield from _eft(rows)
+    else:
+        yield from _neural_annot(content)
 
-    def __init__(self, files: Sequence[Path], weight: float, ids: bool) -> None:
-        self.weight = weight
-        self.by_id, self.by_photo = dict[int, Fit](), defaultdict[str, list[Fit]](list)
-        for path in files:
-            if path.suffix == ".npz":
-                self._read_cliff(Entry(read_arrays(path, _CLIFF, what=_WHAT, error=DatasetError, only=_CLIFF), path))
-                continue
-            content = json_entry(path, _WHAT)
-            if (rows := content.get("data")) is not None:
-                self._read_eft(rows)
-            elif ids:
-                self._read_neural_annot(content)
-            else:
-                raise DatasetError(
-                    f"{path}: expected fits for a dataset whose people have annotation ids (COCO's, CrowdPose's), as "
-                    "NeuralAnnot's have no other key; take EFT's or CLIFF's."
-                )
 
-    def _read_eft(self, rows: Entry) -> None:
-        for row in rows:
-            rotations, shape = row["parm_pose"].numbers(24, 9), row["parm_shape"].numbers(10)
-            fit = Fit(rotations, shape, row["bbox_center"].numbers(2), photo=photo_key(row["imageName"].text()))
-            self.by_photo[fit.photo].append(fit)
-            number = row.get("annotId")
-            if number is not None and str(number.value).isdecimal():
-                self.by_id[int(number.value)] = fit
+def _eft(rows: Entry) -> Iterator[Fit]:
+    for row in rows:
+        rotations, shape, number = row["parm_pose"].numbers(24, 9), row["parm_shape"].numbers(10), row.get("annotId")
+        identity = int(number.value) if number is not None and str(number.value).isdecimal() else None
+        yield Fit(rotations, shape, identity, photo_key(row["imageName"].text()), row["bbox_center"].numbers(2))
 
-    def _read_neural_annot(self, content: Entry) -> None:
-        for entry in content:
-            fit = entry["smpl_param"]
-            if not str(entry.key).isdecimal():
-                raise entry.wrong("fits under the numbers of annotations")
-            self.by_id[int(entry.key)] = Fit(fit["pose"].numbers(24, 3), fit["shape"].numbers(10))
 
-    def _read_cliff(self, rows: Entry) -> None:
-        for i, name in enumerate(rows["imgname"]):
-            pose, shape, centre, moved = (rows[key][i].numbers(-1) for key in ("pose", "shape", "center", "global_t"))
-            focal, photo = rows["focal_l"][i].number(1.0), photo_key(name.text())
-            self.by_photo[photo].append(Fit(pose.reshape(24, 3), shape, centre, moved, focal, photo))
+def _neural_annot(content: Entry) -> Iterator[Fit]:
+    for entry in content:
+        if not str(entry.key).isdecimal():
+            raise entry.wrong("fits under the numbers of annotations")
+        fit = entry["smpl_param"]
+        yield Fit(fit["pose"].numbers(24, 3), fit["shape"].numbers(10), int(entry.key))
 
-    def given_to(self, sample: Sample) -> Sample:
-        """The sample whose people have the fits that are theirs."""
-        key, boxes = photo_key(sample.name), np.array([p.seen.box for p in sample.people]).reshape(-1, 4)
-        centres, reach = (boxes[:, :2] + boxes[:, 2:]) / 2, _NEAR * (boxes[:, 2:] - boxes[:, :2]).max(-1)
-        there = [(fit, fit.centre) for fit in self.by_photo.get(key, []) if fit.centre is not None]
-        near = [fit for fit, _ in there]
-        away = np.array([[float(np.linalg.norm(middle - centre)) for _, middle in there] for centre in centres])
-        photo, people = sample.photo, []
-        if photo.camera_source == GUESSED and any(fit.translation is not None for fit in near):
-            photo = replace(photo, camera=Camera.virtual(math.hypot(*photo.size), photo.size))
-        for i, person in enumerate(sample.people):
-            fit = self.by_id.get(person.identity)
-            if fit is None or fit.photo not in ("", key):
-                j = int(away[i].argmin()) if near else -1
-                fit = near[j] if near and away[i, j] <= reach[i] and away[:, j].argmin() == i else None
-            if fit is not None and not person.pose_weight.any():
-                person = _with_fit(person, fit, photo.camera, centres[i], self.weight)
-            people.append(person)
-        return replace(sample, people=tuple(people), photo=photo)
+
+def _cliff(rows: Entry) -> Iterator[Fit]:
+    for i, name in enumerate(rows["imgname"]):
+        pose, shape, centre, moved = (rows[key][i].numbers(-1) for key in ("pose", "shape", "center", "global_t"))
+        focal = rows["focal_l"][i].number(1.0)
+        yield Fit(pose.reshape(24, 3), shape, None, photo_key(name.text()), centre, moved, focal)
 
 
 def with_fits(dataset: Dataset, files: str | Path | Sequence[str | Path], weight: float = 1.0) -> View:
@@ -122,8 +92,38 @@ def with_fits(dataset: Dataset, files: str | Path | Sequence[str | Path], weight
     A fit is a person's if it has the id of their annotation (their identity), and else if they are the nearest to each
     other in the photo and not far apart. People who have a pose keep it.
     """
-    paths = list(map(Path, [files] if isinstance(files, str | Path) else files))
-    return View(dataset, Fits(paths, weight, getattr(dataset, "annotation_ids", False)).given_to)
+    by_id, by_photo = dict[int, Fit](), defaultdict[str, list[Fit]](list)
+    for path in map(Path, [files] if isinstance(files, str | Path) else files):
+        for fit in _read(path):
+            if not fit.photo and not getattr(dataset, "annotation_ids", False):
+                raise DatasetError(
+                    f"{path}: expected fits for a dataset whose people have annotation ids (COCO's, CrowdPose's), as "
+                    "NeuralAnnot's have no other key; take EFT's or CLIFF's."
+                )
+            if fit.identity is not None:
+                by_id[fit.identity] = fit
+            if fit.photo:
+                by_photo[fit.photo].append(fit)
+    return View(dataset, partial(_fitted, by_id=by_id, by_photo=dict(by_photo), weight=weight))
+
+
+def _fitted(sample: Sample, by_id: Mapping[int, Fit], by_photo: Mapping[str, Sequence[Fit]], weight: float) -> Sample:
+    key, boxes = photo_key(sample.name), np.array([p.seen.box for p in sample.people]).reshape(-1, 4)
+    centres, reach = (boxes[:, :2] + boxes[:, 2:]) / 2, _NEAR * (boxes[:, 2:] - boxes[:, :2]).max(-1)
+    near = by_photo.get(key, [])
+    away = np.array([[float(np.linalg.norm(fit.centre - centre)) for fit in near] for centre in centres])
+    photo, people = sample.photo, []
+    if photo.camera_source == GUESSED and any(fit.translation is not None for fit in near):
+        photo = replace(photo, camera=Camera.virtual(math.hypot(*photo.size), photo.size))
+    for i, person in enumerate(sample.people):
+        fit = by_id.get(person.identity)
+        if fit is None or fit.photo not in ("", key):
+            j = int(away[i].argmin()) if near else -1
+            fit = near[j] if near and away[i, j] <= reach[i] and away[:, j].argmin() == i else None
+        if fit is not None and not person.pose_weight.any():
+            person = _with_fit(person, fit, photo.camera, centres[i], weight)
+        people.append(person)
+    return replace(sample, people=tuple(people), photo=photo)
 
 
 def photo_key(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -11,11 +11,15 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from PIL import Image
 
+from humesh.body.model import BodyModel
 from humesh.data.datasets import DatasetError
+from humesh.data.sample import Sample
 from humesh.geometry.camera import Camera
 from humesh.media.photo import MAX_MEGAPIXELS, Photo
 
 T = TypeVar("T")
+Bodies = Mapping[str, BodyModel]
+"""The user's own body models by the names in labels: {"smpl-male": BodyModel.load(path), ...}."""
 
 CALIBRATED = "the dataset's calibration"
 FITTED = "fitted to the dataset's 3D and 2D labels"
@@ -23,10 +27,9 @@ FITTED = "fitted to the dataset's 3D and 2D labels"
 
 @dataclass(frozen=True)
 class Files:
-    """Files of a download: a glob pattern below its root (or several, joined by "|"), and how many there are at least.
+    """Files of a download: glob patterns below its root, joined by "|", and how many there are at least (if unsure: 1).
 
-    Only counts that are sure; 1 is always right. `part`: what the owner's page calls the part that holds them.
-    `needed`: the reader cannot do without them.
+    `part`: what the owner's page calls the part that holds them. `needed`: the reader cannot do without them.
     """
 
     pattern: str
@@ -40,33 +43,30 @@ class Files:
             yield from (path for path in root.glob(pattern) if not path.name.startswith("."))
 
 
-@dataclass(frozen=True)
-class Download:
-    """Where a dataset's owner offers it, and what lies below its root once it is unpacked."""
-
-    page: str
-    files: tuple[Files, ...]
-
-
 class PhotoDataset:
     """A dataset in its owner's format below `root`; a subclass lists its photos in `rows` and reads one by number.
 
-    DatasetError for another split than those of the subclass.
+    `page`: where the owner offers it. `parts`: the files of a complete download. `bodies`: the user's, for sets with
+    SMPL fits. DatasetError for an unknown split.
     """
 
     name: ClassVar[str]
     splits: ClassVar[Collection[str]]
-    download: ClassVar[Download]
+    page: ClassVar[str]
+    parts: ClassVar[tuple[Files, ...]]
     rows: Sequence[Any]
     tracks: tuple[range, ...] = ()
 
-    def __init__(self, root: str | Path, split: str) -> None:
+    def __init__(self, root: str | Path, split: str, bodies: Bodies | None = None) -> None:
         if split not in self.splits:
             raise DatasetError(f"{self.name}: expected the split {' or '.join(self.splits)}, got {split!r}.")
-        self.root, self.split = Path(root), split
+        self.root, self.split, self.bodies = Path(root), split, bodies or {}
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        raise NotImplementedError
 
     def files(self, *patterns: str, folder: Path | None = None) -> list[Path]:
         """The files of the first glob pattern below a folder (the root) that has any, by name; or DatasetError."""
@@ -77,7 +77,7 @@ class PhotoDataset:
         there = ", ".join(sorted(path.name for path in root.iterdir())[:6]) if root.is_dir() else "no such folder"
         raise DatasetError(
             f"{root}: expected {' or '.join(patterns)}, found {there or 'an empty folder'}; give the folder where the "
-            f"download was unpacked, or fetch it from {self.download.page}."
+            f"download was unpacked, or fetch it from {self.page}."
         )
 
 
@@ -96,9 +96,8 @@ def stored_photo(
     except FileNotFoundError:
         raise DatasetError(f"{source}: expected an image that the labels name, found nothing; fetch it anew.") from None
     except Exception as error:  # Pillow's readers raise anything on damaged images
-        raise DatasetError(
-            f"{name or source}: expected an image, it is damaged or none ({error}); fetch it anew."
-        ) from error
+        where = name or source
+        raise DatasetError(f"{where}: expected an image, it is damaged or none ({error}); fetch it anew.") from error
     return photo if camera is None else replace(photo, camera=camera, camera_source=camera_source)
 
 
@@ -115,9 +114,6 @@ def loaded(path: Path, read: Callable[[Path], T], what: str) -> T:
 
 def runs(keys: Sequence[tuple[str | int, int]], step: int = 1) -> tuple[range, ...]:
     """The `tracks` of frames (video, frame number) in order: two or more of one video that are `step` apart."""
-    found, start = [], 0
-    for i in range(1, len(keys) + 1):
-        if i == len(keys) or keys[i][0] != keys[i - 1][0] or keys[i][1] - keys[i - 1][1] != step:
-            found += [range(start, i)] if i - start > 1 else []
-            start = i
-    return tuple(found)
+    breaks = [i for i in range(1, len(keys)) if keys[i] != (keys[i - 1][0], keys[i - 1][1] + step)]
+    ends = zip([0, *breaks], [*breaks, len(keys)], strict=True)
+    return tuple(range(start, end) for start, end in ends if end - start > 1)

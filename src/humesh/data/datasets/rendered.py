@@ -1,0 +1,343 @@
+"""Rendered people: AGORA (pictures), BEDLAM and SURREAL (videos), with the bodies that were rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from jaxtyping import Float
+from rich.progress import track
+from torch import Tensor
+
+from humesh.body.joints import SMPL24, JointSet
+from humesh.body.pickles import read_pickle
+from humesh.body.pose import BodyPose
+from humesh.body.tensors import TENSORS
+from humesh.data.datasets import DatasetError
+from humesh.data.datasets.entries import Entry
+from humesh.data.datasets.labels import box_about, only_2d, person_2d, person_3d, smpl_label, with_smpl
+from humesh.data.datasets.matlab import read_matlab
+from humesh.data.datasets.pickles import read_frame
+from humesh.data.datasets.reader import CALIBRATED, Bodies, Files, PhotoDataset, loaded, runs, stored_photo
+from humesh.data.sample import LabelledPerson, Sample
+from humesh.files import Array, read_arrays
+from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_from_axis_angle
+from humesh.media.photo import Photo
+
+_COLUMNS = ("imgPath", "X", "Y", "Z", "Yaw", "camX", "camY", "camZ", "camYaw", "kid", "isValid", "gt_path_smpl")
+_SMPLX_SHARED = 22  # SMPL-X's first joints, pelvis to wrists, are SMPL's
+_SENSOR_MM = 36.0  # width
+_ROOMS = {  # cameras of the 3D scenes: position (Unreal's axes, cm) and yaw, degrees
+    "cam00": ([400.0, -275.0, 265.0], 135.0),
+    "cam01": ([400.0, 225.0, 265.0], -135.0),
+    "cam02": ([-490.0, 170.0, 265.0], -45.0),
+    "cam03": ([-490.0, -275.0, 265.0], 45.0),
+}
+_Row = Mapping[str, Entry]
+
+
+class Agora(PhotoDataset):
+    """AGORA (Patel et al., CVPR 2021): scans of 5 to 15 people a picture, those that are valid (at most 90 % hidden).
+
+    Reads the camera frames, pickled DataFrames `train_0.pkl` or, with joints, `validation_0_withjv.pkl` (columns: the
+    owner's `agora_evaluation/docs/gt_dataframe.md`; cameras: their `project_joints`), the SMPL fits that they name, and
+    pictures of 3840 x 2160 or 1280 x 720 px. Points: SMPL's joints (of SMPL-X frames the 22 that both bodies have), or
+    those of the fits if `bodies` has "smpl-neutral". Pose and shape are those of `fits` (all neutral; children's, whose
+    bodies are mixed with another template, are called "smpl-neutral-kid"). `frames`: the folder with the camera frames,
+    where there are several (the owner offers them for SMPL and SMPL-X). In the validation split people who are not
+    valid have 2D labels alone, because the benchmark forgives predictions for them. The test split has no labels.
+    """
+
+    name, splits = "AGORA", ("train", "validation")
+    page = "https://agora.is.tue.mpg.de/download.php"
+    parts = (
+        Files("**/validation_*.pkl", 1, "Camera dataframe (with SMPL joints and vertices)"),
+        Files("**/ag_*.png", 1, "Images"),
+        Files("smpl_gt/**/*.pkl", 1, "SMPL fits", needed=False),
+        Files("**/train_*.pkl", 1, "Camera dataframe (with SMPL joints and vertices)", needed=False),
+    )
+
+    def __init__(
+        self, root: str | Path, split: str, fits: bool = True, bodies: Bodies | None = None, frames: str = "**"
+    ) -> None:
+        super().__init__(root, split, bodies)
+        self.fits = fits
+        paths = self.files(f"{frames}/{split}_*_withjv.pkl", f"{frames}/{split}_*.pkl")
+        folders = sorted({path.parent.relative_to(self.root).as_posix() for path in paths})
+        if len(folders) > 1:
+            raise DatasetError(
+                f"{self.root}: expected camera frames in one folder, found {', '.join(folders)}; choose with `frames`."
+            )
+        self.rows = [row for path in paths for row in loaded(path, _rows, "a camera frame of AGORA")]
+        scans = sorted({scan.path() for row in self.rows for scan in row["gt_path_smpl"]})
+        self._identities = {scan: number for number, scan in enumerate(scans)}
+        names = ("", split, f"{split}_*", "images", f"images/{split}", f"images/{split}_*")
+        self._folders = [folder for name in names for folder in sorted(self.root.glob(name) if name else [self.root])]
+
+    def __getitem__(self, index: int) -> Sample:
+        row = self.rows[index]
+        name = row["imgPath"].path()
+        files = (folder / n for folder in self._folders for n in (name, name.replace(".png", "_1280x720.png")))
+        photo = stored_photo(next((path for path in files if path.is_file()), self.root / name))
+        focal_mm, rotation, eye = _camera(row)
+        camera = Camera.virtual(focal_mm / _SENSOR_MM * photo.size[0], photo.size)  # all are 16:9
+        photo = replace(photo, camera=camera, camera_source=CALIBRATED)
+        people = []
+        for i, flag in enumerate(row["isValid"]):
+            valid = flag.integer(0, 1)
+            if valid or self.split == "validation":
+                person = self._person(row, i, _extrinsics(row, i, rotation, eye), photo)
+                people.append(person if valid else only_2d(person))
+        return Sample(photo, tuple(people), name, "", index)
+
+    def _person(self, row: _Row, i: int, extrinsics: Float[np.ndarray, "3 4"], photo: Photo) -> LabelledPerson:
+        scan, kid, label, points = row["gt_path_smpl"][i].path(), row["kid"][i].integer(0, 1), None, None
+        model = None if kid else self.bodies.get("smpl-neutral")
+        if self.fits:
+            path = (self.root / scan).with_suffix(".pkl")
+            if not path.is_file():
+                raise DatasetError(f"{path}: expected an SMPL fit, found nothing; fetch them or pass fits=False.")
+            label = smpl_label(*loaded(path, _fit, "an SMPL fit"), extrinsics, model)
+        weight = np.ones(len(SMPL24))
+        if "gt_joints_3d" in row:
+            given = row["gt_joints_3d"][i].numbers(-1, 3)
+            if len(given) < len(SMPL24):
+                raise row["gt_joints_3d"][i].wrong("the places of 24 joints or more")
+            shared = len(SMPL24) if len(given) < 55 else _SMPLX_SHARED
+            points, weight = given[: len(SMPL24)], weight * (np.arange(len(SMPL24)) < shared)
+        elif label is not None and model is not None:
+            points = model.joints(label[0]).double().numpy()
+        if points is None:
+            raise DatasetError(
+                f"{self.root}: expected frames with joints (..._withjv.pkl), or the SMPL body for those without in "
+                "`bodies`; got neither."
+            )
+        person = person_3d(self._identities[scan], SMPL24, photo, None, points, weight)
+        return person if label is None else with_smpl(person, label, "smpl-neutral-kid" if kid else "smpl-neutral")
+
+
+def _rows(path: Path) -> list[dict[str, Entry]]:
+    """The pictures of a camera frame: column to value, of people to a list; surfaces (`gt_verts`) are left out."""
+    columns = Entry(read_frame(path), path).has(*_COLUMNS, what="a camera frame of AGORA")
+    held = {name: list(columns[name]) for name in (*_COLUMNS, "gt_joints_3d") if name in columns.value}
+    if len({len(column) for column in held.values()}) != 1:
+        raise columns.wrong("columns of one length")
+    return [dict(zip(held, row, strict=True)) for row in zip(*held.values(), strict=True)]
+
+
+def _fit(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pose vectors 72, betas and translation (metres, the scan's frame) of an SMPL fit; tensors or arrays."""
+    entry = Entry(read_pickle(path, TENSORS), path).has("body_pose", "betas", what="an SMPL fit")
+    root, moved = ("root_pose", "translation") if "root_pose" in entry.value else ("global_orient", "transl")
+    vectors = np.concatenate([entry[root].numbers(3), entry["body_pose"].numbers(69)])
+    return vectors, entry["betas"].first(10), entry[moved].numbers(3)
+
+
+def _camera(row: _Row) -> tuple[float, Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+    """Focal length in mm, rotation of the world into the camera's axes, and its position, by the picture's name."""
+    name, pitch, ground = row["imgPath"].text(), 0.0, 0.0
+    room = next((room for room in _ROOMS if room in name), None)
+    if "hdri" in name:
+        focal, place, yaw = 50.0, [0.0, 0.0, 170.0], 0.0
+    elif room is not None:
+        focal, (place, yaw), pitch = 18.0, _ROOMS[room], 30.0
+    elif "ag2" in name:
+        focal, place, yaw, pitch = 28.0, [0.0, 0.0, 170.0], 0.0, 15.0
+    else:
+        x, y, z, yaw = (row[name].number() for name in ("camX", "camY", "camZ", "camYaw"))
+        focal, place, ground = 28.0, [x, y, z], -1.7
+    return focal, _rotation("x", pitch) @ _rotation("y", -yaw), _opencv(place) + np.array([0, ground, 0])
+
+
+def _extrinsics(row: _Row, i: int, rotation: np.ndarray, eye: np.ndarray) -> Float[np.ndarray, "3 4"]:
+    """From a scan's frame (y up) into the camera's: scans look sideways, which is turned back by 90 degrees."""
+    upright = _rotation("y", row["Yaw"][i].number() - 90) @ np.diag([1.0, -1.0, -1.0])
+    place = _opencv([row[axis][i].number() for axis in "XYZ"])
+    return np.concatenate([rotation @ upright, (rotation @ (place - eye))[:, None]], axis=1)
+
+
+def _rotation(axis: str, degrees: float) -> Float[np.ndarray, "3 3"]:
+    vector = torch.eye(3, dtype=torch.float64)["xyz".index(axis)] * np.pi / 180 * degrees
+    return rotation_from_axis_angle(vector).numpy()
+
+
+def _opencv(place_cm: list[float]) -> Float[np.ndarray, "3"]:
+    """A place in Unreal's axes (x forward, y right, z up; cm) in OpenCV's, metres."""
+    x, y, z = np.asarray(place_cm) / 100
+    return np.array([y, -z, x])
+
+
+_LAYOUT = {
+    "imgname": Array(("N",), "text"), "center": Array(("N", 2), "float"), "scale": Array(("N",), "float"),
+    "pose_cam": Array(("N", "P"), "float"), "shape": Array(("N", "S"), "float"), "trans_cam": Array(("N", 3), "float"),
+    "gtkps": Array(("N", "K", "A"), "float"), "cam_int": Array(("N", 3, 3), "float"),
+    "cam_ext": Array(("N", 4, 4), "float"), "gender": Array(("N",), "text", optional=True),
+}  # fmt: skip
+_BODY22 = JointSet("smpl24_without_hands", SMPL24.names[:22])  # the joints that SMPL-X and SMPL share, in this order
+
+
+class Bedlam(PhotoDataset):
+    """BEDLAM (Black et al., CVPR 2023): scenes with SMPL-X or SMPL labels, many people in a picture.
+
+    `training_labels/*/SCENE.npz`, pictures `training_images/SCENE/png/SEQUENCE/SEQUENCE_0000.png`. By the owner's
+    processing script a row is a person; `pose_cam` is in the camera's axes, `trans_cam + cam_ext[:3, 3]` the
+    translation, `gtkps` the projected joints, `center` and `scale` the box. Labels of "closeup" scenes are for the
+    picture turned clockwise by 90 degrees. `labels`: the folder of the labels, where there are several (SMPL-X, SMPL).
+    SMPL-X has 22 joints in common with SMPL: the hands' weight is 0. Equal shapes are the same person.
+    """
+
+    name, splits = "BEDLAM", ("train",)
+    page = "https://bedlam.is.tue.mpg.de/download.php (registration)"
+    parts = (
+        Files("training_labels/**/*.npz|all_npz_12*/*.npz|*.npz", 1, "ground truth labels (processed, npz)"),
+        Files("training_images/*/png/*/*.png|*/png/*/*.png", 1, "images (png, by scene)"),
+    )
+
+    def __init__(self, root: str | Path, split: str, labels: str | None = None) -> None:
+        super().__init__(root, split)
+        usual = ("training_labels/all_npz_12_training", "training_labels", "all_npz_12_training", ".")
+        files = self.files(*[f"{folder}/*.npz" for folder in ((labels,) if labels else usual)])
+        images = self.root / "training_images"
+        self.images = images if images.is_dir() else self.root
+        self._scenes = {path.stem: _read(path) for path in track(files, "BEDLAM", transient=True)}
+        shapes = {shape.tobytes() for scene in self._scenes.values() for shape in scene["shape"].value}
+        self._identities = {shape: i for i, shape in enumerate(sorted(shapes))}
+        rows, keys = list[tuple[str, str, int, np.ndarray]](), list[tuple[str, int]]()  # scene, photo, frame, people
+        for scene, labelled in self._scenes.items():
+            step = 5 if "6fps" in scene else 1  # frames of 30 a second, as their names count them
+            group = np.unique(labelled["imgname"].value, return_inverse=True)[1]
+            order = np.argsort(group, kind="stable")
+            for people in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+                photo = labelled["imgname"][int(people[0])]
+                number = Path(photo.path()).stem.rpartition("_")[2]
+                if not number.isdecimal():
+                    raise photo.wrong("images like seq_000000/seq_000000_0000.png")
+                rows.append((scene, photo.path(), int(number), people))
+                keys.append((f"{scene}/{Path(photo.path()).parent}", int(number) // step))
+        self.rows, self.tracks = rows, runs(keys)
+
+    def __getitem__(self, index: int) -> Sample:
+        scene, name, frame, people = self.rows[index]
+        labels = self._scenes[scene]
+        camera = labels["cam_int"][int(people[0])].camera()
+        photo = stored_photo(self.images / scene / "png" / name, camera)
+        if "closeup" in scene:
+            photo = replace(photo, pixels=np.ascontiguousarray(np.rot90(photo.pixels, -1)))
+        found = tuple(self._person(labels, row, photo.size) for row in people.tolist())
+        return Sample(photo, found, f"{scene}/{name}", f"{scene}/{Path(name).parent}", frame)
+
+    def _person(self, labels: Entry, row: int, size: tuple[int, int]) -> LabelledPerson:
+        entry = {key: labels[key][row] for key in labels.value}
+        points = np.concatenate([entry["gtkps"].numbers(22, 2), np.ones((22, 1))], axis=-1)
+        box = box_about(entry["center"].numbers(2), entry["scale"].number(0.0, 1e3))
+        vectors = entry["pose_cam"].numbers(-1, 3)
+        of_smpl = len(vectors) == len(SMPL24)
+        used = 24 if of_smpl else 22
+        rotations = torch.eye(3).repeat(24, 1, 1)
+        rotations[:used] = rotation_from_axis_angle(torch.from_numpy(vectors[:used]).float())
+        shape = torch.from_numpy(entry["shape"].first(10)).float()
+        translation = entry["trans_cam"].numbers(3) + entry["cam_ext"].extrinsics()[:, 3]
+        identity = self._identities[labels["shape"].value[row].tobytes()]
+        person = person_2d(box, points, _BODY22, identity, size=size)
+        pose = BodyPose(rotations, shape, torch.from_numpy(translation).float())
+        given = str(entry["gender"].value) if "gender" in entry else ""
+        gender = given if given in ("male", "female") else "neutral"
+        labelled = with_smpl(person, (pose, 1.0), f"{'smpl' if of_smpl else 'smplx'}-{gender}")
+        return replace(labelled, pose_weight=(torch.arange(24) < used).float())
+
+
+def _read(path: Path) -> Entry:
+    """The arrays of a scene that are used, a row a person."""
+    arrays = read_arrays(path, _LAYOUT, what="BEDLAM's labels", error=DatasetError, only=_LAYOUT)
+    numbers, betas, shape = arrays["pose_cam"].shape[1], arrays["shape"].shape[1], arrays["gtkps"].shape
+    if (numbers != 72 and (numbers < 66 or numbers % 3)) or betas < 10 or shape[1] < 22 or shape[2] < 2:
+        raise DatasetError(
+            f"{path}: expected poses of 72 or of 66 and more numbers, 10 betas and 22 points in BEDLAM's labels, got "
+            f"{numbers}, {betas} and {shape[1:]}; fetch it anew."
+        )
+    arrays["gtkps"] = arrays["gtkps"][:, :22, :2]
+    return Entry(arrays, path)
+
+
+_CAMERA_FROM_WORLD = torch.tensor([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # a mirror
+_MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
+_Y_DOWN_FROM_Z_UP = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # 90 degrees about x
+_PART = "SURREAL_v1.tar.gz or download_surreal.sh"
+
+
+class Surreal(PhotoDataset):
+    """SURREAL (Varol et al., CVPR 2017): short videos of one person in front of photos; every `every`th frame.
+
+    `cmu/{split}/run{run}/SEQUENCE/SEQUENCE_c0001_info.mat` and `.mp4` below root, `data/` or `SURREAL/data/`. From the
+    owner's README and datageneration/misc: joints in the world's metres; the camera looks along -x, the world's y
+    points down. The owner's map from world to camera is a mirror: the videos show mirrored people, so labels are
+    mirrored as well. Pose and shape are of SMPL's body of the person's sex; the translation, with weight 0, is where
+    the pelvis is, as only SMPL's file gives its rest pelvis. A person's identity is the clip.
+    """
+
+    name, splits = "SURREAL", ("train", "val", "test")
+    page = "https://www.di.ens.fr/willow/research/surreal/data/ (licence form)"
+    parts = (
+        Files("**/train/run[012]/*/*_info.mat", 1, _PART),
+        Files("**/train/run[012]/*/*_c[0-9][0-9][0-9][0-9].mp4", 1, _PART),
+        Files("**/val/run[012]/*/*_info.mat", 1, _PART, needed=False),
+        Files("**/test/run[012]/*/*_info.mat", 1, _PART, needed=False),
+    )
+
+    def __init__(self, root: str | Path, split: str, every: int = 1) -> None:
+        super().__init__(root, split)
+        bases = ("cmu/", "", "data/cmu/", "SURREAL/data/cmu/")
+        self._files, rows = self.files(*[f"{base}{split}/run[012]/*/*_info.mat" for base in bases]), []
+        for clip, path in enumerate(track(self._files, "SURREAL", transient=True)):
+            poses = loaded(path, lambda file: read_matlab(file, ("pose",)), "SURREAL's labels of a clip")["pose"]
+            rows += [(clip, frame) for frame in range(0, poses.numbers(72, -1).shape[1], every)]
+        self.rows, self.tracks = rows, runs(rows, every)
+
+    def __getitem__(self, index: int) -> Sample:
+        clip, frame = self.rows[index]
+        path = self._files[clip]
+        sequence = f"{path.parents[1].name}/{path.name.removesuffix('_info.mat')}"
+        pixels = _pixels(path.with_name(path.name.removesuffix("_info.mat") + ".mp4"))
+        if frame >= len(pixels):
+            raise DatasetError(f"{sequence}.mp4: expected frame {frame} of its labels, it has {len(pixels)} frames.")
+        camera = Camera.virtual(600.0, (320, 240))  # 60 mm before a sensor of 32 mm
+        photo = Photo(pixels[frame], camera, CALIBRATED)
+        return Sample(photo, (_person(path, frame, clip, photo),), f"{sequence}/{frame}", sequence, frame)
+
+
+@lru_cache(maxsize=2)
+def _pixels(path: Path) -> list[np.ndarray]:
+    """All frames of a clip, which has about a hundred small ones."""
+    try:
+        with av.open(str(path)) as video:
+            return [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+    except (av.FFmpegError, IndexError, ValueError) as error:
+        raise DatasetError(f"{path}: expected the clip's video, could not read it ({error}); fetch it anew.") from error
+
+
+def _person(path: Path, frame: int, clip: int, photo: Photo) -> LabelledPerson:
+    labels = loaded(path, read_matlab, "SURREAL's labels of a clip")
+
+    def of_frame(name: str, *shape: int) -> Tensor:  # Matlab drops the last axis of clips of one frame
+        numbers = labels[name].numbers(*shape, -1)
+        if frame >= numbers.shape[-1]:
+            raise labels[name].wrong(f"the numbers of more than {frame} frames")
+        return torch.from_numpy(numbers[..., frame]).float()
+
+    location = torch.from_numpy(labels["camLoc"].numbers(3)).float()
+    joints = (of_frame("joints3D", 3, 24).T - location) @ _CAMERA_FROM_WORLD.T
+    joints = joints[list(SMPL24.mirror)]
+    rotations = rotation_from_axis_angle(of_frame("pose", 72).reshape(24, 3))
+    turn = rotation_from_axis_angle(torch.tensor([0.0, 0.0, float(labels["zrot"].first(1)[0])]))
+    rotations[0] = _Y_DOWN_FROM_Z_UP @ turn @ rotations[0]
+    pose = BodyPose(rotations, of_frame("shape", 10), torch.zeros(3)).mirrored()
+    pose.rotations[0] = _CAMERA_FROM_WORLD @ _MIRROR @ pose.rotations[0]
+    person = person_3d(clip, SMPL24, photo, photo.camera.project(joints).numpy(), joints.numpy())
+    pose = replace(pose, translation=joints[SMPL24.index("pelvis")])
+    return with_smpl(person, (pose, 0.0), "smpl-male" if labels["gender"].first(1)[0] else "smpl-female")
