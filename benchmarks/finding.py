@@ -1,4 +1,4 @@
-"""How fast people are found, and by how many looks: photos through the finder alone, network by network.
+"""How fast people are found, and by how many passes: photos through the finder alone, network by network.
 
 Run: python benchmarks/finding.py PHOTO... [--fast] [--threads 1 2]. Prints milliseconds a photo, people, and how often
 each network runs a photo, of the landmark model a person. `--networks` times each by itself, in batches and by threads,
@@ -11,12 +11,13 @@ import argparse
 import statistics
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from humesh.media.photo import Photo
-from humesh.people import runtime
+from humesh.people import networks
 from humesh.people.finder import PeopleFinder
 
 SIDES = {"movenet_multipose": 256, "movenet_thunder": 256}
@@ -33,45 +34,44 @@ def main() -> None:
     parser.add_argument("--tflite", type=Path, help="folder of MediaPipe's .tflite files, to compare with LiteRT")
     options = parser.parse_args()
     if options.networks:
-        networks(options.tflite)
+        each_network(options.tflite)
     photos = [Photo.read(path) for path in options.photos]
     for threads in options.threads if photos else []:
         finding(photos, threads, options.fast)
 
 
 def finding(photos: list[Photo], threads: int, fast: bool) -> None:
-    """One line for so many threads."""
-    runs, counting = Counter[str](), runtime.Network.__call__
+    """One line for a number of threads."""
+    runs, loaded = Counter[str](), networks.network
 
-    def counted(self: runtime.Network, pixels: np.ndarray, *outputs: str) -> list:
-        runs[names[id(self)]] += 1
-        return counting(self, pixels, *outputs)
+    def counted(name: str) -> Callable[..., list]:
+        runs[name] += 1
+        return loaded(name)
 
     with PeopleFinder(workers=threads, fast=fast) as finder:
-        names = {id(runtime.network(name)): name for name in runtime.NETWORKS}
         finder(photos[0])
-        runtime.Network.__call__ = counted  # type: ignore[method-assign]
+        networks.network = counted
         times, people = [], 0
         for photo in photos:
             start = time.perf_counter()
             people += len(finder(photo))
             times.append(1e3 * (time.perf_counter() - start))
-        runtime.Network.__call__ = counting  # type: ignore[method-assign]
+        networks.network = loaded
     landmarks = runs["pose_landmark_heavy"] + runs["pose_landmark_full"]
     each = ", ".join(f"{name} {count / len(photos):.1f}" for name, count in sorted(runs.items()))
     print(
         f"{threads} threads: {statistics.median(times):.0f} ms a photo (mean {statistics.mean(times):.0f}), "
-        f"{people / len(photos):.1f} people; {landmarks / max(people, 1):.1f} looks of the landmark model a person; "
+        f"{people / len(photos):.1f} people; {landmarks / max(people, 1):.1f} passes of the landmark model a person; "
         f"runs a photo: {each}"
     )
 
 
-def networks(tflite: Path | None) -> None:
-    """Milliseconds a look of each network by itself."""
+def each_network(tflite: Path | None) -> None:
+    """Milliseconds a pass of each network by itself."""
     import onnxruntime
 
-    for name in runtime.NETWORKS:
-        path = runtime.ASSETS / f"{name}.onnx"
+    for name in networks.NETWORKS:
+        path = networks.ASSETS / f"{name}.onnx"
         for threads in (1, 2):
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads, options.log_severity_level = threads, 3

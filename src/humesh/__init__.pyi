@@ -8,7 +8,7 @@ from humesh.body.pose import PoseError as PoseError
 from humesh.body.unpickling import PickleError as PickleError
 from humesh.body.unpickling import RefusedError as RefusedError
 from humesh.commands.errors import UserError as UserError
-from humesh.crops.groups import GroupError as GroupError
+from humesh.crops.crops import GroupError as GroupError
 from humesh.data.batch import DataError as DataError
 from humesh.data.datasets import DatasetError as DatasetError
 from humesh.data.synthetic.backgrounds import BackgroundError as BackgroundError
@@ -28,9 +28,9 @@ from humesh.methods.deploy import DeployError as DeployError
 from humesh.methods.weights import WeightsError as WeightsError
 from humesh.people.given import DetectionsError as DetectionsError
 from humesh.people.mot import TracksError as TracksError
+from humesh.people.networks import MissingNetworkError as MissingNetworkError
 from humesh.people.person import Person as Person
 from humesh.people.person import PersonError as PersonError
-from humesh.people.runtime import MissingNetworkError as MissingNetworkError
 from humesh.recover import DeviceError as DeviceError
 from humesh.recover import Recoverer as Recoverer
 from humesh.recover import recover as recover
@@ -43,7 +43,7 @@ from humesh.scene.result import Motion as Motion
 from humesh.scene.result import Result as Result
 from humesh.scene.result import ResultError as ResultError
 from humesh.scene.result import VideoResult as VideoResult
-from humesh.scene.viewer import ViewerError as ViewerError
+from humesh.web.work import TooLongError as TooLongError
 from humesh.training.recipe import TrainingError as TrainingError
 from humesh.video_options import VideoOptions as VideoOptions
 

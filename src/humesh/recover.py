@@ -21,8 +21,7 @@ from humesh.body.joints import MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.pose_prior import PosePrior
-from humesh.crops.crops import Crops
-from humesh.crops.groups import group_people, landmarks_of
+from humesh.crops.crops import Crops, group_people, landmarks_of
 from humesh.errors import ArgumentError, HumeshError
 from humesh.fitting.fit import NEAR_NETWORK, FitSettings, fit
 from humesh.fitting.landmark_ik import LandmarkIK, believed, confidence_of_joints

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from humesh.body.joints import COCO17, JOTR30, MEDIAPIPE33, SMPL24, JointSet
-from humesh.crops.crops import CropSpec
-from humesh.crops.groups import group_people, keypoints_as
+from humesh.crops.crops import CropSpec, group_people, keypoints_as
 from humesh.media.photo import Photo
 from humesh.people.person import Person
 

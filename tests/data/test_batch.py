@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from humesh.body.joints import JOTR30, SMPL24
 from humesh.body.model import BodyModel
-from humesh.crops.crops import CropSpec
-from humesh.crops.groups import group_people
+from humesh.crops.crops import CropSpec, group_people
 from humesh.data.augment import Augment, Change, mirrored
 from humesh.data.batch import Batch, DataError, Groups, Mix, joined, padded, split
 from humesh.data.drawn import DrawnPeople

@@ -11,8 +11,7 @@ import torch
 
 from humesh.body.joints import JOTR30, LIMBS12, MEDIAPIPE33
 from humesh.body.model import BodyModel
-from humesh.crops.crops import CropSpec
-from humesh.crops.groups import jotr_box
+from humesh.crops.crops import CropSpec, jotr_box
 from humesh.data.augment import Augment
 from humesh.data.batch import Groups, joined, split
 from humesh.data.synthetic.motion import MotionError

@@ -12,8 +12,7 @@ import torch
 from humesh.body.joints import JOTR30, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.crops import ClipCrops, CropSpec
-from humesh.crops.groups import jotr_box
+from humesh.crops.crops import ClipCrops, CropSpec, jotr_box
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch, Groups, joined
 from humesh.data.synthetic.motion import MotionError, rotations

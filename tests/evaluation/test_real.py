@@ -19,7 +19,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.commands.main import main
 from humesh.commands.train import train
-from humesh.crops.groups import GroupError
+from humesh.crops.crops import GroupError
 from humesh.errors import HumeshError
 from humesh.evaluation import real
 from humesh.evaluation.real import UNITS, WITHIN, Label, LabelledPhoto, Score, by_set, read_labels, run, scored

@@ -15,8 +15,7 @@ from torch import Tensor
 from humesh.body.joints import COCO17, JOTR30
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.crops import Crops
-from humesh.crops.groups import group_people
+from humesh.crops.crops import Crops, group_people
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle

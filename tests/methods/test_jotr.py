@@ -14,8 +14,7 @@ import torch
 from humesh.body.joints import COCO17, JOTR15, JOTR30, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.crops import Crops
-from humesh.crops.groups import group_people, jotr_box, visible_in_crop
+from humesh.crops.crops import Crops, group_people, jotr_box, visible_in_crop
 from humesh.geometry.boxes import square_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle

@@ -12,12 +12,12 @@ import torch
 from humesh.body.joints import COCO17, JOTR30, MEDIAPIPE33
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.crops import Crops
-from humesh.crops.groups import group_people
+from humesh.crops.crops import Crops, group_people
 from humesh.geometry.camera import Camera
 from humesh.losses.targets import Targets
 from humesh.media.photo import Photo
 from humesh.methods.lifter import _FLOOR_M, _OWN, LifterConfig, LifterMethod, calibrated, ray_of
+from humesh.networks.lifter import Lifter
 from humesh.people.person import Person
 
 
@@ -56,6 +56,16 @@ def test_the_picture_does_not_matter_and_points_and_landmarks_do(method: LifterM
         for name in ("keypoints", "landmarks"):
             other = replace(crops, **{name: getattr(crops, name) * 0.9})
             assert not torch.allclose(method(other).pose.rotations, plain, atol=1e-4)
+
+
+def test_landmarks_are_given_in_units_of_30_cm() -> None:
+    """Of the order of 1, as all inputs; the shipped weights were trained so."""
+    lifter, given = Lifter(2, 3, 8, 1, 10), []
+    lifter.given.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    landmarks = torch.rand(1, 3, 4)
+    lifter(torch.zeros(1, 2, 3), landmarks, torch.zeros(1, 3))
+    assert torch.allclose(given[0][0, 6:15], landmarks[0, :, :3].flatten() / 0.3)
+    assert torch.equal(given[0][0, 15:18], landmarks[0, :, 3])
 
 
 def test_without_landmarks_it_does_not_look_at_them(body: BodyModel) -> None:

@@ -18,8 +18,7 @@ from torch import Tensor
 from humesh.body.joints import COCO17, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.crops import Crops
-from humesh.crops.groups import group_people
+from humesh.crops.crops import Crops, group_people
 from humesh.geometry.boxes import crop_around
 from humesh.geometry.camera import Camera
 from humesh.losses.targets import Targets

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from humesh.people.finder import PeopleFinder
-from humesh.people.networks import Pose, Roi
-from humesh.people.runtime import missing_networks
+from humesh.people.networks import Pose, Roi, missing_networks
 
 RENDERED = Path(__file__).parents[2] / "docs/pictures/rendered.jpg"
 

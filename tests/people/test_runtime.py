@@ -14,14 +14,14 @@ import pytest
 
 from humesh.geometry.camera import Camera
 from humesh.media.photo import Photo
-from humesh.people import runtime
+from humesh.people import networks as module
 from humesh.people.finder import PeopleFinder
-from humesh.people.runtime import NETWORKS, MissingNetworkError, missing_networks, network
+from humesh.people.networks import NETWORKS, MissingNetworkError, missing_networks, network
 
 
 @pytest.fixture
 def nothing_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr(runtime, "ASSETS", tmp_path)
+    monkeypatch.setattr(module, "ASSETS", tmp_path)
     network.cache_clear()
     yield
     network.cache_clear()

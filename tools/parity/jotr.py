@@ -13,8 +13,7 @@ from humesh.body.files import BodyData
 from humesh.body.joints import COCO17, H36M17, JOTR15, JOTR30, LSP14, OPENPOSE18, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.crops import cut
-from humesh.crops.groups import group_people, visible_in_crop
+from humesh.crops.crops import cut, group_people, visible_in_crop
 from humesh.evaluation.metrics import mpjpe, pa_mpjpe
 from humesh.geometry.align import procrustes
 from humesh.geometry.boxes import affine_3x3, affine_inverse, square_crop

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from humesh.body.joints import H36M17, OPENPOSE25, SMPL24, SPIN24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.groups import group_people
+from humesh.crops.crops import group_people
 from humesh.evaluation.metrics import pa_mpjpe
 from humesh.geometry.boxes import affine_apply, affine_inverse, crop_around
 from humesh.geometry.camera import Camera

@@ -11,7 +11,7 @@ from humesh.body.files import SHIPPED
 from humesh.commands.errors import say
 from humesh.methods import METHODS
 from humesh.methods.weights import shipped
-from humesh.people.runtime import NETWORKS, missing_networks
+from humesh.people.networks import NETWORKS, missing_networks
 from humesh.scene.record import humesh_version
 
 

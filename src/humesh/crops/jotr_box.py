@@ -1,5 +1,5 @@
-"""The old place of what is in groups.py now; removed when nobody imports it."""
+"""The old place of what is in crops.py now; removed when nobody imports it."""
 
-from humesh.crops.groups import jotr_box, jotr_boxes, visible_in_crop
+from humesh.crops.crops import jotr_box, jotr_boxes, visible_in_crop
 
 __all__ = ["jotr_box", "jotr_boxes", "visible_in_crop"]

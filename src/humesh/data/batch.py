@@ -15,8 +15,7 @@ from torch import Tensor
 from humesh.body.joints import JOTR30, JointSet
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.crops import Crops, CropSpec
-from humesh.crops.groups import group_people
+from humesh.crops.crops import Crops, CropSpec, group_people
 from humesh.data.augment import Augment, Change, mirrored, rolled_pose
 from humesh.data.detector_errors import with_detector_errors
 from humesh.data.sample import Dataset, LabelledPerson, Sample, as_joint_set, joints_of_fit, stored

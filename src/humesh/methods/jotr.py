@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from humesh.body.joints import JOTR15, JOTR30, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.crops import Crops, CropSpec
-from humesh.crops.groups import jotr_box, visible_in_crop
+from humesh.crops.crops import Crops, CropSpec, jotr_box, visible_in_crop
 from humesh.geometry.rotations import rotation_from_6d_rows
 from humesh.losses.targets import Targets
 from humesh.methods.base import Method, Prediction

@@ -19,8 +19,7 @@ from humesh.body.kinematics import swing
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.rig import Rig
-from humesh.crops.crops import Crops, CropSpec
-from humesh.crops.groups import jotr_box, visible_in_crop
+from humesh.crops.crops import Crops, CropSpec, jotr_box, visible_in_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows
 from humesh.losses.targets import Targets

@@ -18,8 +18,7 @@ from humesh.body.joints import JOTR30, MEDIAPIPE33, SMPL24
 from humesh.body.kinematics import forward_kinematics, swing
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.crops import Crops, CropSpec, seconds_of
-from humesh.crops.groups import jotr_box, visible_in_crop
+from humesh.crops.crops import Crops, CropSpec, jotr_box, seconds_of, visible_in_crop
 from humesh.geometry.rotations import rotation_from_6d_rows
 from humesh.losses.targets import Targets
 from humesh.losses.terms import Term, absolute

@@ -20,9 +20,8 @@ from humesh.geometry.boxes import box_iou
 from humesh.media.photo import Photo
 from humesh.people import networks
 from humesh.people.fusion import LIMBS, ONE_BODY, fused, nms, outside, rating, similarity
-from humesh.people.networks import LandmarkModel, Pose, Pyramid, Roi
+from humesh.people.networks import LandmarkModel, Pose, Pyramid, Roi, network
 from humesh.people.person import Person, box_around_keypoints
-from humesh.people.runtime import network
 from humesh.threads import Threads
 
 _SMALLEST_PHOTO = 24  # px; nobody is found in less

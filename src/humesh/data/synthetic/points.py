@@ -15,8 +15,7 @@ from humesh.body.joints import JOTR30, LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.rig import Rig
-from humesh.crops.crops import Crops, CropSpec
-from humesh.crops.groups import jotr_boxes, points_as
+from humesh.crops.crops import Crops, CropSpec, jotr_boxes, points_as
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch
 from humesh.data.detector_errors import simulated_person
