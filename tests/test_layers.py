@@ -17,6 +17,7 @@ ROWS = [
     {"recover"},
     {"evaluation"},
     {"training", "recover_video"},
+    {"web"},
     {"commands"},
 ]
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

@@ -43,8 +43,8 @@ from humesh.scene.result import Motion as Motion
 from humesh.scene.result import Result as Result
 from humesh.scene.result import ResultError as ResultError
 from humesh.scene.result import VideoResult as VideoResult
-from humesh.web.work import TooLongError as TooLongError
 from humesh.training.recipe import TrainingError as TrainingError
 from humesh.video_options import VideoOptions as VideoOptions
+from humesh.web.work import TooLongError as TooLongError
 
 __version__: str

@@ -32,7 +32,7 @@ from humesh.scene.result import Motion, ResultError, VideoResult
 
 Y_UP = np.array([1.0, -1.0, -1.0])
 PER_PERSON = ("bvh", "amass")
-NEEDS = {"usd": "pxr", "rrd": "rerun"}
+NEEDS = {"usd": "pxr"}
 TOOL = Path(__file__).parents[2] / "tools" / "check_gltf.mjs"
 _DTYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
@@ -514,10 +514,9 @@ def test_save_names_the_formats_it_knows(two: VideoResult, tmp_path: Path) -> No
 def test_missing_packages_are_named(two: VideoResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in NEEDS.values():
         monkeypatch.setitem(__import__("sys").modules, module, None)
-    for name, package in (("usd", "usd-core"), ("rrd", "rerun-sdk")):
-        with pytest.raises(MissingPackageError, match=rf"{package}; run: pip install") as caught:
-            two.save(tmp_path / "clip", [name])
-        assert isinstance(caught.value, ImportError), "as callers of other libraries expect"
+    with pytest.raises(MissingPackageError, match="usd-core; run: pip install") as caught:
+        two.save(tmp_path / "clip", ["usd"])
+    assert isinstance(caught.value, ImportError), "as callers of other libraries expect"
     assert not list(tmp_path.iterdir())
 
 
@@ -541,18 +540,3 @@ def test_usd_has_the_joints(two: VideoResult, tmp_path: Path) -> None:
                 moves = query.ComputeJointSkelTransforms(code)
                 places = np.array([move.ExtractTranslation() for move in moves])
                 np.testing.assert_allclose(places, wanted[list(person.frames).index(frame)], atol=1e-4)
-
-
-def test_rrd_is_read_by_rerun(two: VideoResult, tmp_path: Path) -> None:
-    chunk = pytest.importorskip("rerun.chunk")
-    [path] = write(two, VIDEO_FORMATS["rrd"], tmp_path / "clip.rrd")
-    tables = [
-        part.to_record_batch().to_pydict()
-        for part in chunk.RrdReader(str(path)).stream()
-        if part.entity_path == "/scene/person1/mesh"
-    ]
-    columns = [column for table in tables for name, column in table.items() if "position" in name]
-    meshes = [np.array(value) for column in columns for value in column]
-    wanted = two.body(two.tracks[0].pose).vertices.numpy()
-    assert len(meshes) == len(wanted)
-    np.testing.assert_allclose(meshes[3], wanted[3], atol=1e-5)

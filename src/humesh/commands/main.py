@@ -16,6 +16,7 @@ from humesh.commands.errors import DEBUG, UserError, explained, is_of_user, say_
 
 VERBS = {
     "predict": "Recover the bodies of everyone in photos and videos.",
+    "app": "Open a page in the browser: drop a photo or a video on it, see the bodies in 3D; Ctrl-C ends it.",
     "demo": "Recover the body in scikit-image's photo `camera` (CC0) and say where the pictures are.",
     "convert": "Convert a checkpoint that a method's authors released; nothing in it is executed.",
     "data": "Check that a dataset that you downloaded is complete, and draw 16 of its samples with their labels.",
@@ -25,7 +26,7 @@ VERBS = {
     "info": "Say version, device, bodies, and the methods with their weights' licences.",
     "synth": "Render synthetic people: photos, or videos with --clips. A run that was stopped goes on where it was.",
     "train": "Train a method after a recipe; the same command goes on after it was stopped or killed.",
-    "view": "Show a video's people in 3D in the browser: scrub, play, orbit, follow somebody; Ctrl-C ends it.",
+    "view": "Show a result's people in 3D in the browser: play, orbit, follow somebody; Ctrl-C ends it.",
 }
 """Each verb and the first sentence of its function, which is imported, and torch with it, only when it is called."""
 

@@ -12,7 +12,7 @@ from humesh.video_options import VideoOptions
 
 Finder = Literal["accurate", "fast", "rtmlib"]
 Format = Literal["jpg", "views", "errors", "mp4", "glb", "obj", "ply", "npz", "json", "bvh"]
-VideoFormat = Literal["mp4", "glb", "bvh", "amass", "usd", "rrd", "npz"]
+VideoFormat = Literal["mp4", "glb", "bvh", "amass", "usd", "npz"]
 
 
 @dataclass(frozen=True)

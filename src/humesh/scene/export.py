@@ -20,7 +20,6 @@ from humesh.scene.mocap import write_amass, write_bvh
 from humesh.scene.options import PLAIN, FileOptions, OptionsError
 from humesh.scene.pictures import contact_sheet, error_rings, overlay, write_film, write_turntable
 from humesh.scene.record import json_text, record, write_npz
-from humesh.scene.rerun_file import write_rrd
 from humesh.scene.result import Result, VideoResult
 from humesh.scene.usd import write_usd
 
@@ -67,7 +66,6 @@ VIDEO_FORMATS = {
     "bvh": Format(".bvh", write_bvh, per_person=True),
     "amass": Format("_amass.npz", write_amass, per_person=True),
     "usd": Format(".usd", write_usd, needs=("pxr", "usd")),
-    "rrd": Format(".rrd", lambda result, path, _: write_rrd(result, path), needs=("rerun", "view")),
     "npz": Format(".npz", lambda result, path, _: write_npz(result, path)),
 }
 """The formats of a video; NPZ last: where it is, the others are."""

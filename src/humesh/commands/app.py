@@ -1,0 +1,71 @@
+"""`humesh app`: a page in the browser to drop photos and videos on."""
+
+from __future__ import annotations
+
+import webbrowser
+from typing import Any
+
+from humesh.commands.errors import UserError, within
+
+
+def app(
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    device: str = "auto",
+    max_mb: int = 500,
+    max_minutes: float = 10.0,
+    browser: bool = True,
+) -> int:
+    """Open a page in the browser: drop a photo or a video on it, see the bodies in 3D; Ctrl-C ends it.
+
+    Args:
+        host: Address to be reached at; 127.0.0.1: from this computer only, 0.0.0.0: from all that know the token.
+        port: Port, or the next one that is free.
+        device: Where networks run: auto, cpu, cuda[:N] or mps.
+        max_mb: Largest file that is taken.
+        max_minutes: Longest video that is taken.
+        browser: Open the browser.
+    """
+    from humesh.web.jobs import Jobs, Limits
+    from humesh.web.work import Worker
+
+    within("--port", port, 1, 65_000)
+    jobs = Jobs(Worker(device), Limits(max_mb, 60 * max_minutes))
+    try:
+        return serve(jobs, host, port, browser)
+    finally:
+        jobs.close()
+
+
+def serve(jobs: Any, host: str, port: int, browser: bool, only: Any = None) -> int:
+    """Serves the page until Ctrl-C, at this port or the next free one."""
+    import socket
+
+    try:
+        import uvicorn
+
+        from humesh.web.server import Guard, make_app
+    except ImportError:
+        raise UserError('the page needs the packages fastapi and uvicorn; run: pip install "humesh[app]"') from None
+    guard = Guard(host)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for number in range(port, min(port + 50, 65_535)):
+        place = socket.socket(family)
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            place.bind((host, number))
+            break
+        except OSError as error:
+            place.close()
+            if error.errno not in (98, 48, 10048):  # taken: try the next one
+                raise UserError(f"host {host!r}: expected an address of this computer ({error.strerror}).") from None
+    else:
+        raise UserError(f"--port {port}: expected a free port at or after it, found none; name another one.")
+    name = "127.0.0.1" if guard.everywhere else f"[{host}]" if ":" in host else host
+    url = f"http://{name}:{number}/?token={guard.token}"
+    print(f"{url} (Ctrl-C ends)", flush=True)
+    if browser:
+        webbrowser.open(url)
+    config = uvicorn.Config(make_app(jobs, guard, only), log_level="warning", lifespan="off", server_header=False)
+    uvicorn.Server(config).run(sockets=[place])
+    return 0

@@ -1,0 +1,181 @@
+"""What the page's server works on: one file after the other, a job at a time for each user, forgotten after an hour."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from humesh.errors import HumeshError
+
+KEPT_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the page takes."""
+
+    megabytes: int = 500
+    seconds: float = 600.0
+
+    @property
+    def bytes(self) -> int:
+        """The largest file."""
+        return self.megabytes * 10**6
+
+    @property
+    def sentence(self) -> str:
+        """The limits in words."""
+        return f"Files of at most {self.megabytes} MB, videos of at most {self.seconds / 60:g} minutes."
+
+
+@dataclass(eq=False)
+class Job:
+    """A file of a user: where it lies, how far the work is, and what came of it."""
+
+    user: str
+    name: str
+    folder: Path
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    state: str = "sending"  # then waiting, working, done or failed
+    message: str = ""
+    fraction: float | None = None
+    result: dict[str, Any] = field(default_factory=dict)  # for the page: overlay, scene, picture, files, people, notes
+    since: float = field(default_factory=time.monotonic)
+    cancelled: bool = False
+
+    @property
+    def input(self) -> Path:
+        """The file as it came, apart from those that are served."""
+        return self.folder / "given" / self.name
+
+    def served(self) -> dict[str, Path]:
+        """The files that may be fetched, by their names."""
+        names = [self.result.get("overlay"), self.result.get("scene"), self.result.get("picture")]
+        return {name: self.folder / name for name in (*names, *self.result.get("files", ())) if name}
+
+
+def plain_name(name: str) -> str:
+    """A name that is that of a file in a folder on any system, whatever a browser sends."""
+    return re.sub(r"[^\w .()-]", "_", name.replace("\\", "/").rpartition("/")[2]).strip(". ")[-120:] or "file"
+
+
+class CancelledError(Exception):
+    """The job's user has gone."""
+
+
+Work = Callable[[Job, Limits], None]
+
+
+class Jobs:
+    """All jobs of a server, in a folder that goes with it; `work` fills a job's result, its HumeshErrors are shown."""
+
+    def __init__(self, work: Work, limits: Limits | None = None) -> None:
+        self.work, self.limits = work, limits or Limits()
+        self.folder = Path(tempfile.mkdtemp(prefix="humesh-app-"))
+        self.jobs: dict[str, Job] = {}
+        self.queue: deque[Job] = deque()
+        self.changed = threading.Condition()
+        self.closed = self.busy = False
+        self.thread = threading.Thread(target=self._run, name="humesh-jobs", daemon=True)
+        self.thread.start()
+
+    def begin(self, user: str, name: str) -> Job | None:
+        """A job whose file is about to come; None while another one of the user's is not done."""
+        self.forget()
+        with self.changed:
+            for other in [job for job in self.jobs.values() if job.user == user]:
+                if other.state not in ("done", "failed"):
+                    return None
+                self.remove(other)
+            job = Job(user, plain_name(name), Path(tempfile.mkdtemp(dir=self.folder)))
+            job.input.parent.mkdir()
+            self.jobs[job.id] = job
+        return job
+
+    def enqueue(self, job: Job) -> None:
+        """The file is there."""
+        with self.changed:
+            job.state = "waiting"
+            self.queue.append(job)
+            self.changed.notify()
+
+    def get(self, number: str, user: str) -> Job | None:
+        """A user's job; nobody sees another one's."""
+        job = self.jobs.get(number)
+        return job if job is not None and job.user == user else None
+
+    def of_user(self, user: str) -> Job | None:
+        """The user's last job."""
+        return next((job for job in reversed(list(self.jobs.values())) if job.user == user), None)
+
+    def state(self, job: Job) -> dict[str, Any]:
+        """What the page shows of a job."""
+        with self.changed:
+            ahead = (
+                self.queue.index(job) + any(j.state == "working" for j in self.jobs.values())
+                if job in self.queue
+                else 0
+            )
+        told = {"id": job.id, "state": job.state, "message": job.message, "fraction": job.fraction, "ahead": ahead}
+        return told | job.result
+
+    def remove(self, job: Job) -> None:
+        """Ends a job and deletes its files."""
+        with self.changed:
+            job.cancelled = True
+            self.jobs.pop(job.id, None)
+            if job in self.queue:
+                self.queue.remove(job)
+        if job.state != "working":  # else its own thread does when it notices
+            shutil.rmtree(job.folder, ignore_errors=True)
+
+    def forget(self) -> None:
+        """Deletes what is older than an hour."""
+        for job in list(self.jobs.values()):
+            if time.monotonic() - job.since > KEPT_S and job.state != "working":
+                self.remove(job)
+
+    def close(self) -> None:
+        """Ends everything and deletes all files."""
+        with self.changed:
+            self.closed = True
+            for job in self.jobs.values():
+                job.cancelled = True
+            self.changed.notify_all()
+        self.thread.join(timeout=30)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run(self) -> None:
+        while True:
+            with self.changed:
+                while not self.queue and not self.closed:
+                    self.changed.wait(timeout=60)
+                    self.forget()
+                if self.closed:
+                    return
+                job = self.queue.popleft()
+                job.state, self.busy = "working", True
+            try:
+                self.work(job, self.limits)
+                job.state = "done"
+            except CancelledError:
+                job.state = "failed"
+            except HumeshError as error:
+                job.state, job.message = "failed", str(error).replace(str(job.input), job.name)
+            except Exception as error:  # a bug must not end the server for everybody
+                kind = type(error).__name__
+                job.state, job.message = "failed", f"humesh failed on this file, which is a bug of it ({kind})."
+                traceback.print_exc()
+            self.busy = False
+            if job.cancelled:
+                shutil.rmtree(job.folder, ignore_errors=True)

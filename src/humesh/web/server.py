@@ -1,0 +1,169 @@
+"""The page's server: uploads in, states and files out, for the browsers that know its address (FastAPI).
+
+A page of another site can make a browser send requests here, and its name may even lead here (DNS rebinding). So
+`Host` must be an address of this computer, `Origin` the same one where a request changes something, and the secret
+token of the printed address is asked for, which a cookie keeps. Files are served from one job's folder, by the names
+that the job lists.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ipaddress
+import re
+import secrets
+import socket
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+
+from humesh.web.jobs import Job, Jobs
+
+_EVERYWHERE = ("", "0.0.0.0", "::")
+_ASK = """<!doctype html><meta charset="utf-8"><title>humesh</title><form method="get" action="./">
+<p>This page wants the token of the address that the program printed.</p>
+<input name="token" aria-label="token" autofocus> <button>Enter</button></form>"""
+
+
+class Guard:
+    """Which requests may be answered by a server at `host`; `token` is the secret of its address."""
+
+    def __init__(self, host: str) -> None:
+        self.token, self.everywhere = secrets.token_urlsafe(16), host in _EVERYWHERE
+        own = socket.gethostname().lower() if self.everywhere else host.lower()
+        self.names = {"127.0.0.1", "localhost", "::1", own}
+
+    def host_is_ours(self, host: str) -> bool:
+        """Whether a `Host` header names this computer: no other site's name can lead here."""
+        try:
+            name = urlsplit(f"http://{host}").hostname or ""
+        except ValueError:
+            return False
+        return name in self.names or (self.everywhere and _is_address(name))
+
+    def knows_token(self, given: str) -> bool:
+        """Whether it is the token; takes as long for any other."""
+        return secrets.compare_digest(given.encode(), self.token.encode())
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def make_app(jobs: Jobs, guard: Guard, only: Job | None = None) -> FastAPI:
+    """The web application; `only`: a finished job that is all that is shown (`humesh view`)."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    home = files("humesh.web")
+    page = (home / "page" / "index.html").read_text()
+    (inline,) = re.findall(r'<script type="importmap">(.*?)</script>', page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; connect-src 'self' blob:; "
+        "img-src 'self' blob: data:; media-src 'self' blob:; form-action 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'"
+    )
+
+    @app.middleware("http")
+    async def guarded(request: Request, call_next: Any) -> Response:
+        """Refuses whatever does not come from this page."""
+        host, cookie = request.headers.get("host", ""), f"humesh-{request.url.port or 80}"
+        origin = request.headers.get("origin")
+        foreign = origin is not None and urlsplit(origin).netloc != host
+        changes = request.method not in ("GET", "HEAD")
+        if not guard.host_is_ours(host) or foreign or (changes and origin is None):
+            return JSONResponse({"detail": "Refused: open the address that the program printed."}, 403)
+        user = request.cookies.get(f"{cookie}-user", "")
+        given = request.query_params.get("token", request.cookies.get(cookie, ""))
+        if not guard.knows_token(given):
+            refused = HTMLResponse(_ASK, 403) if request.url.path == "/" else JSONResponse({"detail": "Token?"}, 403)
+            return _sealed(refused, policy)
+        if "token" in request.query_params and not changes:
+            response: Response = RedirectResponse(request.url.path, 303)  # the token does not stay in the address bar
+        else:
+            request.state.user = user
+            response = await call_next(request)
+        for name, value in ((cookie, guard.token), (f"{cookie}-user", user or secrets.token_urlsafe(16))):
+            if request.cookies.get(name) != value:
+                response.set_cookie(name, value, httponly=True, samesite="strict", path="/")
+        return _sealed(response, policy)
+
+    def job_of(number: str, request: Request) -> Job:
+        if only is not None and number == only.id:
+            return only
+        job = jobs.get(number, request.state.user)
+        if job is None:
+            raise HTTPException(404, "There is no such job any more: results are kept for an hour.")
+        return job
+
+    @app.get("/")
+    def index() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @app.get("/about")
+    def about(request: Request) -> dict[str, Any]:
+        mine = only or jobs.of_user(request.state.user)
+        return {"limits": jobs.limits.sentence, "job": mine and mine.id, "only": only is not None}
+
+    @app.post("/jobs")
+    async def give(request: Request, name: str = "file") -> dict[str, Any]:
+        """Takes a file as the body of the request, never more of it than the limit."""
+        if only is not None or not request.state.user:
+            raise HTTPException(403, "This page takes no files.")
+        job = jobs.begin(request.state.user, name)
+        if job is None:
+            raise HTTPException(409, "Your last file is still worked on: wait for it, or cancel it.")
+        try:
+            received = 0
+            with open(job.input, "wb") as file:
+                async for chunk in request.stream():
+                    received += len(chunk)
+                    if received > jobs.limits.bytes:
+                        raise HTTPException(
+                            413, f"Expected a file of at most {jobs.limits.megabytes} MB, got a larger one."
+                        )
+                    file.write(chunk)
+        except BaseException:  # also where the browser goes away
+            jobs.remove(job)
+            raise
+        jobs.enqueue(job)
+        return jobs.state(job)
+
+    @app.get("/jobs/{number}")
+    def state(number: str, request: Request) -> dict[str, Any]:
+        return jobs.state(job_of(number, request))
+
+    @app.delete("/jobs/{number}")
+    def cancel(number: str, request: Request) -> dict[str, Any]:
+        if only is None:
+            jobs.remove(job_of(number, request))
+        return {}
+
+    @app.get("/jobs/{number}/files/{name}")
+    def file(number: str, name: str, request: Request) -> FileResponse:
+        path = job_of(number, request).served().get(name)
+        if path is None or not path.is_file():
+            raise HTTPException(404, "There is no such file.")
+        return FileResponse(path)
+
+    for folder in ("page", "three"):
+        app.mount(f"/{folder}", StaticFiles(directory=Path(str(home / folder))))
+    return app
+
+
+def _sealed(response: Response, policy: str) -> Response:
+    response.headers["Content-Security-Policy"] = policy
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    response.headers["Cache-Control"] = "no-store"
+    return response
