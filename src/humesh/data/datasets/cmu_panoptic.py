@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -73,13 +72,13 @@ class CmuPanoptic(PhotoDataset):
                 f"{self.root}: expected {', '.join(missing)}, found {', '.join(there[:6])}; fetch with getData.sh."
             )
         rows = list[tuple[str, str, int, Path, Path]]()  # sequence, camera, frame, image, labels
-        self._cameras = {}
+        self._cameras = dict[str, dict[str, Entry]]()
         for name in names:
             path = self.root / name / f"calibration_{name}.json"
-            known = self._cameras[name] = _hd_cameras(json_entry(path, "a calibration of its HD cameras"))
-            labels = self._numbered(
-                name, "hdPose3d_stage1_coco19/body3DScene_*.json", "hdPose3d_stage1/body3DScene_*.json"
-            )
+            listed = json_entry(path, "a calibration of its HD cameras")["cameras"]
+            known = {camera["name"].text(): camera for camera in listed if camera["type"].text() == "hd"}
+            self._cameras[name] = known
+            labels = self._numbered(name, *(f"hdPose3d_stage1{kind}/body3DScene_*.json" for kind in ("_coco19", "")))
             for camera in (f"00_{number:02d}" for number in cameras or _CAMERAS[split]):
                 if camera not in known:
                     raise DatasetError(f"{path}: expected the HD camera {camera}, it is not there.")
@@ -98,7 +97,7 @@ class CmuPanoptic(PhotoDataset):
         """The photo with the people of whom at least a joint is in it."""
         name, camera, frame, image, path = self.rows[index]
         view = self._cameras[name][camera]
-        photo = stored_photo(image, view["camera"])
+        photo = stored_photo(image, view["K"].camera())
         bodies = json_entry(path, "bodies of 19 or 15 joints")["bodies"]
         first = 1000 * sorted(self._cameras).index(name)
         people = (_person(body, first + body["id"].integer(), view, photo) for body in bodies)
@@ -106,28 +105,16 @@ class CmuPanoptic(PhotoDataset):
         return Sample(photo, visible, f"{name}/{camera}/{frame:08d}", f"{name}/{camera}", frame)
 
 
-def _hd_cameras(calibration: Entry) -> dict[str, dict[str, Any]]:
-    """The HD cameras of a calibration by name; their translations are centimetres."""
-    return {
-        entry["name"].text(): {
-            "camera": entry["K"].camera(), "R": entry["R"].numbers(3, 3),
-            "t": entry["t"].numbers(3) / 100, "distCoef": entry["distCoef"].numbers(5),
-        }
-        for entry in calibration["cameras"]
-        if entry["type"].text() == "hd"
-    }  # fmt: skip
-
-
-def _person(body: Entry, identity: int, view: dict[str, Any], photo: Photo) -> LabelledPerson | None:
+def _person(body: Entry, identity: int, view: Entry, photo: Photo) -> LabelledPerson | None:
     """A person, None where no joint is in the photo."""
     joint_set = PANOPTIC19 if body.get("joints19") is not None else PANOPTIC15
     joints = body[f"joints{len(joint_set)}"].numbers(len(joint_set), 4)
-    points = joints[:, :3] / 100 @ view["R"].T + view["t"]  # centimetres in the file
+    points = joints[:, :3] / 100 @ view["R"].numbers(3, 3).T + view["t"].numbers(3) / 100  # centimetres in the file
     known = ((joints[:, 3] > 0) & (points[:, 2] > 0.1)).astype(np.float64)  # behind the camera there are no pixels
     size, pinhole = np.array(photo.size), photo.camera.project(torch.from_numpy(points)).numpy()
     # Far outside the photo the lens's polynomial folds points back into it; there the pinhole's pixels stand.
     near = np.all(np.abs(pinhole - size / 2) < size, axis=-1)
-    pixels = np.where(near[:, None], distorted(points, view["camera"], view["distCoef"]), pinhole)
+    pixels = np.where(near[:, None], distorted(points, photo.camera, view["distCoef"].numbers(5)), pinhole)
     inside = ((pixels >= 0) & (pixels < size)).all(-1) & (known > 0)
     return person_3d(identity, joint_set, photo, pixels, points, known) if inside.any() else None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,9 +15,9 @@ from humesh.data.datasets import DatasetError
 from humesh.data.datasets.entries import Entry, json_entry
 from humesh.data.datasets.labels import below_the_head, box_of, person_2d, usable
 from humesh.data.datasets.reader import Files, PhotoDataset, runs, stored_photo
-from humesh.data.sample import LabelledPerson, Sample
+from humesh.data.sample import Sample
 
-_Row = tuple[str, int, np.ndarray, np.ndarray]  # photo, identity, box 4 (two corners), points K 3
+_Person = tuple[int, np.ndarray, np.ndarray]  # identity, box 4 (two corners), points K 3
 
 
 class CocoFormat(PhotoDataset):
@@ -34,24 +35,25 @@ class CocoFormat(PhotoDataset):
 
     def read(self, files: Sequence[Path], folder: Path) -> None:
         """Reads the label files; the photos that they name are below `folder`."""
-        self.folder = folder
-        rows = [row for i, path in enumerate(track(files, "labels", transient=True)) for row in self._people(path, i)]
-        rows.sort(key=lambda row: row[:2])
-        if not rows:
+        self.folder, by_photo = folder, defaultdict[str, list[_Person]](list)
+        for number, path in enumerate(track(files, "labels", transient=True)):
+            for photo, person in self._people(path, number):
+                by_photo[photo].append(person)
+        if not by_photo:
             raise DatasetError(f"{files[0]}: expected people with labelled points, found none; use the train labels.")
-        self._identities = np.array([row[1] for row in rows], dtype=np.int64)
-        self._boxes = np.array([row[2] for row in rows])
-        self._points = np.array([row[3] for row in rows], dtype=np.float32)
-        names = [row[0] for row in rows]
-        starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
-        self.rows = [(names[a], range(a, b)) for a, b in zip(starts, [*starts[1:], len(rows)], strict=True)]
+        self.rows = [
+            (photo, sorted(people, key=lambda person: person[0])) for photo, people in sorted(by_photo.items())
+        ]
         self.people_per_photo = [len(people) for _, people in self.rows]
 
-    def _people(self, path: Path, file: int) -> list[_Row]:
+    def _people(self, path: Path, file: int) -> Iterator[tuple[str, _Person]]:
         content = json_entry(path, "a COCO-format file of labelled people")
         content.has("images", "annotations", what="a COCO-format file")
-        photos = {image["id"].integer(): image["file_name"].path() for image in content["images"] if self.wanted(image)}
-        rows = []
+        photos = {}
+        for image in content["images"]:
+            labelled = image.get("is_labeled")  # PoseTrack's
+            if labelled is None or labelled.value:
+                photos[image["id"].integer()] = image["file_name"].path()
         for label in content["annotations"]:
             keypoints, crowd, box = (label.get(key) for key in ("keypoints", "iscrowd", "bbox"))
             photo = photos.get(label["image_id"].integer())
@@ -67,12 +69,7 @@ class CocoFormat(PhotoDataset):
             if not (around[2:] - around[:2] > 1).all():
                 around = box_of(points + np.array([self.corner, self.corner, 0.0]))
             if usable(around) and below_the_head(points, self.joint_set) >= self.least_points:
-                rows.append((photo, self.identity(label, file), around, points))
-        return rows
-
-    def wanted(self, image: Entry) -> bool:
-        """Whether a photo of the file is to be read."""
-        return True
+                yield photo, (self.identity(label, file), around, points.astype(np.float32))
 
     def identity(self, label: Entry, file: int) -> int:
         """The number of an annotation's person."""
@@ -83,15 +80,13 @@ class CocoFormat(PhotoDataset):
         return "", 0
 
     def __getitem__(self, index: int) -> Sample:
-        name, people = self.rows[index]
-        photo = stored_photo(self.folder / name)
-        return Sample(photo, tuple(self._person(i) for i in people), name, *self.place(name))
-
-    def _person(self, number: int) -> LabelledPerson:
-        x, y, flag = self._points[number].astype(np.float64).T
-        points = np.stack([x + self.corner, y + self.corner, (flag > 0).astype(np.float64)], axis=-1)
-        visible = (flag >= self.visible).astype(np.float64)
-        return person_2d(self._boxes[number], points, self.joint_set, int(self._identities[number]), visible)
+        name, labelled = self.rows[index]
+        people = []
+        for identity, box, values in labelled:
+            x, y, flag = values.astype(np.float64).T
+            points = np.stack([x + self.corner, y + self.corner, (flag > 0).astype(np.float64)], axis=-1)
+            people.append(person_2d(box, points, self.joint_set, identity, (flag >= self.visible).astype(np.float64)))
+        return Sample(stored_photo(self.folder / name), tuple(people), name, *self.place(name))
 
 
 class Coco(CocoFormat):
@@ -154,11 +149,6 @@ class PoseTrack(CocoFormat):
         super().__init__(root, split)
         self.read(self.files(f"annotations/{split}/*.json"), self.root)
         self.tracks = runs([self.place(name) for name, _ in self.rows])
-
-    def wanted(self, image: Entry) -> bool:
-        """Only labelled frames."""
-        labelled = image.get("is_labeled")
-        return labelled is None or bool(labelled.value)
 
     def identity(self, label: Entry, file: int) -> int:
         """One number for a track of a video."""

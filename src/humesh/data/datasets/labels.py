@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,11 +92,9 @@ def person_3d(
 
 def only_2d(person: LabelledPerson) -> LabelledPerson:
     """The person without labels of pose, shape, translation and 3D points."""
-    none, zero = torch.zeros_like, torch.zeros(())
-    return replace(
-        person, pose_weight=none(person.pose_weight), shape_weight=zero, translation_weight=zero,
-        points3d_weight=none(person.points3d_weight),
-    )  # fmt: skip
+    names = ("pose_weight", "shape_weight", "translation_weight", "points3d_weight")
+    weights: dict[str, Any] = {name: torch.zeros_like(getattr(person, name)) for name in names}
+    return replace(person, **weights)
 
 
 def smpl_label(
@@ -112,11 +111,11 @@ def smpl_label(
     counts as 0 and the translation has weight 0, as it is 0.2 to 0.5 m off; the rotations are exact.
     """
     rotation, shift = (np.eye(3), np.zeros(3)) if extrinsics is None else (extrinsics[:, :3], extrinsics[:, 3])
-    rotations = rotation_from_axis_angle(torch.from_numpy(np.asarray(vectors, dtype=np.float64)).reshape(-1, 3))
-    rotations[0] = torch.from_numpy(np.asarray(rotation, dtype=np.float64)) @ rotations[0]
-    shape = torch.from_numpy(np.asarray(betas, dtype=np.float64)[:10])
+    rotations = rotation_from_axis_angle(torch.from_numpy(vectors).reshape(-1, 3))
+    rotations[0] = torch.from_numpy(rotation) @ rotations[0]
+    shape = torch.from_numpy(betas[:10])
     pelvis = np.zeros(3) if model is None else model.rest_joints(shape)[SMPL24.index("pelvis")].numpy()
-    moved = rotation @ (pelvis + np.asarray(translation, dtype=np.float64)) + shift - pelvis
+    moved = rotation @ (pelvis + translation) + shift - pelvis
     pose = BodyPose(rotations, shape, torch.from_numpy(moved)).map(torch.Tensor.float)
     return pose, float(model is not None)
 

@@ -70,10 +70,8 @@ class MpiInf3dhp(PhotoDataset):
                 f"{root}: expected frames extracted as S1/Seq1/imageFrames/video_0/frame_000001.jpg, found none; "
                 "extract the videos with ffmpeg."
             )
-        self.rows, self.tracks = (
-            rows,
-            runs([(f"{path.parent}{camera}", frame) for path, camera, frame, _ in rows], every),
-        )
+        self.rows = rows
+        self.tracks = runs([(f"{path.parent}{camera}", frame) for path, camera, frame, _ in rows], every)
 
     def _training(self) -> Iterator[_Row]:
         """The images there are; their labels wait until they are needed."""
