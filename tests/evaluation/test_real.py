@@ -21,7 +21,6 @@ from humesh.commands.main import main
 from humesh.commands.train import train
 from humesh.crops.crops import GroupError
 from humesh.errors import HumeshError
-from humesh.evaluation import real
 from humesh.evaluation.real import UNITS, WITHIN, Label, LabelledPhoto, Score, by_set, read_labels, run, scored
 from humesh.evaluation.subsets import EvaluationError
 from humesh.media.photo import Photo
@@ -269,8 +268,7 @@ def test_broken_labels_are_one_sentence(tmp_path: Path, content: str | None, sen
     assert len(str(told.value).splitlines()) == 1
 
 
-def test_people_are_found_once_and_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(real, "_SAVED_EVERY", 1)
+def test_people_are_found_once_and_kept(tmp_path: Path) -> None:
     picture(tmp_path, "0.png", "1.png", "2.png")
     recovery = standing(1)
     (pixels,), (metres,) = limbs(recovery)
@@ -308,7 +306,7 @@ def test_people_are_found_once_and_kept_whole(tmp_path: Path, monkeypatch: pytes
     assert len(looked) == 4
     Image.new("RGB", SIZE).save(tmp_path / "1.png")  # another photo of the same name
     run(photos, recover, find, tmp_path / "kept")
-    assert len(looked) == 7
+    assert len(looked) == 5
 
 
 @pytest.fixture

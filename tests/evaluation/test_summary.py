@@ -64,7 +64,7 @@ def test_people_of_one_sequence_count_as_one_draw() -> None:
     for frames in (1, 100):
         names = [f"s{i:02d}" for i in range(30) for _ in range(frames)]
         result = summary(protocol, _records(names, np.repeat(errors, frames).tolist()))
-        assert result.clusters == "30 sequences"
+        assert result.intervals_over == "30 sequences"
         widths.append(result.numbers[0].high - result.numbers[0].low)
     assert widths[1] == pytest.approx(widths[0])
 
@@ -86,5 +86,5 @@ def test_the_order_of_parts_changes_nothing(seed: int) -> None:
 
 def test_many_photos_are_drawn_in_runs() -> None:
     result = summary(replace(PROTOCOLS["3dpw"], metrics=("mpjpe",)), _records([""] * 9000, [5.0] * 9000))
-    assert result.clusters == "2000 photos or runs of them"
+    assert result.intervals_over == "2000 photos or runs of them"
     assert (result.numbers[0].low, result.numbers[0].high) == (pytest.approx(5), pytest.approx(5))

@@ -6,11 +6,12 @@ import csv
 import difflib
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -134,12 +135,21 @@ def _tell(options: Options, outcome: Outcome) -> None:
         stream = io.StringIO()
         table = csv.DictWriter(stream, outcome.people[0])
         table.writeheader()
-        table.writerows(outcome.people)
+        table.writerows(_plain(outcome.people))
         _write(options.out, stream.getvalue())
     elif options.out is not None:
-        _write(options.out, json.dumps(outcome.content, indent=1, ensure_ascii=False) + "\n")
+        _write(options.out, json.dumps(_plain(outcome.content), indent=1, ensure_ascii=False) + "\n")
     if options.report is not None:
         _write(options.report, outcome.report())
+
+
+def _plain(value: Any) -> Any:
+    """The same with None for NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _write(path: Path, text: str) -> None:

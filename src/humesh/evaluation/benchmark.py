@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -13,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import distributed
 
 from humesh.body.files import H36M_FILES, SHIPPED
@@ -66,7 +66,7 @@ def evaluate(options: Options, progress: Progress, share: tuple[int, int] = (0, 
     body = _predicted_body(options, bodies)
     ruler = Ruler(protocol, bodies, body)
     predictor, method = _predictor(options, protocol, body)
-    keep = options.kept / f"{protocol.name}-{fingerprint(options, protocol, len(dataset))}"
+    keep = options.keep / f"{protocol.name}-{fingerprint(options, protocol, len(dataset))}"
     keep.mkdir(parents=True, exist_ok=True)
     with progress(len(dataset) // share[1]) as advance:
         parts = run(dataset, ruler, predictor, keep, share, advance)
@@ -75,8 +75,8 @@ def evaluate(options: Options, progress: Progress, share: tuple[int, int] = (0, 
         return None
     records = Records.joined(parts)
     check_complete(protocol, records)
-    if records.people["missed"].all():
-        _check_names(options, predictor, str(records.people["name"][0]))
+    if records.people["missed"].all() and (error := predictor.matched_nobody(str(records.people["name"][0]))):
+        raise error
     records.save(keep / "people.npz")
     row = to_compare(protocol.name, method, options.against, options.frames, options.stage)
     is_fed_here = isinstance(predictor, MethodPredictor) and options.detections is None
@@ -88,20 +88,18 @@ def evaluate(options: Options, progress: Progress, share: tuple[int, int] = (0, 
         notes.append(f"no difference to {row.system}: {unlike}")
     names = [name for name in records.people if name != "joints_mm"]
     columns = (records.people[name].tolist() for name in names)
-    people = [_finite(dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+    people = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     content = {
-        "model": options.what, "benchmark": protocol.name, "fingerprint": protocol.fingerprint,
-        "people": result.people, "people_in_paper": protocol.people, "missed": result.missed, "extra": result.extra,
-        "intervals_over": result.clusters, "published": asdict(row) if row else None,
-        "numbers": [_finite(asdict(n)) | {"difference": n.difference} for n in result.numbers],
-        "notes": notes, "humesh_version": humesh_version(),
+        "model": options.what, "benchmark": protocol.name, "fingerprint": protocol.fingerprint, **asdict(result),
+        "people_in_paper": protocol.people, "published": asdict(row) if row else None, "notes": notes,
+        "humesh_version": humesh_version(),
     }  # fmt: skip
     share_missed = 100 * result.missed / max(result.people, 1)
     heading = [
         f"{options.what} on {protocol.title}; protocol {protocol.name} {protocol.fingerprint}",
         f"{result.people:,} people{f' (the paper: {protocol.people:,})' if protocol.people else ''}, {result.missed:,} "
         f"missed ({share_missed:.1f} %), {result.extra:,} predictions of nobody",
-        f"95 % intervals: bootstrap over {result.clusters}",
+        f"95 % intervals: bootstrap over {result.intervals_over}",
     ]
     lines = comparison(result, row.system if row else "paper")
     if protocol.dataset == "synthetic":
@@ -141,7 +139,7 @@ def evaluate_real(options: Options, progress: Progress, prepare: Callable[[Recov
     prepare(recoverer)
     with progress(len(photos)) as advance:
         if options.detections is None:
-            scores = real.run(photos, recoverer, recoverer.finder, options.kept / "real", advance)
+            scores = real.run(photos, recoverer, recoverer.finder, options.keep / "real", advance)
         else:
             given = GivenPeople(options.detections)
             notes = given.match([photo.path for photo in photos])
@@ -214,16 +212,18 @@ def _predicted_body(options: Options, bodies: BodyFiles) -> BodyModel:
     return bodies["open"] if header.body in SHIPPED and options.body not in SHIPPED else bodies.predicted
 
 
-def _predictor(options: Options, protocol: Protocol, body: BodyModel) -> tuple[Predictor, str]:
+def _predictor(options: Options, protocol: Protocol, body: BodyModel) -> tuple[MethodPredictor | PredictionsFile, str]:
     """What predicts, and the method's name in the zoo where it has one."""
     if options.what.endswith(".npz"):
         given = {"--refine": options.refine, "--detections": options.detections, "--frames": options.frames,
-                 "--stage": options.stage, "--device": options.device != "cpu"}  # fmt: skip
+                 "--stage": options.stage, "--device": options.device != "auto"}  # fmt: skip
         if unused := [option for option, value in given.items() if value]:
             raise EvaluationError(f"{unused[0]}: expected no such option for predictions of a file; leave it out.")
         return PredictionsFile(Path(options.what), body), ""
-    device = f"cuda:{os.environ['LOCAL_RANK']}" if options.device == "cuda" and "LOCAL_RANK" in os.environ else ""
-    recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=device or options.device)
+    device = options.device
+    if "LOCAL_RANK" in os.environ and device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+    recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=device)
     network = recoverer.estimator.network if isinstance(recoverer.estimator, NetworkEstimator) else None
     is_temporal = network is not None and network.spec.temporal
     if options.frames is not None and not is_temporal:
@@ -274,17 +274,6 @@ def _gathered(parts: list[Records], world: int) -> list[Records]:
         distributed.destroy_process_group()
 
 
-def _check_names(options: Options, predictor: Predictor, name: str) -> None:
-    """EvaluationError where nobody was matched because predictions or detections are for other photos."""
-    if isinstance(predictor, PredictionsFile):
-        raise predictor.matched_nobody(name)
-    if options.detections is not None:
-        raise EvaluationError(
-            f"--detections {options.detections}: expected people in photos such as {name!r}, nobody was matched; check "
-            "that photos are named so and boxes are in pixels of the stored photo."
-        )
-
-
 def _fed(options: Options, protocol: Protocol, predictor: Predictor) -> str:
     """Where the people came from that the method was given."""
     if not isinstance(predictor, MethodPredictor):
@@ -317,12 +306,7 @@ def _notes(ruler: Ruler, result: Summary, predictor: Predictor, method: str, row
     return notes
 
 
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """For JSON, which does not know NaN."""
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
-
-
 def _rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """A table for JSON."""
-    numbers = ({n.name: _finite({"ours": n.ours, "low": n.low, "high": n.high}) for n in row.numbers} for row in rows)
+    numbers = ({n.name: {"ours": n.ours, "low": n.low, "high": n.high} for n in row.numbers} for row in rows)
     return [{"set": row.name, "people": row.people} | own for row, own in zip(rows, numbers, strict=True)]

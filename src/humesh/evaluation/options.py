@@ -38,8 +38,8 @@ class Options:
         against: Whose published row to compare with (a part of its name), instead of the same method's.
         report: An .html file with worst cases as pictures, and errors by joint, sequence and occlusion.
         submission: Instead of scoring: write AGORA's test server's .zip of everybody in the pictures of --root.
-        keep: Where finished sequences, and people found in real photos, are kept; default: humesh_evaluation.
-        device: Where networks run: cpu, cuda, cuda:1.
+        keep: Where finished sequences, and people found in real photos, are kept.
+        device: Where networks run: cpu, cuda, cuda:1, mps; auto: a GPU where there is one.
         motion: Motion files that nothing was trained on (.npz with `poses`).
         count: How many photos or clips; default: 300, 64 clips.
         people: Least and greatest number of people in a photo; default: 1 2.
@@ -63,8 +63,8 @@ class Options:
     against: str = ""
     report: Path | None = None
     submission: Path | None = None
-    keep: Path | None = None
-    device: str = "cpu"
+    keep: Path = Path("humesh_evaluation")
+    device: str = "auto"
     motion: tuple[Path, ...] = ()
     count: int | None = None
     people: tuple[int, int] | None = None
@@ -76,11 +76,6 @@ class Options:
     unrefined: bool = False
     sets: tuple[str, ...] = ()
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-
-    @property
-    def kept(self) -> Path:
-        """The folder of what is kept."""
-        return self.keep or Path("humesh_evaluation")
 
     def unused(self) -> list[str]:
         """The options that are given, but that this benchmark does not use."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
-from humesh.body.pose import Bodies, BodyPose
+from humesh.body.pose import BodyPose
 from humesh.data.sample import Sample
 from humesh.evaluation.subsets import EvaluationError
 from humesh.files import Array, check_arrays, read_arrays
@@ -51,13 +51,6 @@ class Predictions:
     boxes: Float[Tensor, "P 4"]  # x0 y0 x1 y1 px
     people: tuple[int, ...] | None = None
     joint_names: tuple[str, ...] = SMPL24.names
-
-    @classmethod
-    def of_bodies(
-        cls, bodies: Bodies, translation: Float[Tensor, "P 3"], boxes: Tensor, people: tuple[int, ...] | None
-    ) -> Predictions:
-        """Of posed bodies."""
-        return cls(bodies.vertices, bodies.joints, translation, boxes, people)
 
     def of(self, rows: Sequence[int]) -> Predictions:
         """The predictions in some rows, in that order."""
@@ -119,6 +112,13 @@ class Detections:
                 f"names, got {names[0]!r}, which may be in more than one; or give a folder with one SEQUENCE.json each."
             )
         return self._files[""].people(sample.name)
+
+    def matched_nobody(self, name: str) -> EvaluationError:
+        """The error that nobody was matched, although the benchmark has a photo of that name with people in it."""
+        return EvaluationError(
+            f"--detections {self.path}: expected people in photos such as {name!r}, nobody was matched; check that "
+            "photos are named so and boxes are in pixels of the stored photo."
+        )
 
 
 class PredictionsFile:

@@ -10,9 +10,10 @@ from operator import itemgetter
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from humesh.body.joints import COCO17
-from humesh.body.pose import BodyPose
+from humesh.body.pose import Bodies, BodyPose
 from humesh.crops.crops import ClipCrops, Crops
 from humesh.data.sample import Sample
 from humesh.evaluation.predictions import Detections, Predictions, boxes_of, by_overlap
@@ -107,7 +108,7 @@ class MethodPredictor:
             result = self.recoverer(sample.photo, given)
             rows = {id(person.box): row for row, person in enumerate(given)}  # the people come back as other objects
             kept = None if labelled is None else tuple(labelled[rows[id(person.box)]] for person in result.people)
-            return Predictions.of_bodies(result.bodies, result.pose.translation, boxes_of(result.people), kept)
+            return _of_bodies(result.bodies, result.pose.translation, result.people, kept)
         if self.skeleton and given:
             crops = self.estimator.crops(sample.photo, given)
             device = self.estimator.device
@@ -117,6 +118,10 @@ class MethodPredictor:
             return Predictions(nothing, joints, torch.zeros(len(given), 3), boxes_of(given), labelled)
         pose = self.estimator.first(sample.photo, given).pose if given else None
         return self._finished(pose, given, sample, labelled)
+
+    def matched_nobody(self, name: str) -> EvaluationError | None:
+        """The error that nobody was matched, of detections that are for other photos than such as `name`."""
+        return None if self.detections is None else self.detections.matched_nobody(name)
 
     def over(self, samples: Iterable[Evaluated]) -> Iterator[tuple[int, Sample, list[int], Predictions]]:
         """The bodies in samples that follow each other in a video, in windows of their tracks where there is one.
@@ -159,7 +164,7 @@ class MethodPredictor:
             pose = self.recoverer.estimator.finish(pose, given, photo.camera, photo.size).pose
         with torch.no_grad():
             bodies = body(pose).cpu()
-        return Predictions.of_bodies(bodies, pose.translation, boxes_of(given), labelled)
+        return _of_bodies(bodies, pose.translation, given, labelled)
 
     def _people(self, sample: Sample, people: list[int], matched: bool = False) -> _Given:
         """The people that the method gets; `matched`: only those of whom it is known who they are."""
@@ -219,6 +224,12 @@ def _track(frames: list[_Frame], estimator: NetworkEstimator, window: Window) ->
         pose = estimator.predict(clip).pose
         for row, place in enumerate(places[:new]):
             yield frames[place].number, pose.map(itemgetter(row))
+
+
+def _of_bodies(
+    bodies: Bodies, translation: Tensor, people: list[Person], labelled: tuple[int, ...] | None
+) -> Predictions:
+    return Predictions(bodies.vertices, bodies.joints, translation, boxes_of(people), labelled)
 
 
 def _has_keypoints(person: Person) -> bool:

@@ -54,7 +54,6 @@ _FOUND_WITHIN = 0.5  # mean 2D error in the person's size
 _FAR = 9.0  # 2D error of a joint of somebody who is not found, and the largest that counts for a pair
 _SIZE_OF_EXTENT = 1.2
 _FEWEST_2D, _FEWEST_3D = 6, 8  # labelled limb joints of a person who counts, and of one with a 3D error
-_SAVED_EVERY = 8  # photos
 _LIMBS = SMPL24.indices(*LIMBS12.names)
 Recover = Callable[[Photo, list[Person]], Result]
 """The bodies of the people given in a photo, as a Recoverer makes them."""
@@ -175,30 +174,26 @@ def run(
     cache: Path | None = None,
     advance: Callable[[int], None] = lambda photos: None,
 ) -> list[Score]:
-    """Everybody's scores. `find` gives a photo's people; in the folder `cache` they are kept, set by set."""
+    """Everybody's scores. `find` gives a photo's people, which the folder `cache` keeps for other runs."""
     scores: list[Score] = []
-    for name in dict.fromkeys(photo.set for photo in photos):
-        some = [photo for photo in photos if photo.set == name]
-        key = _key(some)
-        kept = VideoDetections() if cache is None else VideoDetections.load(cache / f"{key[:12]}.npz", key)
-        for number, photo in enumerate(some):
-            pixels = Photo.read(photo.path)
-            if number == len(kept.people):
-                kept.people.append(find(pixels))
-                kept.times.append(float(number))
-                if cache is not None and (len(kept.people) % _SAVED_EVERY == 0 or len(kept.people) == len(some)):
-                    cache.mkdir(parents=True, exist_ok=True)
-                    kept.save(cache / f"{key[:12]}.npz", key)
-            scores += scored(photo, recover(pixels, kept.people[number]))
-            advance(1)
+    for photo in photos:
+        pixels = Photo.read(photo.path)
+        scores += scored(photo, recover(pixels, find(pixels) if cache is None else _found(pixels, find, cache)))
+        advance(1)
     return scores
 
 
-def _key(photos: Sequence[LabelledPhoto]) -> str:
-    """What differs for other photos and for another version of humesh."""
-    stats = [(photo.path.name, photo.path.stat()) for photo in photos]
-    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    return hashlib.sha256(repr((humesh_version(), files)).encode()).hexdigest()
+def _found(photo: Photo, find: Callable[[Photo], list[Person]], cache: Path) -> list[Person]:
+    """The people of a photo, found by this version of humesh in this state of its file."""
+    file = Path(photo.path)
+    about = file.stat()
+    key = hashlib.sha256(repr((humesh_version(), file.name, about.st_size, about.st_mtime_ns)).encode()).hexdigest()
+    kept = VideoDetections.load(cache / f"{key[:16]}.npz", key)
+    if not kept.people:
+        kept = VideoDetections([0.0], [find(photo)])
+        cache.mkdir(parents=True, exist_ok=True)
+        kept.save(cache / f"{key[:16]}.npz", key)
+    return kept.people[0]
 
 
 def scored(photo: LabelledPhoto, result: Result) -> list[Score]:

@@ -6,15 +6,15 @@ import base64
 import html
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from humesh.body.joints import LIMBS12, SMPL24, JointSet
+from humesh.body.pose import Bodies
 from humesh.crops.crops import cut
 from humesh.data.sample import Dataset
 from humesh.evaluation.errors import Ruler
@@ -47,45 +47,8 @@ figcaption{font-size:13px;color:#555}pre{white-space:pre-wrap;background:#f6f6f4
 """
 
 
-@dataclass(frozen=True, eq=False)
-class Case:
-    """A person to be pictured: labelled and predicted joints by name, NaN where one is not known.
-
-    `metres`: labelled and predicted places of the joints `names`; None: nothing in 3D to compare.
-    """
-
-    caption: str
-    photo: Photo
-    box: Float[np.ndarray, "4"]
-    vertices: Float[Tensor, "P V 3"]  # of the bodies drawn over the photo
-    faces: Int[np.ndarray, "F 3"]
-    label_px: tuple[JointSet, Float[Tensor, "K 2"]]
-    predicted_px: tuple[JointSet, Float[Tensor, "L 2"]] | None = None
-    names: tuple[str, ...] = ()
-    metres: tuple[Float[Tensor, "J 3"], Float[Tensor, "J 3"]] | None = None
-
-    def html(self) -> str:
-        """A figure of up to three pictures: the overlay, the joints, and the joints from the side."""
-        affine = square_crop(torch.as_tensor(self.box).double(), _SIDE, 1.3)
-        back = (255 * cut(self.photo.pixels, affine[None], (_SIDE, _SIDE))[0]).round().clamp(0, 255).byte()
-        background = back.permute(1, 2, 0).contiguous().numpy()
-        pictures, marked = [], Image.fromarray(background)
-        if self.vertices.shape[1]:
-            stage = Stage(self.vertices, self.faces, colours(len(self.vertices)))
-            pictures.append(stage.render(self.photo.camera.cropped(affine), (_SIDE, _SIDE)).over(background, 0.8))
-        for joints, colour in ((self.label_px, _LABEL), (self.predicted_px, _PREDICTED)):
-            if joints is not None:
-                draw_bones(marked, affine_apply(affine, joints[1].double()), joints[0], colour)
-        pictures.append(np.asarray(marked))
-        if self.metres is not None:
-            true, predicted = self.metres
-            known, side = true.isfinite().all(-1), Image.new("RGB", (_SIDE, _SIDE), (40, 40, 40))
-            middle = true[known].mean(0)
-            for points, colour in ((true, _LABEL), (aligned(predicted, true, known), _PREDICTED)):
-                across = (points - middle)[:, [2, 1]] / _WIDE_M  # depth to the right, down as in the photo
-                draw_bones(side, _SIDE * (0.5 + across), JointSet("compared", self.names), colour)
-            pictures.append(np.asarray(side))
-        return f"<figure>{''.join(map(_image, pictures))}<figcaption>{html.escape(self.caption)}</figcaption></figure>"
+_Joints = tuple[JointSet, Tensor]
+"""Joints by name, NaN where one is not known."""
 
 
 def page(title: str, lines: Sequence[Sequence[str]], notes: Iterable[str], body: Iterable[str]) -> str:
@@ -105,7 +68,8 @@ def benchmark_details(records: Records, dataset: Dataset, predictor: Predictor, 
     for row in _worst_rows(records, each):
         where = f"{people['sequence'][row]} frame {people['frame'][row]}, person {people['person'][row]}"
         caption = f"{where}: {each[row]:.0f} mm, {100 * people['hidden'][row]:.0f} % of the points hidden"
-        yield _case(caption, dataset, int(people["sample"][row]), int(people["person"][row]), predictor, ruler).html()
+        number, place = int(people["sample"][row]), int(people["person"][row])
+        yield _benchmark_figure(caption, dataset, number, place, predictor, ruler)
     if not people["missed"].all():
         means = np.nanmean(people["joints_mm"][~people["missed"]], axis=0).tolist()
         lines = [[name.replace("_", " "), f"{mean:.1f} mm"] for name, mean in zip(protocol.joints, means, strict=True)]
@@ -128,23 +92,25 @@ def _worst_rows(records: Records, errors: Float[np.ndarray, " P"]) -> list[int]:
     return rows
 
 
-def _case(caption: str, dataset: Dataset, number: int, place: int, predictor: Predictor, ruler: Ruler) -> Case:
+def _benchmark_figure(
+    caption: str, dataset: Dataset, number: int, place: int, predictor: Predictor, ruler: Ruler
+) -> str:
     sample = dataset[number]
     person, places = sample.people[place], [i for i, p in enumerate(sample.people) if ruler.evaluates(p)]
     predictions = predictor(sample, places).finite()
     own = predictions.of([ruler.matched(sample, places, predictions)[place]])
     errors = ruler(own, [person])
     label_px = torch.where(person.points2d_weight[:, None] > 0, person.points2d, torch.nan)
-    return Case(
+    predicted_px = pixels_of(sample.photo.camera, exact(ruler.points(own)[0]))
+    truth = torch.where(errors.joints_mm[0, :, None].isfinite(), errors.truth[0], torch.nan)
+    return _figure(
         caption,
         sample.photo,
         person.seen.box,
-        own.vertices,
-        ruler.body.faces,
+        Bodies(own.vertices, own.joints, ruler.body.faces),
         (person.joint_set, label_px),
-        (JointSet("predicted", ruler.names), pixels_of(sample.photo.camera, exact(ruler.points(own)[0]))),
-        ruler.protocol.joints,
-        (torch.where(errors.joints_mm[0, :, None].isfinite(), errors.truth[0], torch.nan), errors.predicted[0]),
+        (JointSet("predicted", ruler.names), predicted_px),
+        (JointSet("evaluated", ruler.protocol.joints), truth, errors.predicted[0]),
     )
 
 
@@ -162,10 +128,10 @@ def real_details(scores: Sequence[Score], recover: Recover) -> Iterator[str]:
             worst.setdefault(score.photo, score)
         if worst:
             yield f"<h2>{name}</h2>"
-            yield from (_real_case(score, recover).html() for score in list(worst.values())[:_OF_A_KIND])
+            yield from (_real_figure(score, recover) for score in list(worst.values())[:_OF_A_KIND])
 
 
-def _real_case(score: Score, recover: Recover) -> Case:
+def _real_figure(score: Score, recover: Recover) -> str:
     result, label = recover(Photo.read(score.photo.path), score.people), score.label
     caption = f"{score.photo.set}, {score.photo.path.name}: "
     caption += "missed" if score.row is None else f"2D error {100 * score.errors.mean():.1f} % of the size"
@@ -175,11 +141,42 @@ def _real_case(score: Score, recover: Recover) -> Case:
         predicted_px = LIMBS12, pixels_of(result.photo.camera, joints)
         if score.pa_mpjpe is not None:
             caption += f", PA-MPJPE {score.pa_mpjpe:.0f} mm"
-            metres = torch.from_numpy(label.metres), joints
+            metres = LIMBS12, torch.from_numpy(label.metres), joints
     box = np.concatenate([np.nanmin(label.pixels, axis=0), np.nanmax(label.pixels, axis=0) + 1])
-    shape = result.bodies.vertices, result.bodies.faces
     label_px = LIMBS12, torch.from_numpy(label.pixels)
-    return Case(caption, result.photo, box, *shape, label_px, predicted_px, LIMBS12.names, metres)
+    return _figure(caption, result.photo, box, result.bodies, label_px, predicted_px, metres)
+
+
+def _figure(
+    caption: str,
+    photo: Photo,
+    box: Float[np.ndarray, "4"],
+    bodies: Bodies,
+    label_px: _Joints,
+    predicted_px: _Joints | None,
+    metres: tuple[JointSet, Tensor, Tensor] | None,
+) -> str:
+    """The bodies over the photo, the joints in it, and the labelled and predicted joints in `metres` from the side."""
+    affine = square_crop(torch.as_tensor(box).double(), _SIDE, 1.3)
+    pixels = (255 * cut(photo.pixels, affine[None], (_SIDE, _SIDE))[0]).round().clamp(0, 255).byte()
+    background = pixels.permute(1, 2, 0).contiguous().numpy()
+    pictures, marked = [], Image.fromarray(background)
+    if bodies.vertices.shape[1]:
+        stage = Stage(bodies.vertices, bodies.faces, colours(len(bodies.vertices)))
+        pictures.append(stage.render(photo.camera.cropped(affine), (_SIDE, _SIDE)).over(background, 0.8))
+    for joints, colour in ((label_px, _LABEL), (predicted_px, _PREDICTED)):
+        if joints is not None:
+            draw_bones(marked, affine_apply(affine, joints[1].double()), joints[0], colour)
+    pictures.append(np.asarray(marked))
+    if metres is not None:
+        names, true, predicted = metres
+        known, side = true.isfinite().all(-1), Image.new("RGB", (_SIDE, _SIDE), (40, 40, 40))
+        middle = true[known].mean(0)
+        for points, colour in ((true, _LABEL), (aligned(predicted, true, known), _PREDICTED)):
+            across = (points - middle)[:, [2, 1]] / _WIDE_M  # depth to the right, down as in the photo
+            draw_bones(side, _SIDE * (0.5 + across), names, colour)
+        pictures.append(np.asarray(side))
+    return f"<figure>{''.join(map(_image, pictures))}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 def _table(lines: Iterable[Sequence[str]]) -> str:

@@ -28,7 +28,7 @@ class Number:
     """One number of a benchmark and its 95 % interval (NaN where one cluster tells nothing), beside a paper's.
 
     `ours`: over those who got a body; `everyone`: over the missed people too (NaN: the number has no such form).
-    `compared`: whether a difference to the paper's number means anything.
+    `difference`: ours minus the paper's; None where they do not mean the same.
     """
 
     name: str
@@ -38,12 +38,7 @@ class Number:
     high: float
     everyone: float = float("nan")
     paper: float | None = None
-    compared: bool = True
-
-    @property
-    def difference(self) -> float | None:
-        """Ours minus the paper's, where both mean the same."""
-        return None if self.paper is None or not self.compared else self.ours - self.paper
+    difference: float | None = None
 
     def text(self) -> str:
         """Ours with its interval."""
@@ -65,13 +60,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """A benchmark's numbers, with who they are over; `clusters`: what the intervals' bootstrap draws."""
+    """A benchmark's numbers, with who they are over; `intervals_over`: what the intervals' bootstrap draws."""
 
     numbers: tuple[Number, ...]
     people: int
     missed: int
     extra: int
-    clusters: str
+    intervals_over: str
 
 
 def resampled(clusters: int, generator: np.random.Generator) -> Weights:
@@ -123,8 +118,9 @@ def summary(
     for name, values in _statistics(protocol, records, people, photos, weights).items():
         unit = "" if name in _SHARES else UNITS.get(name.removesuffix("_all").removesuffix("_matched"), "mm")
         low, high = interval(values[1:]) if len(names) > 1 else (np.nan, np.nan)
-        everyone = float(everyones.get(name, [np.nan])[0])
-        numbers.append(Number(name, unit, float(values[0]), low, high, everyone, paper.get(name), compared))
+        ours, everyone, theirs = float(values[0]), float(everyones.get(name, [np.nan])[0]), paper.get(name)
+        difference = None if theirs is None or not compared else ours - theirs
+        numbers.append(Number(name, unit, ours, low, high, everyone, theirs, difference))
     clusters = f"{len(names)} {'sequences' if by_sequence else 'photos or runs of them'}"
     return Summary(tuple(numbers), len(records), int(missed.sum()), int(records.photos["extra"].sum()), clusters)
 
