@@ -129,7 +129,9 @@ def test_wrong_fields_are_told_with_the_entry(tmp_path: Path, content: Any, sent
 def test_files_that_cannot_be_read_are_one_sentence(content: bytes | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(DetectionsError, match=r"a\.json: expected a JSON file .*(read as JSON|found nothing) \("):
+    with pytest.raises(
+        DetectionsError, match=r"a\.json: expected detections as a JSON file .*(read as JSON|found nothing) \("
+    ):
         GivenPeople(tmp_path / "a.json")
 
 

@@ -15,18 +15,20 @@ from humesh.people.person import MASK_SIDE, Mask, Person
 
 _POINTS = max(map(len, JOINT_SETS.values()))
 _MASK_BYTES = MASK_SIDE * MASK_SIDE // 8
-_LAYOUT = {
+_COLUMNS: dict[str, tuple[tuple[int, ...], str, str]] = {  # of each person: shape, dtype, kind of array
+    "frame": ((), "i8", "integer"),
+    "track": ((), "i8", "integer"),
+    "score": ((), "f8", "number"),
+    "box": ((4,), "f8", "number"),
+    "set": ((), "U32", "text"),
+    "keypoints": ((_POINTS, 3), "f8", "float"),  # NaN: none
+    "landmarks3d": ((_POINTS, 3), "f8", "float"),
+    "mask": ((_MASK_BYTES,), "u1", "integer"),
+    "mask_place": ((2, 3), "f8", "number"),  # zeros: no mask
+}
+_LAYOUT = {name: Array(("people", *shape), kind) for name, (shape, _, kind) in _COLUMNS.items()} | {
     "of": Array((), "text"),
     "times_s": Array(("frames",)),
-    "frame": Array(("people",), "integer"),
-    "track": Array(("people",), "integer"),
-    "score": Array(("people",)),
-    "box": Array(("people", 4)),
-    "set": Array(("people",), "text"),
-    "keypoints": Array(("people", _POINTS, 3), "float"),  # NaN: none
-    "landmarks3d": Array(("people", _POINTS, 3), "float"),
-    "mask": Array(("people", _MASK_BYTES), "integer"),
-    "mask_place": Array(("people", 2, 3)),  # zeros: no mask
 }
 
 
@@ -39,23 +41,11 @@ class VideoDetections:
 
     def save(self, path: Path, of: str) -> None:
         """Writes them as arrays; `of` names what they are detections of. The file appears only when complete."""
-        frames = [number for number, some in enumerate(self.people) for _ in some]
-        count = len(frames)
-        arrays = {
-            "of": np.array(of),
-            "times_s": np.array(self.times, dtype=np.float64),
-            "frame": np.array(frames, dtype=np.int64),
-            "track": np.zeros(count, np.int64),
-            "score": np.zeros(count),
-            "box": np.zeros((count, 4)),
-            "set": np.full(count, "", dtype="U32"),
-            "keypoints": np.full((count, _POINTS, 3), np.nan),
-            "landmarks3d": np.full((count, _POINTS, 3), np.nan),
-            "mask": np.zeros((count, _MASK_BYTES), np.uint8),
-            "mask_place": np.zeros((count, 2, 3)),
-        }
-        for row, person in enumerate(person for some in self.people for person in some):
-            arrays["track"][row], arrays["score"][row] = person.track or 0, person.score
+        rows = [(number, person) for number, some in enumerate(self.people) for person in some]
+        arrays = {name: np.zeros((len(rows), *shape), dtype) for name, (shape, dtype, _) in _COLUMNS.items()}
+        arrays["keypoints"][:] = arrays["landmarks3d"][:] = np.nan
+        for row, (number, person) in enumerate(rows):
+            arrays["frame"][row], arrays["track"][row], arrays["score"][row] = number, person.track or 0, person.score
             arrays["box"][row] = person.box
             arrays["set"][row] = person.keypoint_set.name if person.keypoint_set else ""
             if person.keypoints is not None:
@@ -65,6 +55,7 @@ class VideoDetections:
             if person.mask is not None:
                 arrays["mask"][row] = np.frombuffer(zlib.decompress(person.mask.packed), np.uint8)
                 arrays["mask_place"][row] = person.mask.photo_from_unit
+        arrays |= {"of": np.array(of), "times_s": np.array(self.times, dtype=np.float64)}
         write_arrays(path, arrays, compressed=False)
 
     @classmethod

@@ -98,7 +98,7 @@ class GivenPeople:
     def on(self, photo: Photo, path: str | Path) -> tuple[list[Person], Photo]:
         """The people given for a photo, without those whose boxes cannot be in it; the photo gets a note on these."""
         given, (width, height) = self.people(path), photo.size
-        people = [person for person in given if _fits(person.box, width, height)]
+        people = [person for person in given if _fits(person.box, np.array(photo.size))]
         if len(people) == len(given):
             return people, photo
         note = (
@@ -139,10 +139,9 @@ def checked_box(
     return numbers
 
 
-def _fits(box: np.ndarray, width: int, height: int) -> bool:
-    x0, y0, x1, y1 = box.tolist()
-    inside = x0 < width and y0 < height and x1 > 0 and y1 > 0
-    return inside and x1 - x0 <= _MOST_PHOTOS * width and y1 - y0 <= _MOST_PHOTOS * height
+def _fits(box: np.ndarray, size: np.ndarray) -> bool:
+    low, high = box[:2], box[2:]
+    return bool(((low < size) & (high > 0) & (high - low <= _MOST_PHOTOS * size)).all())
 
 
 def _some(names: list[Any]) -> str:
@@ -174,11 +173,8 @@ def _best(keys: Iterable[_Key], index: Mapping[_Key, list[_T]]) -> list[_T]:
 
 
 def _load(path: Path) -> Any:
-    what = "a JSON file or a folder of OpenPose files"
-    try:
-        return read_json(path, what=what, error=DetectionsError, most_bytes=_MOST_BYTES)
-    except DetectionsError as error:
-        raise DetectionsError(f"detections {error}") from None
+    what = "detections as a JSON file or a folder of OpenPose files"
+    return read_json(path, what=what, error=DetectionsError, most_bytes=_MOST_BYTES)
 
 
 def _read_json(path: Path) -> dict[str, list[Person]]:
