@@ -27,6 +27,7 @@ from humesh.data.drawn import DrawnPeople
 from humesh.errors import HumeshError
 from humesh.files import locked
 from humesh.methods.weights import load_method
+from humesh.training.data import Given
 from humesh.training.files import Table, checkpoints
 from humesh.training.loop import Place, Training
 from humesh.training.prepare import prepare, start_from
@@ -336,7 +337,7 @@ def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:
 def test_weights_to_start_from(uninterrupted: Path, tmp_path: Path) -> None:
     wider = replace(SMALL, config={**SMALL.config, "contrast": (), "decoder_sees": "flat2d"})
     wider = replace(wider, weights={"body_joint_cam": 1.0}, delayed={})
-    training = prepare("debug", wider, Place(tmp_path), init=uninterrupted / "weights.safetensors")
+    training = prepare("debug", wider, Place(tmp_path), Given(init=uninterrupted / "weights.safetensors"))
     _, given = load_method(uninterrupted / "weights.safetensors", BodyModel.load("open-low"))
     own = training.learner.method.state_dict()
     assert torch.equal(own["encoder.layer1.0.conv1.weight"], given.state_dict()["encoder.layer1.0.conv1.weight"])

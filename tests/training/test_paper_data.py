@@ -28,7 +28,7 @@ from humesh.body.model import BodyModel
 from humesh.commands.describe import census, unfed
 from humesh.data import DATASETS
 from humesh.data.sample import Dataset
-from humesh.training.data import sources
+from humesh.training.data import Given, sources
 from humesh.training.loop import Place
 from humesh.training.paper_recipes import PUBLISHED
 from humesh.training.prepare import prepare
@@ -270,7 +270,7 @@ every_recipe = pytest.mark.parametrize("opened", PUBLISHED, indirect=True)
 
 def _read(opened: Opened, smpl: Path) -> dict[str, Dataset]:
     recipe, given, labels = opened
-    made = sources(recipe, given, None, labels, BodyFiles(smpl).smpl)
+    made = sources(recipe, Given(given, labels), BodyFiles(smpl).smpl)
     return dict(zip([source.name for source in recipe.data], made, strict=True))
 
 
@@ -294,11 +294,11 @@ def test_only_training_subjects_are_read_and_every_loss_is_fed(opened: Opened, s
 @pytest.mark.parametrize("opened", ["multi_roi-coco"], indirect=True)
 def test_losses_that_no_label_feeds_are_known(opened: Opened, smpl: Path) -> None:
     recipe, given, _ = opened
-    (dataset,) = sources(recipe, given, None, {"coco": [Path("none")]}, BodyFiles(smpl).smpl)
+    (dataset,) = sources(recipe, Given(given, {"coco": [Path("none")]}), BodyFiles(smpl).smpl)
     lacking = unfed(recipe, [census(dataset)])
     assert lacking == {"vertices": "pose", "pose": "pose", "betas": "shape"}
     with pytest.raises(TrainingError, match=r"people have pseudo labels: --labels coco=FILE of CLIFF; or coco=none"):
-        sources(recipe, given)
+        sources(recipe, Given(given))
 
 
 @pytest.mark.parametrize("split", ["test", "val", "validation", "all", ""])
@@ -341,7 +341,7 @@ def test_a_step_of_it_has_every_loss(opened: Opened, smpl: Path, tmp_path: Path)
         delayed={},
         steps=10,
     )
-    training = prepare("debug", changed, Place(tmp_path / "run"), given, labels=labels)
+    training = prepare("debug", changed, Place(tmp_path / "run"), Given(given, labels))
     batch = next(training.batches(0))
     means = training.one_step(batch)
     assert all(torch.isfinite(mean) for mean in means.values())

@@ -11,7 +11,7 @@ import torch
 
 from humesh.commands.describe import FED_BY
 from humesh.methods import METHODS
-from humesh.training.data import sources
+from humesh.training.data import Given, sources
 from humesh.training.loop import Place
 from humesh.training.prepare import overridden, prepare
 from humesh.training.recipe import Source, TrainingError
@@ -37,7 +37,7 @@ SIZES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", ["", "drawn"])
 def test_data_for_a_recipe_that_draws_its_own_is_refused(name: str) -> None:
     with pytest.raises(TrainingError, match=r"^--data shards: expected none, the people of this recipe are drawn"):
-        sources(RECIPES["debug"], {name: [Path("shards")]})
+        sources(RECIPES["debug"], Given({name: [Path("shards")]}))
 
 
 @every_recipe
@@ -81,7 +81,7 @@ def test_missing_data_is_told_in_one_sentence(name: str, tmp_path: Path) -> None
     with pytest.raises(TrainingError, match=r"^this recipe trains on .*; give what is missing with --data\. .*F[OI]L"):
         prepare(name, replace(RECIPES[name], body="open-low"), Place(tmp_path))
     with pytest.raises(TrainingError, match=r"--data nowhere=\.\.\.: this recipe trains on"):
-        prepare(name, replace(RECIPES[name], body="open-low"), Place(tmp_path), {"nowhere": [tmp_path]})
+        prepare(name, replace(RECIPES[name], body="open-low"), Place(tmp_path), Given({"nowhere": [tmp_path]}))
 
 
 def test_settings_are_read_as_their_fields_are() -> None:

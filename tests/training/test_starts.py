@@ -17,6 +17,7 @@ from humesh.body.model import BodyModel
 from humesh.methods.weights import build, save_weights
 from humesh.networks.encoders import Encoder, HrNet
 from humesh.training import starts
+from humesh.training.data import Given
 from humesh.training.loop import Place
 from humesh.training.prepare import prepare
 from humesh.training.recipe import TrainingError
@@ -165,7 +166,7 @@ def test_learned_weights_of_losses_go_on(tmp_path: Path) -> None:
     first.learner.learned.scales.data = torch.linspace(0.5, 1.5, len(recipe.learned))
     first.save_weights()
     fewer = replace(recipe, learned=recipe.learned[1:])
-    second = prepare("debug", fewer, Place(tmp_path, say=said.append), init=tmp_path / "weights.safetensors")
+    second = prepare("debug", fewer, Place(tmp_path, say=said.append), Given(init=tmp_path / "weights.safetensors"))
     assert second.learner.learned is not None
     assert torch.equal(second.learner.learned.scales, first.learner.learned.scales[1:])
     assert f"learned weights of losses from {tmp_path / 'weights.safetensors'}: body_joint_img" in said[-1]

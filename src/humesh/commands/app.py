@@ -5,7 +5,7 @@ from __future__ import annotations
 import webbrowser
 from typing import Any
 
-from humesh.commands.errors import UserError, within
+from humesh.commands.errors import UserError, say, within
 
 
 def app(
@@ -63,7 +63,7 @@ def serve(jobs: Any, host: str, port: int, browser: bool, only: Any = None) -> i
         raise UserError(f"--port {port}: expected a free port at or after it, found none; name another one.")
     name = "127.0.0.1" if guard.everywhere else f"[{host}]" if ":" in host else host
     url = f"http://{name}:{number}/?token={guard.token}"
-    print(f"{url} (Ctrl-C ends)", flush=True)
+    say(f"{url} (Ctrl-C ends)")
     if browser:
         webbrowser.open(url)
     config = uvicorn.Config(make_app(jobs, guard, only), log_level="warning", lifespan="off", server_header=False)

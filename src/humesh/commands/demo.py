@@ -1,4 +1,4 @@
-"""`humesh demo`: the whole program on one free photograph, to see whether it works here."""
+"""`humesh demo`: everything on one free photograph, to see whether it works here."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -18,23 +17,19 @@ from humesh.training.loop import Place
 from humesh.training.prepare import bodies_of, planned, prepare
 from humesh.training.recipe import SMPL, Recipe, Source
 
-Inputs = tuple[Given, Path | None, tuple[str, ...], Path | None, Given]
-"""What `prepare` takes: data, init, pretrained, backgrounds, labels."""
-
 LABELS = ("pose", "shape", "3D", "2D", "camera-frame 3D")
 _APART = ("about", "data", "weights", "config", "body", "pretrained", "starts_from", "lacks", "method")
 _LOSS = ("learned", "delayed", "optional", "discriminators")
 
 
-def describe(name: str, recipe: Recipe, place: Place, inputs: Inputs) -> Iterator[str]:
+def describe(name: str, recipe: Recipe, place: Place, given: Given) -> Iterator[str]:
     """The lines on a recipe; of data that are given also counts and labels, and with all of them what a step holds."""
-    given, init, pretrained, _, labels = inputs
     is_lacking_body = recipe.body == SMPL  # sizes are the same on the open body
     bodies = BodyFiles("open-low") if is_lacking_body else bodies_of(recipe)
-    yield from _recipe(name, recipe, init, pretrained)
+    yield from _recipe(name, recipe, given)
     yield from _method(recipe, planned(recipe, bodies.predicted))
     found = dict[str, Census]()
-    for each, data in those_given(recipe, given, labels, bodies.smpl).items():
+    for each, data in those_given(recipe, given, bodies.smpl).items():
         found[each] = census(data if is_lacking_body else on_trained_body(data, bodies))
         yield f"{each}: {found[each]}"
     if lacking := [source.name for source in recipe.data if source.name not in found]:
@@ -43,13 +38,14 @@ def describe(name: str, recipe: Recipe, place: Place, inputs: Inputs) -> Iterato
     for term, label in unfed(recipe, list(found.values())).items():
         yield f"WARNING: the loss {term} has a weight, but nobody in the data has a label of {label}."
     if not is_lacking_body:
-        groups = prepare(name, dataclasses.replace(recipe, precision="float32"), place, *inputs).groups
+        groups = prepare(name, dataclasses.replace(recipe, precision="float32"), place, given).groups
         crops = groups[0].crops
         shape = " x ".join(map(str, crops.pixels.shape[1:]))
         yield f"a step: {recipe.batch} groups of {shape}, {crops.keypoints.shape[2]} keypoints each"
 
 
-def _recipe(name: str, recipe: Recipe, init: Path | None, pretrained: tuple[str, ...]) -> Iterator[str]:
+def _recipe(name: str, recipe: Recipe, given: Given) -> Iterator[str]:
+    pretrained = ", ".join(given.pretrained)
     yield f"recipe {name}: {recipe.about}"
     yield "data:"
     for source in recipe.data:
@@ -59,12 +55,12 @@ def _recipe(name: str, recipe: Recipe, init: Path | None, pretrained: tuple[str,
     yield f"body: {recipe.body}{' (--body): NOT GIVEN' if recipe.body == SMPL else ''}"
     yield "start:"
     if recipe.starts_from:
-        yield f"  the weights of {recipe.starts_from} (--init): {init or 'NOT GIVEN'}"
+        yield f"  the weights of {recipe.starts_from} (--init): {given.init or 'NOT GIVEN'}"
     if recipe.pretrained:
-        given = ", ".join(pretrained) or ("in --init" if init else "NOT GIVEN, it would start from nothing")
-        yield f"  {' and '.join(recipe.pretrained)} (--pretrained): {given}"
+        start = pretrained or ("in --init" if given.init else "NOT GIVEN, it would start from nothing")
+        yield f"  {' and '.join(recipe.pretrained)} (--pretrained): {start}"
     if not recipe.starts_from and not recipe.pretrained:
-        yield f"  {', '.join(pretrained) or init or 'random weights'}"
+        yield f"  {pretrained or given.init or 'random weights'}"
     yield "losses:"
     yield from (f"  {term}: {weight:g}" for term, weight in recipe.weights.items())
     settings = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}

@@ -81,6 +81,8 @@ def predict(
     it was; what was made from another file or with other options is done again. Files that humesh did not make are
     never replaced.
 
+    Examples: humesh photo.jpg; humesh shots/ -o out --formats glb bvh; humesh clip.mp4 --video.end-s 5; humesh 0
+
     Args:
         inputs: Photos, videos, folders of them, patterns such as "shots/*.jpg", addresses of videos (https, rtsp), or
             the number of a webcam.

@@ -14,11 +14,11 @@ from typing import Any, get_args
 import torch
 
 from humesh.body.files import SHIPPED
-from humesh.commands.errors import UserError, explained, say, say_error, shown, within
+from humesh.commands.errors import UserError, explained, say, say_error, within
 from humesh.commands.inputs import Input, Kind, gathered
 from humesh.commands.predict import Format, Options, VideoFiles, VideoFormat
 from humesh.commands.predict_video import predict_video, report, video_job
-from humesh.commands.progress import progress_bar
+from humesh.commands.progress import progress_bar, say_above
 from humesh.commands.results import Job, Results, digest
 from humesh.errors import HumeshError
 from humesh.media.photo import Photo
@@ -45,11 +45,11 @@ def run(inputs: Sequence[str], options: Options) -> int:
     layout.check([*options.formats * (kinds["photo"] > 0), *options.video.formats * (kinds["video"] > 0)])
     results, jobs = Results(options.out), [(each, _job(each, options)) for each in found]
     _check_out(options.out)
-    for _, job in jobs:
-        results.name(job)  # in their order, whichever of them is finished first
     for note in notes:
         say(note)
     todo = jobs if options.overwrite else _unfinished(results, jobs)
+    for _, job in todo:
+        results.name(job)  # in their order, whichever of them is finished first
     photos = [(each, job) for each, job in todo if each.kind == "photo"]
     others = [(each, job) for each, job in todo if each.kind != "photo"]
     given = _given(options.detections, found) if todo else None
@@ -66,15 +66,10 @@ def run(inputs: Sequence[str], options: Options) -> int:
 
     with progress_bar(disable=len(photos) < 2) as progress:
         task = progress.add_task("photos", total=len(photos))
-
-        def say_above(text: str) -> None:
-            text = shown(text, progress.console.encoding)
-            progress.console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
-
         if photos:
             work = partial(_photo, results, recoverer(options.weights or DEFAULT), given, layout, options.focal_px)
             for (each, _), done in zip(photos, ahead(work, photos, min(_PHOTOS_AT_ONCE, len(photos))), strict=True):
-                one(each, done.result, say_above)
+                one(each, done.result, partial(say_above, progress))
                 progress.advance(task)
     for each, job in others:
         of = recoverer(_weights(each, options))
@@ -129,7 +124,7 @@ def _photo(
 
 
 def _unfinished(results: Results, jobs: Sequence[tuple[Input, Job]]) -> list[tuple[Input, Job]]:
-    """The jobs that are not finished; says how many are, and what is done again and why."""
+    """The jobs that are not finished; prints how many are, and what is done again and why."""
     states = [results.state(job) for _, job in jobs]
     for kind in ("photo", "video"):
         mine = [state for (each, _), state in zip(jobs, states, strict=True) if each.kind == kind]
@@ -167,7 +162,7 @@ def _check_options(options: Options, found: Sequence[Input], kinds: Counter[Kind
 
 
 def _check_video_options(video: VideoFiles, videos: int, has_folder: bool, finder: str) -> None:
-    """UserError for options that are wrong, or that apply to none of the inputs, of which so many are videos."""
+    """UserError for options that are wrong, or that apply to none of the inputs."""
     used = [name for name, value in vars(video).items() if value != getattr(VideoFiles(), name)]
     if used and not videos:
         raise UserError(f"--video.{used[0].replace('_', '-')} is for videos in files, and none is among the inputs.")

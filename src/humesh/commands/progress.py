@@ -1,19 +1,13 @@
-"""The one look of progress bars: what is done, how much of it, how fast, and the time left."""
+"""Progress bars: what is done, how much of it, how fast, and the time left."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)  # fmt: skip
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from humesh.commands.errors import shown
 
 
 class Pace(ProgressColumn):
@@ -32,3 +26,9 @@ def progress_bar(*more: ProgressColumn, **options: Any) -> Progress:
     """Rich's `Progress` with its options, and with more columns before the time left."""
     description = TextColumn("{task.description}", markup=False)  # names of files hold brackets
     return Progress(description, BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn(), **options)
+
+
+def say_above(bar: Progress, text: str) -> None:
+    """Lines above a progress bar, whose long paths stay in one piece."""
+    text = shown(text, bar.console.encoding)
+    bar.console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)

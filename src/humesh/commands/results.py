@@ -69,8 +69,9 @@ class Results:
 
     def made(self, name: str) -> dict[str, Any] | None:
         """What a result was made from; None where there is no record of that name, or it is not one of ours."""
+        path = self.folder / f"{name}.json"
         try:
-            content = read_json(self._record(name), what="a record", error=HumeshError, most_bytes=_MOST_BYTES)
+            content = read_json(path, what="a record", error=HumeshError, most_bytes=_MOST_BYTES)
         except HumeshError:
             return None
         made = content.get("made") if isinstance(content, dict) else None
@@ -105,9 +106,6 @@ class Results:
     def _names(self) -> set[str]:
         files = os.listdir(self.folder) if self.folder.is_dir() else []
         return {file.removesuffix(".json") for file in files if file.endswith(".json")}
-
-    def _record(self, name: str) -> Path:
-        return self.folder / f"{name}.json"
 
     def _is_taken(self, name: str, job: Job) -> bool:
         return any(os.path.lexists(self.folder / f"{name}{ending}") for ending in (".json", *job.endings.values()))
@@ -165,13 +163,13 @@ class Claim:
         folder, made = self.results.folder, self.results.made(self.name)
         old: dict[str, list[str]] = made["files"] if made else {}
         new = {format: [path.name for path in paths] for format, paths in written.items()} | {"json": []}
-        names, own = {n for some in new.values() for n in some}, _files(made) if made else set()
-        for name in sorted(names - own):
-            if os.path.lexists(folder / name):
-                raise UserError(
-                    f"{folder / name}: humesh did not make it and will not overwrite it; move it away or give another "
-                    "folder with -o."
-                )
+        own = _files(made) if made else set()
+        foreign = [name for some in new.values() for name in some if name not in own and os.path.lexists(folder / name)]
+        if foreign:
+            raise UserError(
+                f"{folder / foreign[0]}: humesh did not make it and will not overwrite it; move it away or give "
+                "another folder with -o."
+            )
         if made and not self.job.changed(made):
             new = old | new
         self._write(content, {format: [*old.get(format, []), *new.get(format, [])] for format in old | new}, False)
@@ -184,19 +182,12 @@ class Claim:
         return [folder / name for name in [*wanted, f"{self.name}.json"]]
 
     def _write(self, content: Mapping[str, Any], files: Mapping[str, list[str]], finished: bool) -> None:
-        job = self.job
-        made: dict[str, Any] = {
-            "name": self.name,
-            "input": job.input,
-            "options": job.options,
-            "version": job.version,
-            "files": files,
-        }
-        made["finished"] = finished
+        made: dict[str, Any] = {"name": self.name, "files": files, "finished": finished}
+        made |= {"input": self.job.input, "options": self.job.options, "version": self.job.version}
         write_text(self.results.folder / f"{self.name}.json", json_text({**content, "made": made}))
 
     def clear(self) -> None:
-        """Removes what a run that was stopped has left, but for a video's people, from whom the next one goes on."""
+        """Removes the files of a run that was stopped, but for a video's people, which the next one starts from."""
         for path in self.work.iterdir():
             if not path.name.endswith((PEOPLE, ".lock")):
                 path.unlink()

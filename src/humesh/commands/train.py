@@ -6,6 +6,7 @@ import ctypes
 import dataclasses
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ import tyro
 from rich.progress import TextColumn, TimeElapsedColumn
 
 from humesh.commands.errors import UserError, say, within
-from humesh.commands.progress import Pace, progress_bar
+from humesh.commands.progress import Pace, progress_bar, say_above
 
 if TYPE_CHECKING:
     from humesh.training.loop import Training
@@ -81,6 +82,7 @@ def train(
     from humesh.commands.describe import describe
     from humesh.evaluation.real import read_labels
     from humesh.recover import device_named
+    from humesh.training.data import Given
     from humesh.training.files import checkpoints
     from humesh.training.loop import Place
     from humesh.training.prepare import known, overridden, prepare
@@ -88,9 +90,9 @@ def train(
 
     within("--workers", workers, 0, 256)
     known(recipe, RECIPES, "recipe: there is no")
-    given: dict[str, Any] = {"steps": steps, "batch": batch, "rate": rate, "seed": seed, "held_out": held_out}
-    given |= {"precision": precision, "body": body or None}
-    plan = dataclasses.replace(RECIPES[recipe], **{k: v for k, v in given.items() if v is not None})
+    changed: dict[str, Any] = {"steps": steps, "batch": batch, "rate": rate, "seed": seed, "held_out": held_out}
+    changed |= {"precision": precision, "body": body or None}
+    plan = dataclasses.replace(RECIPES[recipe], **{k: v for k, v in changed.items() if v is not None})
     plan = overridden(plan, settings, weights)
     workers = max(1, min(16, (os.cpu_count() or 1) - 1)) if workers is None else workers
     rank, local = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
@@ -100,9 +102,9 @@ def train(
     if real is not None:
         read_labels(real)  # what is wrong with them is not to be found out after the first steps
     start = None if init in ("", "none") else Path(init)
-    inputs = _places(data), start, pretrained, backgrounds, _places(labels)
+    given = Given(_places(data), _places(labels), backgrounds, start, pretrained)
     if dry_run:
-        for line in describe(recipe, plan, place, inputs):
+        for line in describe(recipe, plan, place, given):
             say(line)
         return 0
     if out is None:
@@ -115,10 +117,10 @@ def train(
     if where.type == "cpu":
         _use_cores(workers)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return _run(prepare(recipe, plan, place, *inputs))
+        return _run(prepare(recipe, plan, place, given))
     torch.distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
     try:
-        return _run(prepare(recipe, plan, place, *inputs))
+        return _run(prepare(recipe, plan, place, given))
     finally:
         torch.distributed.destroy_process_group()
 
@@ -143,11 +145,8 @@ def _run(training: Training) -> int:
             if means:
                 progress.update(task, loss=f"loss {means['loss']:.3f}")
 
-        def say_above(sentence: str) -> None:
-            if rank == 0:
-                progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-
-        training.place = dataclasses.replace(training.place, say=say_above, watch=watch)
+        speak = partial(say_above, progress) if rank == 0 else lambda sentence: None
+        training.place = dataclasses.replace(training.place, say=speak, watch=watch)
         training.run()
     is_finished = training.step == recipe.steps
     if rank == 0:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from humesh.commands.errors import within
+from humesh.commands.errors import say, within
 
 
 def view(
@@ -47,7 +47,7 @@ def view(
         if name and beside.is_file():
             source, loaded = beside, load(result, beside, own)
     if source is None:
-        print("The picture itself is not shown: give it with --source.")
+        say("The picture itself is not shown: give it with --source.")
     folder = Path(tempfile.mkdtemp(prefix="humesh-view-"))
     jobs = Jobs(lambda job, limits: None)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,24 @@ from humesh.data.batch import Batch, DataError, Groups, joined
 from humesh.data.sample import Dataset
 from humesh.training.recipe import Recipe, Source, TrainingError
 
-Given = Mapping[str, list[Path]]
+Paths = Mapping[str, list[Path]]
 """Paths by the name of the data set that they are for; "": for any."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user gives a training besides its recipe.
+
+    `data`: where its data sets are; `labels`: files of pseudo labels, [Path("none")] for none; `backgrounds`: a folder
+    of photos to put rendered people before; `init`: weights to start from; `pretrained`: see `start_pretrained`.
+    """
+
+    data: Paths = field(default_factory=dict)
+    labels: Paths = field(default_factory=dict)
+    backgrounds: Path | None = None
+    init: Path | None = None
+    pretrained: tuple[str, ...] = ()
+
 
 _PLACES = {"synthetic": "folder", "posed": "motion", "posed_clips": "motion"}
 _WANTED = {
@@ -28,69 +45,53 @@ _WANTED = {
 _OWNERS = "NAME=FOLDER as its owner gives it (`humesh data check NAME --root FOLDER`)"
 
 
-def sources(
-    recipe: Recipe,
-    given: Given | None = None,
-    backgrounds: Path | None = None,
-    labels: Given | None = None,
-    bodies: Mapping[str, BodyModel] | None = None,
-) -> list[Dataset]:
-    """The data sets of a recipe, from what is `given` for each; one sentence names what is missing.
-
-    `labels`: files of pseudo labels, [Path("none")] for none; `bodies`: body models by the names that labels speak of.
-    """
-    found = those_given(recipe, given or {}, labels or {}, bodies or {}, backgrounds)
-    missing = [source for source in recipe.data if source.name not in found]
-    if missing:
+def sources(recipe: Recipe, given: Given, bodies: Mapping[str, BodyModel] | None = None) -> list[Dataset]:
+    """The data sets of a recipe; one sentence names what is missing. `bodies`: by the names that labels speak of."""
+    found = those_given(recipe, given, bodies or {})
+    if missing := [source.name for source in recipe.data if source.name not in found]:
         names = ", ".join(source.name for source in recipe.data)
-        wanted = "; ".join(f"{source.name}: {_WANTED.get(source.name, _OWNERS)}" for source in missing)
+        wanted = "; ".join(f"{name}: {_WANTED.get(name, _OWNERS)}" for name in missing)
         raise TrainingError(f"this recipe trains on {names}; give what is missing with --data. {wanted}.")
-    unlabelled = [source for source in recipe.data if source.labels and source.name not in (labels or {})]
-    if unlabelled:
+    if unlabelled := [source for source in recipe.data if source.labels and source.name not in given.labels]:
         wanted = "; ".join(f"--labels {source.name}=FILE of {source.labels}" for source in unlabelled)
         raise TrainingError(f"this recipe's people have pseudo labels: {wanted}; or {unlabelled[0].name}=none without.")
     return [found[source.name] for source in recipe.data]
 
 
-def those_given(
-    recipe: Recipe, given: Given, labels: Given, bodies: Mapping[str, BodyModel], backgrounds: Path | None = None
-) -> dict[str, Dataset]:
+def those_given(recipe: Recipe, given: Given, bodies: Mapping[str, BodyModel]) -> dict[str, Dataset]:
     """The data sets of a recipe that are there already, by name."""
     names = [source.name for source in recipe.data]
-    for option, paths in (("--data", given), ("--labels", labels)):
+    for option, paths in (("--data", given.data), ("--labels", given.labels)):
         if unknown := [name for name in paths if name not in ("", *names)]:
             raise TrainingError(f"{option} {unknown[0]}=...: this recipe trains on {', '.join(names)}.")
-    if "" in given and len(names) > 1:
-        raise TrainingError(f"--data {given[''][0]}: expected NAME=PATH, as the recipe trains on {', '.join(names)}.")
-    if "" in labels:
-        raise TrainingError(f"--labels {labels[''][0]}: expected NAME=FILE, NAME of {', '.join(names)}.")
-    options = {source.name: _options(source, given, labels, bodies, backgrounds) for source in recipe.data}
+        if "" in paths and (option == "--labels" or len(names) > 1):
+            where = ", ".join(names)
+            raise TrainingError(f"{option} {paths[''][0]}: expected NAME=PATH, as the recipe trains on {where}.")
+    options = {source.name: _options(source, given, bodies) for source in recipe.data}
     return {name: DATASETS[name](**chosen) for name, chosen in options.items() if chosen is not None}
 
 
-def _options(
-    source: Source, given: Given, labels: Given, bodies: Mapping[str, BodyModel], backgrounds: Path | None
-) -> dict[str, Any] | None:
+def _options(source: Source, given: Given, bodies: Mapping[str, BodyModel]) -> dict[str, Any] | None:
     """What a data set is made of; None where its place is not given."""
-    name, options, place = source.name, dict(source.options), given.get(source.name, given.get(""))
-    key = _PLACES.get(name, "root")
-    if place and name == "drawn":
-        raise TrainingError(f"--data {place[0]}: expected none, the people of this recipe are drawn; leave it out.")
+    name, options = source.name, dict(source.options)
+    place, key = given.data.get(name, given.data.get("")), _PLACES.get(name, "root")
+    if name == "drawn":
+        if place:
+            raise TrainingError(f"--data {place[0]}: expected none, the people of this recipe are drawn; leave it out.")
+        options["body"] = bodies.get("smpl-neutral")
+    if place and len(place) > 1 and key != "folder":
+        raise TrainingError(f"--data: expected one path for {name}, got {', '.join(map(str, place))}.")
     if place:
-        if len(place) > 1 and key != "folder":
-            raise TrainingError(f"--data: expected one path for {name}, got {', '.join(map(str, place))}.")
         options[key] = str(place[0]) if len(place) == 1 else list(map(str, place))
-    if name == "synthetic" and place is not None and backgrounds is not None:
-        options["backgrounds"] = str(backgrounds)
-    if files := [str(path) for path in labels.get(name, []) if path != Path("none")]:
+    if name == "synthetic" and place and given.backgrounds is not None:
+        options["backgrounds"] = str(given.backgrounds)
+    if files := [str(path) for path in given.labels.get(name, []) if path != Path("none")]:
         if not source.split:
             raise TrainingError(f"--labels {name}=...: the people of this data set have labels of their own.")
         options["pseudo"] = files
     if source.split:
         options |= {"split": source.split, "bodies": bodies}
-    if name == "drawn":
-        return options | {"body": bodies.get("smpl-neutral")}
-    return options if options.keys() & {key, "motion"} else None
+    return options if name == "drawn" or options.keys() & {key, "motion"} else None
 
 
 def loaded(groups: Groups, numbers: Iterator[list[int]], workers: int, device: torch.device) -> Iterator[Batch]:

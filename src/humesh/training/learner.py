@@ -38,7 +38,7 @@ class Discriminators(nn.Module):
         return torch.cat([self.pose(pose.rotations[..., 1:, :, :]), self.shape(pose.shape)], dim=-1)
 
     def loss(self, predicted: BodyPose, batch: Batch) -> Tensor:
-        """How ill they tell the labels from the predictions, from which they learn."""
+        """Their own loss: labels count as real, predictions as made."""
         targets = batch.targets
         weight = (targets.pose_weight.amin(-1) > 0) & (targets.shape_weight > 0)
         scores = self(targets.pose), self(predicted)

@@ -28,7 +28,6 @@ from humesh.training.learner import PRECISIONS, Discriminators, Learner, in_half
 from humesh.training.recipe import Recipe, TrainingError
 from humesh.training.validation import held_out_errors, real_errors
 
-_MOST_GB = 4  # of a batch's pictures; what the network makes of them takes many times as much
 _BAD_STEPS = 3  # steps in a row without finite gradients after which training stops
 
 
@@ -65,7 +64,10 @@ class Training:
         self, name: str, recipe: Recipe, method: Method, body: BodyModel, groups: Groups, check: Groups, place: Place
     ) -> None:
         self.name, self.recipe, self.groups, self.check, self.place = name, recipe, groups, check, place
-        self._check_limits(method)
+        if recipe.batch % place.world:
+            raise TrainingError(f"batch {recipe.batch}: expected a multiple of the {place.world} processes.")
+        if recipe.precision == "float16" and place.device.type != "cuda":
+            raise TrainingError("precision float16 needs a GPU; use bfloat16 or float32.")
         for module in method.modules():
             if isinstance(module, nn.Conv2d):
                 module.to(memory_format=torch.channels_last)
@@ -90,19 +92,6 @@ class Training:
         self.parallel: nn.Module = self.learner
         if place.world > 1:
             self.parallel = DistributedDataParallel(self.learner, find_unused_parameters=True)
-
-    def _check_limits(self, method: Method) -> None:
-        recipe, world, spec = self.recipe, self.place.world, method.spec
-        if recipe.batch % world:
-            raise TrainingError(f"batch {recipe.batch}: expected a multiple of the {world} processes.")
-        crops = spec.count if spec.count is not None else int(getattr(method.config, "people", 1))
-        pictures = 12e-9 * recipe.batch * crops * spec.size[0] * spec.size[1]  # three channels of 32 bits
-        if pictures > _MOST_GB * world:
-            raise TrainingError(
-                f"batch {recipe.batch:,}: its pictures alone would take {pictures:,.0f} GB; give fewer."
-            )
-        if recipe.precision == "float16" and self.place.device.type != "cuda":
-            raise TrainingError("precision float16 needs a GPU; use bfloat16 or float32.")
 
     def run(self) -> dict[str, float]:
         """Trains from where the folder's checkpoints are to the end; returns the last validation's errors.
@@ -278,7 +267,7 @@ class Training:
             return
         if found:
             raise TrainingError(
-                f"{self.place.out}: expected a whole checkpoint to go on from, all {len(found)} are damaged; give "
+                f"{self.place.out}: expected an undamaged checkpoint to go on from, all {len(found)} are damaged; give "
                 "another folder with -o, or remove them to start anew."
             )
 

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
@@ -29,38 +28,26 @@ from humesh.training.recipe import SMPL, Recipe, TrainingError
 from humesh.training.starts import start_from, start_learned, start_pretrained
 
 _MOST_WEIGHTS = 4e9  # bytes; training takes four times as much
+_NOTHING = Given()
 
 
-def prepare(
-    name: str,
-    recipe: Recipe,
-    place: Place,
-    given: Given | None = None,
-    init: Path | None = None,
-    pretrained: Iterable[str] = (),
-    backgrounds: Path | None = None,
-    labels: Given | None = None,
-) -> Training:
-    """A training ready to run. Raises TrainingError, WeightsError, DatasetError.
-
-    `given`: where its data sets are, by name; `labels`: files of pseudo labels likewise; `pretrained`: what
-    `start_pretrained` takes.
-    """
-    bodies = bodies_of(recipe)
+def prepare(name: str, recipe: Recipe, place: Place, given: Given = _NOTHING) -> Training:
+    """A training ready to run. Raises TrainingError, WeightsError, DatasetError."""
+    bodies, init = bodies_of(recipe), given.init
     body = bodies.predicted
     planned(recipe, body)
-    datasets = [on_trained_body(d, bodies) for d in sources(recipe, given, backgrounds, labels, bodies.smpl)]
+    datasets = [on_trained_body(dataset, bodies) for dataset in sources(recipe, given, bodies.smpl)]
     torch.manual_seed(recipe.seed)  # the network's first weights
     method = build(recipe.method, recipe.config, body)
-    for source in pretrained:
+    for source in given.pretrained:
         place.say(start_pretrained(method, source))
-    if recipe.pretrained and not pretrained and init is None:
+    if recipe.pretrained and not given.pretrained and init is None:
         wanted = " and ".join(recipe.pretrained)
         place.say(f"WARNING: {name} starts from nothing; its paper starts from {wanted}: give it with --pretrained.")
     if init is not None:  # which may be of a part of the network only
         place.say(start_from(method, init))
-    has_vposer = init is not None and any(key.startswith("vposer.") for key in read_weights(init)[1])
-    if getattr(method.config, "pose_decoder", "") == "vposer" and not has_vposer:
+    has_vposer = getattr(method.config, "pose_decoder", "") == "vposer"
+    if has_vposer and not (init and any(key.startswith("vposer.") for key in read_weights(init)[1])):
         raise TrainingError(
             "pose_decoder=vposer: expected VPoser's own weights, which stay as they are, got none, so they would be "
             "random; give --init a file that has them (`humesh convert CHECKPOINT --method jotr --vposer FILE`)."

@@ -15,7 +15,7 @@ from humesh.errors import HumeshError
 
 
 class TrainingError(HumeshError, ValueError):
-    """A training that cannot start or go on; the sentence says why and what to do."""
+    """A training that cannot start or go on; the sentence has the reason and what to do."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Source:
 
     `split`: of a data set that others own, one of `TRAINING_SPLITS`. `labels`: the pseudo labels that the paper gives
     its people ("EFT"), which come with --labels. `stride`: frames between those of a clip, None: the recipe's.
-    `for_skeleton`: it teaches IK-refine's skeleton alone (L_P). `note`: what the paper says of this data set, where it
-    differs here.
+    `for_skeleton`: it teaches IK-refine's skeleton alone (L_P). `note`: what the paper does with this data set,
+    where it differs here.
     """
 
     name: str
