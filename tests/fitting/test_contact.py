@@ -192,6 +192,23 @@ def test_who_does_not_touch_the_ground_is_not_moved(body: BodyModel) -> None:
     assert sliding(contact, times) == 0
 
 
+def test_a_foot_held_still_above_the_ground_does_not_touch_it(body: BodyModel) -> None:
+    """15 cm up: half as high again as what is as likely resting as not."""
+    times = np.arange(60) / 30
+    pose = replace(BodyPose.rest(60), translation=torch.zeros(60, 3)).map(torch.Tensor.double)
+    rest = body.joints(pose)[0]
+    thigh, shin = (float(rest[SMPL24.index(a), 1] - rest[SMPL24.index(b), 1]) for a, b in (
+        ("right_hip", "right_knee"), ("right_knee", "right_ankle")))  # fmt: skip
+    bend = math.acos(1 - 0.15 / (thigh + shin))
+    for joint, angle in (("hip", -bend), ("knee", 2 * bend), ("ankle", -bend)):
+        pose.rotations[:, SMPL24.index(f"right_{joint}")] = _turn(angle, 0.0, 0.0)
+    raised = body.joints(pose)[0, _ANKLES, 1]
+    assert float(raised[1] - raised[0]) == pytest.approx(0.15, abs=0.02)
+    found = foot_contact(_filmed(pose, body, 0.8), times, body).feet
+    assert (found[:, 0] > 0.5).all()
+    assert (found[:, 1] == 0).all()
+
+
 def test_feet_out_of_sight_do_not_touch(body: BodyModel) -> None:
     pose, times = _walker(body)
     trust = torch.ones(len(times), 24)

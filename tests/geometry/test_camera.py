@@ -72,5 +72,6 @@ def test_weak_perspective_in_a_crop_gives_cliffs_full_image_translation(
     cliff = torch.stack([tx + 2 * offset[0] / (s * side), ty + 2 * offset[1] / (s * side), depth])
     size = 224
     seen = torch.tensor([[size / 2 * (1 + s * tx), size / 2 * (1 + s * ty)]]).double()
-    ours = camera.cropped(square_crop(box, size)).rays(seen)[0] * depth
-    assert torch.allclose(ours, cliff, atol=1e-9)
+    crop = camera.cropped(square_crop(box, size))
+    assert torch.allclose(crop.rays(seen)[0] * depth, cliff, atol=1e-9)
+    assert torch.allclose(crop.translation_from_weak(torch.tensor([s, tx, ty]).double(), size), cliff, rtol=1e-6)

@@ -208,6 +208,16 @@ def test_cuts_are_seen_and_pans_noise_and_walkers_are_not() -> None:
     assert not cut(_scene(4, 4))
 
 
+def test_a_cut_changes_places_and_greys_at_once() -> None:
+    halves = np.zeros((180, 320, 3), np.uint8)
+    halves[:, 160:] = 255
+    flat = np.full_like(halves, 120)
+    for one, other in ((halves, halves[:, ::-1].copy()), (flat, flat + 8)):  # same greys elsewhere; other greys, hardly
+        cut = SceneCuts()
+        assert not cut(one)
+        assert not cut(other)
+
+
 # --- the people of a video
 
 
