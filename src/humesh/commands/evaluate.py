@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from humesh.commands.errors import UserError, nameable, within
+from humesh.commands.errors import UserError, nameable, say, within
 from humesh.commands.progress import progress_bar
 from humesh.evaluation.options import REAL, Options
 
@@ -43,7 +43,7 @@ def evaluate(evaluation: tyro.conf.OmitArgPrefixes[Options]) -> int:
 
     if options.submission is not None:
         photos, people = benchmark.submit(options, options.submission, _progress)
-        print(f"wrote {options.submission}: {people} people of {photos} pictures")
+        say(f"wrote {options.submission}: {people} people of {photos} pictures")
         return 0
     if options.benchmark == REAL:
         outcome: Outcome | None = benchmark.evaluate_real(options, _progress, limit_threads)
@@ -99,15 +99,15 @@ def _explain(name: str) -> int:
     if name == REAL:
         from humesh.evaluation import real
 
-        print(real.__doc__)
+        say(real.__doc__ or "")
         return 0
     if name:
         _known(name)
-        print(explain(PROTOCOLS[name]))
+        say(explain(PROTOCOLS[name]))
         return 0
     for protocol in PROTOCOLS.values():
-        print(f"{protocol.name:15} {protocol.fingerprint}  {protocol.title}")
-    print(f"{REAL:15} {'-':10}  Your own labelled photos: --root FOLDER with labels.json, see docs/benchmarks.md.")
+        say(f"{protocol.name:15} {protocol.fingerprint}  {protocol.title}")
+    say(f"{REAL:15} {'-':10}  Your own labelled photos: --root FOLDER with labels.json, see docs/benchmarks.md.")
     return 0
 
 
@@ -125,12 +125,12 @@ def _progress(photos: int) -> Iterator[Callable[[int], None]]:
 
 def _tell(options: Options, outcome: Outcome) -> None:
     """Prints the table and writes the files."""
-    print("\n".join(outcome.heading), end="\n\n")
+    say("\n".join(outcome.heading) + "\n")
     head, *lines = outcome.table
     for line in (head, ["---"] * len(head), *lines):
-        print(f"| {' | '.join(line)} |")
+        say(f"| {' | '.join(line)} |")
     for note in outcome.notes:
-        print(note)
+        say(note)
     if options.out is not None and options.out.suffix == ".csv":
         stream = io.StringIO()
         table = csv.DictWriter(stream, outcome.people[0])
@@ -157,4 +157,4 @@ def _write(path: Path, text: str) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
-    print(f"wrote {path}")
+    say(f"wrote {path}")
