@@ -165,7 +165,7 @@ def photo_child(path: str, folder: str) -> None:
 
     recoverer = humesh.Recoverer()
     recovery = recoverer(path)
-    humesh.save(recovery, f"{folder}/warm", ("jpg", "glb", "json"))
+    recovery.save(f"{folder}/warm", ("jpg", "glb", "json"))
     start_s = time.perf_counter() - start
     steps: dict[str, list[float]] = {}
 
@@ -181,7 +181,7 @@ def photo_child(path: str, folder: str) -> None:
         people = measured("find people", lambda: recoverer.finder(image))  # noqa: B023
         recovery = measured("pose bodies", lambda: recoverer(image, people))  # noqa: B023
         for name in ("jpg", "glb", "json"):
-            measured(f"write {name}", lambda: humesh.save(recovery, f"{folder}/out", (name,)))  # noqa: B023
+            measured(f"write {name}", lambda: recovery.save(f"{folder}/out", (name,)))  # noqa: B023
         steps.setdefault("all", []).append(time.perf_counter() - begin)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     medians = {step: statistics.median(times) for step, times in steps.items()}

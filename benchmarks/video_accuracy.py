@@ -26,7 +26,7 @@ from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
-from humesh.recover_video import pose_video, sight
+from humesh.recover_video import pose_video, track_people
 from humesh.scene.result import VideoResult
 from humesh.video_options import VideoOptions
 
@@ -67,7 +67,7 @@ def main() -> None:
                     film.write(sample.photo.pixels, frame / arguments.fps)
             video, camera = Video(path), samples[0].photo.camera
             sightings = VideoDetections()
-            for _ in sight(video, VideoPeople(finder), sightings, camera):
+            for _ in track_people(video, VideoPeople(finder), sightings, camera):
                 pass
             whose = _owners(samples, sightings)
             labelled += sum(len(sample.people) for sample in samples)

@@ -14,6 +14,7 @@ ROWS = [
     {"crops"},
     {"methods", "data", "scene"},
     {"fitting"},
+    {"estimators"},
     {"recover"},
     {"evaluation"},
     {"training", "recover_video"},

@@ -19,8 +19,7 @@ from humesh.body.pose import BodyPose, PoseError
 from humesh.geometry.camera import Camera
 from humesh.media.photo import Photo, PhotoTypeError
 from humesh.media.video import Frame, Video
-from humesh.scene.options import OptionsError
-from humesh.scene.result import Motion, Result, ResultError, VideoResult
+from humesh.scene.result import Motion, OptionsError, Result, ResultError, VideoResult
 
 SIZE = (64, 48)
 

@@ -13,7 +13,7 @@ import humesh
 from humesh.commands.main import VERBS
 from humesh.media.film import Film
 from humesh.methods import METHODS
-from humesh.scene.export import WRITERS
+from humesh.scene.export import PHOTO_FORMATS
 
 README = Path(__file__).parents[1] / "README.md"
 TEXT = README.read_text()
@@ -23,7 +23,7 @@ def test_it_is_short_and_complete() -> None:
     assert len(TEXT.splitlines()) < 200
     assert 'pip install ".[demo]" && humesh demo' in TEXT
     assert "%" not in re.sub(r"\d ?%|per cent|% of", "", TEXT), "a placeholder was left"
-    for name in (*METHODS, *(f for f in WRITERS if f != "json")):
+    for name in (*METHODS, *(f for f in PHOTO_FORMATS if f != "json")):
         assert f"`{name}`" in TEXT or f"{name}`" in TEXT, name
 
 

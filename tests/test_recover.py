@@ -119,14 +119,14 @@ def test_hidden_joints_are_said(recoverer: humesh.Recoverer, recovery: humesh.Re
     keypoints = seen.keypoints.copy()
     keypoints[MEDIAPIPE33.indices("left_elbow"), 2] = 0
     given = recoverer(recovery.photo, [replace(seen, keypoints=keypoints)])
-    how = "put into a rest-like pose" if recoverer.method == "ik_refine" else "guessed by the network"
+    how = "put into a rest-like pose" if recoverer.estimator.method == "ik_refine" else "guessed by the network"
     assert any(f"not seen and {how}" in note and "left_elbow" in note for note in given.notes)
     assert not given.visible[0, SMPL24.index("left_elbow")]
     assert given.confidence[0, SMPL24.index("left_elbow")] == 0
 
 
 def test_another_body_can_be_used(recoverer: humesh.Recoverer, recovery: humesh.Result) -> None:
-    how = LANDMARKS if recoverer.method == "ik_refine" else DEFAULT
+    how = LANDMARKS if recoverer.estimator.method == "ik_refine" else DEFAULT
     low = humesh.Recoverer(BodyModel.load("open-low"), weights=how)(recovery.photo)
     assert low.bodies.vertices.shape[1] < recovery.bodies.vertices.shape[1]
     assert (low.bodies.joints - recovery.bodies.joints).norm(dim=-1).mean() < 0.02

@@ -90,7 +90,7 @@ def _all(video: Video, finder: Any) -> VideoDetections:
 def test_everybody_comes_back_in_every_frame(clip: Video, body: BodyModel, weights: str) -> None:
     recoverer = humesh.Recoverer(body, weights=weights)
     finder = Told(body, {3: range(FRAMES), 4: range(5, FRAMES)})
-    moments = list(recover_video(clip, recoverer=recoverer, finder=finder).frames)
+    moments = list(recover_video(clip, recoverer, finder=finder).frames)
     assert len(moments) == FRAMES
     assert [len(moment.people) for moment in moments] == [1] * 5 + [2] * (FRAMES - 5)
     for frame, moment in enumerate(moments):
@@ -236,7 +236,7 @@ def test_a_kept_file_that_contradicts_itself_is_made_again(tmp_path: Path, name:
 
 def test_nobody_and_broken_frames(clip: Video, body: BodyModel) -> None:
     recoverer = humesh.Recoverer(body, weights="landmarks")
-    moments = list(recover_video(clip, recoverer=recoverer, finder=lambda photo, time_s: []).frames)
+    moments = list(recover_video(clip, recoverer, finder=lambda photo, time_s: []).frames)
     assert [moment.people for moment in moments] == [[]] * FRAMES
 
     class Broken(Video):

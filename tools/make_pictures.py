@@ -19,7 +19,7 @@ from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo
-from humesh.scene.overlay import contact_sheet
+from humesh.scene.pictures import contact_sheet
 from humesh.scene.render import Stage
 
 SIZE = (1200, 900)

@@ -13,7 +13,7 @@ from humesh.data.batch import DataError as DataError
 from humesh.data.datasets import DatasetError as DatasetError
 from humesh.data.synthetic.backgrounds import BackgroundError as BackgroundError
 from humesh.data.synthetic.motion import MotionError as MotionError
-from humesh.data.synthetic.stored import ShardError as ShardError
+from humesh.data.synthetic.shards import ShardError as ShardError
 from humesh.errors import ArgumentError as ArgumentError
 from humesh.errors import HumeshError as HumeshError
 from humesh.errors import MissingPackageError as MissingPackageError
@@ -37,9 +37,9 @@ from humesh.recover import recover as recover
 from humesh.recover import recover_batch as recover_batch
 from humesh.recover_video import recover_live as recover_live
 from humesh.recover_video import recover_video as recover_video
-from humesh.scene.options import OptionsError as OptionsError
 from humesh.scene.record import load as load
 from humesh.scene.result import Motion as Motion
+from humesh.scene.result import OptionsError as OptionsError
 from humesh.scene.result import Result as Result
 from humesh.scene.result import ResultError as ResultError
 from humesh.scene.result import VideoResult as VideoResult

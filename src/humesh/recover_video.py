@@ -19,6 +19,7 @@ from torch import Tensor
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.errors import ArgumentError
+from humesh.estimators import Progress
 from humesh.fitting.contact import foot_contact, ground_plane, grounded, sliding
 from humesh.fitting.motion import bridged, smoothed_pose, with_one_shape
 from humesh.geometry.camera import GUESSED, Camera
@@ -27,7 +28,7 @@ from humesh.media.video import Video
 from humesh.people.detections import VideoDetections
 from humesh.people.person import Person
 from humesh.people.video_people import VideoPeople
-from humesh.recover import DEFAULT, IN_VIDEOS, Progress, Recoverer, camera_with
+from humesh.recover import IN_VIDEOS, Recoverer, camera_with
 from humesh.scene.result import Motion, Result, VideoResult
 from humesh.threads import ahead
 from humesh.video_options import VideoOptions
@@ -46,50 +47,38 @@ def _silent(what: str, done: int, total: int | None) -> None:
 
 def recover_video(
     source: Video | str | Path,
-    body: str | Path | BodyModel = "open",
-    *,
-    options: VideoOptions = _PLAIN,
-    focal_px: float | None = None,
-    device: str = "auto",
-    weights: str | Path = IN_VIDEOS,
     recoverer: Recoverer | None = None,
+    options: VideoOptions = _PLAIN,
+    *,
+    focal_px: float | None = None,
     finder: Finder | None = None,
     progress: Progress = _silent,
 ) -> VideoResult:
     """The people of a video and their motions.
 
-    `recoverer`: one that is loaded, instead of `body`, `device` and `weights`. `finder` finds and tracks people
-    (default: `VideoPeople`). `focal_px`: of all frames, where it is known. Raises VideoError, and ArgumentError for
-    what is no video; what has no end (a webcam, rtsp://) is for `recover_live`.
+    `recoverer`: by default one with the weights of the lifter through time. `finder` finds and tracks people (default:
+    `VideoPeople`). `focal_px`: of all frames, where it is known. Raises VideoError, and ArgumentError for what is no
+    video; what has no end (a webcam, rtsp://) is for `recover_live`.
     """
     video = source
     if not isinstance(video, Video):
         video = Video(video, options.start_s, options.end_s, options.stride)
     if video.live:
         raise ArgumentError(f"video {video.name}: expected one with an end, got a live one; use humesh.recover_live.")
-    recoverer = recoverer or Recoverer(body, device=device, weights=weights)
-    camera = camera_with(focal_px, video.size)
-    detections = VideoDetections()
+    recoverer = recoverer or Recoverer(weights=IN_VIDEOS)
+    camera, detections = camera_with(focal_px, video.size), VideoDetections()
     for _ in track_people(video, finder or VideoPeople(recoverer.finder), detections, camera, progress):
         pass
     return pose_video(video, detections, recoverer, options, camera, progress)
 
 
 def recover_live(
-    source: Video | str | int,
-    body: str | Path | BodyModel = "open",
-    *,
-    focal_px: float | None = None,
-    device: str = "auto",
-    weights: str | Path = DEFAULT,
-    recoverer: Recoverer | None = None,
-    finder: Finder | None = None,
+    source: Video | str | int, recoverer: Recoverer | None = None, *, focal_px: float | None = None
 ) -> Iterator[Result]:
-    """The people of a webcam (its number) or a stream, frame by frame as they come, unsmoothed."""
+    """The people of a webcam (its number) or a stream, frame by frame as they come, tracked but unsmoothed."""
     video = source if isinstance(source, Video) else Video(source)
-    recoverer = recoverer or Recoverer(body, device=device, weights=weights)
-    finder = finder or VideoPeople(recoverer.finder)
-    camera = camera_with(focal_px, video.size)
+    recoverer = recoverer or Recoverer()
+    finder, camera = VideoPeople(recoverer.finder), camera_with(focal_px, video.size)
     for frame in video:
         photo = Photo.of(frame.pixels, camera)
         yield replace(recoverer(photo, finder(photo, frame.time_s)), time_s=frame.time_s)
@@ -214,13 +203,3 @@ def _on_ground(motions: list[Motion], times: np.ndarray, body: BodyModel) -> tup
         way = f"{abs(down):.0f} degrees {'down' if down >= 0 else 'up'}"
         notes.append(f"The ground is {-plane.level:.1f} m below the camera, which looks {way}.")
     return moved, notes
-
-
-sight = track_people
-
-
-def moments(video: Video, result: VideoResult, progress: Progress = _silent) -> Iterator[Result]:
-    """Old name, until the commands use `frames`."""
-    for number, frame in enumerate(replace(result, video=video).frames):
-        yield frame
-        progress("pictures", number + 1, len(result.times))

@@ -17,6 +17,7 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec, seconds_of
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
+from humesh.estimators import NetworkEstimator
 from humesh.evaluation.predictions import Detections
 from humesh.evaluation.predictor import MethodPredictor, Window
 from humesh.evaluation.protocols import PROTOCOLS
@@ -26,7 +27,7 @@ from humesh.methods.base import Method, Prediction
 from humesh.methods.weights import build, save_weights
 from humesh.people.given import DetectionsError
 from humesh.people.person import Person
-from humesh.recover import NetworkEstimator, Recoverer
+from humesh.recover import Recoverer
 
 SMALL_JOTR = {"encoder": "resnet18", "size": 64, "width": 32, "heads": 2, "hidden": 32, "volume_hidden": 32}
 SMALL_IK = {"encoder": "resnet18", "size": 64, "twist_width": 32, "width": 32, "depth": 1, "heads": 2, "hidden": 32}

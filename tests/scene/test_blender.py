@@ -18,8 +18,7 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.scene.gltf import write_glb
 from humesh.scene.mocap import write_bvh
-from humesh.scene.options import FileOptions
-from humesh.scene.result import Motion, Result, VideoResult
+from humesh.scene.result import FileOptions, Motion, Result, VideoResult
 
 ROOT = Path(__file__).parents[2]
 FRAMES = {1: range(6), 4: range(2, 7)}  # of 8: the second person comes later, both go before the end

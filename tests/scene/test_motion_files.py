@@ -26,9 +26,8 @@ from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.scene.export import VIDEO_FORMATS, write
 from humesh.scene.gltf import continuous
 from humesh.scene.mocap import Z_UP, clock, start_frame, steady, write_amass, write_bvh
-from humesh.scene.options import FileOptions
 from humesh.scene.record import load
-from humesh.scene.result import Motion, ResultError, VideoResult
+from humesh.scene.result import FileOptions, Motion, ResultError, VideoResult
 
 Y_UP = np.array([1.0, -1.0, -1.0])
 PER_PERSON = ("bvh", "amass")

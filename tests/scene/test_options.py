@@ -15,8 +15,7 @@ from scipy.spatial.transform import Rotation
 from humesh.body.bvh import read_bvh
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
-from humesh.scene.options import FileOptions, OptionsError
-from humesh.scene.result import Motion, Result, VideoResult
+from humesh.scene.result import FileOptions, Motion, OptionsError, Result, VideoResult
 
 Y_UP = np.array([1.0, -1.0, -1.0])
 

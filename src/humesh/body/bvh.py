@@ -1,6 +1,6 @@
 """Reading BVH, the text format of motion capture: a skeleton at rest and its joints' angles, frame by frame.
 
-A rotation is the product of its channels from left to right, for column vectors. `humesh.scene.bvh` writes such files.
+A rotation is the product of its channels from left to right, for column vectors. `humesh.scene.mocap` writes it.
 """
 
 from __future__ import annotations

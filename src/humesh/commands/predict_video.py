@@ -25,10 +25,9 @@ from humesh.recover import Recoverer, camera_with
 from humesh.recover_video import Finder, Progress, pose_video, recover_live, track_people
 from humesh.scene.export import VIDEO_FORMATS, write
 from humesh.scene.mocap import clock, start_frame
-from humesh.scene.options import FileOptions
 from humesh.scene.pictures import overlay, write_film
 from humesh.scene.record import record
-from humesh.scene.result import VideoResult
+from humesh.scene.result import FileOptions, VideoResult
 
 _SAVED_EVERY_S = 15  # how often the people found so far are saved, so that no more is lost when the run is killed
 
@@ -52,7 +51,7 @@ def predict_video(
     if each.kind == "live":
         return _predict_live(each, job, results, recoverer, focal_px)
     if options.interval > 1 and (recoverer.network is None or recoverer.network.spec.group != "frames"):
-        raise UserError(f"--video.interval is for methods through time (int), {recoverer.method!r} is none.")
+        raise UserError(f"--video.interval is for methods through time (int), {recoverer.estimator.method!r} is none.")
     video = Video(each.where, options.start_s, options.end_s, options.stride)
     if video.live:  # only opening an address shows it
         live = replace(each, kind="live")
@@ -92,7 +91,7 @@ def _predict_live(each: Input, job: Job, results: Results, recoverer: Recoverer,
         with Film(path, video.size, video.fps) as film:
             began = time.monotonic()
             try:
-                for result in recover_live(video, recoverer=recoverer, focal_px=focal_px):
+                for result in recover_live(video, recoverer, focal_px=focal_px):
                     film.write(overlay(result), time.monotonic() - began)
                     frames += 1
             except (KeyboardInterrupt, VideoError) as end:  # a connection that breaks ends the film as well

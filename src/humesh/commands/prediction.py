@@ -27,8 +27,8 @@ from humesh.people.finder import PeopleFinder, RtmlibPeople
 from humesh.people.given import GivenPeople
 from humesh.recover import DEFAULT, IN_VIDEOS, PersonFinder, Recoverer
 from humesh.scene.export import PHOTO_FORMATS, VIDEO_FORMATS, write
-from humesh.scene.options import FileOptions
 from humesh.scene.record import record
+from humesh.scene.result import FileOptions
 from humesh.threads import ahead
 
 _PHOTOS_AT_ONCE = 4  # more of them only take memory
@@ -119,7 +119,7 @@ def _photo(
             for name, ending in job.endings.items()
             if name != "json"
         }
-        written = claim.finish(record(result, each.where), files)
+        written = claim.finish(record(result), files)
     return report(each.public, len(result.people), "found", result.notes, written)
 
 

@@ -20,6 +20,7 @@ from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.data import DATASETS
 from humesh.data.synthetic.scenes import SyntheticPeople
+from humesh.estimators import NetworkEstimator
 from humesh.evaluation import real
 from humesh.evaluation.agora import write_submission
 from humesh.evaluation.errors import Ruler
@@ -35,7 +36,7 @@ from humesh.evaluation.summary import Row, Summary, comparison, grouped, summary
 from humesh.evaluation.synthetic import ClipFrames
 from humesh.methods.weights import read_weights, shipped
 from humesh.people.given import GivenPeople
-from humesh.recover import LANDMARKS, NetworkEstimator, Recoverer
+from humesh.recover import LANDMARKS, Recoverer
 from humesh.scene.record import humesh_version
 
 Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
@@ -236,7 +237,7 @@ def _predictor(options: Options, protocol: Protocol, body: BodyModel) -> tuple[M
         Window.of(network, protocol, options.frames) if network is not None and is_temporal else None,
         redetect=_redetects(options, protocol),
     )
-    return predictor, "" if options.what == LANDMARKS else recoverer.method
+    return predictor, "" if options.what == LANDMARKS else recoverer.estimator.method
 
 
 def _redetects(options: Options, protocol: Protocol) -> bool:

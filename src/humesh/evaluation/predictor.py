@@ -16,6 +16,7 @@ from humesh.body.joints import COCO17
 from humesh.body.pose import Bodies, BodyPose
 from humesh.crops.crops import ClipCrops, Crops
 from humesh.data.sample import Sample
+from humesh.estimators import NetworkEstimator
 from humesh.evaluation.predictions import Detections, Predictions, boxes_of, by_overlap
 from humesh.evaluation.protocols import Protocol
 from humesh.evaluation.subsets import EvaluationError
@@ -24,7 +25,7 @@ from humesh.methods.base import Method
 from humesh.people.finder import PeopleFinder
 from humesh.people.given import complete
 from humesh.people.person import Person
-from humesh.recover import NetworkEstimator, Recoverer
+from humesh.recover import Recoverer
 
 Evaluated = tuple[int, Sample, list[int]]
 """A sample's number in its dataset, the sample, and the places of its people who are evaluated."""

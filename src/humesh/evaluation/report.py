@@ -26,9 +26,8 @@ from humesh.evaluation.run import Records
 from humesh.evaluation.summary import grouped, table
 from humesh.geometry.boxes import affine_apply, square_crop
 from humesh.media.photo import Photo
-from humesh.scene.overlay import colours
 from humesh.scene.record import exact, pixels_of
-from humesh.scene.render import Stage
+from humesh.scene.render import Stage, colours
 
 _SIDE = 320  # px of each picture
 _WIDE_M = 2.4  # across the view from the side

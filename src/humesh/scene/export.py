@@ -17,10 +17,9 @@ from humesh.files import write_text, writing
 from humesh.scene.gltf import write_glb
 from humesh.scene.meshes import write_obj, write_ply
 from humesh.scene.mocap import write_amass, write_bvh
-from humesh.scene.options import PLAIN, FileOptions, OptionsError
 from humesh.scene.pictures import contact_sheet, error_rings, overlay, write_film, write_turntable
 from humesh.scene.record import json_text, record, write_npz
-from humesh.scene.result import Result, VideoResult
+from humesh.scene.result import PLAIN, FileOptions, OptionsError, Result, VideoResult
 from humesh.scene.usd import write_usd
 
 
@@ -148,18 +147,3 @@ def _same(one: str | Path, other: str | Path) -> bool:
         return bool(other) and os.path.samefile(one, other)
     except OSError:  # one of them is not there
         return False
-
-
-WRITERS = PHOTO_FORMATS
-ENDINGS = {name: format.ending for name, format in PHOTO_FORMATS.items()}
-
-
-def write_formats(writers, endings, result, path, formats, source_path, options=PLAIN):  # type: ignore[no-untyped-def]
-    """Old name, until the commands use `write`."""
-    from dataclasses import replace
-
-    if isinstance(result, VideoResult):
-        result = replace(result, path=str(source_path))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    named = [(writers[name], Path(f"{path}{writers[name].ending}")) for name in writers if name in formats]
-    return [written for format, target in named for written in write(result, format, target, options)]

@@ -33,10 +33,9 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
 from humesh.scene.mocap import clock, start_frame
-from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.record import humesh_version
 from humesh.scene.render import colours
-from humesh.scene.result import Motion, Result, VideoResult, exact
+from humesh.scene.result import PLAIN, FileOptions, Motion, Result, VideoResult, exact
 
 _HALF_TURN_ABOUT_X = [1.0, 0.0, 0.0, 0.0]  # quaternion x y z w
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963

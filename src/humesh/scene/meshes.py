@@ -8,9 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from humesh.body.mesh import vertex_normals
-from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.render import colours
-from humesh.scene.result import Result, exact
+from humesh.scene.result import PLAIN, FileOptions, Result, exact
 
 
 def write_obj(result: Result, path: str | Path, options: FileOptions = PLAIN) -> None:

@@ -13,8 +13,7 @@ from humesh.body.joints import SMPL24, JointSet
 from humesh.body.pose import BodyPose
 from humesh.files import write_arrays
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.scene.options import PLAIN, FileOptions
-from humesh.scene.result import Motion, Result, VideoResult, exact
+from humesh.scene.result import PLAIN, FileOptions, Motion, Result, VideoResult, exact
 
 Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """Turns the camera's frame (x right, y down, z forward) into AMASS's world, z up: x right, y forward."""

@@ -191,21 +191,16 @@ def write_turntable(
 ) -> None:
     """Writes an MP4 (H.264) of a camera that goes once round the group."""
     frames, stage = max(1, round(seconds * fps)), _stage(result)
-    if len(result.people):
-        points = stage.points[:: max(1, len(stage.points) // _CROWD)]
-        middle = (points.min(0) + points.max(0)) / 2
-        radius, height = np.hypot(*(points - middle)[:, [0, 2]].T), points[:, 1] - middle[1]
-        # Whoever stands r from the axis comes by everywhere on a circle; 24 points of it are enough.
-        turns = np.arange(24)[:, None] * (math.pi / 12)
-        ring = np.stack(np.broadcast_arrays(radius * np.cos(turns), height, radius * np.sin(turns)), axis=-1)
-        start = framing(ring.reshape(-1, 3), facing(0.0, _ELEVATION), *half_views(size))
+    low, high = (stage.points.min(0), stage.points.max(0)) if result.people else (np.zeros(3), np.zeros(3))
+    middle, slope = (low + high) / 2, min(half_views(size))
+    radius = np.linalg.norm(stage.points - middle, axis=1).max(initial=0.0)
+    away = radius * math.hypot(1, 1 / slope)  # from there a ball around everybody just fits
 
     def around(number: int) -> UInt8[np.ndarray, "H W 3"]:
+        turn = facing(2 * math.pi * number / frames, _ELEVATION)
         if not result.people:
             return _empty(size)
-        angle = 2 * math.pi * number / frames
-        studio = Studio(stage.points, facing(angle, _ELEVATION), size, middle + facing(angle, 0.0) @ start)
-        return studio.picture(stage, EDGE_RAYS // 2)
+        return Studio(stage.points, turn, size, middle - away * turn[:, 2]).picture(stage, EDGE_RAYS // 2)
 
     with Film(path, size, fps) as film:
         _film(film, around, range(frames), [number / fps for number in range(frames)])

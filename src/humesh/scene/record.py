@@ -67,14 +67,12 @@ _TRACK = {
 }
 
 
-def record(result: Result | VideoResult, path: str | Path | None = None) -> dict[str, Any]:
+def record(result: Result | VideoResult) -> dict[str, Any]:
     """A result as plain finite numbers and texts ready for JSON; of a video's people without their poses."""
-    name = str(path or (result.path if isinstance(result, VideoResult) else result.photo.path))
     about = {"method": result.method, "body": result.body.name, "humesh_version": humesh_version()}
-    source: dict[str, Any]
     if isinstance(result, VideoResult):
-        width, height = result.size
-        source = {"video": {"path": name, "width": width, "height": height, "frames": len(result.times)}}
+        (width, height), count = result.size, len(result.times)
+        source = {"video": {"path": result.path, "width": width, "height": height, "frames": count}}
         people = [
             {
                 "id": motion.track,
@@ -85,16 +83,18 @@ def record(result: Result | VideoResult, path: str | Path | None = None) -> dict
             for motion in result.tracks
         ]
     else:
-        photo, (width, height) = result.photo, result.photo.size
-        camera = {
-            "focal_px": round(float(photo.camera.focal_px), 6),
-            "principal_point_px": _rounded(photo.camera.principal_point_px).tolist(),
-            "source": photo.camera_source,
-        }
-        source = {"image": {"path": name, "width": width, "height": height}, "camera": camera}
         columns = {name: column.tolist() for name, column in _people_arrays(result).items()}
         people = [_person(columns, row) for row in range(len(result.people))]
+        width, height = result.photo.size
+        image = {"path": result.photo.path, "width": width, "height": height}
+        source = {"image": image, "camera": _lens(result)}
     return source | about | {"people": people, "notes": list(result.notes)}
+
+
+def _lens(result: Result) -> dict[str, Any]:
+    camera, middle = result.photo.camera, result.photo.camera.principal_point_px
+    focal = {"focal_px": round(float(camera.focal_px), 6), "principal_point_px": _rounded(middle).tolist()}
+    return focal | {"source": result.photo.camera_source}
 
 
 def _person(columns: dict[str, list[Any]], row: int) -> dict[str, Any]:
@@ -156,38 +156,32 @@ def write_npz(result: Result | VideoResult, path: str | Path) -> None:
     in the video's `times_s`), `times_s` F, `pose_axis_angle` F x 24 x 3 (to the parent; the root's: in the camera
     frame), `betas`, `translation_m` F x 3, `joints/xyz_m` F x 24 x 3, `joints/confidence`, `found`, `score`.
     """
-    write_arrays(path, _video_arrays(result) if isinstance(result, VideoResult) else _photo_arrays(result))
+    kind, source = ("video", result) if isinstance(result, VideoResult) else ("image", result.photo)
+    arrays = {
+        "method": result.method,
+        "body": result.body.name,
+        "humesh_version": humesh_version(),
+        "notes": np.array(result.notes, dtype=np.str_),
+        f"{kind}/path": source.path,
+        f"{kind}/width": source.size[0],
+        f"{kind}/height": source.size[1],
+        "camera/matrix": exact(source.camera.matrix).numpy(),
+        "camera/source": source.camera_source,
+    }
+    write_arrays(path, arrays | (_tracks_arrays(result) if isinstance(result, VideoResult) else _photo_arrays(result)))
 
 
-def _photo_arrays(result: Result) -> dict[str, np.ndarray]:
-    content = record(result)
-    plain = {key: content[key] for key in ("method", "body", "humesh_version")}
-    nested = {f"{group}/{key}": value for group in ("image", "camera") for key, value in content[group].items()}
-    return {
-        **{key: np.array(value) for key, value in (plain | nested).items()},
-        "camera/matrix": exact(result.photo.camera.matrix).numpy(),
-        **_people_arrays(result),
-        "notes": np.array(content["notes"], dtype=np.str_),
+def _photo_arrays(result: Result) -> dict[str, Any]:
+    surfaces = {
         "vertices_m": result.bodies.vertices.detach().cpu().numpy().astype(np.float32),
         "faces": np.asarray(result.bodies.faces, dtype=np.int32),
     }
+    return {f"camera/{key}": value for key, value in _lens(result).items()} | _people_arrays(result) | surfaces
 
 
-def _video_arrays(result: VideoResult) -> dict[str, np.ndarray]:
-    arrays = {
-        "method": np.array(result.method),
-        "body": np.array(result.body.name),
-        "humesh_version": np.array(humesh_version()),
-        "notes": np.array(result.notes, dtype=np.str_),
-        "video/path": np.array(result.path),
-        "video/width": np.array(result.size[0]),
-        "video/height": np.array(result.size[1]),
-        "camera/matrix": exact(result.camera.matrix).numpy(),
-        "camera/source": np.array(result.camera_source),
-        "joints/names": np.array(SMPL24.names),
-        "times_s": result.times.astype(np.float64),
-        "tracks": np.array([motion.track for motion in result.tracks], dtype=np.int64),
-    }
+def _tracks_arrays(result: VideoResult) -> dict[str, Any]:
+    tracks = np.array([motion.track for motion in result.tracks], dtype=np.int64)
+    arrays = {"joints/names": SMPL24.names, "times_s": result.times.astype(np.float64), "tracks": tracks}
     for motion in result.tracks:
         pose = motion.pose.map(exact)
         person = {
@@ -198,7 +192,7 @@ def _video_arrays(result: VideoResult) -> dict[str, np.ndarray]:
             "translation_m": _stored(pose.translation),
             "joints/xyz_m": _stored(result.body.joints(pose)),
             "found": motion.found.astype(bool),
-            "score": np.array(float(motion.score)),
+            "score": float(motion.score),
         }
         if len(motion.confidence):
             person["joints/confidence"] = _stored(exact(motion.confidence))
@@ -308,6 +302,3 @@ def humesh_version() -> str:
         return version("humesh")
     except PackageNotFoundError:
         return "0+source"
-
-
-video_record = record

@@ -1,9 +1,9 @@
-"""Results: the people of a photo and their bodies, and the people of a video through time."""
+"""Results: the people of a photo and their bodies, the people of a video through time, and how both are saved."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import itemgetter
@@ -34,10 +34,61 @@ VISIBLE_ABOVE = 0.3
 """Confidence from which a joint counts as visible."""
 
 _NEAREST_M = 1e-3  # points nearer than this, or behind, are projected from there so that pixels stay finite
+_AT_ONCE = 64  # bodies posed together
+_UNITS = {"m": 1.0, "cm": 100.0}  # of which make a metre
+_FORMATS_OF = {
+    "units": ("bvh", "obj", "ply"),
+    "floor": ("glb", "bvh", "obj", "ply", "amass", "usd"),
+    "pad": ("bvh", "amass"),
+}  # that an option is for
 
 
 class ResultError(HumeshError, ValueError):
     """A result whose parts belong to different people, or a file of results that cannot be read."""
+
+
+class OptionsError(HumeshError, ValueError):
+    """A choice for files that does not exist, or that changes none of them."""
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """The layout of files for other programs; records (JSON, NPZ) are always in metres in the camera frame."""
+
+    units: str = "m"
+    """Of BVH, OBJ and PLY, "m" or "cm"; GLB, USD and AMASS files are in metres by their definition."""
+    floor: bool = False
+    """The lowest point of a file's bodies, over all its frames, is at height 0; else the camera is at the origin."""
+    pad: bool = False
+    """BVH and AMASS files of a video hold the first and last pose, so that all are as long as the video."""
+
+    def __post_init__(self) -> None:
+        if self.units not in _UNITS:
+            raise OptionsError(f"units: expected {' or '.join(_UNITS)}, got {self.units!r}.")
+
+    def check(self, formats: Collection[str]) -> None:
+        """Raises OptionsError for an option that is for none of the formats."""
+        for name, usable in _FORMATS_OF.items():
+            if getattr(self, name) != getattr(PLAIN, name) and not set(usable) & set(formats):
+                got = ", ".join(formats) or "none"
+                raise OptionsError(f"{name}: expected one of the formats it is for, {', '.join(usable)}, got {got}.")
+
+    @property
+    def scale(self) -> float:
+        """Units in a metre."""
+        return _UNITS[self.units]
+
+    def lift(self, body: BodyModel, *poses: BodyPose) -> float:
+        """How far up, in metres, bodies [F] of the camera frame are moved so that they stand on the floor."""
+        parts = (
+            pose.map(lambda tensor: tensor.detach().cpu()[start : start + _AT_ONCE])  # noqa: B023
+            for pose in (poses if self.floor else ())
+            for start in range(0, len(pose.translation), _AT_ONCE)
+        )
+        return max((float(body(part).vertices[..., 1].max()) for part in parts), default=0.0)  # y is down
+
+
+PLAIN = FileOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +127,6 @@ class Result:
     ) -> list[Path]:
         """Writes the file that a path's ending names, or path + ending for each format; see `scene.export.save`."""
         from humesh.scene.export import save
-        from humesh.scene.options import FileOptions
 
         return save(self, path, formats, FileOptions(units, floor))
 
@@ -153,28 +203,29 @@ class VideoResult:
                 break
             there = [(m, row[frame.number]) for m, row in zip(self.tracks, rows, strict=True) if frame.number in row]
             photo = replace(Photo.of(frame.pixels, self.camera), camera_source=self.camera_source)
-            yield self._frame(photo, there, frame.time_s)
-
-    def _frame(self, photo: Photo, there: list[tuple[Motion, int]], time_s: float) -> Result:
-        pose, confidence = BodyPose.rest(0, shapes=self.body.shapes), torch.zeros(0, len(SMPL24))
-        if there:
-            pose = BodyPose.stacked([motion.pose.map(itemgetter(row)) for motion, row in there])
-            confidence = torch.stack([motion.confidence[row] for motion, row in there])
-        people = [Person(np.zeros(4), motion.score, track=motion.track) for motion, _ in there]
-        visible = confidence >= VISIBLE_ABOVE
-        frame = Result(photo, people, pose, confidence, visible, self.body, self.method, time_s=time_s)
-        for row, person in enumerate(people):  # their boxes are those of their surfaces
-            pixels = pixels_of(photo.camera, frame.bodies.vertices[row].double())
-            people[row] = replace(person, box=torch.cat([pixels.amin(0), pixels.amax(0)]).numpy())
-        return frame
+            pose, confidence = BodyPose.rest(0, shapes=self.body.shapes), torch.zeros(0, len(SMPL24))
+            if there:
+                pose = BodyPose.stacked([motion.pose.map(itemgetter(row)) for motion, row in there])
+                confidence = torch.stack([motion.confidence[row] for motion, row in there])
+            people = [Person(np.zeros(4), motion.score, track=motion.track) for motion, _ in there]
+            facts = confidence, confidence >= VISIBLE_ABOVE, self.body, self.method
+            result = Result(photo, people, pose, *facts, time_s=frame.time_s)
+            for row, person in enumerate(people):  # their boxes are those of their surfaces
+                pixels = pixels_of(photo.camera, result.bodies.vertices[row].double())
+                people[row] = replace(person, box=torch.cat([pixels.amin(0), pixels.amax(0)]).numpy())
+            yield result
 
     def save(
-        self, path: str | Path, formats: str | Iterable[str] | None = None, *, units: str = "m", floor: bool = False,
+        self,
+        path: str | Path,
+        formats: str | Iterable[str] | None = None,
+        *,
+        units: str = "m",
+        floor: bool = False,
         pad: bool = False,
-    ) -> list[Path]:  # fmt: skip
+    ) -> list[Path]:
         """Writes the file that a path's ending names, or path + ending for each format; see `scene.export.save`."""
         from humesh.scene.export import save
-        from humesh.scene.options import FileOptions
 
         return save(self, path, formats, FileOptions(units, floor, pad))
 

@@ -16,9 +16,8 @@ from torch import Tensor
 from humesh.body.joints import SMPL24
 from humesh.errors import MissingPackageError
 from humesh.scene.gltf import continuous, presence, quaternions, skin_weights
-from humesh.scene.options import PLAIN, FileOptions
 from humesh.scene.render import colours
-from humesh.scene.result import Motion, VideoResult, exact
+from humesh.scene.result import PLAIN, FileOptions, Motion, VideoResult, exact
 
 _APERTURE = 36.0  # the film's width in USD's tenths of units; only its ratio to the focal length matters
 
@@ -57,7 +56,7 @@ def write_usd(result: VideoResult, path: str | Path, options: FileOptions = PLAI
 
 
 def _add(stage: Any, result: VideoResult, motion: Motion, codes: np.ndarray, colour: np.ndarray) -> None:
-    """One person: a SkelRoot that is seen while the person is there, with skeleton, animation and mesh."""
+    """One person: a SkelRoot that is visible while the person is there, with skeleton, animation and mesh."""
     from pxr import Gf, Sdf, UsdGeom, UsdSkel, Vt
 
     body, pose = result.body, motion.pose.map(exact)
@@ -66,13 +65,16 @@ def _add(stage: Any, result: VideoResult, motion: Motion, codes: np.ndarray, col
     above = torch.tensor([max(parent, 0) for parent in SMPL24.parents])
     root = torch.tensor([[float(parent < 0)] for parent in SMPL24.parents], dtype=torch.float64)
     offsets = rest - rest[above] * (1 - root)
-    names = Vt.TokenArray(_paths())
+    paths: list[str] = []  # as USD names joints: with all joints above, "pelvis/left_hip/left_knee"
+    for joint, parent in zip(SMPL24.names, SMPL24.parents, strict=True):
+        paths.append(f"{paths[parent]}/{joint}" if parent >= 0 else joint)
+    names = Vt.TokenArray(paths)
     name = f"/humesh/camera_frame/person{motion.track}"
     person = UsdSkel.Root.Define(stage, name)
     person.GetPrim().CreateAttribute("humesh:betas", Sdf.ValueTypeNames.DoubleArray).Set(shape.tolist())
-    seen = person.CreateVisibilityAttr()
+    visibility = person.CreateVisibilityAttr()
     for key, there in zip(*presence(motion, len(codes)), strict=True):
-        seen.Set(UsdGeom.Tokens.inherited if there else UsdGeom.Tokens.invisible, float(codes[key]))
+        visibility.Set(UsdGeom.Tokens.inherited if there else UsdGeom.Tokens.invisible, float(codes[key]))
     skeleton = UsdSkel.Skeleton.Define(stage, f"{name}/skeleton")
     skeleton.CreateJointsAttr(names)
     skeleton.CreateBindTransformsAttr(_moved(rest))
@@ -101,14 +103,6 @@ def _add(stage: Any, result: VideoResult, motion: Motion, codes: np.ndarray, col
     binding.CreateJointWeightsPrimvar(False, each).Set(Vt.FloatArray.FromNumpy(weights.reshape(-1)))
     binding.CreateSkeletonRel().SetTargets([skeleton.GetPath()])
     binding.CreateGeomBindTransformAttr(Gf.Matrix4d(1))
-
-
-def _paths() -> list[str]:
-    """The joints as USD names them: with all joints above, "pelvis/left_hip/left_knee"."""
-    paths: list[str] = []
-    for name, parent in zip(SMPL24.names, SMPL24.parents, strict=True):
-        paths.append(f"{paths[parent]}/{name}" if parent >= 0 else name)
-    return paths
 
 
 def _moved(places: Tensor) -> Any:

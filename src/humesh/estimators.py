@@ -1,0 +1,213 @@
+"""What poses people: a network with its weights, or inverse kinematics of landmarks; both are fitted to keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from operator import itemgetter
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humesh.body.files import SHIPPED
+from humesh.body.joints import MEDIAPIPE33, SMPL24
+from humesh.body.model import BodyModel
+from humesh.body.pose import BodyPose
+from humesh.body.pose_prior import PosePrior
+from humesh.crops.crops import Crops, group_people, landmarks_of
+from humesh.fitting.fit import NEAR_NETWORK, FitSettings, fit
+from humesh.fitting.landmark_ik import LandmarkIK, believed, confidence_of_joints
+from humesh.fitting.outline import shapes_by_outline
+from humesh.fitting.windows import Windows
+from humesh.geometry.camera import Camera
+from humesh.media.photo import Photo
+from humesh.media.video import Video
+from humesh.methods.base import ClipMethod, Prediction, SkeletonPrediction
+from humesh.people.person import Person
+from humesh.scene.result import VISIBLE_ABOVE
+
+Progress = Callable[[str, int, int | None], None]
+"""Gets what is being done, how many frames are done, and of how many (None: unknown)."""
+
+Estimate = tuple[int, Person, BodyPose | None]
+"""The number of a video's frame, a person in it, and a first estimate of the pose."""
+
+Size = tuple[int, int]
+_GROUPS_AT_ONCE = 8  # groups of crops that a network gets together; more would only take memory
+
+
+class Estimator(Protocol):
+    """What poses people: first estimates in a photo or through a video, which are then fitted to the keypoints."""
+
+    method: str
+    notes: tuple[str, ...]
+    of_hidden: str  # what becomes of hidden joints, in words
+
+    def has_evidence(self, person: Person) -> bool:
+        """Whether a person has what the estimate starts from, visible or not."""
+
+    def first(self, photo: Photo, people: list[Person]) -> Prediction | None:
+        """First estimates for people of a photo; None where `finish` needs none."""
+
+    def first_in_video(
+        self, video: Video, people: list[list[Person]], camera: Camera, interval: int, progress: Progress
+    ) -> Iterator[Estimate]:
+        """First estimates of everybody; `interval`: frames between those of a clip."""
+
+    def finish(self, pose: BodyPose | None, people: list[Person], camera: Camera, size: Size) -> SkeletonPrediction:
+        """The fitted bodies of people in photos of one camera and (width, height), and what is known of each joint."""
+
+
+class NetworkEstimator:
+    """A method's network with its weights."""
+
+    of_hidden = "guessed by the network"
+
+    def __init__(self, body: BodyModel, weights: str | Path, device: torch.device, refine: bool) -> None:
+        from humesh.methods.weights import load_method, shipped  # costly to import; landmarks need no network
+        from humesh.networks.encoders import fold
+
+        header, network = load_method(weights, body)
+        fold(network)
+        self.body, self.device, self._refine = body, device, refine
+        self.method, self.network = header.method, network.to(device)
+        self.notes: tuple[str, ...] = ()
+        ours = body.name in SHIPPED
+        # Nothing that comes with humesh sees pixels, so of shapes the mask knows more; other weights may.
+        self._outline = ours and str(weights) in shipped()
+        self._other_body = (header.body == "smpl") == ours
+        if self._other_body:
+            theirs, advice = ("SMPL's", "; give your SMPL file as the body") if ours else ("humesh's open", "")
+            self.notes = (
+                f"the weights are of {theirs} body, but the body is {body.name!r}: poses are taken over, shapes are "
+                f"not (every body is the mean one){advice}.",
+            )
+
+    def has_evidence(self, person: Person) -> bool:
+        """Whether there are keypoints, of any joint set."""
+        return person.keypoints is not None
+
+    @torch.no_grad()
+    def crops(self, photo: Photo, people: list[Person]) -> Crops:
+        """What the network sees of people of a photo."""
+        return group_people(self.network.spec, photo, people)
+
+    @torch.no_grad()
+    def predict(self, crops: Crops) -> Prediction:
+        """The network's own predictions for the wanted crops, one after the other, on the CPU."""
+        poses, errors = [], []
+        for rows in torch.arange(len(crops.present)).split(_GROUPS_AT_ONCE):
+            part = crops.map(itemgetter(rows))
+            prediction, wanted = self.network(part.map(lambda tensor: tensor.to(self.device))), part.wanted
+            poses.append(prediction.pose.map(lambda tensor: tensor.cpu()[wanted]))  # noqa: B023
+            if prediction.expected_error_m is not None:
+                errors.append(prediction.expected_error_m.cpu()[wanted])
+        return Prediction(BodyPose.joined(poses), expected_error_m=torch.cat(errors) if errors else None)
+
+    def first(self, photo: Photo, people: list[Person]) -> Prediction:
+        """The network's predictions."""
+        return self.predict(self.crops(photo, people))
+
+    def first_in_video(
+        self, video: Video, people: list[list[Person]], camera: Camera, interval: int, progress: Progress
+    ) -> Iterator[Estimate]:
+        """Frame by frame, of methods for clips in windows through each track."""
+        windows = None
+        if isinstance(self.network, ClipMethod):
+            windows = Windows(self.network, self.network.spec.count or 16, interval, self.device)
+
+        def of_tracks(poses: dict[tuple[int, int], BodyPose]) -> Iterator[Estimate]:
+            for (number, track), pose in poses.items():
+                yield from ((number, person, pose) for person in people[number] if person.track == track)
+
+        for frame in video:
+            here = people[frame.number] if frame.number < len(people) else []
+            if here:
+                crops = self.crops(Photo.of(frame.pixels, camera), here)
+                if windows is None:
+                    pose = self.predict(crops).pose
+                    yield from ((frame.number, person, pose.map(itemgetter(row))) for row, person in enumerate(here))
+                else:
+                    windows.add(frame.number, frame.time_s, [person.track or 0 for person in here], crops)
+                    yield from of_tracks(windows.ready())
+            progress("poses", frame.number + 1, len(people))
+        if windows is not None:
+            yield from of_tracks(windows.poses())
+
+    def finish(self, pose: BodyPose | None, people: list[Person], camera: Camera, size: Size) -> SkeletonPrediction:
+        """A network's poses in shapes of the body, fitted to the keypoints."""
+        assert pose is not None
+        if self._other_body:
+            pose = replace(pose, shape=torch.zeros(len(people), self.body.shapes))
+        confidence = torch.ones(len(people), len(SMPL24))
+        if all(person.keypoint_set == MEDIAPIPE33 for person in people):  # of others it is not known which they show
+            confidence = confidence_of_joints(_keypoints(people), size)
+        settings = NEAR_NETWORK if self._refine else None
+        pose = _fitted(self.body, pose, people, camera, size, settings, self._outline)
+        return SkeletonPrediction(pose, confidence, confidence >= VISIBLE_ABOVE)
+
+
+class LandmarkEstimator:
+    """The detector's 3D landmarks, posed by `ik_refine`'s inverse kinematics without a network."""
+
+    of_hidden, method, notes = "put into a rest-like pose", "ik_refine", tuple[str, ...]()
+
+    def __init__(self, body: BodyModel, refine: bool) -> None:
+        self.body, self._solve = body, LandmarkIK(body)
+        self._settings, self._outline = FitSettings() if refine else None, body.name in SHIPPED
+
+    def has_evidence(self, person: Person) -> bool:
+        """Whether there are 3D landmarks."""
+        return person.landmarks3d is not None
+
+    def first(self, photo: Photo, people: list[Person]) -> None:
+        """None: the landmarks suffice."""
+
+    def first_in_video(
+        self, video: Video, people: list[list[Person]], camera: Camera, interval: int, progress: Progress
+    ) -> Iterator[Estimate]:
+        """Everybody, without an estimate; the pictures are not needed."""
+        return ((number, person, None) for number, here in enumerate(people) for person in here)
+
+    def finish(self, pose: BodyPose | None, people: list[Person], camera: Camera, size: Size) -> SkeletonPrediction:
+        """Landmarks to bodies, fitted to the keypoints."""
+        assert all(person.keypoint_set == MEDIAPIPE33 for person in people)
+        landmarks = torch.stack([torch.as_tensor(person.landmarks3d) for person in people])
+        prediction = self._solve(_keypoints(people), landmarks, camera, size)
+        pose = _fitted(self.body, prediction.pose, people, camera, size, self._settings, self._outline)
+        return replace(prediction, pose=pose)
+
+
+@torch.no_grad()
+def _fitted(
+    body: BodyModel,
+    pose: BodyPose,
+    people: list[Person],
+    camera: Camera,
+    size: Size,
+    settings: FitSettings | None,
+    outline: bool,
+) -> BodyPose:
+    """The bodies fitted to everyone's 2D keypoints, joint set by joint set; `outline`: the masks give the shapes."""
+    if settings is None:
+        return pose.map(lambda tensor: tensor.float())
+    if outline:
+        pose = replace(pose, shape=shapes_by_outline(pose, people, camera, size))
+    prior, landmarks = PosePrior.load(), torch.from_numpy(np.stack([landmarks_of(person) for person in people]))
+    sets = [person.keypoint_set for person in people if person.keypoint_set is not None]
+    for joint_set in {joint_set.name: joint_set for joint_set in sets}.values():
+        rows = torch.tensor([person.keypoint_set == joint_set for person in people])
+        keypoints = torch.zeros(len(people), len(joint_set), 3).double()  # of nobody else is anything visible
+        keypoints[rows] = _keypoints([p for p in people if p.keypoint_set == joint_set]).double()
+        if joint_set == MEDIAPIPE33:
+            keypoints[..., 2] = believed(keypoints, size)
+        pose = fit(body, prior, pose, keypoints, joint_set, camera, settings, landmarks)
+    return pose.map(lambda tensor: tensor.float())
+
+
+def _keypoints(people: list[Person]) -> Float[Tensor, "P K 3"]:
+    return torch.stack([torch.as_tensor(person.keypoints) for person in people])
