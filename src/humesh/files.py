@@ -10,7 +10,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from io import BufferedIOBase
@@ -22,7 +22,7 @@ import numpy as np
 from humesh.errors import HumeshError
 
 MOST_BYTES = 4 * 2**30
-"""No file of arrays may unpack to more than this, unless its reader says otherwise."""
+"""The most that a file may unpack to, unless its reader says otherwise."""
 
 _ROOM, _RATIO = 2**28, 16  # bytes that any NPZ file may unpack to; a larger one to this multiple of its own size
 _STALE_S = 3600  # a draft this old belongs to a run that was killed: a live one writes on
@@ -34,8 +34,8 @@ _HELD = set[int]()  # descriptors of this process's locks
 def writing(path: str | Path) -> Iterator[Path]:
     """A new file beside `path`, of the same ending, that takes its place at the end and is removed on any error.
 
-    The draft's name cannot be foreseen and it is made anew (never opened through a link that lies there). Drafts that
-    killed runs left in the folder are removed by the first write into it. Raises OSError.
+    Its name cannot be foreseen, so that it is never opened through a link that lies there. Drafts that killed runs left
+    are removed by the first write into their folder. Raises OSError.
     """
     path = Path(path)
     _remove_stale(path.parent)
@@ -81,8 +81,8 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any], compressed: bool =
 def locked(folder: str | Path, what: str, error: type[HumeshError]) -> Iterator[None]:
     """Holds a folder, made if need be, for one run; raises `error` where another run holds it, or OSError.
 
-    `what`: what is done there ("training"), for the sentence. The operating system's lock on a file in the folder: it
-    ends with the process, however that dies, and a file that a dead process left is no hindrance.
+    `what`: what is done there ("training"), for the sentence. The operating system's lock on a file in the folder ends
+    with the process, however that dies; Windows has none.
     """
     path = Path(folder) / ".humesh.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,15 +159,16 @@ def read_arrays(
     """The arrays of an NPZ file (an NPY file: one, called ""), C-contiguous and writable, by name.
 
     `layout`: what they have to be (`check_arrays`); `only`: no others than these are read; `what`: what the file was
-    expected to be, for the sentence of the error. Nothing is unpickled. What the file claims is compared with what it
-    holds before memory is taken. Raises `error` for a file that is missing, damaged, too large or another kind.
+    expected to be, for the sentence. Nothing is unpickled, and sizes are compared with the bytes present before memory
+    is taken. Raises `error` for a file that is missing, damaged, too large or another kind.
     """
     where = str(source) if isinstance(source, (str, Path)) else getattr(source, "name", "the file")
-    try:
-        with _existing(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as stream:
-            arrays = _arrays(stream, only, most_bytes)
-    except Exception as problem:  # of a foreign file's every byte: zlib, zipfile and NumPy have no common base
-        raise error(f"{where}: expected {what}, it cannot be read as one ({reason(problem)}).") from None
+    with _reading(where, what, "one", error):
+        if isinstance(source, (str, Path)):
+            with _existing(source).open("rb") as stream:
+                arrays = _arrays(stream, only, most_bytes)
+        else:
+            arrays = _arrays(source, only, most_bytes)
     if layout is not None:
         check_arrays(arrays, layout, where=where, what=what, error=error)
     return arrays
@@ -281,7 +282,7 @@ def _reading(path: str | Path, what: str, kind: str, error: type[HumeshError]) -
         yield
     except FileNotFoundError:
         raise error(f"{path}: expected {what}, found nothing (no such file).") from None
-    except (OSError, ValueError) as problem:
+    except Exception as problem:  # of a foreign file's every byte: zlib, zipfile, NumPy and json have no common base
         raise error(f"{path}: expected {what}, it cannot be read as {kind} ({reason(problem)}).") from None
 
 

@@ -1,4 +1,4 @@
-"""Work on several things at a time, with the answers in order."""
+"""Work on several things at a time, with the results in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Done = TypeVar("Done")
 
 
 class Threads:
@@ -26,8 +26,8 @@ class Threads:
     def _start(self) -> None:
         self._pool, self._process = ThreadPoolExecutor(self.count, thread_name_prefix=self.name), os.getpid()
 
-    def map(self, function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
-        """The answers for all items, in order."""
+    def map(self, function: Callable[[Item], Done], items: Iterable[Item]) -> list[Done]:
+        """The results for all items, in order."""
         if self._process != os.getpid():
             self._start()
         return list(self._pool.map(function, items))
@@ -47,32 +47,31 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_forked)
 
 
-def ahead(work: Callable[[Item], Answer], items: Iterable[Item], most: int | None = None) -> Iterator[Future[Answer]]:
-    """What waits for each item's answer, in order; a thread a processor core, `most` at most, is as many items ahead.
+def ahead(work: Callable[[Item], Done], items: Iterable[Item], most: int | None = None) -> Iterator[Future[Done]]:
+    """The finished or running work on each item, in order; one item a processor core, at most `most`, is worked on.
 
-    Items are taken in the caller's thread. Whoever stops asking cancels what has not begun.
+    Items are taken in the caller's thread. A caller that stops iterating cancels what has not begun.
     """
     count = min(os.cpu_count() or 1, most or 64)
     if count == 1:  # a thread of its own would only take memory
         yield from (_done(work, item) for item in items)
         return
-    waiting: deque[Future[Answer]] = deque()
+    waiting: deque[Future[Done]] = deque()
     pool = ThreadPoolExecutor(count, thread_name_prefix="ahead")
     try:
         for item in items:
             waiting.append(pool.submit(work, item))
             if len(waiting) > count:
                 yield waiting.popleft()
-        while waiting:
-            yield waiting.popleft()
+        yield from waiting
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _done(work: Callable[[Item], Answer], item: Item) -> Future[Answer]:
-    answer = Future[Answer]()
+def _done(work: Callable[[Item], Done], item: Item) -> Future[Done]:
+    done = Future[Done]()
     try:
-        answer.set_result(work(item))
+        done.set_result(work(item))
     except Exception as error:
-        answer.set_exception(error)
-    return answer
+        done.set_exception(error)
+    return done

@@ -33,7 +33,7 @@ def test_procrustes_equals_umeyama_also_for_mirrored_people(seed: int) -> None:
 
 
 @given(seeds)
-def test_procrustes_finds_the_map_and_can_leave_the_scale(seed: int) -> None:
+def test_procrustes_finds_the_map(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     source = torch.randn(2, 4, 9, 3, generator=generator, dtype=torch.float64)
     rotation = rotation_from_axis_angle(torch.randn(2, 4, 3, generator=generator, dtype=torch.float64))
@@ -42,7 +42,6 @@ def test_procrustes_finds_the_map_and_can_leave_the_scale(seed: int) -> None:
     assert torch.allclose(found.scale, torch.full((2, 4), 1.7).double(), atol=1e-9)
     assert torch.allclose(found.rotation, rotation, atol=1e-8)
     assert torch.allclose(found.translation, shift[..., 0, :], atol=1e-8)
-    assert torch.equal(procrustes(source, source @ rotation.mT, with_scale=False).scale, torch.ones(2, 4).double())
 
 
 def test_points_without_weight_do_not_matter() -> None:

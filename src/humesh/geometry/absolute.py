@@ -49,15 +49,15 @@ def solved_offset(
     )
     seen, right = seen / unit[..., None], right / size[..., None]
     weight = (inside.double() + 1e-4).square()[..., None]
-    whole = weight.sum(-2)
-    mean_seen, mean_right = (weight * seen).sum(-2) / whole, (weight * right).sum(-2) / whole
+    total = weight.sum(-2)
+    mean_seen, mean_right = (weight * seen).sum(-2) / total, (weight * right).sum(-2) / total
     # A ridge pulls t_x and t_y, which the means determine, to 0 too; it leaves `pulled` times the means to t_z.
-    pulled = whole[..., 0] * ridge / (whole[..., 0] + ridge)
+    pulled = total[..., 0] * ridge / (total[..., 0] + ridge)
     apart = weight * (seen - mean_seen[..., None, :])
     spread = (apart * (seen - mean_seen[..., None, :])).sum((-2, -1)) + pulled * mean_seen.square().sum(-1) + ridge
     along = (apart * (right - mean_right[..., None, :])).sum((-2, -1)) + pulled * (mean_seen * mean_right).sum(-1)
     depth = -(along / spread.clamp(min=_TINY))[..., None]
-    sideways = whole / (whole + ridge) * (mean_right + mean_seen * depth)
+    sideways = total / (total + ridge) * (mean_right + mean_seen * depth)
     return torch.cat([sideways * size, depth * size / unit], dim=-1)
 
 

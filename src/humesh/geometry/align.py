@@ -29,14 +29,13 @@ def procrustes(
     source: Float[Tensor, "*g K 3"],
     target: Float[Tensor, "*g K 3"],
     weights: Float[Tensor, "*g K"] | None = None,
-    with_scale: bool = True,
 ) -> Similarity:
     """The similarity (rotation with det +1) that brings source closest to target in weighted least squares.
 
-    Umeyama, PAMI 1991. The aligned points are `procrustes(a, b)(a)`; used for PA-MPJPE, per person.
+    Umeyama, PAMI 1991. `procrustes(a, b)(a)` are the aligned points, as for PA-MPJPE.
     """
-    rotation, translation, *scale = roma.rigid_points_registration(source, target, weights, compute_scaling=with_scale)
-    return Similarity(scale[0] if with_scale else torch.ones_like(translation[..., 0]), rotation, translation)
+    rotation, translation, scale = roma.rigid_points_registration(source, target, weights, compute_scaling=True)
+    return Similarity(scale, rotation, translation)
 
 
 def translation_onto_pixels(

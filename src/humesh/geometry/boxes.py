@@ -22,13 +22,9 @@ def box_around(
 def box_iou(a: Float[Tensor, "*#g 4"], b: Float[Tensor, "*#g 4"]) -> Float[Tensor, "*g"]:
     """Intersection over union of boxes pair by pair; for all pairs call it with a[:, None] and b[None]."""
     inside = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
-    union = box_area(a) + box_area(b) - inside
+    area_a, area_b = ((box[..., 2:] - box[..., :2]).clamp(min=0).prod(-1) for box in (a, b))  # none if inside out
+    union = area_a + area_b - inside
     return torch.where(union > 0, inside / union.clamp(min=1e-12), torch.zeros_like(inside))
-
-
-def box_area(box: Float[Tensor, "*g 4"]) -> Float[Tensor, "*g"]:
-    """Area in square pixels; an inside-out box has none."""
-    return (box[..., 2:] - box[..., :2]).clamp(min=0).prod(-1)
 
 
 def crop_around(

@@ -13,7 +13,7 @@ from humesh.geometry.rotations import rotation_about_z
 
 _USUAL_SHARE = 28 / 43.27  # of the diagonal; that of the 36 x 24 mm frame of film is 43.27 mm
 GUESSED = "guessed: as of a 28 mm lens on film"
-"""Where the focal length of a photo is from that does not say it."""
+"""The source of a focal length that a photo does not give."""
 
 
 @dataclass(frozen=True)
