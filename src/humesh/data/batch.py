@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from humesh.body.joints import JOTR30, JointSet
+from humesh.body.joints import JOTR30
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec, group_people
@@ -163,9 +163,9 @@ class Groups:
 
     `people`: how many crops a group of "people" has, absent ones included. `copies`: draws the boxes of "rois" anew for
     each sample. `stride`: how many frames apart those of a clip are taken, for all data sets or for each. `body`: in
-    whose shape space the labels are. `joint_set`: that of the labels' points. `joints_from_fits`: see `joints_of_fit`.
+    whose shape space the labels are; their points are JOTR30's. `joints_from_fits`: see `joints_of_fit`.
     `for_skeleton`: the data sets whose people have `body_weight` 0. The same number is the same group, bit for bit,
-    in whichever process.
+    in every process.
     """
 
     def __init__(
@@ -180,7 +180,6 @@ class Groups:
         copies: Callable[[torch.Generator], Copies] | None = None,
         stride: int | Sequence[int] = 1,
         names: Sequence[str] = (),
-        joint_set: JointSet = JOTR30,
         joints_from_fits: bool = False,
         for_skeleton: Container[int] = (),
     ) -> None:
@@ -188,7 +187,7 @@ class Groups:
         self.spec, self.augment, self.seed = spec, augment or Augment(), seed
         self.body, self.people, self.copies = body, people, copies
         self.strides = [stride] * len(datasets) if isinstance(stride, int) else list(stride)
-        self.joint_set, self.joints_from_fits, self.for_skeleton = joint_set, joints_from_fits, for_skeleton
+        self.joints_from_fits, self.for_skeleton = joints_from_fits, for_skeleton
         self.names = tuple(names) or tuple(map(str, range(len(datasets))))
         for dataset, name in zip(self.datasets, self.names, strict=True):
             if not len(dataset):
@@ -246,9 +245,8 @@ class Groups:
         crops, present = batch.crops, batch.crops.present
         crops = replace(crops, pixels=torch.where(present[..., None, None, None], change.of_pixels(crops.pixels[0]), 0))
         if change.keypoint_errors and spec.keypoints is not None:
-            moved = with_detector_errors(
-                crops.keypoints[0].double().numpy(), spec.keypoints, change.keypoint_errors, rng
-            )
+            exact = crops.keypoints[0].double().numpy()
+            moved = with_detector_errors(exact, spec.keypoints, change.keypoint_errors, rng)
             crops = replace(crops, keypoints=torch.from_numpy(moved[None]).to(crops.keypoints))
         # No two data sets have the same people.
         identity = torch.where(batch.targets.identity >= 0, batch.targets.identity + (which << 40), -1)
@@ -277,7 +275,7 @@ class Groups:
         return padded(joined([frame or nobody for frame in frames], dim=1), count)
 
     def _sample(self, which: int, number: int, time: int, change: Change) -> Sample:
-        sample = as_joint_set(self.datasets[which].taken(number, time), self.joint_set)
+        sample = as_joint_set(self.datasets[which].taken(number, time), JOTR30)
         if self.joints_from_fits:
             sample = sample.map(partial(joints_of_fit, body=self.body, camera=sample.photo.camera))
         return mirrored(sample) if change.mirrored else sample
