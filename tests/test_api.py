@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -22,6 +23,21 @@ def test_every_public_name_is_there() -> None:
     assert callable(humesh.recover)
     for name in humesh.__all__:
         assert getattr(humesh, name).__doc__
+
+
+def test_every_error_is_ours_and_exported() -> None:
+    classes = [thing for module in _modules() for thing in vars(module).values() if inspect.isclass(thing)]
+    errors = {thing for thing in classes if issubclass(thing, Exception) and thing.__module__.startswith("humesh.")}
+    assert len(errors) > 20
+    for error in errors - {humesh.HumeshError}:
+        assert issubclass(error, humesh.HumeshError), error
+        assert getattr(humesh, error.__name__) is error, f"{error}: missing in humesh/__init__.pyi"
+
+
+def test_importing_humesh_loads_no_torch_and_no_module_hides_a_function() -> None:
+    code = "import sys, humesh; assert 'torch' not in sys.modules; import humesh.recover, humesh.recover_video; "
+    code += "assert callable(humesh.recover) and callable(humesh.recover_video)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_everything_public_has_a_docstring() -> None:

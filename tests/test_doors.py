@@ -39,6 +39,7 @@ _DOORS = {
     "mute(pixels, [box])": "people: expected a list of Person, got ndarray; make each with Person(box, score)",
     "mute(pixels, 3)": "people: expected a list of Person, got int",
     "lost.save(sys.argv[1] + '/a.jpg')": "expected finite vertices (metres), got NaN or infinity",
+    "body(torch.zeros(2, 23, 3), torch.zeros(2, 10))": "pose: expected rotations of 24 x 3 x 3",
     "humesh.load(sys.argv[0])": "expected an .npz of humesh",
     "lost.render('back')": "view: expected overlay, front, side, top, got 'back'",
     "next(video.frames)": "frames: expected a result with its video, got none",

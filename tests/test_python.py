@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,8 @@ import humesh
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose, PoseError
 from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_from_axis_angle
+from humesh.media.film import Film
 from humesh.media.photo import Photo, PhotoTypeError
 from humesh.media.video import Frame, Video
 from humesh.scene.result import Motion, OptionsError, Result, ResultError, VideoResult
@@ -156,6 +160,16 @@ def test_a_shape_of_another_body_is_refused(body: BodyModel) -> None:
         body(BodyPose.rest(1, shapes=16))
 
 
+def test_a_body_takes_smpls_parameters(body: BodyModel) -> None:
+    vectors, betas, place = torch.randn(2, 72), torch.randn(2, 10), torch.randn(2, 3)
+    rotations = rotation_from_axis_angle(vectors.unflatten(-1, (24, 3)))
+    wanted = body(BodyPose(rotations, betas, place)).vertices
+    for pose in (vectors, vectors.unflatten(-1, (24, 3)), rotations):
+        assert torch.equal(body(pose, betas, place).vertices, wanted)
+    assert torch.allclose(body(vectors, betas).joints, body(vectors, betas, place).joints - place[:, None], atol=1e-6)
+    assert body(torch.zeros(72)).vertices.shape == wanted.shape[1:]
+
+
 @pytest.mark.parametrize("source", [[np.zeros((4, 4, 3), np.uint8)], None, np.zeros((4, 4, 3))])
 def test_what_is_no_photo_is_told_before_anything_is_loaded(source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BodyModel, "load", lambda *_: pytest.fail("loaded"))
@@ -198,3 +212,102 @@ def test_a_videos_frames_say_when_they_are(recovery: Result) -> None:
     (person,) = frames[1].people
     pixels = frames[1].photo.camera.project(frames[1].bodies.vertices[0].double())
     assert np.allclose(person.box, torch.cat([pixels.amin(0), pixels.amax(0)]))
+
+
+def test_a_saved_photo_is_loaded_again(recovery: Result, tmp_path: Path) -> None:
+    """With all that files hold; the photo itself only where it is given, and never because the file names it."""
+    turns = rotation_from_axis_angle(torch.randn(2, 24, 3))
+    camera = Camera(torch.tensor([[90.0, 1.0, 30.0], [0.0, 80.0, 20.0], [0.0, 0.0, 1.0]], dtype=torch.float64))
+    error = torch.rand(2, 24)
+    result = replace(
+        recovery,
+        pose=replace(recovery.pose, rotations=turns, shape=torch.randn(2, 10)),
+        visible=torch.rand(2, 24) > 0.5,
+        photo=replace(recovery.photo, camera=camera),
+        expected_error_m=error,
+        notes=("a note",),
+    )
+    (path,) = result.save(tmp_path / "a.npz")
+    blank, same = humesh.load(path), humesh.load(path, source=recovery.photo.path)
+    assert isinstance(blank, Result)
+    assert isinstance(same, Result)
+    assert (blank.photo.pixels == 255).all()
+    assert np.array_equal(same.photo.pixels, recovery.photo.pixels)
+    for back in (blank, same):
+        assert torch.allclose(back.bodies.vertices, result.bodies.vertices, atol=2e-6)
+        assert torch.equal(back.visible, result.visible)
+        assert torch.allclose(back.expected_error_m, error, atol=1e-6)
+        assert torch.equal(back.photo.camera.matrix, camera.matrix)
+        assert (back.photo.path, back.photo.camera_source) == (result.photo.path, result.photo.camera_source)
+        assert (back.method, back.notes, back.body.name) == ("made up", ("a note",), "open-low")
+        assert [person.score for person in back.people] == [0.9, 0.8]
+        assert [person.box.tolist() for person in back.people] == [[1, 2, 30, 40]] * 2
+    with pytest.raises(ResultError, match=r"expected its photo of 64 x 48 pixels as source, got \(4, 4\)"):
+        humesh.load(path, source=np.zeros((4, 4, 3), np.uint8))
+
+
+def test_a_photo_saved_by_the_first_version_is_loaded(recovery: Result, tmp_path: Path) -> None:
+    (path,) = recovery.save(tmp_path / "a.npz")
+    with np.load(path) as file:
+        np.savez(path, **{name: file[name] for name in file.files if name != "camera/matrix"})
+    back = humesh.load(path)
+    assert isinstance(back, Result)
+    assert torch.allclose(back.photo.camera.matrix, recovery.photo.camera.matrix, atol=1e-6)
+
+
+def test_a_result_is_drawn_from_all_sides(recovery: Result) -> None:
+    assert recovery.render().shape == (48, 64, 3)
+    views = [recovery.render(view) for view in ("front", "side", "top")]
+    for picture in views:
+        assert picture.shape == (48, 36, 3)
+        assert (np.ptp(picture.astype(int), axis=-1) > 25).any()  # somebody in colour
+    assert not np.array_equal(views[0], views[1])
+    assert Image.open(io.BytesIO(recovery._repr_png_())).size == (64 + 2 * (2 + 36), 48)
+
+
+def test_a_result_is_a_scene_of_trimeshs(recovery: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = recovery.to_trimesh()
+    assert sorted(scene.geometry) == ["person0", "person1"]
+    wanted = recovery.bodies.vertices[1].double().numpy() * [1, -1, -1]
+    np.testing.assert_allclose(scene.geometry["person1"].vertices, wanted)
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    with pytest.raises(humesh.MissingPackageError, match="run: pip install trimesh"):
+        recovery.to_trimesh()
+
+
+def test_a_video_is_saved_as_a_film_of_its_length(recovery: Result, tmp_path: Path) -> None:
+    with Film(tmp_path / "clip.mp4", SIZE, 4.0) as film:
+        for frame in range(3):
+            film.write(np.full((48, 64, 3), 60 * frame, np.uint8), frame / 4)
+    video = replace(_video(recovery), times=np.arange(3) / 4, path=str(tmp_path / "clip.mp4"))
+    (path,) = video.save(tmp_path / "clip.npz")
+    back = humesh.load(path, source=tmp_path / "clip.mp4")
+    assert isinstance(back, VideoResult)
+    (written,) = back.save(tmp_path / "out_overlay.mp4")
+    pictures = [frame.pixels for frame in Video(written)]
+    assert [picture.shape for picture in pictures] == [(48, 64 + 36, 3)] * 3
+    with pytest.raises(OptionsError, match="expected another file than the video itself"):
+        back.save(tmp_path / "clip.mp4")
+    assert video.video is None
+    with pytest.raises(ResultError, match="expected a result with its video"):
+        next(video.frames)
+
+
+def test_a_batch_is_as_one_by_one(body: BodyModel, tmp_path: Path) -> None:
+    """And a file of detections serves all its photos."""
+    photos = []
+    for number in range(3):
+        photos.append(tmp_path / f"{number}.png")
+        Image.new("RGB", SIZE, (number, 0, 0)).save(photos[-1])
+    (tmp_path / "boxes.json").write_text(json.dumps({"1.png": [[1, 2, 30, 40]]}))
+    results = humesh.recover_batch(photos, body, detections=tmp_path / "boxes.json", focal_px=50.0)
+    assert [result.photo.path for result in results] == list(map(str, photos))
+    assert [float(result.photo.camera.focal_px) for result in results] == [50.0] * 3
+    left_out = "1 of 1 people left out: no body seen in their boxes."
+    assert [left_out in result.notes for result in results] == [False, True, False]
+
+
+def test_arrays_make_results_neither_equal_nor_unhashable(recovery: Result) -> None:
+    assert recovery in [recovery]
+    assert recovery != replace(recovery)
+    assert len({recovery, recovery.people[0]}) == 2

@@ -82,8 +82,12 @@ class BodyModel(nn.Module):
         _, joints = forward_kinematics(pose.rotations, self.rest_joints(pose.shape))
         return joints + pose.translation[..., None, :]
 
-    def forward(self, pose: BodyPose) -> Bodies:
-        """The posed surface and joints, metres, camera frame."""
+    def forward(
+        self, pose: BodyPose | Tensor, betas: Tensor | None = None, translation: Tensor | None = None
+    ) -> Bodies:
+        """The posed surface and joints, metres, camera frame, of a BodyPose or of SMPL's parameters (`BodyPose.of`)."""
+        if not isinstance(pose, BodyPose):
+            pose = BodyPose.of(pose, torch.zeros(self.shapes).to(pose) if betas is None else betas, translation)
         shape, group = pose.shape, pose.rotations.shape[:-3]
         rest = self.rest_joints(shape)
         turns, joints = forward_kinematics(pose.rotations, rest)

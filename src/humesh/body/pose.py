@@ -12,6 +12,7 @@ from torch import Tensor
 
 from humesh.body.joints import SMPL24
 from humesh.errors import HumeshError
+from humesh.geometry.rotations import rotation_from_axis_angle
 
 
 class PoseError(HumeshError, ValueError):
@@ -49,6 +50,14 @@ class BodyPose:
         """The T-pose of the mean body at the origin."""
         rotations = torch.eye(3, dtype=dtype).expand(*group, len(SMPL24), 3, 3)
         return cls(rotations, torch.zeros(*group, shapes, dtype=dtype), torch.zeros(*group, 3, dtype=dtype))
+
+    @classmethod
+    def of(cls, pose: Tensor, betas: Tensor, translation: Tensor | None = None) -> BodyPose:
+        """From SMPL's parameters: `pose` *g x 72 or *g x 24 x 3 (axis-angle, radians) or *g x 24 x 3 x 3."""
+        if pose.shape[-1:] == (3 * len(SMPL24),):
+            pose = pose.unflatten(-1, (len(SMPL24), 3))
+        rotations = rotation_from_axis_angle(pose) if pose.shape[-2:] == (len(SMPL24), 3) else pose
+        return cls(rotations, betas, betas.new_zeros(*betas.shape[:-1], 3) if translation is None else translation)
 
     @classmethod
     def joined(cls, poses: Sequence[BodyPose], dim: int = 0) -> BodyPose:

@@ -69,7 +69,7 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^\w .()-]", "_", name.replace("\\", "/").rpartition("/")[2]).strip(". ")[-120:] or "file"
 
 
-class CancelledError(Exception):
+class CancelledError(HumeshError):
     """The job's user has gone."""
 
 
