@@ -105,7 +105,7 @@ def test_results_among_the_inputs_are_passed_over(folder: Path, tmp_path: Path) 
         found, notes = gathered([str(pattern)], tmp_path / "out", folders=False, overwrite=True)
         assert "b_overlay.jpg" not in kinds(found)
         assert notes[-1] == "1 of the inputs is a result of humesh; passed over."
-        assert "b.json" not in " ".join(notes)  # neither are they said to be something else
+        assert "b.json" not in " ".join(notes)  # nor are they listed as something else
     for named, out, overwrite in (([str(overlay)], tmp_path / "out", False), ([str(overlay)], folder, True)):
         found, notes = gathered(named, out, folders=False, overwrite=overwrite)  # who names a result means it
         assert list(kinds(found)) == ["b_overlay.jpg"]
@@ -153,11 +153,11 @@ def test_addresses_that_differ_in_their_queries_are_two() -> None:
 @pytest.mark.parametrize(
     "address", ["ftp://a/b.mp4", "file:///x.mp4", "FTP://a/*.mp4", "ftp://me:secret@a/b.mp4?token=secret"]
 )
-def test_an_address_that_is_not_read_is_told_which_are(tmp_path: Path, address: str) -> None:
+def test_an_address_that_is_not_read_is_answered_with_those_that_are(tmp_path: Path, address: str) -> None:
     sentence = r"://.*: expected an address that begins with https://, http:// or rtsp://, or a file's path\.$"
-    with pytest.raises(UserError, match=sentence) as told:
+    with pytest.raises(UserError, match=sentence) as raised:
         gathered([address], tmp_path / "out", folders=False, overwrite=False)
-    assert str(told.value).startswith(address.replace("me:secret@", "").removesuffix("?token=secret") + ": ")
+    assert str(raised.value).startswith(address.replace("me:secret@", "").removesuffix("?token=secret") + ": ")
 
 
 def test_a_file_that_is_called_like_a_webcam_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

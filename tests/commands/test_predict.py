@@ -63,7 +63,7 @@ def test_a_photo_gives_its_files(monkeypatch: pytest.MonkeyPatch, photo: Path, t
         assert overlay.size == (512, 512)
 
 
-def test_finished_photos_are_skipped_unless_told(
+def test_finished_photos_are_skipped_unless_asked(
     monkeypatch: pytest.MonkeyPatch, grey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -91,10 +91,10 @@ def test_of_several_photos_the_bad_ones_are_listed_and_the_rest_is_done(
     (folder / "notes.txt").write_text("not looked at")
     grey.rename(folder / "grey.png")
     assert run(monkeypatch, "predict", folder, tmp_path / "missing.jpg", "-o", out, "--formats", "json") == 1
-    told = capsys.readouterr().err
-    assert "3 of 4 photos failed" in told
+    printed = capsys.readouterr().err
+    assert "3 of 4 photos failed" in printed
     for name in ("text.jpg", "empty.jpg", "missing.jpg"):
-        assert told.count(name) == 2  # when it happens and in the list at the end
+        assert printed.count(name) == 2  # when it happens and in the list at the end
     assert [p.name for p in out.iterdir()] == ["grey.json"]
 
 
@@ -151,7 +151,7 @@ def test_a_full_disk_is_no_fault_of_ours(
         (["grey.png", "-o", "/proc/humesh"], "cannot write into /proc/humesh"),  # where even root may not
     ],
 )
-def test_what_the_user_must_mend_is_told_in_one_sentence_with_exit_code_2(
+def test_what_the_user_must_mend_is_one_sentence_with_exit_code_2(
     monkeypatch: pytest.MonkeyPatch,
     grey: Path,
     tmp_path: Path,
@@ -165,9 +165,9 @@ def test_what_the_user_must_mend_is_told_in_one_sentence_with_exit_code_2(
     evil = b"cposix\nsystem\n(S'touch trap'\ntR."
     (tmp_path / "evil.pkl").write_bytes(evil)
     assert run(monkeypatch, "predict", *words) == 2
-    told = capsys.readouterr().err.strip()
-    assert sentence in told
-    assert len(told.splitlines()) == 1
+    printed = capsys.readouterr().err.strip()
+    assert sentence in printed
+    assert len(printed.splitlines()) == 1
     assert not (tmp_path / "trap").exists()
     pickle.loads(evil)
     assert (tmp_path / "trap").exists()  # whoever just loads the file runs it
@@ -236,9 +236,9 @@ def test_no_result_takes_the_place_of_a_photo(
     assert photo.read_bytes() == before
     assert (tmp_path / "grey_overlay.jpg").is_file()
     assert run(monkeypatch, "predict", tmp_path, "-o", tmp_path, "--formats", "jpg") == 0
-    told = capsys.readouterr().out
-    assert "1 of the inputs is a result of humesh; passed over." in told
-    assert "1 of 1 photo is finished and skipped" in told
+    printed = capsys.readouterr().out
+    assert "1 of the inputs is a result of humesh; passed over." in printed
+    assert "1 of 1 photo is finished and skipped" in printed
     mine = tmp_path / "other_overlay.jpg"  # somebody's photo that is called like another one's overlay
     photo.rename(mine)
     Image.new("RGB", (32, 24)).save(tmp_path / "other.jpg")
@@ -258,9 +258,9 @@ def test_the_same_command_again_passes_over_its_own_results(
         names = sorted(map(str, Path().glob("*.jpg")))
         assert names == ["grey.jpg", "grey_overlay.jpg"][: 1 + again]
         assert run(monkeypatch, "predict", *names, "-o", ".", "--formats", "jpg") == 0
-        told = capsys.readouterr()
-        assert ("1 of the inputs is a result of humesh; passed over." in told.out) == again
-        assert ("1 of 1 photo is finished" in told.out) == again
+        printed = capsys.readouterr()
+        assert ("1 of the inputs is a result of humesh; passed over." in printed.out) == again
+        assert ("1 of 1 photo is finished" in printed.out) == again
     assert sorted(map(str, Path().iterdir())) == ["grey.jpg", "grey.json", "grey_overlay.jpg"]
 
 
@@ -304,9 +304,9 @@ def test_what_changed_is_done_again_and_said(
         capsys.readouterr()
         for again in (False, True):
             assert run(monkeypatch, *words, *more) == 0
-            told = capsys.readouterr().out
-            assert (f"1 of 1 photo is done again; changed since: {what}." in told) != again
-            assert ("finished and skipped" in told) == again
+            printed = capsys.readouterr().out
+            assert (f"1 of 1 photo is done again; changed since: {what}." in printed) != again
+            assert ("finished and skipped" in printed) == again
     Image.new("RGB", (32, 32), "grey").save(grey)
     assert run(monkeypatch, *words, *more) == 0
     assert "changed since: the file itself." in capsys.readouterr().out
@@ -383,10 +383,10 @@ def test_options_and_addresses_that_come_to_nothing_are_refused(
         with Film(tmp_path / name, (64, 48), 25.0) as film:
             film.write(np.zeros((48, 64, 3), np.uint8), 0.0)
     assert run(monkeypatch, "predict", *words, "-o", "out") == 2
-    told = capsys.readouterr().err.strip()
-    assert sentence in told
-    assert len(told.splitlines()) == 1
-    assert "secret" not in told
+    printed = capsys.readouterr().err.strip()
+    assert sentence in printed
+    assert len(printed.splitlines()) == 1
+    assert "secret" not in printed
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
@@ -415,9 +415,9 @@ def test_results_of_photos_with_one_stem_do_not_overwrite_each_other(tmp_path: P
 
 def test_info_names_what_may_be_used(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "info") == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for word in ("humesh 0.", "torch", "onnxruntime", "movenet_thunder", "open", "CC0", "ik_refine", "Apache-2.0"):
-        assert word in told
+        assert word in printed
 
 
 def test_what_the_build_could_not_fetch_is_said(
@@ -427,9 +427,9 @@ def test_what_the_build_could_not_fetch_is_said(
     monkeypatch.setattr(networks, "ASSETS", tmp_path / "none")
     networks.network.cache_clear()
     assert run(monkeypatch, "info") == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for name in networks.NETWORKS:
-        assert f"{name:20} missing: install humesh again with a connection" in told
+        assert f"{name:20} missing: install humesh again with a connection" in printed
     for finder in ("accurate", "fast"):
         assert run(monkeypatch, "predict", grey, "-o", tmp_path / "out", "--finder", finder) == 2
         (sentence,) = capsys.readouterr().err.splitlines()
@@ -454,10 +454,10 @@ def test_the_demo_says_where_its_pictures_are(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "demo", "-o", tmp_path / "demo") == 0
-    told = capsys.readouterr().out
-    assert "1 person found" in told
+    printed = capsys.readouterr().out
+    assert "1 person found" in printed
     for ending in ("_overlay.jpg", "_views.jpg", ".glb", ".json"):
-        assert str(tmp_path / "demo" / f"camera{ending}") in told
+        assert str(tmp_path / "demo" / f"camera{ending}") in printed
 
 
 @pytest.mark.parametrize(

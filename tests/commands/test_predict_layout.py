@@ -27,16 +27,16 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 
 @pytest.fixture
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """A video of 14 frames and two people, of whom the second comes in the fifth."""
+    """A video of 14 frames and two people; the second comes in the fifth."""
     landmarks = np.random.default_rng(0).normal(0, 0.3, (33, 3))
 
-    def seen(self: PeopleFinder, photo: Photo, boxes: np.ndarray) -> list[Person]:
+    def detected(self: PeopleFinder, photo: Photo, boxes: np.ndarray) -> list[Person]:
         return [
             Person(box, 1.0, np.append(landmarks[:, :2] * 20 + 25, np.ones((33, 1)), axis=1), MEDIAPIPE33, landmarks)
             for box in boxes
         ]
 
-    monkeypatch.setattr(PeopleFinder, "landmarks", seen)
+    monkeypatch.setattr(PeopleFinder, "landmarks", detected)
     with Film(tmp_path / "clip.mp4", (64, 48), 25.0) as film:
         for number in range(14):
             film.write(np.full((48, 64, 3), 10 * number, np.uint8), number / 25)

@@ -1,4 +1,4 @@
-"""`humesh predict` on videos: what is written, what is kept, what is said."""
+"""`humesh predict` on videos: what is written, what is kept, what is printed."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_a_video_of_nobody(
 ) -> None:
     out = tmp_path / "out"
     assert run(monkeypatch, "predict", clip, "-o", out) == 0
-    said = capsys.readouterr().out
-    assert "nobody in 9 frames" in said
+    sentences = capsys.readouterr().out
+    assert "nobody in 9 frames" in sentences
     assert frames_of(out / "clip_overlay.mp4") == FRAMES
     assert (out / "clip.glb").is_file()
     with np.load(out / "clip.npz") as data:
@@ -72,13 +72,13 @@ def test_a_video_of_nobody(
 
 
 def test_a_stopped_run_goes_on_where_it_was(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[float] = []
+    frames_searched: list[float] = []
 
     def look(self: VideoPeople, photo: Photo, time_s: float) -> list[Person]:
-        if time_s > 0.19 and len(looked) == 5:
-            looked.append(-1)
+        if time_s > 0.19 and len(frames_searched) == 5:
+            frames_searched.append(-1)
             raise KeyboardInterrupt
-        looked.append(time_s)
+        frames_searched.append(time_s)
         return []
 
     monkeypatch.setattr(VideoPeople, "__call__", look)
@@ -90,7 +90,7 @@ def test_a_stopped_run_goes_on_where_it_was(clip: Path, tmp_path: Path, monkeypa
     assert len(known.times) == 5
     assert not (out / "clip.npz").exists()
     assert run(monkeypatch, "predict", clip, "-o", out, "--video.formats", "npz") == 0
-    assert len(looked) == FRAMES + 1
+    assert len(frames_searched) == FRAMES + 1
     assert (out / "clip.npz").is_file()
     assert not (out / "clip_overlay.mp4").exists()
 
@@ -102,11 +102,11 @@ def test_given_tracks_are_of_the_frames_that_the_file_says(tmp_path: Path, monke
     def frames(self: Video) -> Iterator[Frame]:
         yield from (Frame(i, i / 25, picture, broken=i == 1) for i, picture in enumerate(pictures))
 
-    def seen(self: PeopleFinder, photo: Photo, boxes: np.ndarray) -> list[Person]:
+    def landmarks(self: PeopleFinder, photo: Photo, boxes: np.ndarray) -> list[Person]:
         return [Person(box, 1.0, np.ones((33, 3)), MEDIAPIPE33, np.ones((33, 3))) for box in boxes]
 
     monkeypatch.setattr(Video, "__iter__", frames)
-    monkeypatch.setattr(PeopleFinder, "landmarks", seen)
+    monkeypatch.setattr(PeopleFinder, "landmarks", landmarks)
     path, tracks, out = tmp_path / "clip.mp4", tmp_path / "clip.txt", tmp_path / "out"
     with Film(path, (64, 48), 25.0) as film:
         for number, picture in enumerate(pictures):
@@ -139,28 +139,28 @@ def test_part_of_a_video(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "printed"),
     [
         (["--video.start-s", "99"], "expected a start before its end"),
         (["--video.stride", "0"], "--video.stride: expected a number from 1 to"),
         (["--video.tracks", "nowhere.txt"], "expected a text file in MOT format, found nothing"),
     ],
 )
-def test_wrong_wishes_are_told(
+def test_wrong_wishes_are_named(
     clip: Path,
     tmp_path: Path,
     words: list[str],
-    told: str,
+    printed: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(monkeypatch, "predict", clip, "-o", tmp_path / "out", *words) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert printed in error
     assert "Traceback" not in error
 
 
-def test_what_is_no_video_is_told_and_the_rest_is_done(
+def test_what_is_no_video_is_named_and_the_rest_is_done(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "text.mp4").write_text("no video")
@@ -227,25 +227,25 @@ def test_recordings_of_a_webcam_end_with_ctrl_c_and_never_replace_each_other(
 ) -> None:
     out = tmp_path / "out"
 
-    def seen(video: Video, recoverer: Recoverer, **_: object) -> Iterator[Result]:
+    def frames_of_webcam(video: Video, recoverer: Recoverer, **_: object) -> Iterator[Result]:
         for frame in islice(Video(clip), frames):
             yield recoverer(Photo.of(frame.pixels), [])
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(import_module("humesh.commands.predict_video"), "recover_live", seen)
+    monkeypatch.setattr(import_module("humesh.commands.predict_video"), "recover_live", frames_of_webcam)
     start = Video.__init__
     monkeypatch.setattr(Video, "__init__", lambda self, source: start(self, clip))  # no webcam is here
     for number in range(2):
         code = run(monkeypatch, "predict", "0", "-o", out, "--no-refine")
-        told = capsys.readouterr()
+        printed = capsys.readouterr()
         if not frames:
             assert code == 2
-            assert "webcam 0: stopped before the first frame; nothing was written" in told.err
+            assert "webcam 0: stopped before the first frame; nothing was written" in printed.err
             assert list(out.iterdir()) == []
         else:
             assert code == 0
-            assert "webcam 0: 3 frames" in told.out
+            assert "webcam 0: 3 frames" in printed.out
             assert len(list(out.glob("*_overlay.mp4"))) == number + 1
             assert all(frames_of(film) == 3 for film in out.glob("*_overlay.mp4"))
 
@@ -261,9 +261,9 @@ def test_tracks_and_files_of_people_count_as_finished(
         tracks.write_text(text)
         capsys.readouterr()
         assert run(monkeypatch, *words) == 0
-        told = capsys.readouterr().out
-        assert ("1 of 1 video is done again; changed since: tracks." in told) == changed
-    assert "1 of 1 video is finished and skipped" in told
+        printed = capsys.readouterr().out
+        assert ("1 of 1 video is done again; changed since: tracks." in printed) == changed
+    assert "1 of 1 video is finished and skipped" in printed
     assert sorted(path.name for path in out.iterdir()) == ["clip.json", "clip.people.npz"]
     (out / "clip.people.npz").unlink()  # whoever wants its room
     assert run(monkeypatch, *words) == 0

@@ -1,4 +1,4 @@
-"""`humesh train` as a user meets it: what no training can have is told in a sentence, before anything is made."""
+"""`humesh train` as a user meets it: what no training can have is one sentence, before anything is made."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_no_training_can_have_is_told(tmp_path: Path, name: str) -> None:
+def test_what_no_training_can_have_is_named(tmp_path: Path, name: str) -> None:
     options, sentence = WRONG[name]
-    with pytest.raises(HumeshError, match=sentence) as told:
+    with pytest.raises(HumeshError, match=sentence) as raised:
         train(**{"recipe": "debug", "out": tmp_path / "run", "workers": 0, **options})
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(raised.value).splitlines()) == 1
     assert not any(tmp_path.rglob("*.*"))
 
 
@@ -80,26 +80,26 @@ def test_a_dry_run_prints_the_whole_recipe_without_data(name: str, capsys: pytes
     """Also those of the papers, which want SMPL's file, float16 and data sets that nobody here has."""
     recipe = RECIPES[name]
     assert train(name, dry_run=True) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for source in recipe.data:
-        assert f"  {source.name}, {source.share:.1%} of the samples" in told
-        assert not source.split or f"split {source.split}" in told
-        assert all(f"{key} {value}" in told for key, value in source.options.items())
-        assert f"pseudo labels of {source.labels} (--labels)" in told or not source.labels
+        assert f"  {source.name}, {source.share:.1%} of the samples" in printed
+        assert not source.split or f"split {source.split}" in printed
+        assert all(f"{key} {value}" in printed for key, value in source.options.items())
+        assert f"pseudo labels of {source.labels} (--labels)" in printed or not source.labels
     for start in recipe.pretrained:
-        assert start in told
-        assert "NOT GIVEN, it would start from nothing" in told
-    assert all(f"  {term}: {weight:g}" in told for term, weight in recipe.weights.items())
-    assert f"  rate: {recipe.rate}" in told
-    assert f"  the weights of {recipe.starts_from} (--init): NOT GIVEN" in told or not recipe.starts_from
-    assert f"body: {recipe.body}" in told
+        assert start in printed
+        assert "NOT GIVEN, it would start from nothing" in printed
+    assert all(f"  {term}: {weight:g}" in printed for term, weight in recipe.weights.items())
+    assert f"  rate: {recipe.rate}" in printed
+    assert f"  the weights of {recipe.starts_from} (--init): NOT GIVEN" in printed or not recipe.starts_from
+    assert f"body: {recipe.body}" in printed
 
 
 def test_a_dry_run_with_data_counts_labels_and_warns(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Flat(DrawnPeople):
-        """Figures of whom only the points in the photo are labelled."""
+        """Figures that only have labels of points in the photo."""
 
         def __getitem__(self, index: int) -> Sample:
             sample = super().__getitem__(index)
@@ -107,15 +107,15 @@ def test_a_dry_run_with_data_counts_labels_and_warns(
 
     monkeypatch.setattr("humesh.data.drawn.DrawnPeople", Flat)
     assert train("debug", dry_run=True, precision="float16") == 0
-    told = capsys.readouterr().out
-    assert "drawn: 128 samples; pose 0%, shape 0%, 3D 0%, 2D 100%, camera-frame 3D 0%" in told
-    assert "WARNING: the loss body_joint_cam has a weight, but nobody in the data has a label of 3D." in told
-    assert "WARNING: the loss smpl_pose has a weight, but nobody in the data has a label of pose." in told
-    assert "loss body_joint_proj" not in told
-    assert told.endswith("a step: 8 groups of 1 x 3 x 64 x 64, 30 keypoints each\n")
+    printed = capsys.readouterr().out
+    assert "drawn: 128 samples; pose 0%, shape 0%, 3D 0%, 2D 100%, camera-frame 3D 0%" in printed
+    assert "WARNING: the loss body_joint_cam has a weight, but nobody in the data has a label of 3D." in printed
+    assert "WARNING: the loss smpl_pose has a weight, but nobody in the data has a label of pose." in printed
+    assert "loss body_joint_proj" not in printed
+    assert printed.endswith("a step: 8 groups of 1 x 3 x 64 x 64, 30 keypoints each\n")
 
 
-def test_what_a_start_needs_is_told(tmp_path: Path) -> None:
+def test_what_a_start_needs_is_named(tmp_path: Path) -> None:
     for options, sentence in (
         ({"recipe": "debug", "out": None}, "expected a folder for the run; give it with -o"),
         (
@@ -130,6 +130,6 @@ def test_what_a_start_needs_is_told(tmp_path: Path) -> None:
         ({"recipe": "debug", "labels": ("coco=eft.json",)}, r"--labels coco=\.\.\.: this recipe trains on drawn"),
         ({"recipe": "debug", "labels": ("drawn=eft.json",)}, "the people of this data set have labels of their own"),
     ):
-        with pytest.raises(HumeshError, match=sentence) as told:
+        with pytest.raises(HumeshError, match=sentence) as raised:
             train(**{"out": tmp_path / "run", "workers": 0, **options})
-        assert len(str(told.value).splitlines()) == 1
+        assert len(str(raised.value).splitlines()) == 1

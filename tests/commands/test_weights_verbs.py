@@ -41,8 +41,8 @@ def test_weights_run_on_a_photo(
     record = json.loads((tmp_path / "out" / "man.json").read_text())
     assert record["method"] == "jotr"
     assert len(record["people"]) == 1
-    told = capsys.readouterr().out
-    assert ("the weights are of SMPL's body" in told) == (body == "smpl")
+    printed = capsys.readouterr().out
+    assert ("the weights are of SMPL's body" in printed) == (body == "smpl")
     if body == "smpl":
         assert not any(record["people"][0]["betas"])
 
@@ -61,7 +61,7 @@ def test_given_keypoints_are_what_the_network_sees(
     assert person["box_xyxy"] == [80, 100, 280, 420]
 
 
-def test_wrong_weights_are_told_before_anything_is_loaded(
+def test_wrong_weights_are_named_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"nothing of the kind")
@@ -90,9 +90,9 @@ def test_convert_says_what_it_did(
         ((tmp_path / "nothing.pt", "--method", "int", "-o", out), "found no such file"),
     ):
         assert run(monkeypatch, "convert", *words) == 2
-        told = capsys.readouterr().err.strip()
-        assert sentence in told
-        assert len(told.splitlines()) == 1
+        printed = capsys.readouterr().err.strip()
+        assert sentence in printed
+        assert len(printed.splitlines()) == 1
 
 
 def test_export_model_tells_what_is_wrong(

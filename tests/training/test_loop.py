@@ -1,4 +1,4 @@
-"""The loop: exact after a kill, the same in two processes, told what goes wrong."""
+"""The loop: exact after a kill, the same in two processes, what goes wrong is reported."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ def test_killed_and_resumed_is_the_same_as_not_killed(uninterrupted: Path, tmp_p
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    said: list[str] = []
-    again = trained(tmp_path, say=said.append)
+    sentences: list[str] = []
+    again = trained(tmp_path, say=sentences.append)
     # The checkpoint of step 2 is written after its row of the log.
-    assert when < 3 or any("going on from step" in sentence for sentence in said)
+    assert when < 3 or any("going on from step" in sentence for sentence in sentences)
     assert losses(tmp_path) == losses(uninterrupted)
     assert len(losses(tmp_path)) == SMALL.steps
     assert (tmp_path / "validation.csv").read_text() == (uninterrupted / "validation.csv").read_text()
@@ -107,10 +107,10 @@ def test_a_damaged_checkpoint_is_passed_over(uninterrupted: Path, tmp_path: Path
     newest = checkpoints(tmp_path)[-1]
     newest.write_bytes(newest.read_bytes()[:5000])
     (tmp_path / "checkpoint-0000009.part").write_bytes(b"half")  # a write that the kill cut short
-    said: list[str] = []
-    trained(tmp_path, say=said.append)
-    assert any("damaged" in sentence for sentence in said)
-    assert any("going on from step 8" in sentence for sentence in said)
+    sentences: list[str] = []
+    trained(tmp_path, say=sentences.append)
+    assert any("damaged" in sentence for sentence in sentences)
+    assert any("going on from step 8" in sentence for sentence in sentences)
     assert losses(tmp_path) == losses(uninterrupted)
 
 
@@ -146,10 +146,10 @@ def test_a_checkpoint_is_passed_over_whatever_is_wrong_with_it(
 ) -> None:
     older, newest = (Path(shutil.copy(path, tmp_path)) for path in checkpoints(uninterrupted))
     harm(newest)
-    said: list[str] = []
-    training = prepare("debug", SMALL, Place(tmp_path, say=said.append))
+    sentences: list[str] = []
+    training = prepare("debug", SMALL, Place(tmp_path, say=sentences.append))
     training.resume()
-    assert said == [f"{newest} is damaged and left out.", f"going on from step 8 of 9 ({older})."]
+    assert sentences == [f"{newest} is damaged and left out.", f"going on from step 8 of 9 ({older})."]
     harm(older)
     with pytest.raises(TrainingError, match="all 2 are damaged; give another folder"):
         training.resume()
@@ -222,15 +222,15 @@ def test_two_processes_train_as_one_with_the_double_batch(tmp_path: Path) -> Non
 
 
 def test_steps_without_finite_gradients_are_skipped_and_three_end_it(tmp_path: Path) -> None:
-    said: list[str] = []
-    training = prepare("debug", SMALL, Place(tmp_path, say=said.append))
+    sentences: list[str] = []
+    training = prepare("debug", SMALL, Place(tmp_path, say=sentences.append))
     batch = next(training.batches(0))
     bad = replace(batch, targets=replace(batch.targets, points3d=batch.targets.points3d * math.nan))
     training.one_step(batch)
     before = {key: value.clone() for key, value in training.learner.named_parameters()}
     mean = {key: value.clone() for key, value in training.mean.items()}
     training.one_step(bad)
-    assert "step 2 is skipped: not finite in body_joint_cam, body_joint_img" in said[-1]
+    assert "step 2 is skipped: not finite in body_joint_cam, body_joint_img" in sentences[-1]
     assert all(torch.equal(before[key], value) for key, value in training.learner.named_parameters())
     assert all(torch.equal(mean[key], value) for key, value in training.mean.items())
     training.one_step(batch)  # a good one between: counting starts anew
@@ -365,7 +365,7 @@ def test_tables_take_columns_that_come_later(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [b"name;value\r\na;1\r\n", b"\x89PNG\xff\xfe", b'step,"loss\n', b'step,loss\n"a"b\n'])
-def test_a_table_of_something_else_is_told(tmp_path: Path, other: bytes) -> None:
+def test_a_table_of_something_else_is_named(tmp_path: Path, other: bytes) -> None:
     (tmp_path / "log.csv").write_bytes(other)
     with pytest.raises(TrainingError, match=r"log\.csv: expected the table of a training"):
         Table(tmp_path / "log.csv", 2)

@@ -83,7 +83,7 @@ class Spy:
         self.training: Training | None = None
         as_joint_set, one_step = batch.as_joint_set, Training.one_step
 
-        def seen(sample: Sample, *more: Any) -> Sample:
+        def noted(sample: Sample, *more: Any) -> Sample:
             self.names.add(sample.name)
             return as_joint_set(sample, *more)
 
@@ -94,7 +94,7 @@ class Spy:
                 signal.raise_signal(signal.SIGINT)
             return means
 
-        monkeypatch.setattr(batch, "as_joint_set", seen)
+        monkeypatch.setattr(batch, "as_joint_set", noted)
         monkeypatch.setattr(Training, "one_step", step)
 
     def without_gradient(self) -> list[str]:
@@ -179,9 +179,9 @@ def _trained(
         assert humesh(*words) == 130, capsys.readouterr().err
         spy.stop_at = 0
         assert humesh(*words) == 0, capsys.readouterr().err
-    told = capsys.readouterr().out
-    assert f"stopped; the same command goes on from there at step {STOP} of {STEPS}" in told
-    assert f"going on from step {STOP} of {STEPS}" in told
+    printed = capsys.readouterr().out
+    assert f"stopped; the same command goes on from there at step {STOP} of {STEPS}" in printed
+    assert f"going on from step {STOP} of {STEPS}" in printed
     read = {s.name: {n for n in spy.names if re.search(_PAPERS.READ[s.name], n)} for s in recipe.data}
     assert {source for source, names in read.items() if not names} == set()
     assert spy.names == set().union(*read.values())
@@ -218,10 +218,10 @@ def _scored(
     assert _humesh(monkeypatch, "evaluate", weights, name, *words, *given, *options) == 0, capsys.readouterr().err
     out = capsys.readouterr().out
     assert ("| pve, mm |" in out) == ("pve" in protocol.metrics and protocol.matching == "given"), out
-    told = json.loads(Path("n.json").read_text())
-    assert told["people"] > told["missed"]
-    assert told["missed"] == 0 or given  # where predictions are searched for, a hardly trained network may be far off
-    assert [number["name"] for number in told["numbers"] if number["ours"] is None] == []
+    printed = json.loads(Path("n.json").read_text())
+    assert printed["people"] > printed["missed"]
+    assert printed["missed"] == 0 or given  # else a hardly trained network may be too far off
+    assert [number["name"] for number in printed["numbers"] if number["ours"] is None] == []
     people = [(s.name, i, p) for s in samples for i, p in enumerate(s.people) if ruler.evaluates(p)]
     np.savez("truth.npz", **_oracle(people, ruler))
     assert _humesh(monkeypatch, "evaluate", "truth.npz", name, *words) == 0, capsys.readouterr().err

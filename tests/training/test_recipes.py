@@ -75,7 +75,7 @@ def test_each_weight_is_of_a_term_that_there_is(name: str, tmp_path: Path) -> No
 
 
 @every_recipe
-def test_missing_data_is_told_in_one_sentence(name: str, tmp_path: Path) -> None:
+def test_missing_data_is_one_sentence(name: str, tmp_path: Path) -> None:
     if RECIPES[name].data[0].name == "drawn":
         return
     with pytest.raises(TrainingError, match=r"^this recipe trains on .*; give what is missing with --data\. .*F[OI]L"):
@@ -114,7 +114,7 @@ def test_settings_are_read_as_their_fields_are() -> None:
         ("synthetic-ik_refine", "chain=naiv", r"expected chain to be .*naive.*, got 'naiv'"),
     ],
 )
-def test_wrong_settings_are_told(name: str, setting: str, sentence: str) -> None:
+def test_wrong_settings_are_named(name: str, setting: str, sentence: str) -> None:
     with pytest.raises(TrainingError, match=sentence):
         overridden(RECIPES[name], [setting])
 
@@ -145,7 +145,7 @@ def test_no_loss_of_multi_roi_drowns_the_others_at_the_features(tmp_path: Path) 
     assert all(table.values())
 
 
-def test_unknown_losses_are_told(tmp_path: Path) -> None:
+def test_unknown_losses_are_named(tmp_path: Path) -> None:
     recipe = overridden(RECIPES["debug"], weights=["vertice=1"])
     training = prepare("debug", recipe, Place(tmp_path))
     with pytest.raises(TrainingError, match=r"loss weights vertice: jotr has no such terms here; it has .*smpl_pose"):

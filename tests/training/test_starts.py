@@ -54,11 +54,11 @@ def resnet() -> dict[str, Tensor]:
 
 def test_imagenet_weights_are_taken_whole(resnet: dict[str, Tensor], tmp_path: Path) -> None:
     method = _Method("resnet18", Encoder("resnet18"))
-    told = start_pretrained(method, _saved(tmp_path / "resnet18.pth", resnet))
+    printed = start_pretrained(method, _saved(tmp_path / "resnet18.pth", resnet))
     for key, value in method.encoder.state_dict().items():
         assert key.endswith("num_batches_tracked") or torch.equal(value, resnet[key]), key
-    assert "the encoder resnet18 starts from" in told
-    assert told.endswith("all of 100 tensors; left out of the file: fc.")
+    assert "the encoder resnet18 starts from" in printed
+    assert printed.endswith("all of 100 tensors; left out of the file: fc.")
 
 
 def test_coco_pose_weights_come_in_wrappers_and_beside_heads(resnet: dict[str, Tensor], tmp_path: Path) -> None:
@@ -67,18 +67,18 @@ def test_coco_pose_weights_come_in_wrappers_and_beside_heads(resnet: dict[str, T
     heads = {"module.backbone.deconv_layers.0.weight": torch.ones(2), "module.head.weight": torch.ones(3)}
     path = _saved(tmp_path / "snapshot_0.pth.tar", {"epoch": 3, "network": body | heads})
     method = _Method("resnet18", Encoder("resnet18"))
-    told = start_pretrained(method, path)
+    printed = start_pretrained(method, path)
     assert torch.equal(method.encoder.get_submodule("layer4")[1].conv2.weight, resnet["layer4.1.conv2.weight"])
-    assert "left out of the file: deconv_layers, head" in told
+    assert "left out of the file: deconv_layers, head" in printed
 
 
 def test_hrnets_of_pose_networks_lack_the_last_fusion(tmp_path: Path) -> None:
     method = _Method("hrnet_w18", HrNet("hrnet_w18"))
     state = _numbered(method.encoder.net.state_dict())
     pose = {key: value for key, value in state.items() if not key.startswith(LAST_FUSIONS)}
-    told = start_pretrained(method, _saved(tmp_path / "pose.pth", pose | {"final_layer.weight": torch.ones(1)}))
-    assert "of the last fusion start anew" in told
-    assert "left out of the file: final_layer" in told
+    printed = start_pretrained(method, _saved(tmp_path / "pose.pth", pose | {"final_layer.weight": torch.ones(1)}))
+    assert "of the last fusion start anew" in printed
+    assert "left out of the file: final_layer" in printed
     own = method.encoder.net.state_dict()
     assert all(torch.equal(own[key], pose[key]) for key in pose if not key.endswith("num_batches_tracked"))
     assert "fusion" not in start_pretrained(method, _saved(tmp_path / "whole.pth", state))
@@ -94,9 +94,9 @@ def test_hybrid_transformers_take_the_blocks_that_they_have(tmp_path: Path, open
         k: v for k, v in method.state_dict().items() if k.startswith(("patch_embed", "blocks", "norm", "cls", "pos"))
     }
     state = _numbered(own) | {"blocks.1.norm1.weight": torch.ones(768), "head.weight": torch.ones(3)}
-    told = start_pretrained(method, _saved(tmp_path / "jx_vit.pth", state))
+    printed = start_pretrained(method, _saved(tmp_path / "jx_vit.pth", state))
     assert all(torch.equal(method.state_dict()[key], state[key]) for key in own)
-    assert f"all of {len(own)} tensors" in told
+    assert f"all of {len(own)} tensors" in printed
     del state["pos_embed"]
     with pytest.raises(TrainingError, match=r"expected the \d+ tensors of vit_base_.*it has no 'pos_embed'"):
         start_pretrained(method, _saved(tmp_path / "jx_vit.pth", state))
@@ -106,12 +106,12 @@ def test_spins_mean_parameters(tmp_path: Path, open_body: BodyModel) -> None:
     method = build("multi_roi", {"encoder": "test_resnet", "crop": (64, 64), "hidden": (16, 16)}, open_body)
     means = {"pose": np.arange(144.0), "shape": np.arange(10.0), "cam": np.array([0.9, 0.1, 0.2])}
     np.savez(tmp_path / "smpl_mean_params.npz", **means)
-    told = start_pretrained(method, str(tmp_path / "smpl_mean_params.npz"))
+    printed = start_pretrained(method, str(tmp_path / "smpl_mean_params.npz"))
     found = {name.rpartition("_")[2]: value for name, value in method.named_buffers() if "init_" in name}
     assert {name: value[0].tolist() for name, value in found.items()} == {
         name: pytest.approx(value.tolist()) for name, value in means.items()
     }
-    assert "the regressor starts from" in told
+    assert "the regressor starts from" in printed
     np.savez(tmp_path / "short.npz", pose=np.zeros(72), shape=np.zeros(10), cam=np.zeros(3))
     with pytest.raises(TrainingError, match=r"short.npz: expected 'pose' of shape 144, got 72"):
         start_pretrained(method, str(tmp_path / "short.npz"))
@@ -160,16 +160,18 @@ def test_nothing_wrong_is_ignored(resnet: dict[str, Tensor], tmp_path: Path) -> 
 def test_learned_weights_of_losses_go_on(tmp_path: Path) -> None:
     """JOTR's second stage starts with the first one's weights of losses (authors)."""
     torch.set_num_threads(1)
-    recipe, said = replace(RECIPES["debug"], batch=2, held_out=2), list[str]()
+    recipe, sentences = replace(RECIPES["debug"], batch=2, held_out=2), list[str]()
     first = prepare("debug", recipe, Place(tmp_path))
     assert first.learner.learned is not None
     first.learner.learned.scales.data = torch.linspace(0.5, 1.5, len(recipe.learned))
     first.save_weights()
     fewer = replace(recipe, learned=recipe.learned[1:])
-    second = prepare("debug", fewer, Place(tmp_path, say=said.append), Given(init=tmp_path / "weights.safetensors"))
+    second = prepare(
+        "debug", fewer, Place(tmp_path, say=sentences.append), Given(init=tmp_path / "weights.safetensors")
+    )
     assert second.learner.learned is not None
     assert torch.equal(second.learner.learned.scales, first.learner.learned.scales[1:])
-    assert f"learned weights of losses from {tmp_path / 'weights.safetensors'}: body_joint_img" in said[-1]
+    assert f"learned weights of losses from {tmp_path / 'weights.safetensors'}: body_joint_img" in sentences[-1]
     method, path = first.learner.method, tmp_path / "other.safetensors"
     save_weights(path, "jotr", method)
     assert start_learned(second.learner.learned, path).endswith("none, all start at 1.")
