@@ -68,12 +68,12 @@ def test_a_console_that_cannot_print_a_name_costs_nothing(encoding: str, tmp_pat
     words = [sys.executable, "-c", code, "predict", *tmp_path.glob("*.png"), "-o", tmp_path / "out"]
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "TERM": "xterm", "COLUMNS": "300"}
     done = subprocess.run([*words, "--formats", "npz", "jpg"], capture_output=True, env=environment)
-    told = (done.stdout + done.stderr).decode(encoding)
-    assert "Traceback" not in told
-    assert "1 of 3 photos failed" in told
+    printed = (done.stdout + done.stderr).decode(encoding)
+    assert "Traceback" not in printed
+    assert "1 of 3 photos failed" in printed
     assert done.returncode == 1
     for path in (photo, other):
-        assert shown(f"{path}: nobody found", encoding) in told
+        assert shown(f"{path}: nobody found", encoding) in printed
         record = (tmp_path / "out" / f"{path.stem}.json").read_bytes()
         assert json.loads(record)["image"]["path"] == str(path)
         with np.load(tmp_path / "out" / f"{path.stem}.npz") as arrays:
@@ -83,9 +83,9 @@ def test_a_console_that_cannot_print_a_name_costs_nothing(encoding: str, tmp_pat
 def test_what_steers_a_terminal_is_escaped(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     say("a\x1b[2J\nb")
     say_error("c\x07")
-    told = capsys.readouterr()
-    assert told.out == "a\\x1b[2J\nb\n"
-    assert told.err == "humesh: c\\x07\n"
+    printed = capsys.readouterr()
+    assert printed.out == "a\\x1b[2J\nb\n"
+    assert printed.err == "humesh: c\\x07\n"
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii", errors="strict"))
     say("é")
     monkeypatch.setattr(sys, "stdout", None)
