@@ -31,7 +31,7 @@ from humesh.body.pose import BodyPose
 from humesh.methods.deploy import Deployed, example_inputs
 from humesh.methods.weights import build
 from humesh.networks.attention import Attention
-from humesh.networks.encoders import StandardisedConv, fold
+from humesh.networks.encoders import StandardisedConv
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,6 @@ ROWS = (
 
 def by_std_mean(conv: StandardisedConv) -> Tensor:
     """The standardised weights of a convolution, the short and slow way."""
-    if conv.frozen:
-        return conv.weight
     deviation, mean = torch.std_mean(conv.weight, dim=(1, 2, 3), keepdim=True, unbiased=False)
     return (conv.weight - mean) / (deviation + 1e-5)
 
@@ -128,9 +126,6 @@ def measure(row: Row, seconds: float, gains: bool) -> str:
                     parameter.data = parameter.data.contiguous(memory_format=format_)
             times = medians(works(format_, ""), seconds)
             cells += [f"{times['encoder']:.0f}", f"{times['method']:.0f}", f"{times['method'] / times['encoder']:.2f}"]
-        fold(method)
-        folded = medians(works(torch.channels_last, ""), seconds)["method"]
-        cells += [f"{folded:.0f}", f"{folded / times['encoder']:.2f}"]
         if gains:
             given = inputs | {"pixels": _last(torch.channels_last)(inputs["pixels"])}
             compiled = torch.compile(whole)
@@ -187,7 +182,7 @@ def main() -> None:
         return attention_table(given.seconds)
     print(f"torch {torch.__version__}, {given.threads} threads, float32; milliseconds (medians)\n")
     heads = ["method", "groups x crops", "encoder", "whole", "ratio", "encoder, channels last", "whole, channels last",
-             "ratio, channels last", "folded, channels last", "ratio, folded", "authors' ratio"]  # fmt: skip
+             "ratio, channels last", "authors' ratio"]  # fmt: skip
     if given.gains:
         heads += ["unfused attention", "fused", "compiled", "bfloat16"]
     print("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))

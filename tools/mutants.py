@@ -33,11 +33,11 @@ class Mutant(NamedTuple):
 
 _JOTR, _ROI = "methods/test_jotr.py -k authors_sums", "methods/test_multi_roi_loss.py"
 _CONTACT = "fitting/test_contact.py -k 'contacts or touch'"
-_IK, _INT = "methods/test_ik_refine.py -k losses_are", "methods/test_int_tokens.py -k losses_are"
+_IK, _INT = "methods/test_ik_refine.py -k losses_are", "methods/test_int_tokens.py -k 'losses_are or labels_say'"
 
 MUTANTS = (
     # JOTR's loss and its contrasts
-    Mutant("methods/jotr_loss.py", "scale = 64 / 8", "scale = 64 / 4", _JOTR),
+    Mutant("methods/jotr_loss.py", '"body_joint_proj": 8.0', '"body_joint_proj": 4.0', _JOTR),
     Mutant("methods/jotr_loss.py", "pose_weight[..., _UNFITTED] = 0", "pass", _JOTR),
     Mutant("methods/jotr_loss.py", "0.5 + depth / DEPTH_BOX_M", "depth / DEPTH_BOX_M", _JOTR),
     Mutant("methods/jotr_loss.py", "softplus(push.logsumexp", "softplus(push.amax", "losses/test_contrast.py"),
@@ -45,14 +45,14 @@ MUTANTS = (
     Mutant("methods/jotr_loss.py", "return ~marked", "return marked", "losses/test_contrast.py"),
     # Multi-RoI's
     Mutant("methods/multi_roi_loss.py", "/ positive.sum(-1).clamp(min=1)", "", _ROI),
-    Mutant("methods/spin.py", "one), fitted[..., None])", "one), in_2d[..., None])", _ROI),
+    Mutant("methods/spin.py", " & in_fits", "", _ROI),
     Mutant("methods/multi_roi_loss.py", "(x + y).square()", "x.square() + y.square()", _ROI),
     # IK-refine's
-    Mutant("methods/ik_loss.py", "weight).sum((-2, -1))", "weight).mean((-2, -1))", _IK),
-    Mutant("methods/ik_loss.py", "in_pose[..., 1:] * has_bone", "in_pose[..., 1:]", _IK),
-    Mutant("methods/ik_loss.py", "* (2 / side) - 1", "* (2 / side)", _IK),
+    Mutant("methods/ik_refine.py", "weight).sum((-2, -1))", "weight).mean((-2, -1))", _IK),
+    Mutant("methods/ik_refine.py", "in_pose[..., 1:] * has_bone", "in_pose[..., 1:]", _IK),
+    Mutant("methods/ik_refine.py", "* (2 / side) - 1", "* (2 / side)", _IK),
     # INT's
-    Mutant("methods/int_tokens.py", "true.fitted & counted)", "true.fitted)", _INT),
+    Mutant("methods/int_tokens.py", "present, counted, counted)", "present, counted, present)", _INT),
     Mutant("methods/int_tokens.py", ".norm() / counted.sum()", ".square().sum() / counted.sum()", _INT),
     Mutant("methods/int_tokens.py", "count / frames * losses", "losses", "methods/test_int_tokens.py -k two_batches"),
     # what losses share
@@ -61,8 +61,8 @@ MUTANTS = (
     Mutant("losses/targets.py", "targets.points3d_weight * (hips > 0)", "targets.points3d_weight", _ROI),
     # networks
     Mutant("networks/attention.py", "(mask | ~mask.any(-1, keepdim=True))", "(~mask)", "networks/test_attention.py"),
-    Mutant("networks/volumes.py", "(count - 1) - ticks", "count - ticks", "losses/test_contrast.py"),
-    Mutant("networks/volumes.py", "points[..., 2:] ** self", "points[..., 2:] ** 1 / self", "methods/test_jotr.py"),
+    Mutant("networks/heads.py", "(count - 1) - ticks", "count - ticks", "losses/test_contrast.py"),
+    Mutant("networks/heads.py", "points[..., 2:] ** self", "points[..., 2:] ** 1 / self", "methods/test_jotr.py"),
     Mutant("networks/heads.py", "(2 * sigma**2)", "sigma**2", "networks/test_heatmaps.py"),
     Mutant("networks/lifter.py", "_LANDMARK_UNIT_M = 0.3", "_LANDMARK_UNIT_M = 3.0", "methods/test_lifter.py -k units"),
     # geometry and the body
@@ -81,7 +81,7 @@ MUTANTS = (
     Mutant("body/kinematics.py", "> fallback_m\n", "< fallback_m\n", "body/test_kinematics.py"),
     # crops
     Mutant("crops/crops.py", "(ends.amin(0).floor() - 1)", "(ends.amin(0).floor() + 1)", "crops/test_crops.py"),
-    Mutant("crops/groups.py", "(a + b) / 2", "a", "crops/test_groups.py"),
+    Mutant("crops/crops.py", "(a + b) / 2", "a", "crops/test_groups.py"),
     # people
     Mutant("people/video_people.py", "> 0.095 and changed", "> 0.095 or changed", "people/test_tracks.py -k cuts"),
     Mutant("people/fusion.py", "(apart / _NEAR) ** 2", "apart / _NEAR", "people/test_fusion.py"),

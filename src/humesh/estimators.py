@@ -69,10 +69,8 @@ class NetworkEstimator:
 
     def __init__(self, body: BodyModel, weights: str | Path, device: torch.device, refine: bool) -> None:
         from humesh.methods.weights import load_method, shipped  # costly to import; landmarks need no network
-        from humesh.networks.encoders import fold
 
         header, network = load_method(weights, body)
-        fold(network)
         self.body, self.device, self._refine = body, device, refine
         self.method, self.network = header.method, network.to(device)
         self.notes: tuple[str, ...] = ()

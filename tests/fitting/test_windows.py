@@ -36,14 +36,14 @@ class Numbers(ClipMethod):
         super().__init__(None, body)
         self.first, self.windows, self.looks, self.times = first, list[list[float]](), 0, list[Tensor]()
 
-    def look(self, crops: Crops) -> Tensor:
+    def frame_features(self, crops: Crops) -> Tensor:
         self.looks += len(crops.pixels)
         return crops.pixels[:, :, :1, 0, 0]
 
-    def through_time(self, looked: Tensor, crops: Crops) -> Prediction:
+    def through_time(self, features: Tensor, crops: Crops) -> Prediction:
         assert crops.size == (2, 2)
         assert torch.equal(crops.present, crops.wanted)
-        numbers = looked[..., 0]
+        numbers = features[..., 0]
         self.windows.append(numbers[crops.present].tolist())
         self.times.append(seconds_of(crops)[crops.present])
         if self.first:

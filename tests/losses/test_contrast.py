@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import grid_sample, normalize
 
 from humesh.methods import jotr_loss as contrast
-from humesh.networks.volumes import interpolation
+from humesh.networks.heads import interpolation
 
 CELLS = (3, 4, 5)
 
@@ -64,7 +64,7 @@ def test_joint_to_joint_compares_what_was_drawn() -> None:
     volume, predicted, true = _volume(3), _points(3), _points(3, seed=2)
     valid = torch.rand(3, 6, generator=_generator(3)) > 0.4
     valid[:, 2] = False  # nobody's third joint: its anchors are left out
-    draw = contrast.draw_joint_to_joint(valid, _generator(4), anchors=12, positives=4, negatives=5)
+    draw = contrast.draw_joint_to_joint(valid, _generator(4), counts=(12, 4, 5))
     features = [contrast.features_at(volume, points, CELLS) for points in (predicted, true)]
     loss = contrast.joint_to_joint(*features, draw)
     at_predicted, at_true = (
@@ -89,7 +89,7 @@ def test_joint_to_joint_compares_what_was_drawn() -> None:
 def test_joint_to_non_joint_compares_what_was_drawn() -> None:
     volume, predicted = _volume(2), _points(2)
     pool = contrast.non_joint_voxels(predicted, CELLS)
-    draw = contrast.draw_joint_to_non_joint(6, pool, _generator(5), anchors=7, positives=4, negatives=9)
+    draw = contrast.draw_joint_to_non_joint(6, pool, _generator(5), counts=(7, 4, 9))
     found = contrast.features_at(volume, predicted, CELLS)
     loss, features = contrast.joint_to_non_joint(found, volume, draw), found.flatten(0, 1).numpy()
     voxels = [volume.flatten(0, 1)[n].numpy() for n in draw.negatives.tolist()]
@@ -109,7 +109,7 @@ def test_what_suffices_is_drawn_once_and_what_does_not_again_and_again(samples: 
     assert draw.positives.shape == (100, 128)
     assert draw.negatives.shape == (100, 256)
     assert (len(draw.anchors.unique()) == 100) == (samples == 8)
-    few = contrast.draw_joint_to_joint(valid, _generator(0), anchors=5, positives=samples, negatives=14 * samples)
+    few = contrast.draw_joint_to_joint(valid, _generator(0), counts=(5, samples, 14 * samples))
     for row in range(5):
         assert len(few.positives[row].unique()) == samples
         assert len(few.negatives[row].unique()) == 14 * samples
@@ -121,7 +121,7 @@ def test_what_suffices_is_drawn_once_and_what_does_not_again_and_again(samples: 
 def test_every_candidate_is_drawn_as_often() -> None:
     valid = torch.zeros(10, 15, dtype=torch.bool)
     valid[2:7] = True
-    draw = contrast.draw_joint_to_joint(valid, _generator(0), anchors=150, positives=2, negatives=256)
+    draw = contrast.draw_joint_to_joint(valid, _generator(0), counts=(150, 2, 256))
     counts = draw.positives.flatten().bincount(minlength=10)
     assert counts[:2].sum() == counts[7:].sum() == 0
     assert (counts[2:7] - 60).abs().max() < 30  # 300 draws of 5, more than four deviations

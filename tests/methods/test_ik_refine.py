@@ -24,8 +24,14 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_6d
 from humesh.losses.targets import Targets
 from humesh.losses.terms import discriminator_terms, generator_term
-from humesh.methods.ik_loss import of_smpl, skeleton_losses, twist_and_shape_losses
-from humesh.methods.ik_refine import IkRefine, IkRefineConfig, IkRefinePrediction
+from humesh.methods.ik_refine import (
+    IkRefine,
+    IkRefineConfig,
+    IkRefinePrediction,
+    of_smpl,
+    skeleton_losses,
+    twist_and_shape_losses,
+)
 from humesh.networks.heads import PoseDiscriminator, SkeletonHead, shape_discriminator
 from humesh.networks.refiner import Refiner, Theta
 

@@ -18,8 +18,8 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
 from humesh.losses.targets import Targets
 from humesh.methods.deploy import Deployed, example_inputs
-from humesh.methods.int_tokens import IntConfig, IntLabels, IntTokens, int_labels, int_losses, person_square, resized
-from humesh.methods.spin import SpinEstimates, spin_estimates
+from humesh.methods.int_tokens import IntConfig, IntTokens, int_labels, int_losses, person_square, resized
+from humesh.methods.spin import Label, spin_estimates
 from humesh.networks.encoders import HYBRID, PLAIN, PatchEmbed, StandardisedConv
 from humesh.people.person import Person
 
@@ -167,19 +167,25 @@ def test_gradients_reach_every_parameter(open_body: BodyModel, kind: str) -> Non
     assert lost == []
 
 
-def _drawn(batch: int, frames: int) -> tuple[SpinEstimates, IntLabels]:
+def _drawn(batch: int, frames: int) -> tuple[dict[str, torch.Tensor], dict[str, Label]]:
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(batch, frames, *shape, dtype=torch.float64)
 
-    def turned() -> torch.Tensor:
-        return rotation_from_axis_angle(0.5 * normal(24, 3))
+    def drawn() -> dict[str, torch.Tensor]:
+        turned = rotation_from_axis_angle(0.5 * normal(24, 3))
+        return {"kp_2d": normal(7, 2), "kp_3d": normal(7, 3), "pose": turned, "shape": normal(10)}
 
-    made = SpinEstimates(normal(7, 2), normal(7, 3), turned(), normal(10))
+    made, true = drawn(), drawn()
     present = torch.rand(batch, frames) > 0.3
     counted = present & (torch.arange(batch) % 2 == 0)[:, None]
-    confidence = torch.rand(2, batch, frames, 7, dtype=torch.float64)
-    truth = (normal(7, 2), normal(7, 3), turned(), normal(10))
-    return made, IntLabels(*truth, *confidence, torch.rand(batch, frames) > 0.4, present, counted)
+    fitted = counted & (torch.rand(batch, frames) > 0.4)
+    one, some = torch.ones(batch, frames), torch.rand(2, batch, frames, 7, 1, dtype=torch.float64)
+    return made, {
+        "kp_2d": Label(true["kp_2d"], some[0], present[..., None, None]),
+        "kp_3d": Label(true["kp_3d"], some[1], counted[..., None, None]),
+        "pose": Label(true["pose"], one[..., None, None, None], fitted[..., None, None, None]),
+        "shape": Label(true["shape"], one[..., None], fitted[..., None]),
+    }
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -189,25 +195,22 @@ def test_losses_are_sums_in_loops(seed: int) -> None:
     made, true = _drawn(4, 5)
     losses = int_losses(made, true)
     errors: dict[str, list[torch.Tensor]] = {name: [] for name in losses if name != "norm"}
+    apart = {name: made[name] - true[name].value for name in made}
+    counted = true["kp_3d"].counted[..., 0, 0]
     length, frames = 0.0, 0
     for b in range(4):
         for t in range(5):
-            apart = {n: (getattr(made, n) - getattr(true, n))[b, t] for n in vars(made)}
-            if true.present[b, t]:
-                errors["kp_2d"].append(true.confidence2d[b, t, :, None] * apart["keypoints"] ** 2)
-            if not true.counted[b, t]:
+            for name, label in true.items():
+                if label.counted[b, t].all():
+                    errors[name].append(label.confidence[b, t] * apart[name][b, t] ** 2)
+            if not counted[b, t]:
                 continue
-            errors["kp_3d"].append(true.confidence3d[b, t, :, None] * apart["points"] ** 2)
-            if true.fitted[b, t]:
-                errors["pose"].append(apart["rotations"] ** 2)
-                errors["shape"].append(apart["shape"] ** 2)
-            vectors = rotation_to_axis_angle(made.rotations[b, t])
-            length += float(vectors.square().sum() + made.shape[b, t].square().sum())
+            vectors = rotation_to_axis_angle(made["pose"][b, t])
+            length += float(vectors.square().sum() + made["shape"][b, t].square().sum())
             frames += 1
-            if t and true.counted[b, t - 1]:
-                moved = (made.points - true.points)[b, t] - (made.points - true.points)[b, t - 1]
-                both = true.confidence3d[b, t] * true.confidence3d[b, t - 1]
-                errors["velocity"].append(both[:, None] * moved**2)
+            if t and counted[b, t - 1]:
+                moved = apart["kp_3d"][b, t] - apart["kp_3d"][b, t - 1]
+                errors["velocity"].append(true["kp_3d"].confidence[b, t - 1 : t + 1].prod(0) * moved**2)
     for name, each in errors.items():
         assert torch.isclose(losses[name], torch.stack(each).mean()), name
     assert torch.isclose(losses["norm"], torch.tensor(length**0.5 / frames).double())
@@ -321,9 +324,11 @@ def test_it_becomes_a_plain_graph(open_body: BodyModel) -> None:
 def test_frames_looked_at_one_by_one_are_the_clip(open_body: BodyModel) -> None:
     network = _small(open_body)
     crops = _crops(network, count=3)
-    looked = torch.cat([network.look(crops.map(lambda tensor, i=i: tensor[:, i : i + 1])) for i in range(3)], dim=1)
+    features = torch.cat(
+        [network.frame_features(crops.map(lambda tensor, i=i: tensor[:, i : i + 1])) for i in range(3)], dim=1
+    )
     blank = dataclasses.replace(crops, pixels=torch.zeros(()).expand(crops.pixels.shape))
-    one, whole = network.through_time(looked, blank).pose, network(crops).pose
+    one, whole = network.through_time(features, blank).pose, network(crops).pose
     assert torch.allclose(one.rotations, whole.rotations, atol=1e-5)
     assert torch.allclose(one.translation, whole.translation, rtol=1e-4)
 
@@ -359,15 +364,17 @@ def test_labels_say_who_has_a_fit_and_which_frames_count(open_body: BodyModel) -
     targets.shape_weight[0, 2] = 0
     targets.points2d_weight[0, 0, 0] = 0.3
     labels = int_labels(targets, crops)
-    assert labels.counted.tolist() == [[True] * 3, [False] * 3, [True, False, False], [True] * 3]
-    assert labels.fitted[0].tolist() == [True, False, False]
-    assert torch.equal(labels.confidence2d, targets.points2d_weight)
-    assert torch.allclose(labels.keypoints, targets.points2d / 32 - 1, atol=1e-6)
+    assert torch.equal(labels["kp_2d"].counted.squeeze(), crops.present)
+    assert labels["kp_3d"].counted.squeeze().tolist() == [[True] * 3, [False] * 3, [True, False, False], [True] * 3]
+    for name in ("pose", "shape"):
+        assert labels[name].counted.squeeze()[:2].tolist() == [[True, False, False], [False] * 3]
+    assert torch.equal(labels["kp_2d"].confidence[..., 0], targets.points2d_weight)
+    assert torch.allclose(labels["kp_2d"].value, targets.points2d / 32 - 1, atol=1e-6)
     points = open_body.points(open_body(targets.pose), targets.joint_set)
-    made = spin_estimates(points, targets.pose, targets, crops)
+    pixels, *_ = spin_estimates(points, targets.pose, targets, crops)
     points = torch.cat([points[..., :2], points[..., 2:].clamp(min=0.2)], dim=-1)
     expected = crops.camera.project(points) / 32 - 1
-    assert torch.allclose(made.keypoints, expected, rtol=1e-3, atol=1e-3)
+    assert torch.allclose(pixels, expected, rtol=1e-3, atol=1e-3)
 
 
 def _twice(value: object) -> object:

@@ -22,7 +22,7 @@ from humesh.losses.targets import Targets
 from humesh.media.photo import Photo
 from humesh.methods.jotr import Jotr, JotrConfig, JotrPrediction, weak_camera
 from humesh.methods.jotr_loss import jotr_estimates, jotr_labels, nearest_vectors
-from humesh.networks.volumes import LiftedVolume, fractions, sine_code, sine_code_2d
+from humesh.networks.heads import LiftedVolume, fractions, sine_code, sine_code_2d
 from humesh.people.person import Person
 
 PARITY = Path(__file__).parents[1] / "data" / "parity" / "jotr"
@@ -294,22 +294,23 @@ def test_a_fit_without_a_place_is_put_where_its_points_are_seen(body: BodyModel)
     )  # fmt: skip
     made = jotr_estimates(body, torch.rand(2, 1, 15, 3), pose, crops)
     labels, at = jotr_labels(body, made, targets, crops), JOTR30.indices(*JOTR15.names)
-    assert torch.allclose(labels.fit_joints[..., :2], made.projected[..., at, :], atol=2e-3)
-    assert torch.allclose(labels.fit_joints[..., 2], 0.5 + made.points[..., at, 2] / 2, atol=1e-3)
-    assert labels.fit_joints_weight.all()
+    assert torch.allclose(labels["smpl_joint_img"][0][..., :2], made["body_joint_proj"][..., at, :], atol=2e-3)
+    assert torch.allclose(labels["smpl_joint_img"][0][..., 2], 0.5 + made["body_joint_cam"][..., at, 2] / 2, atol=1e-3)
+    assert labels["smpl_joint_img"][1].all()
     half = torch.ones(2, 1, 24).index_fill(2, torch.tensor([4]), 0.0)
     for weights in ({"shape_weight": nothing}, {"pose_weight": half}):
-        assert not jotr_labels(body, made, replace(targets, **weights), crops).fit_joints_weight.any()
+        assert not jotr_labels(body, made, replace(targets, **weights), crops)["smpl_joint_img"][1].any()
     floating = jotr_labels(body, made, replace(targets, points3d_weight=one.index_fill(2, torch.tensor([0]), 0)), crops)
-    assert not floating.points_weight.any()  # without a pelvis 3D is relative to nothing
-    assert not floating.joints_weight[..., 2].any()
-    angle = made.pose.norm(dim=-1, keepdim=True)
-    other = replace(made, pose=made.pose * (1 - 2 * torch.pi / angle))
-    turned = jotr_labels(body, other, targets, crops).pose
-    assert torch.allclose(turned[angle[..., 0] > 0.2], other.pose[angle[..., 0] > 0.2], atol=1e-3)
+    assert not floating["body_joint_cam"][1].any()  # without a pelvis 3D is relative to nothing
+    assert not floating["body_joint_img"][1][..., 2].any()
+    vectors = made["smpl_pose"]
+    other = made | {"smpl_pose": vectors * (1 - 2 * torch.pi / vectors.norm(dim=-1, keepdim=True))}
+    turned, _ = jotr_labels(body, other, targets, crops)["smpl_pose"]
+    much = vectors.norm(dim=-1) > 0.2
+    assert torch.allclose(turned[much], other["smpl_pose"][much], atol=1e-3)
     behind = replace(pose, translation=torch.tensor([0.0, 0.0, -3.0]).expand(2, 1, 3))
     targets = replace(targets, pose=behind, translation_weight=torch.ones(2, 1))
-    assert not jotr_labels(body, made, targets, crops).fit_joints_weight.any()
+    assert not jotr_labels(body, made, targets, crops)["smpl_joint_img"][1].any()
 
 
 def test_a_turn_beyond_half_a_one_is_compared_with_the_nearer_vector() -> None:

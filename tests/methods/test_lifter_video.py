@@ -111,10 +111,10 @@ def test_absent_frames_change_nothing(small_body: BodyModel, made_up_batch: Made
     present = torch.tensor([[True, True, False], [True, False, True]])
     crops = dataclasses.replace(crops, present=present, wanted=present)
     other = dataclasses.replace(crops, keypoints=torch.where(present[..., None, None], crops.keypoints, 7.0))
-    looked = method.look(crops)
+    features = method.frame_features(crops)
     with torch.no_grad():
         one, two = method(crops).pose, method(other).pose
-        blank = method.through_time(torch.where(present[..., None], looked, 0.0), crops).pose
+        blank = method.through_time(torch.where(present[..., None], features, 0.0), crops).pose
         short = method(crops.map(lambda tensor: tensor[:1, :2])).pose
     for pose in (two, blank):
         for name in ("rotations", "shape", "translation"):

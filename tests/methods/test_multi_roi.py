@@ -30,7 +30,15 @@ from humesh.methods.multi_roi import (
     MultiRoiConfig,
     MultiRoiPrediction,
 )
-from humesh.methods.rois import ROI_COPIES, PairLinear, SineCode, WrappedSineCode, box_vectors, keypoint_box, roi_copies
+from humesh.methods.rois import (
+    ROI_COPIES,
+    PairLinear,
+    box_code,
+    box_code_authors,
+    box_vectors,
+    keypoint_box,
+    roi_copies,
+)
 from humesh.networks.encoders import HrNet
 from humesh.networks.heads import Regressor, mean_starts
 from humesh.people.person import Person
@@ -143,7 +151,7 @@ def test_box_vectors_are_cliffs(cx: float, cy: float, b: float) -> None:
 
 def test_the_code_is_rounded_once() -> None:
     numbers = torch.randn(20, 3)
-    code = SineCode(32)(numbers)
+    code = box_code_authors(numbers, 32)
     assert code.shape == (20, 195)
     x, pi = numbers.double().numpy(), float(np.float32(math.pi))
     for k in range(32):
@@ -151,21 +159,21 @@ def test_the_code_is_rounded_once() -> None:
             argument = torch.from_numpy((x * (pi * 2.0**k) + phase).astype(np.float32))
             at = 3 + 6 * k + 3 * which
             assert torch.equal(code[:, at : at + 3], argument.sin()), (k, which)
-    assert torch.equal(SineCode(0)(numbers), numbers)
+    assert torch.equal(box_code_authors(numbers, 0), numbers)
 
 
 def test_the_papers_code_is_exact_at_all_octaves() -> None:
     """Against sines of rational turns; one rounding of float64 does not change it, one of float32 changes all of it."""
     numbers = torch.tensor([[0.3, -1.7, 11.2]]).double()
-    code = WrappedSineCode(32)(numbers)
+    code = box_code(numbers, 32)
     assert code.shape == (1, 195)
     for axis, number in enumerate(numbers[0].tolist()):
         for k in range(32):
             turn = float(Fraction(number) * 2**k % 2)
             assert math.isclose(code[0, 3 + 6 * k + axis], math.sin(math.pi * turn), abs_tol=1e-6)
             assert math.isclose(code[0, 6 + 6 * k + axis], math.cos(math.pi * turn), abs_tol=1e-6)
-    assert (WrappedSineCode(32)(numbers * (1 + 1e-16)) - code).abs().max() < 1e-4
-    assert (SineCode(32)(numbers.float()) - code).abs().max() > 0.5
+    assert (box_code(numbers * (1 + 1e-16), 32) - code).abs().max() < 1e-4
+    assert (box_code_authors(numbers.float(), 32) - code).abs().max() > 0.5
 
 
 def test_what_is_mixed_depends_on_the_target_unless_as_printed(body: BodyModel) -> None:

@@ -1,6 +1,7 @@
 """Multi-RoI's losses against naive twins; and how much each of them moves the features."""
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import torch
@@ -18,8 +19,6 @@ from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.losses.targets import Targets
 from humesh.methods.base import Prediction
 from humesh.methods.multi_roi_loss import (
-    RoiEstimates,
-    RoiLabels,
     camera_consistency,
     camera_consistency_authors,
     crop_contrast,
@@ -28,6 +27,7 @@ from humesh.methods.multi_roi_loss import (
     roi_labels,
     supervised_losses,
 )
+from humesh.methods.spin import Label
 
 seeds = st.integers(0, 1000)
 
@@ -147,25 +147,34 @@ def test_supervised_losses_are_means_over_those_who_have_a_label() -> None:
     def drawn(*shape: int) -> Tensor:
         return torch.randn(3, *shape, dtype=torch.float64)
 
-    shapes = (7, 2), (7, 3), (24, 3, 3), (10,), (9, 3)
-    made, true = (RoiEstimates(*(drawn(*shape) for shape in shapes)) for _ in range(2))
+    shapes = {"kp2d": (7, 2), "kp3d": (7, 3), "pose": (24, 3, 3), "betas": (10,), "vertices": (9, 3)}
+    made, true = ({name: drawn(*shape) for name, shape in shapes.items()} for _ in range(2))
     confidence = torch.rand(2, 3, 7, dtype=torch.float64)
-    in_3d, fitted, present = (torch.tensor(v) for v in ([True, False, True], [False, True, True], [True, True, False]))
-    labels = RoiLabels(**vars(true), confidence2d=confidence[0], confidence3d=confidence[1], in_3d=in_3d, fitted=fitted)
-    losses = supervised_losses(made, labels, present)
-    apart = {name: value - getattr(true, name) for name, value in vars(made).items()}
+    in_2d, in_3d, fitted = (torch.tensor(v) for v in ([True, True, False], [True, False, False], [False, True, False]))
+
+    def label(name: str, counted: Tensor, weight: Tensor) -> Label:
+        return Label(true[name], weight, counted.view(3, *[1] * len(shapes[name])))
+
+    one = torch.ones(())
+    labels = {
+        "kp2d": label("kp2d", in_2d, confidence[0, ..., None]),
+        "kp3d": label("kp3d", in_3d, confidence[1, ..., None]),
+        **{name: label(name, fitted, one) for name in ("vertices", "pose", "betas")},
+    }
+    losses = supervised_losses(made, labels)
+    apart = {name: value - true[name] for name, value in made.items()}
     expected = {
-        "kp2d": (confidence[0, :2, :, None] * apart["keypoints"][:2] ** 2).mean(),
-        "kp3d": (confidence[1, 0, :, None] * apart["points"][0] ** 2).mean(),
+        "kp2d": (confidence[0, :2, :, None] * apart["kp2d"][:2] ** 2).mean(),
+        "kp3d": (confidence[1, 0, :, None] * apart["kp3d"][0] ** 2).mean(),
         "vertices": apart["vertices"][1].abs().mean(),
-        "pose": (apart["rotations"][1] ** 2).mean(),
-        "betas": (apart["shape"][1] ** 2).mean(),
+        "pose": (apart["pose"][1] ** 2).mean(),
+        "betas": (apart["betas"][1] ** 2).mean(),
     }
     assert losses.keys() == expected.keys()
     for name, loss in losses.items():
         assert torch.isclose(loss, expected[name]), name
-    none = supervised_losses(made, labels, torch.zeros_like(present))
-    assert all(loss == 0 for loss in none.values())
+    nobody = {name: label._replace(counted=torch.zeros_like(label.counted)) for name, label in labels.items()}
+    assert all(loss == 0 for loss in supervised_losses(made, nobody).values())
 
 
 def test_labels_and_estimates_are_in_their_units_and_who_lacks_a_label_is_known(open_body: BodyModel) -> None:
@@ -187,13 +196,16 @@ def test_labels_and_estimates_are_in_their_units_and_who_lacks_a_label_is_known(
                       torch.zeros(1, 3, dtype=torch.long), one, one)  # fmt: skip
     found, known = roi_estimates(open_body, Prediction(made), targets, crops), roi_labels(open_body, targets, crops)
     half = torch.tensor([32.0, 64.0])
-    assert torch.allclose(found.keypoints, Camera(camera).project(points) / half - 1, atol=1e-5)
-    assert torch.allclose(known.keypoints, pixels / half - 1, atol=1e-6)
-    assert torch.allclose(found.points, points - points[..., hips, :].mean(-2, keepdim=True), atol=1e-6)
-    assert torch.allclose(known.points, labels3d - labels3d[..., hips, :].mean(-2, keepdim=True), atol=1e-6)
-    for side, body in ((found, bodies), (known, truth)):
-        assert torch.allclose(side.vertices, body.vertices - body.joints[..., :1, :], atol=1e-6)
-    assert torch.equal(known.confidence2d, confidence)
-    assert known.in_3d.tolist() == [[True, False, True]]
-    assert known.fitted.tolist() == [[True, False, False]]
-    assert not known.confidence3d[0, 1].any()
+    assert torch.allclose(found["kp2d"], Camera(camera).project(points) / half - 1, atol=1e-5)
+    assert torch.allclose(known["kp2d"].value, pixels / half - 1, atol=1e-6)
+    assert torch.allclose(found["kp3d"], points - points[..., hips, :].mean(-2, keepdim=True), atol=1e-6)
+    assert torch.allclose(known["kp3d"].value, labels3d - labels3d[..., hips, :].mean(-2, keepdim=True), atol=1e-6)
+    for vertices, body in ((found["vertices"], bodies), (known["vertices"].value, truth)):
+        assert torch.allclose(vertices, body.vertices - body.joints[..., :1, :], atol=1e-6)
+    assert torch.equal(known["kp2d"].confidence[..., 0], confidence)
+    assert known["kp3d"].counted.squeeze().tolist() == [True, False, True]
+    for name in ("pose", "betas", "vertices"):
+        assert known[name].counted.squeeze().tolist() == [True, False, False]
+    assert not known["kp3d"].confidence[0, 1].any()
+    absent = roi_labels(open_body, targets, replace(crops, present=torch.tensor([[False, True, True]])))
+    assert not any(label.counted.flatten()[0] for label in absent.values())

@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 
-from humesh.networks.encoders import Encoder, ImageNetColours
+from humesh.networks.encoders import Encoder, imagenet_normalised
 
 
 def test_both_halves_are_timms_network() -> None:
@@ -35,5 +35,5 @@ def test_other_networks_are_refused(name: str) -> None:
 
 def test_colours_are_imagenets() -> None:
     pixels = torch.tensor([0.485, 0.456, 0.406])[:, None, None].expand(3, 2, 2)
-    assert ImageNetColours()(pixels).abs().max() < 1e-6
-    assert not ImageNetColours().state_dict()
+    assert imagenet_normalised(pixels).abs().max() < 1e-6
+    assert torch.allclose(imagenet_normalised(pixels + 0.225)[2], torch.ones(2, 2))

@@ -17,8 +17,8 @@ from humesh.geometry.boxes import affine_apply, square_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows, rotation_from_axis_angle, rotation_to_axis_angle
 from humesh.losses.terms import centred
-from humesh.methods.int_tokens import IntLabels, IntTokens, int_losses, mixed, resized
-from humesh.methods.spin import SpinEstimates
+from humesh.methods.int_tokens import IntTokens, int_losses, mixed, resized
+from humesh.methods.spin import Label
 from parity.arrays import Arrays, Comparison, Taps, key_list, made_up_state
 
 _READ = 26  # joint, shape and camera tokens in front of the others
@@ -143,15 +143,17 @@ def _losses(arrays: Arrays) -> None:
             return torch.cat([labels.new_zeros(without, *labels.shape[1:]), labels])
 
         truth3d = led(read(f"{full}/kp_3d").view(batch - without, frames, -1, 4))
-        estimates = SpinEstimates(seen, centred(points, *_HIPS), *_pose(theta))
+        estimates = (seen, centred(points, *_HIPS), *_pose(theta))
         counted = (torch.arange(batch) >= without)[:, None].expand(batch, frames)
-        labels = IntLabels(
-            *(truth2d[..., :2], centred(truth3d[..., :3], *_HIPS)),
-            *_pose(led(read(f"{full}/theta").view(batch - without, frames, -1))),
-            *(truth2d[..., 2], truth3d[..., 3], led(read(f"{full}/w_smpl").view(-1, frames)) > 0),
-            *(torch.ones_like(counted), counted),
+        rotations, shape = _pose(led(read(f"{full}/theta").view(batch - without, frames, -1)))
+        fitted, one = (led(read(f"{full}/w_smpl").view(-1, frames)) > 0) & counted, torch.ones(())
+        labels = (
+            Label(truth2d[..., :2], truth2d[..., 2:], torch.ones_like(counted)[..., None, None]),
+            Label(centred(truth3d[..., :3], *_HIPS), truth3d[..., 3:], counted[..., None, None]),
+            *(Label(rotations, one, fitted[..., None, None, None]), Label(shape, one, fitted[..., None])),
         )
-        losses = int_losses(estimates, labels)
+        kinds = ("kp_2d", "kp_3d", "pose", "shape")
+        losses = int_losses(*(dict(zip(kinds, side, strict=True)) for side in (estimates, labels)))
         parts.append((batch * frames, losses))
         for name in (name.partition("loss_")[2] for name in arrays.names(f"loss/out_{kind}/loss_")):
             ours = names.get(name, name)

@@ -23,9 +23,8 @@ from humesh.losses.terms import LearnedWeights
 from humesh.media.photo import Photo
 from humesh.methods import jotr_loss as contrast
 from humesh.methods.jotr import Jotr, JotrOutput, weak_camera
-from humesh.methods.jotr_loss import JotrEstimates, JotrLabels, jotr_losses
-from humesh.networks.heads import clamped_logit, gaussian_heatmaps
-from humesh.networks.volumes import fractions
+from humesh.methods.jotr_loss import jotr_losses
+from humesh.networks.heads import clamped_logit, fractions, gaussian_heatmaps
 from humesh.people.person import Person
 from parity.arrays import Arrays, Taps, key_list, made_up_array, made_up_state
 
@@ -317,27 +316,23 @@ def _losses(arrays: Arrays) -> None:
     in_3d, fitted = value["meta/is_3D"][:, None, None], value["meta/is_valid_fit"][:, None]
     joints_weight = value["meta/orig_joint_trunc"][:, chosen].expand(-1, -1, 3).clone()
     joints_weight[..., 2:] *= in_3d  # z only where 3D is known
-    made = JotrEstimates(
-        joints=value["pred/joint_img"],
-        pose=value["pred/smpl_pose"].unflatten(-1, (-1, 3)),
-        shape=value["pred/smpl_shape"],
-        projected=value["pred/joint_proj"] / 64,
-        points=value["pred/joint_cam"],
-    )
-    true = JotrLabels(
-        joints=value["target/orig_joint_img"][:, chosen] / 64,
-        joints_weight=joints_weight,
-        fit_joints=value["target/fit_joint_img"][:, chosen] / 64,
-        fit_joints_weight=value["meta/fit_joint_trunc"][:, chosen] * fitted[..., None],
-        pose=value["target/pose_param"].unflatten(-1, (-1, 3)),
-        pose_weight=(value["meta/fit_param_valid"] * fitted).unflatten(-1, (-1, 3)),
-        shape=value["target/shape_param"],
-        shape_weight=fitted,
-        projected=value["target/orig_joint_img"][..., :2] / 64,
-        projected_weight=value["meta/orig_joint_trunc"],
-        points=value["target/orig_joint_cam"],
-        points_weight=value["meta/orig_joint_valid"] * in_3d,
-    )
+    made = {
+        "body_joint_img": value["pred/joint_img"],
+        "smpl_joint_img": value["pred/joint_img"],
+        "smpl_pose": value["pred/smpl_pose"],
+        "smpl_shape": value["pred/smpl_shape"],
+        "body_joint_proj": value["pred/joint_proj"] / 64,
+        "body_joint_cam": value["pred/joint_cam"],
+    }
+    placed, fit_placed = (value[f"target/{kind}_joint_img"] / 64 for kind in ("orig", "fit"))
+    true = {
+        "body_joint_img": (placed[:, chosen], joints_weight),
+        "smpl_joint_img": (fit_placed[:, chosen], value["meta/fit_joint_trunc"][:, chosen] * fitted[..., None]),
+        "smpl_pose": (value["target/pose_param"], value["meta/fit_param_valid"] * fitted),
+        "smpl_shape": (value["target/shape_param"], fitted),
+        "body_joint_proj": (placed[..., :2], value["meta/orig_joint_trunc"]),
+        "body_joint_cam": (value["target/orig_joint_cam"], value["meta/orig_joint_valid"] * in_3d),
+    }
     losses, means = jotr_losses(made, true), {}
     for name in (name.removeprefix("mean/") for name in arrays.names("mean/")):
         means[name] = losses[name.rstrip("0123456789").removesuffix("_")]

@@ -28,13 +28,12 @@ from humesh.losses.terms import centred
 from humesh.media.photo import Photo
 from humesh.methods.multi_roi import MultiRoiAuthors
 from humesh.methods.multi_roi_loss import (
-    RoiEstimates,
-    RoiLabels,
     camera_consistency_authors,
     crop_contrast_authors,
     supervised_losses,
 )
 from humesh.methods.rois import ROI_COPIES, box_vectors, roi_spec
+from humesh.methods.spin import Label
 from humesh.people.person import Person
 from parity.arrays import Arrays, Taps, key_list, made_up_state
 
@@ -246,13 +245,22 @@ def check_supervised_losses(arrays: Arrays) -> None:
     made, true = (get(f"{name}_verts") - (pelvis @ get(f"{name}_verts"))[:, None] for name in ("pred", "gt"))
     rotations = rotation_from_axis_angle(get("gt_pose").unflatten(-1, (-1, 3)))
     points, shape = centred(joints, *hips), get("pred_betas")
-    estimates = RoiEstimates(pixels / half - 1, points, get("pred_rotmat"), shape, made)
-    everyone = torch.ones(len(joints), dtype=torch.bool)
-    labels = RoiLabels(
-        *(flat[..., :2] / half - 1, centred(deep[..., :3], *hips), rotations, get("gt_betas")),
-        *(flat[..., 2], deep[..., 3], fitted, true, everyone),
-    )
-    losses = supervised_losses(estimates, labels, everyone)
+    estimates = {
+        "kp2d": pixels / half - 1,
+        "kp3d": points,
+        "vertices": made,
+        "pose": get("pred_rotmat"),
+        "betas": shape,
+    }
+    everyone, one, fits = torch.ones(len(joints), 1, 1, dtype=torch.bool), torch.ones(()), fitted[:, None, None]
+    labels = {
+        "kp2d": Label(flat[..., :2] / half - 1, flat[..., 2:], everyone),
+        "kp3d": Label(centred(deep[..., :3], *hips), deep[..., 3:], everyone),
+        "vertices": Label(true, one, fits),
+        "pose": Label(rotations, one, fits[..., None]),
+        "betas": Label(get("gt_betas"), one, fitted[:, None]),
+    }
+    losses = supervised_losses(estimates, labels)
     losses["kp3d"] *= len(joints[0]) / len(SPIN24)  # the mean is over these
     for name, loss in zip(("kp2d", "kp3d_all_valid", "verts", "pose", "betas"), losses.values(), strict=True):
         arrays.compare(f"suploss/{name}", loss, of_max=_LOSS)

@@ -49,7 +49,7 @@ class Windows:
         while frame >= self._start + self.span:
             self._answer()
         crops = crops.map(lambda tensor: tensor.to(self.device))
-        looked = self.method.look(crops)
+        looked = self.method.frame_features(crops)
         blank = crops.pixels.new_zeros(()).expand(crops.pixels.shape)  # of them only the size is needed from here on
         seconds = torch.full(crops.present.shape, time_s).to(looked)
         timed = ClipCrops(**vars(replace(crops, pixels=blank)), seconds=seconds)

@@ -90,13 +90,13 @@ class ClipMethod(Method):
 
     def forward(self, crops: Crops) -> Prediction:
         """The bodies of all frames of each clip."""
-        return self.through_time(self.look(crops), crops)
+        return self.through_time(self.frame_features(crops), crops)
 
-    def look(self, crops: Crops) -> Float[Tensor, "B N ..."]:
+    def frame_features(self, crops: Crops) -> Float[Tensor, "B N ..."]:
         """The features of each frame, which depend on nothing but its crop."""
         raise NotImplementedError
 
-    def through_time(self, looked: Float[Tensor, "B N ..."], crops: Crops) -> Prediction:
+    def through_time(self, features: Float[Tensor, "B N ..."], crops: Crops) -> Prediction:
         """The bodies of all frames from their features; the crops' pixels are not used."""
         raise NotImplementedError
 

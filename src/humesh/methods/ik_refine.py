@@ -1,15 +1,16 @@
 """Multi-person inverse kinematics and refinement (Cha, Saqlain, Kim, Shin, Baek, ECCV 2022; arXiv 2210.13529).
 
-The idea in five lines: one encoder sees each person's crop; heatmaps give the 2D joints P_img and a relative 3D
-skeleton P_rel (f_P: MeTRAbs, section 3.1), intrinsics make it absolute; the pooled features give twists and beta_init
-(f_TS); analytic inverse kinematics makes rotations of skeleton and twists (section 3.2, eq. 1-4); f_Ref, a transformer
-over the joints of N people near each other, refines pose, shape and camera (section 3.3, eq. 5). Training: eq. 7-13 are
-in `ik_loss.py`.
+One encoder sees each person's crop; heatmaps give the 2D joints P_img and a relative 3D skeleton P_rel (f_P: MeTRAbs,
+section 3.1), intrinsics make it absolute; the pooled features give twists and beta_init (f_TS); analytic inverse
+kinematics makes rotations of skeleton and twists (section 3.2, eq. 1-4); f_Ref, a transformer over the joints of N
+people near each other, refines pose, shape and camera (section 3.3, eq. 5).
 
-Ours, where the paper is silent: leaf joints' rotations are predicted (as in HybrIK's 24-joint form) and supervised; a
-crop's intrinsics are its affine map times the photo's; people are near by their absolute pelvis; the refined body has
-its pelvis where the skeleton has it; padding is masked, so that nobody's result depends on crops that are not there
-(`mask_padding`; the authors do not mask it, and parity is checked that way).
+Training: eq. 7-13, of which no code exists. Norms and squares are sums over a person's joints and axes, as printed, and
+each loss is their mean over the people who have the label [O]; joints without a label count as 0.
+
+Ours, where the paper is silent: leaf joints' rotations are predicted (as in HybrIK's 24-joint form) and supervised;
+people are near by their absolute pelvis; the refined body has its pelvis where the skeleton has it; padding is masked,
+so that nobody's result depends on absent crops (`mask_padding`; the authors do not, and parity is checked that way).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from humesh.body.joints import SMPL24
-from humesh.body.kinematics import inverse_kinematics
+from humesh.body.kinematics import bone_children, inverse_kinematics, twist_of
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec
@@ -32,13 +33,15 @@ from humesh.geometry.absolute import absolute_points, inside_image
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d, rotation_from_quaternion, rotation_to_6d
 from humesh.losses.targets import Targets
+from humesh.losses.terms import Term, absolute, mean_of_labelled, squared
 from humesh.methods.base import Method, Prediction, of_present
-from humesh.methods.ik_loss import LEAVES, refiner_losses, skeleton_losses, twist_and_shape_losses
 from humesh.methods.weights import KeyMap
-from humesh.networks.encoders import Encoder, ImageNetColours
+from humesh.networks.encoders import Encoder, imagenet_normalised
 from humesh.networks.heads import STRIDE, VOLUME_M, SkeletonHead, TwistHead
 from humesh.networks.refiner import Refiner, Theta
 
+_CHILD = {SMPL24.index(joint): SMPL24.index(child) for joint, child in bone_children(SMPL24).items()}
+LEAVES = [joint for joint in range(len(SMPL24)) if joint not in _CHILD]
 _START_CAMERA = (0.9, 0.0, 0.0)  # the authors' C_init
 # Each joint's place among the leaves' rotations and an identity after them.
 _GIVEN = [LEAVES.index(joint) if joint in LEAVES else len(LEAVES) for joint in range(len(SMPL24))]
@@ -121,7 +124,7 @@ class IkRefine(Method):
         super().__init__(config, body)
         self.spec = CropSpec((config.size, config.size), "people", None, margin=1.2)  # 1.2: the authors' crop
         self.body = body
-        self.colours, self.encoder = ImageNetColours(), Encoder(config.encoder)
+        self.encoder = Encoder(config.encoder)
         width, joints = self.encoder.width, len(SMPL24)
         self.skeleton = SkeletonHead(width, joints, config.depth_bins)
         self.twist = TwistHead(width, config.twist_width, body.shapes, joints - 1, len(LEAVES), config.dropout)
@@ -145,7 +148,8 @@ class IkRefine(Method):
 
     def forward(self, crops: Crops) -> IkRefinePrediction:
         config, group, present = self.config, crops.present.shape, crops.present
-        features = of_present(lambda pixels: self.encoder(self.colours(pixels)), crops.pixels, present).flatten(0, 1)
+        features = of_present(lambda pixels: self.encoder(imagenet_normalised(pixels)), crops.pixels, present)
+        features = features.flatten(0, 1)
         pooled = features.mean((-2, -1)).unflatten(0, group)
         points2d, relative = (points.unflatten(0, group) for points in self.skeleton(features))
         eye = torch.eye(3).to(relative)
@@ -218,3 +222,107 @@ class IkRefine(Method):
             return losses
         joints = self.body.joints(BodyPose(p.pose.rotations, p.pose.shape, torch.zeros_like(p.pose.translation)))
         return losses | refiner_losses(p.refined, joints, targets, side)
+
+
+def summed(term: Term) -> Float[Tensor, ""]:
+    """Sum over the joints and axes of weight x error `*g K d`, mean over the people with a weight."""
+    error, weight = term
+    return mean_of_labelled(((error * weight).sum((-2, -1)), weight.amax((-2, -1)).sign()))
+
+
+def norm(made: Tensor, true: Tensor, weight: Tensor) -> Float[Tensor, ""]:
+    """Length of the difference `*g K d`, over joints and axes, mean over the people with a weight."""
+    known = weight.sign()
+    return mean_of_labelled((((made - true) * known).flatten(-2).norm(dim=-1), known.amax((-2, -1))))
+
+
+def skeleton_losses(
+    skeleton: Float[Tensor, "*g 24 3"],
+    relative: Float[Tensor, "*g 24 3"],
+    pixels: Float[Tensor, "*g 24 2"],
+    targets: Targets,
+    metre: float,
+) -> dict[str, Float[Tensor, ""]]:
+    """Eq. 7: L1 of absolute, relative (about the mean of the labelled joints), 2D and projected joints.
+
+    Pixels count `metre` metres each, and the relative skeleton is projected by an orthographic camera that fits it to
+    the labels (both MeTRAbs). Absolute joints need labels of where people stand.
+    """
+    points3d, points2d, in3d, in2d = of_smpl(targets)
+    flat = _fitted(relative[..., :2], points2d, in2d)
+    terms = {
+        "skeleton_absolute": absolute(skeleton, points3d, in3d * targets.metric_weight[..., None, None]),
+        "skeleton_relative": absolute(_centred(relative, in3d), _centred(points3d, in3d), in3d),
+        "skeleton_2d": absolute(metre * pixels, metre * points2d, in2d),
+        "skeleton_projected": absolute(metre * flat, metre * points2d, in2d),
+    }
+    return {name: summed(term) for name, term in terms.items()}
+
+
+def twist_and_shape_losses(
+    body: BodyModel,
+    twist: Float[Tensor, "*g 23 2"],
+    leaves: Float[Tensor, "*g 5 3 3"],
+    shape: Float[Tensor, "*g S"],
+    targets: Targets,
+) -> dict[str, Float[Tensor, ""]]:
+    """Eq. 9: mean over joints of the norm of (cos, sin); eq. 10: norm of the shape; the leaves' rotations are ours."""
+    pose, (in_pose, in_shape) = targets.pose, of_fits(targets)
+    rest, joints = body.rest_joints(pose.shape), range(1, len(SMPL24))
+    bones = rest[..., [_CHILD.get(j, 0) for j in joints], :] - rest[..., 1:, :]
+    has_bone = torch.tensor([float(j in _CHILD) for j in joints]).to(rest)
+    apart = (twist - twist_of(pose.rotations[..., 1:, :, :], bones)).norm(dim=-1)
+    of_leaves = (leaves - pose.rotations[..., LEAVES, :, :]).flatten(-2).norm(dim=-1)
+    return {
+        "twist": mean_of_labelled((apart, in_pose[..., 1:] * has_bone)),
+        "leaves": mean_of_labelled((of_leaves, in_pose[..., LEAVES])),
+        "first_shape": norm(shape[..., None, :], pose.shape[..., None, :], in_shape[..., None, None]),
+    }
+
+
+def refiner_losses(
+    refined: Theta, joints: Float[Tensor, "*g 24 3"], targets: Targets, side: int
+) -> dict[str, Float[Tensor, ""]]:
+    """Eq. 12: norms of 6D pose and of shape; eq. 13: squares of relative 3D and of projected 2D joints.
+
+    `joints`: of the refined bodies, metres, their origin means nothing. The weak camera (s, tx, ty) projects into a
+    crop `side` pixels wide, from -1 to 1. People of `body_weight` 0 do not count.
+    """
+    points3d, points2d, *known = of_smpl(targets)
+    in3d, in2d = (weight * targets.body_weight[..., None, None] for weight in known)
+    (in_pose, in_shape), label = of_fits(targets), targets.pose
+    scale, shift = refined.camera[..., None, :1], refined.camera[..., None, 1:]
+    return {
+        "refined_pose": norm(refined.six, rotation_to_6d(label.rotations), in_pose[..., None]),
+        "refined_shape": norm(refined.shape[..., None, :], label.shape[..., None, :], in_shape[..., None, None]),
+        "refined_3d": summed(squared(_centred(joints, in3d), _centred(points3d, in3d), in3d)),
+        "refined_2d": summed(squared(scale * (joints[..., :2] + shift), points2d * (2 / side) - 1, in2d)),
+    }
+
+
+def of_fits(targets: Targets) -> tuple[Tensor, Tensor]:
+    """Weights of pose `*g 24` and shape `*g`, 0 for people who teach the skeleton alone."""
+    return targets.pose_weight * targets.body_weight[..., None], targets.shape_weight * targets.body_weight
+
+
+def of_smpl(targets: Targets) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """3D and 2D labels of SMPL's joints by name, and their weights `*g 24 1`, 0 for those that the set lacks."""
+    here, there = targets.joint_set.map_to(SMPL24)
+    at = dict(zip(there, here, strict=True))
+    index = [at.get(j, 0) for j in range(len(SMPL24))]
+    known = torch.tensor([float(j in at) for j in range(len(SMPL24))]).to(targets.points3d)
+    in3d, in2d = (known * weight[..., index] for weight in (targets.points3d_weight, targets.points2d_weight))
+    return targets.points3d[..., index, :], targets.points2d[..., index, :], in3d[..., None], in2d[..., None]
+
+
+def _centred(points: Tensor, weight: Tensor) -> Tensor:
+    """Points `*g K d` relative to the mean of those that have a weight `*g K 1`."""
+    known = (weight > 0).to(points)
+    return points - (known * points).sum(-2, keepdim=True) / known.sum(-2, keepdim=True).clamp(min=1)
+
+
+def _fitted(flat: Tensor, pixels: Tensor, weight: Tensor) -> Tensor:
+    """Points `*g K 2` moved and scaled to the mean and spread of the labelled pixels: MeTRAbs' orthographic camera."""
+    known, from_middle, wanted = (weight > 0).to(flat), _centred(flat, weight), _centred(pixels, weight)
+    ratio = (known * wanted).square().sum((-2, -1)) / (known * from_middle).square().sum((-2, -1)).clamp(min=1e-12)
+    return from_middle * ratio.clamp(min=1e-12).sqrt()[..., None, None] + (pixels - wanted)

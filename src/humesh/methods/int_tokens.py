@@ -1,18 +1,17 @@
 """INT (Yang et al., ICLR 2023): independent tokens for every joint's rotation, the shape and the camera.
 
-The idea in six lines: 24 learned joint tokens, a shape token and a camera token are put in front of the patches that a
+24 learned joint tokens, a shape token and a camera token are put in front of the patches that a
 CNN makes of the crop, and go with them through a small vision transformer. Three linear layers read them: no mean pose,
 no iterations, no kinematic chain. In a clip, the tokens of one joint in all frames are a sequence of their own, on
 which a second small transformer, the same for all joints, learns how a joint turns through time (section 3.3). Shape
 and camera are each frame's own.
 
-As in the authors' code, ViT's class token stays in the sequence and nothing reads it. Not as there: the position code
-of time is resized for other numbers of frames without being overwritten. A single photo is a clip of one frame and
-goes through the temporal part too, as in the authors' training: their heads read nothing else after phase 1.
+As in the authors' code, ViT's class token stays in the sequence and nothing reads it, and a photo is a clip of one
+frame that goes through the temporal part too. Ours: CNNs of `Encoder`, `whole_pose` in its details, the weights to
+start from, the position code of time resized for any number of frames, and no attention to absent frames.
 
-Ours: the CNNs of `Encoder` for small machines; `whole_pose` in its details; the weights to start from (ViT's rule, and
-biases that are the rest pose and SPIN's mean camera); absent frames are not attended to. The parallel attention over
-space and time of MAED, in the paper's comparison, is another method's and not here.
+The loss is the authors' code's: confidence x squared errors, pose as matrices, and a prior on parameters. Clips and
+images are two batches with their own means, mixed by their numbers of frames.
 """
 
 from __future__ import annotations
@@ -33,17 +32,18 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Box, Crops, CropSpec
 from humesh.geometry.rotations import rotation_from_6d_rows, rotation_to_axis_angle
-from humesh.losses.targets import Targets, body_points
+from humesh.losses.targets import Targets, body_points, labelled_about_hips
 from humesh.losses.terms import mean_of, velocity
 from humesh.methods.base import ClipMethod, Prediction, of_present
 from humesh.methods.rois import keypoint_box
-from humesh.methods.spin import SpinEstimates, SpinLabels, spin_estimates, spin_labels, spin_losses
+from humesh.methods.spin import Label, spin_estimates, spin_labels
 from humesh.methods.weights import KeyMap
 from humesh.networks.attention import PreNormBlock
-from humesh.networks.encoders import HYBRID, ImageNetColours, PatchEmbed
+from humesh.networks.encoders import HYBRID, PatchEmbed, imagenet_normalised
 from humesh.people.person import Person
 
 _JOINTS = len(SMPL24)
+_LOSSES = ("kp_2d", "kp_3d", "pose", "shape")
 _READ = _JOINTS + 2  # tokens that the heads read: joints, shape, camera
 
 
@@ -90,14 +90,14 @@ class PerJointMotion(nn.Module):
         self.position = nn.Parameter(torch.zeros(1, config.frames, config.width))
         self.blocks = _blocks(config, config.temporal_depth)  # nothing normalises what they give: the authors' code
 
-    def forward(self, joints: Float[Tensor, "B N J C"], present: Bool[Tensor, "B N"] | None) -> Tensor:
-        """The joint tokens `B N J C`, each mixed with those of the same joint in the frames that are present."""
+    def forward(self, joints: Float[Tensor, "B N J C"], present: Bool[Tensor, "B N"]) -> Float[Tensor, "B N J C"]:
+        """The joint tokens, each mixed with those of the same joint in the frames that are present."""
         group = joints.transpose(1, 2).shape[:2]
-        mask = None if present is None else present[:, None].expand(*group, -1).flatten(0, 1)
+        mask = present[:, None].expand(*group, -1).flatten(0, 1)
         return self.through_time(joints.transpose(1, 2).flatten(0, 1), mask).unflatten(0, group).transpose(1, 2)
 
-    def through_time(self, tokens: Float[Tensor, "S N C"], mask: Bool[Tensor, "S N"] | None) -> Tensor:
-        """Sequences `S N C` through the blocks; True in the mask: may be looked at."""
+    def through_time(self, tokens: Float[Tensor, "S N C"], mask: Bool[Tensor, "S N"]) -> Float[Tensor, "S N C"]:
+        """Sequences through the blocks."""
         tokens = tokens + resized(self.position, tokens.shape[1])
         for block in self.blocks:
             tokens = block(tokens, mask=mask)
@@ -105,10 +105,9 @@ class PerJointMotion(nn.Module):
 
 
 class WholePoseMotion(PerJointMotion):
-    """Each frame's whole pose is one token of the sequence; what the paper compares the joints' own motion with.
+    """Each frame's whole pose is one token, of joint tokens d / 24 wide (section 4.2, a comparison).
 
-    Section 4.2: a frame's joint tokens, each d / 24 wide, are concatenated to one of d. How they become so narrow, and
-    d wide again, is ours: by linear layers that all joints share, and what came out is added to the tokens.
+    Ours: linear layers that all joints share make them so narrow, and what comes out is added to the tokens.
     """
 
     def __init__(self, config: IntConfig) -> None:
@@ -116,8 +115,8 @@ class WholePoseMotion(PerJointMotion):
         self.narrow = nn.Linear(config.width, config.width // _JOINTS)
         self.wide = nn.Linear(config.width // _JOINTS, config.width)
 
-    def forward(self, joints: Float[Tensor, "B N J C"], present: Bool[Tensor, "B N"] | None) -> Tensor:
-        """The joint tokens `B N J C`, with what the poses of all frames that are present give."""
+    def forward(self, joints: Float[Tensor, "B N J C"], present: Bool[Tensor, "B N"]) -> Float[Tensor, "B N J C"]:
+        """The joint tokens, with what the poses of all frames that are present give."""
         moved = self.through_time(self.narrow(joints).flatten(-2), present)
         return joints + self.wide(moved.unflatten(-1, (_JOINTS, -1)))
 
@@ -136,7 +135,7 @@ def person_square(person: Person, size: tuple[int, int]) -> Box:
 
 
 def _authors_config(state: Mapping[str, Tensor]) -> IntConfig:
-    """The sizes of a checkpoint of the authors': with or without the temporal part, of 16 or 64 frames."""
+    """The sizes of a checkpoint of the authors'."""
     state = {key.removeprefix("module."): value for key, value in state.items()}
     side = 16 * math.isqrt(state["pos_embed"].shape[1] - 1)
     code = state.get("temporal_pos_embedding")
@@ -168,7 +167,7 @@ class IntTokens(ClipMethod):
         def token(count: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(1, count, config.width))
 
-        self.colours, self.patch_embed = ImageNetColours(), PatchEmbed(config.encoder, config.width)
+        self.patch_embed = PatchEmbed(config.encoder, config.width)
         stride = self.patch_embed.stride
         rows, columns = (side // stride for side in config.crop)
         if (rows * stride, columns * stride) != config.crop:
@@ -199,46 +198,38 @@ class IntTokens(ClipMethod):
         self.camera_head.bias[0] = 0.9  # the scale of SPIN's mean camera; about 0, bodies would start infinitely far,
         self.camera_head.weight /= 10  # and with much spread behind the camera
 
-    def look(self, crops: Crops) -> Float[Tensor, "B N R C"]:
+    def frame_features(self, crops: Crops) -> Float[Tensor, "B N R C"]:
         """The frames' tokens for joints, shape and camera."""
-        return of_present(lambda pixels: self.encode(self.colours(pixels)), crops.pixels, crops.present)
+        return of_present(lambda pixels: self.encode(imagenet_normalised(pixels)), crops.pixels, crops.present)
 
-    def through_time(self, looked: Float[Tensor, "B N R C"], crops: Crops) -> Prediction:
+    def through_time(self, features: Float[Tensor, "B N R C"], crops: Crops) -> Prediction:
         """The bodies of all frames from their tokens."""
-        six, shape, weak = self.read(looked, crops.present)
+        six, shape, weak = self.read(features, crops.present)
         translation = crops.camera.translation_from_weak(weak, crops.size)
         return Prediction(BodyPose(rotation_from_6d_rows(six), shape, translation))
 
-    def network(
-        self, pixels: Float[Tensor, "B N 3 H W"], present: Bool[Tensor, "B N"] | None = None
-    ) -> tuple[Float[Tensor, "B N J 6"], Float[Tensor, "B N S"], Float[Tensor, "B N 3"]]:
-        """6D rotations (interleaved), shape and weak camera (s, tx, ty) of normalised pixels; None: all are present."""
-        here = torch.ones(pixels.shape[:2], dtype=torch.bool, device=pixels.device) if present is None else present
-        return self.read(of_present(self.encode, pixels, here), present)
+    def network(self, pixels: Float[Tensor, "B N 3 H W"]) -> tuple[Tensor, Tensor, Tensor]:
+        """What `read` gives of normalised pixels, all of whose frames are present."""
+        present = torch.ones(pixels.shape[:2], dtype=torch.bool, device=pixels.device)
+        return self.read(self.encode(pixels.flatten(0, 1)).unflatten(0, present.shape), present)
 
     def read(
-        self, tokens: Float[Tensor, "B N R C"], present: Bool[Tensor, "B N"] | None
+        self, tokens: Float[Tensor, "B N R C"], present: Bool[Tensor, "B N"]
     ) -> tuple[Float[Tensor, "B N J 6"], Float[Tensor, "B N S"], Float[Tensor, "B N 3"]]:
-        """What the heads say of the frames' tokens, once the joints' have gone through time."""
+        """6D rotations (interleaved), shape and weak camera (s, tx, ty) from the frames' tokens."""
         joints = tokens[..., :_JOINTS, :]
         if self.temporal is not None:
-            joints = self.moved(joints, present)
+            joints = self.moved(self.temporal, joints, present)
         return self.joint_head(joints), self.shape_head(tokens[..., -2, :]), self.camera_head(tokens[..., -1, :])
 
-    def moved(self, joints: Float[Tensor, "B N J C"], present: Bool[Tensor, "B N"] | None) -> Tensor:
+    def moved(self, temporal: nn.Module, joints: Float[Tensor, "B N J C"], present: Bool[Tensor, "B N"]) -> Tensor:
         """The joint tokens after the temporal part; groups with one frame are images, clips of T = 1 (authors)."""
-        assert self.temporal is not None
-        if present is None or joints.shape[1] == 1 or torch.compiler.is_compiling():
-            return self.temporal(joints, present)
         image = present.sum(-1) == 1
-        if not bool(image.any()):
-            return self.temporal(joints, present)
-        at, moved = (image[:, None] & present).nonzero(as_tuple=True), joints
-        moved = moved.index_put(at, self.temporal(joints[at][:, None], None)[:, 0])
-        if bool(image.all()):
-            return moved
-        clips = (~image).nonzero(as_tuple=True)
-        return moved.index_put(clips, self.temporal(joints[clips], present[clips]))
+        if joints.shape[1] == 1 or torch.compiler.is_compiling() or not bool(image.any()):
+            return temporal(joints, present)
+        at, clips = (image[:, None] & present).nonzero(as_tuple=True), (~image).nonzero(as_tuple=True)
+        moved = joints.index_put(at, temporal(joints[at][:, None], present[at][:, None])[:, 0])
+        return moved.index_put(clips, temporal(joints[clips], present[clips])) if len(clips[0]) else moved
 
     def encode(self, pixels: Float[Tensor, "F 3 H W"]) -> Float[Tensor, "F R C"]:
         """The R = 26 tokens of each frame for joints, shape and camera, normalised."""
@@ -255,37 +246,31 @@ class IntTokens(ClipMethod):
         """`int_losses` of a batch's clips and of its images (groups with a single frame), each with its own means."""
         pose = prediction.pose.map(Tensor.float)
         points = body_points(self.bodies[0], pose, targets.joint_set)
-        made, true = spin_estimates(points, pose, targets, crops), int_labels(targets, crops)
-        image, first = crops.present.sum(-1) == 1, crops.present.int().argmax(-1)
+        made = dict(zip(_LOSSES, spin_estimates(points, pose, targets, crops), strict=True))
+        true, image = int_labels(targets, crops), crops.present.sum(-1) == 1
+        clips, images = (~image).nonzero(as_tuple=True), (image[:, None] & crops.present).nonzero(as_tuple=True)
         parts = []
-        for chosen in (~image, image):
-            if not bool(chosen.any()):
+        for at, frames in ((clips, crops.present[clips].sum()), (images, image.sum())):
+            if not int(frames):
                 continue
-            rows = chosen.nonzero()[:, 0]
-            at = (rows[:, None], first[rows, None]) if chosen is image else (rows,)
-            some = SpinEstimates(**{name: value[at] for name, value in vars(made).items()})
-            labels = IntLabels(**{name: value[at] for name, value in vars(true).items()})
-            parts.append((int(labels.present.sum()), int_losses(some, labels)))
+
+            def of_part(tensor: Tensor, at: tuple[Tensor, ...] = at) -> Tensor:
+                return tensor[at] if len(at) == 1 else tensor[at][:, None]  # an image is a clip of one frame
+
+            labels = {name: Label(*map(of_part, label)) for name, label in true.items()}
+            parts.append((int(frames), int_losses({name: of_part(value) for name, value in made.items()}, labels)))
         return mixed(parts)
 
 
-@dataclass(frozen=True, eq=False)
-class IntLabels(SpinLabels):
-    """Labels of B people in T frames; `counted`: the frames that count in all losses but the 2D one."""
-
-    present: Bool[Tensor, "B T"]
-    counted: Bool[Tensor, "B T"]
-
-
-def int_losses(made: SpinEstimates, true: IntLabels) -> dict[str, Float[Tensor, ""]]:
-    """The losses of clips, or with T = 1 of images, which do not move; absent frames count nowhere (authors' code)."""
-    counted, both = true.counted, true.counted[:, 1:] & true.counted[:, :-1]
-    kp_2d, kp_3d, pose, shape = spin_losses(made, true, true.present, counted, true.fitted & counted)
-    steps = mean_of(velocity(made.points, true.points, true.confidence3d), both[..., None, None])
+def int_losses(made: Mapping[str, Tensor], true: Mapping[str, Label]) -> dict[str, Float[Tensor, ""]]:
+    """The losses of clips, or with T = 1 of images, which do not move; of people `B T`."""
+    losses, (points, confidence, counted) = {name: true[name].loss(made[name]) for name in _LOSSES}, true["kp_3d"]
+    steps = velocity(made["kp_3d"], points, confidence[..., 0])
+    losses["velocity"] = mean_of(steps, counted[:, 1:] & counted[:, :-1])
     # The prior: the length of all parameters as one vector.
-    vectors = torch.cat([rotation_to_axis_angle(made.rotations).flatten(-2), made.shape], dim=-1)
-    norm = torch.where(counted[..., None], vectors, 0).norm() / counted.sum().clamp(min=1)
-    return {"kp_2d": kp_2d, "kp_3d": kp_3d, "velocity": steps, "pose": pose, "shape": shape, "norm": norm}
+    vectors = torch.cat([rotation_to_axis_angle(made["pose"]).flatten(-2), made["shape"]], dim=-1)
+    losses["norm"] = torch.where(counted[..., 0], vectors, 0).norm() / counted.sum().clamp(min=1)
+    return losses
 
 
 def mixed(parts: list[tuple[int, dict[str, Tensor]]]) -> dict[str, Float[Tensor, ""]]:
@@ -295,8 +280,9 @@ def mixed(parts: list[tuple[int, dict[str, Tensor]]]) -> dict[str, Float[Tensor,
     return {name: sum(count / frames * losses[name] for count, losses in parts) for name in names}  # type: ignore[misc]
 
 
-def int_labels(targets: Targets, crops: Crops) -> IntLabels:
-    """A batch's labels in the units of the estimates; of clips those with some 3D label are counted, of images all."""
-    labels, images = spin_labels(targets, crops), crops.present.sum(-1) == 1
-    in_3d = (labels.confidence3d * crops.present[..., None]).flatten(1).any(-1) | images
-    return IntLabels(**vars(labels), present=crops.present, counted=crops.present & in_3d[:, None])
+def int_labels(targets: Targets, crops: Crops) -> dict[str, Label]:
+    """A batch's labels. All but 2D counts in images and in clips with some 3D label; absent frames count nowhere."""
+    present, (_, confidence3d) = crops.present, labelled_about_hips(targets)
+    in_3d = (confidence3d * present[..., None]).flatten(1).any(-1) | (present.sum(-1) == 1)
+    counted = present & in_3d[:, None]
+    return dict(zip(_LOSSES, spin_labels(targets, crops, present, counted, counted), strict=True))

@@ -27,8 +27,17 @@ from humesh.methods.jotr_loss import joint_contrasts, jotr_estimates, jotr_label
 from humesh.methods.weights import KeyMap
 from humesh.networks.attention import PostNormLayer
 from humesh.networks.encoders import Encoder
-from humesh.networks.heads import VPOSER_CODE, Cascade, Vposer, clamped_logit, gaussian_heatmaps, mean_starts
-from humesh.networks.volumes import LiftedVolume, interpolation, sine_code_2d
+from humesh.networks.heads import (
+    VPOSER_CODE,
+    Cascade,
+    LiftedVolume,
+    Vposer,
+    clamped_logit,
+    gaussian_heatmaps,
+    interpolation,
+    mean_starts,
+    sine_code_2d,
+)
 
 _STRIDE = 4  # of the encoder's stem: px of the crop per cell of a heatmap
 _CAMERA_BOX_M = 2.5  # a body that would fill the crop if it were so tall is nearest (authors' camera_3d_size)
@@ -154,7 +163,8 @@ class Jotr(Method):
         self.decoder_norm = nn.LayerNorm(width)
         self.joint_cascade = Cascade(width, 3, layers)
         if self.samples_2d or self.samples_3d:
-            self.point_mlp = _point_mlp(width)
+            layers_of_code = nn.Linear(3, width), nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width)
+            self.point_mlp = nn.Sequential(*layers_of_code)
         self.vposer = Vposer() if config.pose_decoder == "vposer" else None
         pose = VPOSER_CODE if self.vposer is not None else 6 * (len(SMPL24) - 1)
         self.root_pose_cascade, self.pose_cascade = Cascade(width, 6, layers), Cascade(width, pose, layers)
@@ -194,8 +204,8 @@ class Jotr(Method):
             )
         group = crops.present.shape
         points = crops.keypoints.flatten(0, 1)
-        seen = visible_in_crop(points, crops.size).to(points)
-        output = self.network(crops.pixels.flatten(0, 1), points[..., :2] / _STRIDE, seen)
+        visible = visible_in_crop(points, crops.size).to(points)
+        output = self.network(crops.pixels.flatten(0, 1), points[..., :2] / _STRIDE, visible)
         weak = weak_camera(output.camera[self.read_after]).unflatten(0, group)
         translation = crops.camera.translation_from_weak(weak, crops.size)
         shape = output.shape[self.read_after].unflatten(0, group)
@@ -204,13 +214,13 @@ class Jotr(Method):
         return JotrPrediction(pose, output.joints[-1].unflatten(0, group), volume)
 
     def network(
-        self, pixels: Float[Tensor, "B 3 H W"], points: Float[Tensor, "B 30 2"], seen: Float[Tensor, "B 30"]
+        self, pixels: Float[Tensor, "B 3 H W"], points: Float[Tensor, "B 30 2"], visible: Float[Tensor, "B 30"]
     ) -> JotrOutput:
         """Everything from RGB in [0, 1] (no other normalisation) and joints in pixels of heatmaps, a quarter of it."""
         if self.training:  # the same number of joints of every sample
-            seen = seen * (torch.rand_like(seen).argsort(-1) >= int(self.config.dropped_joints * len(JOTR30)))
+            visible = visible * (torch.rand_like(visible).argsort(-1) >= int(self.config.dropped_joints * len(JOTR30)))
         cells = self.config.size // _STRIDE
-        heatmaps = gaussian_heatmaps(points, seen, cells, 2.5 * cells / 64)  # 2.5 px of the authors' 64
+        heatmaps = gaussian_heatmaps(points, visible, cells, 2.5 * cells / 64)  # 2.5 px of the authors' 64
         c5 = self.encoder.body(self.fusion(torch.cat([self.encoder.stem(pixels), heatmaps], dim=1)))
         h_2d = self.flatten(c5).flatten(2).mT
         for layer in self.token_encoder:
@@ -278,8 +288,8 @@ class Jotr(Method):
         losses = jotr_losses(made, true)
         if self.volume is None or prediction.volume is None or not self.config.contrast:
             return losses
-        joints, places = prediction.joints.flatten(0, 1), true.joints.flatten(0, 1)
-        weight = true.joints_weight.flatten(0, 1)
+        places, weight = (label.flatten(0, 1) for label in true["body_joint_img"])
+        joints = prediction.joints.flatten(0, 1)
         if self.config.warped_contrast:
             joints, places = self.volume.warped(joints), self.volume.warped(places.clamp(min=0))
         known, valid = (weight[..., 2] > 0).any(-1), weight[..., 0] > 0
@@ -290,11 +300,6 @@ class Jotr(Method):
 def weak_camera(camera: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3"]:
     """(s, tx, ty) of the camera numbers; for a focal length of 5000 px the depth is 48.83 sigmoid(c) m in 256 px."""
     return torch.cat([2 / (_CAMERA_BOX_M * camera[..., 2:].sigmoid()), camera[..., :2]], dim=-1)
-
-
-def _point_mlp(width: int) -> nn.Sequential:
-    """Codes of points of three numbers."""
-    return nn.Sequential(nn.Linear(3, width), nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width))
 
 
 def _layers(count: int, config: JotrConfig, hidden: int, cross: bool = False) -> nn.ModuleList:

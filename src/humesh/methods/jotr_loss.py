@@ -6,7 +6,9 @@ is over all elements, those without a label too. Names and factors are the autho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,68 +22,45 @@ from humesh.crops.crops import Crops
 from humesh.geometry.absolute import solved_offset, weak_offset
 from humesh.geometry.rotations import rotation_to_axis_angle
 from humesh.losses.targets import Targets, body_pixels, body_points
-from humesh.losses.terms import absolute, centred, mean_of, reduced
-from humesh.networks.volumes import interpolation
+from humesh.losses.terms import Term, absolute, centred, mean_of, reduced
+from humesh.networks.heads import interpolation
 
 DEPTH_BOX_M = 2.0  # joints' z in [0, 1] spans this, the pelvis in the middle (authors' bbox_3d_size)
 TEMPERATURE = 0.07
 _PELVIS = JOTR30.index("pelvis")
 _FIFTEEN = JOTR30.indices(*JOTR15.names)
 _SIDES = ("left", "right")
+_FACTORS = {"body_joint_proj": 8.0, "body_joint_cam": 5.0}  # 8: an eighth of the heatmaps' 64 cells
 _UNFITTED = SMPL24.indices(*(f"{side}_{part}" for part in ("ankle", "foot", "wrist", "hand") for side in _SIDES))
 
 
-@dataclass(frozen=True, eq=False)
-class JotrEstimates:
-    """What is compared of predicted people `*g`; `joints` and `projected` in shares of the crop's sides."""
-
-    joints: Float[Tensor, "*g 15 3"]  # z: 0.5 + depth from the pelvis / 2 m
-    pose: Float[Tensor, "*g 24 3"]  # axis-angle
-    shape: Float[Tensor, "*g S"]
-    projected: Float[Tensor, "*g 30 2"]
-    points: Float[Tensor, "*g 30 3"]  # metres from the pelvis
+def jotr_losses(made: Mapping[str, Tensor], true: Mapping[str, Term]) -> dict[str, Float[Tensor, ""]]:
+    """The six supervised losses, whose weights are learned, from estimates and from labels with their weights."""
+    return {name: _FACTORS.get(name, 1.0) * reduced(absolute(made[name], *true[name])) for name in made}
 
 
-@dataclass(frozen=True, eq=False)
-class JotrLabels(JotrEstimates):
-    """The same labelled, with weights; `fit_joints` are the joints of the fitted body, in the units of `joints`."""
+def jotr_estimates(
+    body: BodyModel, joints: Float[Tensor, "*g 15 3"], pose: BodyPose, crops: Crops
+) -> dict[str, Float[Tensor, "*g n d"] | Float[Tensor, "*g S"]]:
+    """What a prediction is compared by, one tensor a loss.
 
-    joints_weight: Float[Tensor, "*g 15 3"]
-    fit_joints: Float[Tensor, "*g 15 3"]
-    fit_joints_weight: Float[Tensor, "*g 15 #n"]
-    pose_weight: Float[Tensor, "*g 24 #n"]
-    shape_weight: Float[Tensor, "*g #S"]
-    projected_weight: Float[Tensor, "*g 30 #n"]
-    points_weight: Float[Tensor, "*g 30 #n"]
-
-
-def jotr_losses(made: JotrEstimates, true: JotrLabels) -> dict[str, Float[Tensor, ""]]:
-    """The six supervised losses, whose weights are learned."""
-    scale = 64 / 8  # cells of the authors' heatmaps along a side of the crop, an eighth of each
-    projected, wanted = scale * made.projected, scale * true.projected
-    terms = {
-        "body_joint_img": absolute(made.joints, true.joints, true.joints_weight),
-        "smpl_joint_img": absolute(made.joints, true.fit_joints, true.fit_joints_weight),
-        "smpl_pose": absolute(made.pose, true.pose, true.pose_weight),
-        "smpl_shape": absolute(made.shape, true.shape, true.shape_weight),
-        "body_joint_proj": absolute(projected, wanted, true.projected_weight),
-        "body_joint_cam": absolute(5 * made.points, 5 * true.points, true.points_weight),
-    }
-    return {name: reduced(term) for name, term in terms.items()}
-
-
-def jotr_estimates(body: BodyModel, joints: Float[Tensor, "*g 15 3"], pose: BodyPose, crops: Crops) -> JotrEstimates:
-    """What a prediction is compared by: its joints, and the body's pose, shape and points."""
+    The decoder's joints twice: x and y in shares of the crop, z: 0.5 + depth from the pelvis / 2 m; axis-angles; shape;
+    the body's 30 points in shares of the crop, and in metres from the pelvis.
+    """
     points = body_points(body, pose, JOTR30)
-    projected = body_pixels(points, crops.camera) / crops.size[0]
-    return JotrEstimates(
-        joints, rotation_to_axis_angle(pose.rotations), pose.shape, projected, centred(points, _PELVIS)
-    )
+    return {
+        "body_joint_img": joints,
+        "smpl_joint_img": joints,
+        "smpl_pose": rotation_to_axis_angle(pose.rotations),
+        "smpl_shape": pose.shape,
+        "body_joint_proj": body_pixels(points, crops.camera) / crops.size[0],
+        "body_joint_cam": centred(points, _PELVIS),
+    }
 
 
 @torch.no_grad()
-def jotr_labels(body: BodyModel, made: JotrEstimates, targets: Targets, crops: Crops) -> JotrLabels:
-    """A batch's labels in the units of the estimates.
+def jotr_labels(body: BodyModel, made: Mapping[str, Tensor], targets: Targets, crops: Crops) -> dict[str, Term]:
+    """A batch's labels in the units of the estimates, with their weights; "smpl_joint_img" has the fit's joints.
 
     2D counts inside of the crop, also of the depth box where depth is known ("trunc"); depth where 3D is known; fits
     where pose, shape and place are, ankles, feet, wrists and hands of their poses never (authors). Of the two vectors
@@ -90,25 +69,21 @@ def jotr_labels(body: BodyModel, made: JotrEstimates, targets: Targets, crops: C
     targets, size = targets.only(JOTR30), crops.size[0]
     weight3d = targets.points3d_weight[..., None] * targets.points3d_weight[..., _PELVIS, None, None]
     joints, weight2d = in_boxes(targets.points2d, targets.points3d, targets.points2d_weight[..., None], weight3d, size)
+    joints_weight = torch.cat([weight2d, weight2d, weight2d * weight3d], dim=-1)
     fit_points, known = _placed_fit(body, targets, crops)
     placed = (known * targets.pose_weight.amin(-1) * targets.shape_weight)[..., None, None].expand_as(weight2d)
     fit_joints, fit_weight = in_boxes(body_pixels(fit_points, crops.camera), fit_points, placed, placed, size)
     pose_weight = targets.pose_weight.clone()
     pose_weight[..., _UNFITTED] = 0
-    return JotrLabels(
-        joints=joints[..., _FIFTEEN, :],
-        joints_weight=torch.cat([weight2d, weight2d, weight2d * weight3d], dim=-1)[..., _FIFTEEN, :],
-        fit_joints=fit_joints[..., _FIFTEEN, :],
-        fit_joints_weight=fit_weight[..., _FIFTEEN, :],
-        pose=nearest_vectors(rotation_to_axis_angle(targets.pose.rotations), made.pose),
-        pose_weight=pose_weight[..., None],
-        shape=targets.pose.shape,
-        shape_weight=targets.shape_weight[..., None],
-        projected=joints[..., :2],
-        projected_weight=weight2d,
-        points=centred(targets.points3d, _PELVIS),
-        points_weight=weight3d,
-    )
+    vectors = nearest_vectors(rotation_to_axis_angle(targets.pose.rotations), made["smpl_pose"])
+    return {
+        "body_joint_img": (joints[..., _FIFTEEN, :], joints_weight[..., _FIFTEEN, :]),
+        "smpl_joint_img": (fit_joints[..., _FIFTEEN, :], fit_weight[..., _FIFTEEN, :]),
+        "smpl_pose": (vectors, pose_weight[..., None]),
+        "smpl_shape": (targets.pose.shape, targets.shape_weight[..., None]),
+        "body_joint_proj": (joints[..., :2], weight2d),
+        "body_joint_cam": (centred(targets.points3d, _PELVIS), weight3d),
+    }
 
 
 def in_boxes(
@@ -162,8 +137,7 @@ def info_nce(pull: Float[Tensor, "*g P"], push: Float[Tensor, "*g N"]) -> Float[
     return softplus(push.logsumexp(-1, keepdim=True) - pull)
 
 
-@dataclass(frozen=True, eq=False)
-class Draw:
+class Draw(NamedTuple):
     """Which features a contrastive loss compares, as positions; `kept`: False for anchors that have no positive.
 
     Joints are numbered sample * K + joint, voxels sample * T + cell. Joint-to-joint: `positives` are samples (the joint
@@ -183,37 +157,29 @@ def features_at(
     return normalize(interpolation(points, cells) @ volume, dim=-1)
 
 
-def joint_to_joint(
-    predicted: Float[Tensor, "B K C"], true: Float[Tensor, "B K C"], draw: Draw, temperature: float = TEMPERATURE
-) -> Float[Tensor, ""]:
-    """Unit features at predicted joints, pulled to those at true places of the same joint, pushed from other joints'.
-
-    The mean over the kept anchors and their positives, 0 where none is kept.
-    """
+def joint_to_joint(predicted: Float[Tensor, "B K C"], true: Float[Tensor, "B K C"], draw: Draw) -> Float[Tensor, ""]:
+    """Unit features at predicted joints, pulled to the same joint's at true places, pushed from other joints'."""
     features, joints = predicted.flatten(0, 1), predicted.shape[1]
     anchors, wanted = features[draw.anchors], draw.positives * joints + draw.anchors[:, None] % joints
     pull = (anchors @ true.flatten(0, 1).mT).gather(1, wanted)  # of all candidates: no feature is ever repeated
     push = (anchors @ features.mT).gather(1, draw.negatives)
-    return _mean_of_kept(pull, push, draw, temperature)
+    return _mean_of_kept(pull, push, draw)
 
 
 def joint_to_non_joint(
-    predicted: Float[Tensor, "B K C"], voxels: Float[Tensor, "B T C"], draw: Draw, temperature: float = TEMPERATURE
+    predicted: Float[Tensor, "B K C"], voxels: Float[Tensor, "B T C"], draw: Draw
 ) -> Float[Tensor, ""]:
-    """Unit features at predicted joints, pulled to all other joints', pushed from voxels where no joint is.
-
-    The mean over the kept anchors and their positives. Voxels are made unit vectors here.
-    """
+    """Unit features at predicted joints, pulled to all other joints', pushed from voxels where no joint is."""
     features = predicted.flatten(0, 1)
     anchors = features[draw.anchors]
     pull = (anchors @ features.mT).gather(1, draw.positives)
     push = anchors @ normalize(voxels.flatten(0, 1)[draw.negatives], dim=-1).mT
-    return _mean_of_kept(pull, push, draw, temperature)
+    return _mean_of_kept(pull, push, draw)
 
 
-def _mean_of_kept(pull: Tensor, push: Tensor, draw: Draw, temperature: float) -> Float[Tensor, ""]:
+def _mean_of_kept(pull: Tensor, push: Tensor, draw: Draw) -> Float[Tensor, ""]:
     kept = draw.kept[:, None]
-    return mean_of((info_nce(pull / temperature, push / temperature), kept), kept)
+    return mean_of((info_nce(pull / TEMPERATURE, push / TEMPERATURE), kept), kept)
 
 
 def joint_contrasts(
@@ -259,36 +225,28 @@ def gathered(tensor: Float[Tensor, " B *rest"] | Bool[Tensor, " B *rest"]) -> Te
 def draw_joint_to_joint(
     valid: Bool[Tensor, "B K"],
     generator: torch.Generator | None = None,
-    anchors: int = 100,
-    positives: int = 128,
-    negatives: int = 256,
+    counts: tuple[int, int, int] = (100, 128, 256),
 ) -> Draw:
-    """Random features to compare: positives where the joint is `valid`, negatives among all other joints.
-
-    The counts are JOTR's; where there are fewer, draws are with replacement, as the authors do.
-    """
+    """A random draw: positives where the joint is `valid`, negatives among all other joints; JOTR's counts."""
     samples, joints = valid.shape
-    chosen = _pick(torch.ones_like(valid).flatten()[None], anchors, generator)[0]
-    kind = chosen % joints
-    same = valid.mT[kind]  # A B
-    other = torch.arange(samples * joints, device=valid.device) % joints != kind[:, None]
-    return Draw(chosen, _pick(same, positives, generator), _pick(other, negatives, generator), same.any(-1))
+    anchors = _pick(torch.ones_like(valid).view(1, -1), counts[0], generator)[0]
+    kind = anchors % joints
+    same, other = valid.mT[kind], torch.arange(samples * joints, device=valid.device) % joints != kind[:, None]
+    return Draw(anchors, _pick(same, counts[1], generator), _pick(other, counts[2], generator), same.any(-1))
 
 
 def draw_joint_to_non_joint(
     joints: int,
     pool: Bool[Tensor, "B T"],
     generator: torch.Generator | None = None,
-    anchors: int = 100,
-    positives: int = 1024,
-    negatives: int = 2048,
+    counts: tuple[int, int, int] = (100, 1024, 2048),
 ) -> Draw:
-    """Random features to compare: positives are any other of the samples' joints, negatives voxels of the pool."""
+    """A random draw: positives are any other of the samples' joints, negatives voxels of the pool; JOTR's counts."""
     every = torch.ones(1, len(pool) * joints, dtype=torch.bool, device=pool.device)
-    chosen = _pick(every, anchors, generator)[0]
-    other = torch.arange(every.shape[1], device=pool.device) != chosen[:, None]
-    voxels = _pick(pool.flatten()[None], negatives, generator)[0]
-    return Draw(chosen, _pick(other, positives, generator), voxels, pool.any().expand(anchors))
+    anchors = _pick(every, counts[0], generator)[0]
+    other = torch.arange(every.shape[1], device=pool.device) != anchors[:, None]
+    voxels = _pick(pool.view(1, -1), counts[2], generator)[0]
+    return Draw(anchors, _pick(other, counts[1], generator), voxels, pool.any().expand(counts[0]))
 
 
 def non_joint_voxels(points: Float[Tensor, "B K 3"], cells: tuple[int, int, int]) -> Bool[Tensor, "B T"]:
@@ -296,19 +254,18 @@ def non_joint_voxels(points: Float[Tensor, "B K 3"], cells: tuple[int, int, int]
 
     As the authors code it: coordinates are scaled by the number of voxels, and x and z change places.
     """
-    samples = len(points)
-    marked = torch.zeros(samples, *cells, dtype=torch.bool, device=points.device)
+    marked = torch.zeros(len(points), *cells, dtype=torch.bool, device=points.device)
     size = torch.tensor(cells).to(points)
     ends = [edge.clamp(min=0).minimum(size - 1).long() for edge in ((points * size).floor(), (points * size).ceil())]
-    row = torch.arange(samples, device=points.device)[:, None]
-    for corner in range(8):
-        depth, y, x = (ends[corner >> axis & 1][..., axis] for axis in range(3))  # the coded order: x is the depth
+    row = torch.arange(len(points), device=points.device)[:, None]
+    for corner in itertools.product(ends, repeat=3):
+        depth, y, x = (end[..., axis] for axis, end in enumerate(corner))  # the coded order: x is the depth
         marked[row, depth, y, x] = True
     return ~marked.flatten(1)
 
 
 def _pick(allowed: Bool[Tensor, "A K"], count: int, generator: torch.Generator | None) -> Int[Tensor, "A n"]:
-    """For each row `count` allowed positions, without replacement if there are enough; rows without any get some."""
+    """For each row `count` allowed positions, with replacement where there are fewer; rows without any get some."""
     chances = (allowed | ~allowed.any(-1, keepdim=True)).float()
     repeated = torch.multinomial(chances, count, replacement=True, generator=generator)
     if allowed.shape[1] < count:

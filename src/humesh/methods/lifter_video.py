@@ -63,7 +63,7 @@ class LifterVideoConfig:
 
 
 class LifterVideo(ClipMethod, HoldsLifter):
-    """The whole method: `look` frame by frame, `through_time` on what that gave of a clip."""
+    """The whole method: `frame_features` frame by frame, `through_time` on what that gave of a clip."""
 
     config_type = LifterVideoConfig
     config: LifterVideoConfig
@@ -86,23 +86,23 @@ class LifterVideo(ClipMethod, HoldsLifter):
             nn.init.xavier_uniform_(head.weight, 0.01)
             nn.init.zeros_(head.bias)
 
-    def look(self, crops: Crops) -> Float[Tensor, "B N F"]:
+    def frame_features(self, crops: Crops) -> Float[Tensor, "B N F"]:
         """What the lifter estimates of each frame by itself: pose, shape and weak camera."""
         lifted = lifted_from(self.lifter, crops, crops.landmarks, self.config.dropped if self.training else 0.0)
         return torch.cat([lifted.pose.flatten(1), lifted.shape, lifted.weak], dim=-1).unflatten(0, crops.present.shape)
 
-    def through_time(self, looked: Float[Tensor, "B N F"], crops: Crops) -> LifterPrediction:
-        """The bodies of clips from what `look` gave of their frames; of the crops no pixel is needed."""
+    def through_time(self, features: Float[Tensor, "B N F"], crops: Crops) -> LifterPrediction:
+        """The bodies of clips from what `frame_features` gave of their frames; of the crops no pixel is needed."""
         crops = with_cameras(crops)
-        there, (body,) = crops.present.to(looked), self.bodies
-        looked = torch.where(crops.present[..., None], looked, 1.0)  # of absent frames some numbers, all finite
-        pose, shape, weak = looked.split(self.parts, dim=-1)
+        there, (body,) = crops.present.to(features), self.bodies
+        features = torch.where(crops.present[..., None], features, 1.0)  # of absent frames some numbers, all finite
+        pose, shape, weak = features.split(self.parts, dim=-1)
         rest = body.rest_joints(shape)
         turns = rotations(pose.flatten(0, 1).unflatten(-1, (_JOINTS, 6)), crops)
         place = crops.camera.translation_from_weak(weak, crops.size)
         joints = forward_kinematics(turns, rest)[1] + place[..., None, :]
         # The clip's own axes look at the person's mean direction.
-        ahead = torch.tensor([0.0, 0.0, 1.0]).to(looked)
+        ahead = torch.tensor([0.0, 0.0, 1.0]).to(features)
         ray = _mean(ray_of(crops), there)
         facing = swing(ahead.expand_as(ray), ray)
         own = torch.cat([facing[:, None, None].mT @ turns[:, :, :1], turns[:, :, 1:]], dim=2)[..., :2].flatten(-2)
@@ -114,7 +114,7 @@ class LifterVideo(ClipMethod, HoldsLifter):
         seconds = seconds_of(crops)
         seen = [own.flatten(-2), pose, shape, weak[..., :1].log(), weak[..., 1:], path - middle, unit.log()]
         seen += [middle[..., 2:], self._evidence(joints, crops)]
-        tokens = self.given(torch.cat([part.expand(*looked.shape[:2], -1) for part in seen], dim=-1))
+        tokens = self.given(torch.cat([part.expand(*features.shape[:2], -1) for part in seen], dim=-1))
         mask = crops.present | ~crops.present.any(-1, keepdim=True)
         for block in self.blocks:
             tokens = block(tokens, seconds, mask[:, None, None])

@@ -1,9 +1,9 @@
 """Multi-RoI (Nie et al., ECCV 2024): five boxes around one person, one body.
 
-The idea in six lines: the person's box and four shifted and rescaled copies are cut and go through one encoder. For
-each box the features of all are mixed, with weights that come from the features and from codes of how the boxes lie to
-each other. Regressors give the body and a camera for each box; in the photo all these cameras must agree (a loss), and
-features of the same person must be alike (a contrastive loss). The prediction is the first box's.
+The person's box and four shifted and rescaled copies are cut and go through one encoder. For each box the features of
+all are mixed, with weights that come from the features and from codes of how the boxes lie to each other. Regressors
+give the body and a camera for each box; in the photo all these cameras must agree (a loss), and features of the same
+person must be alike (a contrastive loss). The prediction is the first box's.
 
 `MultiRoi` is the paper's form, `MultiRoiAuthors` the one its authors ran, which mixes and regresses in another way
 and gives a mesh for each box. What the paper leaves open is as in the authors' code: three rounds, dropout and no
@@ -29,28 +29,12 @@ from humesh.crops.crops import Crops
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows
 from humesh.losses.targets import Targets
+from humesh.methods import multi_roi_loss as roi_loss
 from humesh.methods.base import Method, Prediction
-from humesh.methods.multi_roi_loss import (
-    camera_consistency,
-    camera_consistency_authors,
-    crop_contrast,
-    crop_contrast_authors,
-    roi_estimates,
-    roi_labels,
-    supervised_losses,
-)
-from humesh.methods.rois import (
-    ROI_COPIES,
-    PairLinear,
-    SineCode,
-    WrappedSineCode,
-    box_vectors,
-    roi_copies,
-    roi_spec,
-)
+from humesh.methods.rois import ROI_COPIES, PairLinear, box_code, box_code_authors, box_vectors, roi_copies, roi_spec
 from humesh.methods.weights import KeyMap
 from humesh.networks.attention import Attention
-from humesh.networks.encoders import Encoder, HrNet, ImageNetColours
+from humesh.networks.encoders import Encoder, HrNet, imagenet_normalised
 from humesh.networks.heads import Regressor, mean_starts
 
 
@@ -166,14 +150,14 @@ class _RoiMethod(Method):
         super().__init__(config, body)
         self.spec = roi_spec(config.crop, copies)
         kind = HrNet if config.encoder.startswith("hrnet_") else Encoder
-        self.colours, self.encoder = ImageNetColours(), kind(config.encoder)
+        self.encoder = kind(config.encoder)
         self.width = self.encoder.width
         self.contrast = ContrastHead(self.width, gate)
 
     def forward(self, crops: Crops, contrasted: bool = False) -> MultiRoiPrediction:
         """The bodies; with the features to contrast while training or when asked for them."""
         boxes = box_vectors(self.box_camera(crops), crops.size, self.config.box_unit_px)
-        output = self.network(self.colours(crops.pixels), boxes, crops.present, contrasted or self.training)
+        output = self.network(imagenet_normalised(crops.pixels), boxes, crops.present, contrasted or self.training)
         translation = crops.camera.translation_from_weak(output.weak, crops.size)
         return MultiRoiPrediction(BodyPose(output.rotations, output.shape, translation), output.weak, output.z)
 
@@ -201,8 +185,8 @@ class _RoiMethod(Method):
     def objective(self, crops: Crops, prediction: MultiRoiPrediction, targets: Targets) -> dict[str, Float[Tensor, ""]]:
         """SPIN's losses and vertices', `camera` and, where there is z, `contrast`."""
         (body,), focal = self.bodies, crops.photo_camera.focal_px
-        made, true = roi_estimates(body, prediction, targets, crops), roi_labels(body, targets, crops)
-        losses = supervised_losses(made, true, crops.present)
+        made = roi_loss.roi_estimates(body, prediction, targets, crops)
+        losses = roi_loss.supervised_losses(made, roi_loss.roi_labels(body, targets, crops))
         losses["camera"] = self.camera_loss(prediction.pose.translation.float(), focal, crops.present)
         if prediction.z is not None:
             losses["contrast"] = self.contrast_loss(prediction.z.float(), crops.present)
@@ -219,10 +203,11 @@ class MultiRoi(_RoiMethod):
 
     def __init__(self, config: MultiRoiConfig, body: BodyModel) -> None:
         super().__init__(config, body, roi_copies(config.boxes, config.rois), config.gate)
-        self.camera_loss, self.contrast_loss = camera_consistency, partial(crop_contrast, below=config.contrast_below)
+        self.camera_loss = roi_loss.camera_consistency
+        self.contrast_loss = partial(roi_loss.crop_contrast, below=config.contrast_below)
         width, self.fuses = self.width, config.fusion if config.rois > 1 else "none"
-        self.box_code = WrappedSineCode(config.frequencies)
-        coded = 0 if config.code == "none" else self.box_code.width
+        self.box_code = partial(box_code, frequencies=config.frequencies)
+        coded = 0 if config.code == "none" else 3 * (1 + 2 * config.frequencies)
         if self.fuses == "relative":
             self.fusion: nn.Module = PaperFusion(width, coded)
         elif self.fuses == "self_attention":
@@ -278,8 +263,8 @@ class MultiRoiAuthors(_RoiMethod):
     """
 
     config_type = MultiRoiAuthorsConfig
-    camera_loss = staticmethod(camera_consistency_authors)
-    contrast_loss = staticmethod(crop_contrast_authors)
+    camera_loss = staticmethod(roi_loss.camera_consistency_authors)
+    contrast_loss = staticmethod(roi_loss.crop_contrast_authors)
     authors_keys: ClassVar[KeyMap | None] = KeyMap(
         renames=(
             (r"^((conv1|bn1|layer\d)\.)", r"encoder.\1"),
@@ -303,8 +288,8 @@ class MultiRoiAuthors(_RoiMethod):
     def __init__(self, config: MultiRoiAuthorsConfig, body: BodyModel) -> None:
         super().__init__(config, body, ROI_COPIES, "relu")
         width, rois = self.width, len(ROI_COPIES)
-        self.box_code = SineCode(config.frequencies)
-        self.fusion = AuthorsFusion(width, self.box_code.width, config.mixing, rois)
+        self.box_code = partial(box_code_authors, frequencies=config.frequencies)
+        self.fusion = AuthorsFusion(width, 3 * (1 + 2 * config.frequencies), config.mixing, rois)
         self.regressor = Regressor(width + 3 * rois, config.hidden, mean_starts(body.shapes), config.dropout)
 
     def regressed(self, features: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,7 @@ are the final paper's (ECCV 2024), the preprint's and the code's. All crops that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,34 +15,17 @@ from torch.nn.functional import normalize
 
 from humesh.body.model import BodyModel
 from humesh.crops.crops import Crops
-from humesh.losses.targets import Targets
-from humesh.losses.terms import absolute, mean_of
+from humesh.losses.targets import Targets, labelled_about_hips
+from humesh.losses.terms import absolute, mean_of, squared
 from humesh.methods.base import Prediction
-from humesh.methods.spin import SpinEstimates, SpinLabels, spin_estimates, spin_labels, spin_losses
+from humesh.methods.spin import Label, spin_estimates, spin_labels
+
+_NAMES = ("kp2d", "kp3d", "pose", "betas")
 
 
-@dataclass(frozen=True, eq=False)
-class RoiEstimates(SpinEstimates):
-    """What is compared of predicted people `*g`; vertices in metres from the pelvis."""
-
-    vertices: Float[Tensor, "*g V 3"]
-
-
-@dataclass(frozen=True, eq=False)
-class RoiLabels(SpinLabels):
-    """The same labelled; `in_3d`: people with 3D points."""
-
-    vertices: Float[Tensor, "*g V 3"]
-    in_3d: Bool[Tensor, "*g"]
-
-
-def supervised_losses(made: RoiEstimates, true: RoiLabels, present: Bool[Tensor, "*g"]) -> dict[str, Float[Tensor, ""]]:
-    """Means over all points of people with any, and over people with a fitted body."""
-    fitted = true.fitted & present
-    kp2d, kp3d, pose, betas = spin_losses(made, true, present, true.in_3d & present, fitted)
-    apart = absolute(made.vertices, true.vertices, torch.ones(()))
-    vertices = mean_of(apart, fitted[..., None, None])
-    return {"kp2d": kp2d, "kp3d": kp3d, "vertices": vertices, "pose": pose, "betas": betas}
+def supervised_losses(made: Mapping[str, Tensor], true: Mapping[str, Label]) -> dict[str, Float[Tensor, ""]]:
+    """Squared errors of SPIN's estimates and absolute ones of vertices, each a mean over the people with a label."""
+    return {name: label.loss(made[name], absolute if name == "vertices" else squared) for name, label in true.items()}
 
 
 def camera_consistency(
@@ -107,17 +90,21 @@ def crop_contrast_authors(
     return temperature * crop_contrast(z, present, "all", temperature)
 
 
-def roi_estimates(body: BodyModel, prediction: Prediction, targets: Targets, crops: Crops) -> RoiEstimates:
-    """What a prediction is compared by, in the labels' joint set."""
+def roi_estimates(body: BodyModel, prediction: Prediction, targets: Targets, crops: Crops) -> dict[str, Tensor]:
+    """What a prediction is compared by, in the labels' joint set; vertices in metres from the pelvis."""
     pose = prediction.pose.map(Tensor.float)
     bodies = body(pose)
-    made = spin_estimates(body.points(bodies, targets.joint_set), pose, targets, crops)
-    return RoiEstimates(**vars(made), vertices=bodies.vertices - bodies.joints[..., :1, :])
+    made = dict(zip(_NAMES, spin_estimates(body.points(bodies, targets.joint_set), pose, targets, crops), strict=True))
+    return made | {"vertices": bodies.vertices - bodies.joints[..., :1, :]}
 
 
 @torch.no_grad()
-def roi_labels(body: BodyModel, targets: Targets, crops: Crops) -> RoiLabels:
+def roi_labels(body: BodyModel, targets: Targets, crops: Crops) -> dict[str, Label]:
     """A batch's labels in the units of the estimates."""
-    bodies, true = body(targets.pose), spin_labels(targets, crops)
+    present, bodies = crops.present, body(targets.pose)
+    in_3d = labelled_about_hips(targets)[1].any(-1) & present
+    true = dict(zip(_NAMES, spin_labels(targets, crops, present, in_3d, present), strict=True))
     vertices = bodies.vertices - bodies.joints[..., :1, :]
-    return RoiLabels(**vars(true), vertices=vertices, in_3d=true.confidence3d.any(-1))
+    return true | {
+        "vertices": Label(vertices, torch.ones_like(vertices[..., :1, :1]), true["betas"].counted[..., None])
+    }

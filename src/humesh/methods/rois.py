@@ -65,42 +65,27 @@ def box_vectors(camera: Camera, size: tuple[int, int], unit_px: float = 1.0) -> 
     return torch.cat([2.8 * shift, (size[0] / focal / unit_px - 0.24) / 0.06], dim=-1)
 
 
-class SineCode(nn.Module):
-    """Numbers and their sines: (x, sin(pi x), cos(pi x), sin(2 pi x), ...); the cosines are sin(x + pi/2).
+def box_code_authors(numbers: Float[Tensor, "*g D"], frequencies: int) -> Float[Tensor, "*g E"]:
+    """(x, sin(pi x), cos(pi x), sin(2 pi x), ...) of numbers x, as the authors: the upper frequencies are noise.
 
-    As the authors', whose upper frequencies are noise that rounding makes: product and phase are added in float64 and
-    rounded once to float32 (what a fused multiply-add gives), and the sine is of that.
+    Product and phase (cosines are sin(x + pi/2)) are added in float64 and rounded once to float32, and the sine is of
+    that.
     """
-
-    frequency: Tensor
-    phase: Tensor
-
-    def __init__(self, frequencies: int, numbers: int = 3) -> None:
-        super().__init__()
-        pi, half = torch.tensor([math.pi, math.pi / 2], dtype=torch.float32).double()  # float32's pi
-        frequency = pi * 2.0 ** torch.arange(frequencies).repeat_interleave(2)
-        self.register_buffer("frequency", frequency[:, None], persistent=False)
-        self.register_buffer("phase", half * (torch.arange(2 * frequencies) % 2)[:, None], persistent=False)
-        self.width = numbers * (1 + 2 * frequencies)
-
-    def forward(self, numbers: Float[Tensor, "*g D"]) -> Float[Tensor, "*g E"]:
-        """The numbers, then of each frequency the sines and the cosines of all."""
-        argument = numbers.double()[..., None, :] * self.frequency.double() + self.phase.double()
-        return torch.cat([numbers, argument.float().sin().flatten(-2).to(numbers)], dim=-1)
+    pi, half = torch.tensor([math.pi, math.pi / 2], dtype=torch.float32, device=numbers.device).double()  # float32's
+    rates = pi * _octaves(numbers, frequencies)[:, None, None]
+    argument = numbers.double()[..., None, None, :] * rates + torch.stack([0 * half, half])[:, None]
+    return torch.cat([numbers, argument.float().sin().flatten(-3).to(numbers)], dim=-1)
 
 
-class WrappedSineCode(SineCode):
-    """The same code without noise: arguments are wrapped to one turn in float64, where 2^k x is exact, before the sine.
+def box_code(numbers: Float[Tensor, "*g D"], frequencies: int) -> Float[Tensor, "*g E"]:
+    """The same code in float32 without noise: arguments are wrapped to one turn in float64, where 2^k x is exact."""
+    turns = (numbers.double()[..., None, :] * _octaves(numbers, frequencies)[:, None]) % 2  # of pi
+    angle = (math.pi * turns).float()
+    return torch.cat([numbers.float(), torch.stack([angle.sin(), angle.cos()], dim=-2).flatten(-3)], dim=-1)
 
-    Float32's 2^31 pi x is known to a thousand turns; here numbers equal but for float64's rounding have the same code.
-    """
 
-    def forward(self, numbers: Float[Tensor, "*g D"]) -> Float[Tensor, "*g E"]:
-        """The numbers, then of each frequency the sines and the cosines of all; float32."""
-        octaves = torch.arange(len(self.frequency) // 2, device=numbers.device)
-        turns = (numbers.double()[..., None, :] * (2.0 ** octaves.double())[:, None]) % 2  # of pi
-        angle = (math.pi * turns).float()
-        return torch.cat([numbers.float(), torch.stack([angle.sin(), angle.cos()], dim=-2).flatten(-3)], dim=-1)
+def _octaves(numbers: Tensor, frequencies: int) -> Float[Tensor, " L"]:
+    return 2.0 ** torch.arange(frequencies, device=numbers.device).double()
 
 
 class PairLinear(nn.Linear):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,63 +12,42 @@ from torch import Tensor
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops
 from humesh.losses.targets import Targets, about_hips, body_pixels, labelled_about_hips, normalised
-from humesh.losses.terms import mean_of, squared
+from humesh.losses.terms import Term, mean_of, squared
 
 
-@dataclass(frozen=True, eq=False)
-class SpinEstimates:
-    """What is compared of predicted people `*g`."""
+class Label(NamedTuple):
+    """What an estimate is compared with: its errors times the confidence are averaged over all that is `counted`."""
 
-    keypoints: Float[Tensor, "*g K 2"]  # in the crop, each axis from -1 to 1
-    points: Float[Tensor, "*g K 3"]  # metres, from the middle of the hips
-    rotations: Float[Tensor, "*g 24 3 3"]
-    shape: Float[Tensor, "*g S"]
+    value: Tensor
+    confidence: Tensor
+    counted: Tensor
 
-
-@dataclass(frozen=True, eq=False)
-class SpinLabels(SpinEstimates):
-    """The same labelled, with confidences; `fitted`: people with SMPL's parameters."""
-
-    confidence2d: Float[Tensor, "*g K"]
-    confidence3d: Float[Tensor, "*g K"]
-    fitted: Bool[Tensor, "*g"]
+    def loss(self, made: Tensor, error: Callable[[Tensor, Tensor, Tensor], Term] = squared) -> Float[Tensor, ""]:
+        """The mean error of an estimate."""
+        return mean_of(error(made, self.value, self.confidence), self.counted)
 
 
-def spin_losses(
-    made: SpinEstimates,
-    true: SpinLabels,
-    in_2d: Bool[Tensor, "*g"],
-    in_3d: Bool[Tensor, "*g"],
-    fitted: Bool[Tensor, "*g"],
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
-    """Confidence x squared error of 2D and 3D points, and squared errors of matrices and shape.
+def spin_estimates(
+    points: Float[Tensor, "*g K 3"], pose: BodyPose, targets: Targets, crops: Crops
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What posed bodies with these points, of the labels' joint set, are compared by.
 
-    Each is the mean over all elements of the people chosen for it.
+    2D points in the crop, each axis from -1 to 1; 3D ones in metres, from the middle of the hips; rotations; shape.
     """
-    confidence2d, confidence3d, one = true.confidence2d[..., None], true.confidence3d[..., None], torch.ones(())
-    return (
-        mean_of(squared(made.keypoints, true.keypoints, confidence2d), in_2d[..., None, None]),
-        mean_of(squared(made.points, true.points, confidence3d), in_3d[..., None, None]),
-        mean_of(squared(made.rotations, true.rotations, one), fitted[..., None, None, None]),
-        mean_of(squared(made.shape, true.shape, one), fitted[..., None]),
-    )
-
-
-def spin_estimates(points: Float[Tensor, "*g K 3"], pose: BodyPose, targets: Targets, crops: Crops) -> SpinEstimates:
-    """What posed bodies with these points, of the labels' joint set, are compared by."""
     pixels = normalised(body_pixels(points, crops.camera), crops.size)
-    return SpinEstimates(pixels, about_hips(points, targets.joint_set), pose.rotations, pose.shape)
+    return pixels, about_hips(points, targets.joint_set), pose.rotations, pose.shape
 
 
-def spin_labels(targets: Targets, crops: Crops) -> SpinLabels:
-    """A batch's labels in the units of the estimates; 3D points count where both hips have labels."""
+def spin_labels(
+    targets: Targets, crops: Crops, in_2d: Bool[Tensor, "*g"], in_3d: Bool[Tensor, "*g"], in_fits: Bool[Tensor, "*g"]
+) -> tuple[Label, Label, Label, Label]:
+    """A batch's labels of the people chosen for each kind, fits where they are; 3D points need both hips' labels."""
     points, confidence3d = labelled_about_hips(targets)
-    return SpinLabels(
-        keypoints=normalised(targets.points2d, crops.size),
-        points=points,
-        rotations=targets.pose.rotations,
-        shape=targets.pose.shape,
-        confidence2d=targets.points2d_weight,
-        confidence3d=confidence3d,
-        fitted=(targets.pose_weight.amin(-1) > 0) & (targets.shape_weight > 0),
+    pixels, one = normalised(targets.points2d, crops.size), torch.ones_like(targets.shape_weight)
+    fitted = (targets.pose_weight.amin(-1) > 0) & (targets.shape_weight > 0) & in_fits
+    return (
+        Label(pixels, targets.points2d_weight[..., None], in_2d[..., None, None]),
+        Label(points, confidence3d[..., None], in_3d[..., None, None]),
+        Label(targets.pose.rotations, one[..., None, None, None], fitted[..., None, None, None]),
+        Label(targets.pose.shape, one[..., None], fitted[..., None]),
     )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 HYBRID, PLAIN = "vit_base_r50_s16_224", "vit_base_patch16_224"
 """Two of timm's vision transformers (see `PatchEmbed`)."""
@@ -85,16 +83,9 @@ class StandardisedConv(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, kernel_size: int, stride: int = 1, **more: Any) -> None:
         super().__init__(inputs, outputs, kernel_size, stride, bias=False, **more)
-        self.frozen = False
-
-    def freeze(self) -> None:
-        """Standardises the weights for good; for prediction only."""
-        self.weight.data, self.frozen = self.standardised(), True
 
     def standardised(self) -> Float[Tensor, "out in h w"]:
         """The weights that the convolution uses."""
-        if self.frozen:
-            return self.weight
         centred = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
         return centred / (centred.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-5)
 
@@ -135,35 +126,7 @@ class PatchEmbed(nn.Module):
         return self.proj(self.backbone(pixels)).flatten(2).mT
 
 
-class ImageNetColours(nn.Module):
+def imagenet_normalised(pixels: Float[Tensor, "*g 3 H W"]) -> Float[Tensor, "*g 3 H W"]:
     """RGB in [0, 1] to the range that ImageNet encoders were trained on."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
-
-    def forward(self, pixels: Float[Tensor, "*g 3 H W"]) -> Float[Tensor, "*g 3 H W"]:
-        return (pixels - self.mean) / self.std
-
-
-@torch.no_grad()
-def fold(network: nn.Module) -> None:
-    """Makes a trained network faster to predict with: batch norms go into convolutions, weights are standardised once.
-
-    In place; the same outputs but for rounding. A norm is taken to follow a convolution if it is the next child of the
-    same module and has as many channels, as timm's and our networks are built.
-    """
-    network.eval()
-    for module in list(network.modules()):
-        if isinstance(module, StandardisedConv):
-            module.freeze()
-        for (name, conv), (next_name, norm) in pairwise(list(module.named_children())):
-            if not (isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
-                continue
-            if norm.num_features == conv.out_channels:
-                setattr(module, name, fuse_conv_bn_eval(conv, norm))
-                setattr(module, next_name, getattr(norm, "act", nn.Identity()))  # timm's norms may hold an activation
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).to(pixels)[..., None, None]
+    return (pixels - mean) / std
