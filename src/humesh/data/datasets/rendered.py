@@ -104,13 +104,10 @@ class Agora(PhotoDataset):
             if not path.is_file():
                 raise DatasetError(f"{path}: expected an SMPL fit, found nothing; fetch them or pass fits=False.")
             label = smpl_label(*loaded(path, _fit, "an SMPL fit"), extrinsics, model)
-        weight = np.ones(len(SMPL24))
+        shared = len(SMPL24)
         if "gt_joints_3d" in row:
-            given = row["gt_joints_3d"][i].numbers(-1, 3)
-            if len(given) < len(SMPL24):
-                raise row["gt_joints_3d"][i].wrong("the places of 24 joints or more")
-            shared = len(SMPL24) if len(given) < 55 else _SMPLX_SHARED
-            points, weight = given[: len(SMPL24)], weight * (np.arange(len(SMPL24)) < shared)
+            points = row["gt_joints_3d"][i].first(3 * len(SMPL24)).reshape(-1, 3)
+            shared = _SMPLX_SHARED if np.size(row["gt_joints_3d"][i].value) >= 3 * 55 else shared
         elif label is not None and model is not None:
             points = model.joints(label[0]).double().numpy()
         if points is None:
@@ -118,6 +115,7 @@ class Agora(PhotoDataset):
                 f"{self.root}: expected frames with joints (..._withjv.pkl), or the SMPL body for those without in "
                 "`bodies`; got neither."
             )
+        weight = (np.arange(len(SMPL24)) < shared).astype(np.float64)
         person = person_3d(self._identities[scan], SMPL24, photo, None, points, weight)
         return person if label is None else with_smpl(person, label, "smpl-neutral-kid" if kid else "smpl-neutral")
 
@@ -169,8 +167,7 @@ def _rotation(axis: str, degrees: float) -> Float[np.ndarray, "3 3"]:
 
 def _opencv(place_cm: list[float]) -> Float[np.ndarray, "3"]:
     """A place in Unreal's axes (x forward, y right, z up; cm) in OpenCV's, metres."""
-    x, y, z = np.asarray(place_cm) / 100
-    return np.array([y, -z, x])
+    return np.asarray(place_cm)[[1, 2, 0]] * [1, -1, 1] / 100
 
 
 _LAYOUT = {
@@ -236,11 +233,11 @@ class Bedlam(PhotoDataset):
         entry = {key: labels[key][row] for key in labels.value}
         points = np.concatenate([entry["gtkps"].numbers(22, 2), np.ones((22, 1))], axis=-1)
         box = box_about(entry["center"].numbers(2), entry["scale"].number(0.0, 1e3))
-        vectors = entry["pose_cam"].numbers(-1, 3)
-        of_smpl = len(vectors) == len(SMPL24)
-        used = 24 if of_smpl else 22
+        of_smpl = entry["pose_cam"].value.size == 3 * len(SMPL24)
+        used = len(SMPL24 if of_smpl else _BODY22)
+        vectors = entry["pose_cam"].first(3 * used).reshape(used, 3)
         rotations = torch.eye(3).repeat(24, 1, 1)
-        rotations[:used] = rotation_from_axis_angle(torch.from_numpy(vectors[:used]).float())
+        rotations[:used] = rotation_from_axis_angle(torch.from_numpy(vectors).float())
         shape = torch.from_numpy(entry["shape"].first(10)).float()
         translation = entry["trans_cam"].numbers(3) + entry["cam_ext"].extrinsics()[:, 3]
         identity = self._identities[labels["shape"].value[row].tobytes()]
@@ -255,14 +252,7 @@ class Bedlam(PhotoDataset):
 def _read(path: Path) -> Entry:
     """The arrays of a scene that are used, a row a person."""
     arrays = read_arrays(path, _LAYOUT, what="BEDLAM's labels", error=DatasetError, only=_LAYOUT)
-    numbers, betas, shape = arrays["pose_cam"].shape[1], arrays["shape"].shape[1], arrays["gtkps"].shape
-    if (numbers != 72 and (numbers < 66 or numbers % 3)) or betas < 10 or shape[1] < 22 or shape[2] < 2:
-        raise DatasetError(
-            f"{path}: expected poses of 72 or of 66 and more numbers, 10 betas and 22 points in BEDLAM's labels, got "
-            f"{numbers}, {betas} and {shape[1:]}; fetch it anew."
-        )
-    arrays["gtkps"] = arrays["gtkps"][:, :22, :2]
-    return Entry(arrays, path)
+    return Entry({**arrays, "gtkps": arrays["gtkps"][:, : len(_BODY22), :2]}, path)
 
 
 _CAMERA_FROM_WORLD = torch.tensor([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # a mirror
