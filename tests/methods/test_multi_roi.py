@@ -100,6 +100,7 @@ def _vary(method: MultiRoi | MultiRoiAuthors) -> None:
         (None, [20.0, 10.0, 60.0, 100.0]),
         ([[30.0, 40, 0.9], [90, 50, 0.4], [5, 5, 0.1]], [30.0, 40.0, 90.0, 50.0]),  # wider than high
         ([[30.0, 40, 0.9], [5, 5, 0.1]], [20.0, 10.0, 60.0, 100.0]),  # one point spans no box
+        ([[30.0, 40, 0.9], [38, 44, 0.9]], [20.0, 10.0, 60.0, 100.0]),  # a face is not the person
     ],
 )
 def test_a_person_is_cut_in_five_ways(body: BodyModel, keypoints: list[list[float]] | None, box: list[float]) -> None:
