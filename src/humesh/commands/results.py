@@ -25,6 +25,7 @@ from humesh.scene.record import humesh_version, json_text
 PEOPLE = ".people.npz"
 """The ending of a video's people, which stay in the hidden folder when a run is stopped."""
 
+_INPUT = "input"  # a file in the hidden folder: another run of the same input has to wait
 _MOST_BYTES = 2**28  # of a record: thousands of people
 _LONGEST = 180  # bytes of a name; the longest ending and a number must fit into 255
 
@@ -120,7 +121,7 @@ class Results:
                 try:
                     stack.enter_context(locked(claim.work, "predicting", UserError))
                 except UserError:
-                    if self.made(claim.name) is not None:
+                    if self.made(claim.name) is not None or claim.input() == job.path:
                         raise
                     self._reserved[claim.name] = "another run"
                     continue
@@ -128,6 +129,7 @@ class Results:
                     continue
                 stack.callback(claim.clear)
                 claim.clear()
+                (claim.work / _INPUT).write_bytes(os.fsencode(job.path))
                 try:
                     yield claim
                 except OSError as error:
@@ -185,6 +187,12 @@ class Claim:
         made: dict[str, Any] = {"name": self.name, "files": files, "finished": finished}
         made |= {"input": self.job.input, "options": self.job.options, "version": self.job.version}
         write_text(self.results.folder / f"{self.name}.json", json_text({**content, "made": made}))
+
+    def input(self) -> str:
+        """The input whose result is being made there."""
+        with suppress(OSError):
+            return os.fsdecode((self.work / _INPUT).read_bytes())
+        return ""
 
     def clear(self) -> None:
         """Removes the files of a run that was stopped, but for a video's people, which the next one starts from."""
