@@ -17,7 +17,7 @@ from humesh.data.synthetic.shards import ShardError as ShardError
 from humesh.errors import ArgumentError as ArgumentError
 from humesh.errors import HumeshError as HumeshError
 from humesh.errors import MissingPackageError as MissingPackageError
-from humesh.evaluation.subsets import EvaluationError as EvaluationError
+from humesh.evaluation.protocols import EvaluationError as EvaluationError
 from humesh.geometry.camera import Camera as Camera
 from humesh.media.decoding import VideoError as VideoError
 from humesh.media.photo import Photo as Photo

@@ -62,16 +62,16 @@ def test_truth_scores_0_and_an_offset_itself(
     ):
         np.savez(tmp_path / "p.npz", **named, **arrays)
         assert run(monkeypatch, tmp_path / "p.npz", *words) == 0
-        told = json.loads((tmp_path / "s.json").read_text())["everybody"]
-        assert [person["name"] for person in told] == named["name"].tolist()
-        assert [person["mpjpe"] for person in told] == pytest.approx([expected] * len(people), abs=1e-3)
-        assert [person["pa_mpjpe"] for person in told] == pytest.approx([0] * len(people), abs=1e-3)
+        got = json.loads((tmp_path / "s.json").read_text())["everybody"]
+        assert [person["name"] for person in got] == named["name"].tolist()
+        assert [person["mpjpe"] for person in got] == pytest.approx([expected] * len(people), abs=1e-3)
+        assert [person["pa_mpjpe"] for person in got] == pytest.approx([0] * len(people), abs=1e-3)
     assert "fed: unknown (predictions of a file)" in capsys.readouterr().out
     first = {key: array[:1] for key, array in (named | bodies).items()}
     np.savez(tmp_path / "p.npz", **first)  # nobody else is answered for
     assert run(monkeypatch, tmp_path / "p.npz", *words) == 0
-    told = json.loads((tmp_path / "s.json").read_text())["everybody"]
-    assert [person["mpjpe"] is None for person in told] == [False] + [True] * (len(people) - 1)
+    got = json.loads((tmp_path / "s.json").read_text())["everybody"]
+    assert [person["mpjpe"] is None for person in got] == [False] + [True] * (len(people) - 1)
     np.savez(tmp_path / "p.npz", **first | {"name": np.array(["another"])})
     assert run(monkeypatch, tmp_path / "p.npz", *words) == 2
     assert "expected predictions for photos such as 'scene 0', got those for 'another'" in capsys.readouterr().err
@@ -112,6 +112,6 @@ def test_wrong_words_are_told(
         ),
     ):
         assert run(monkeypatch, *words) == 2
-        told = capsys.readouterr().err.strip()
-        assert sentence in told
-        assert len(told.splitlines()) == 1
+        got = capsys.readouterr().err.strip()
+        assert sentence in got
+        assert len(got.splitlines()) == 1

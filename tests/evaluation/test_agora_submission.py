@@ -15,7 +15,7 @@ from humesh.body.label_bodies import BodyFiles
 from humesh.body.pose import BodyPose
 from humesh.commands.main import main
 from humesh.evaluation.agora import submitted, write_submission
-from humesh.evaluation.subsets import EvaluationError
+from humesh.evaluation.protocols import EvaluationError
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo

@@ -65,14 +65,14 @@ def test_truth_scores_0_and_an_offset_itself(
     for name, expected in (("truth", 0.0), ("moved", 30.0)):
         files = ("-o", f"{name}.json", "--report", f"{name}.html")
         assert run(monkeypatch, f"{name}.npz", "3dpw", "--root", place, *NEEDED, *files, "--against", "jotr") == 0
-        told = json.loads((place / f"{name}.json").read_text())
-        numbers = {number["name"]: number for number in told["numbers"]}
+        got = json.loads((place / f"{name}.json").read_text())
+        numbers = {number["name"]: number for number in got["numbers"]}
         assert numbers["mpjpe"]["ours"] == pytest.approx(expected, abs=1e-3)
         assert numbers["pa_mpjpe"]["ours"] == pytest.approx(0, abs=1e-3)
         assert numbers["mpjpe"]["paper"] == 76.4
         assert numbers["mpjpe"]["difference"] == pytest.approx(expected - 76.4, abs=1e-3)
-        assert (told["people"], told["missed"], told["people_in_paper"]) == (16, 0, 35_515)
-        assert told["fingerprint"] == PROTOCOLS["3dpw"].fingerprint
+        assert (got["people"], got["missed"], got["people_in_paper"]) == (16, 0, 35_515)
+        assert got["fingerprint"] == PROTOCOLS["3dpw"].fingerprint
         table = capsys.readouterr().out
         assert f"| mpjpe, mm | {expected:.1f} | {expected:.1f} to {expected:.1f} | 76.4 | " in table
         assert PROTOCOLS["3dpw"].fingerprint in table
@@ -123,8 +123,8 @@ def test_predictions_of_a_file_take_no_options_of_methods(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
     assert run(monkeypatch, "truth.npz", "3dpw", "--root", place, *NEEDED, *more) == 2
-    told = f"{more[0]}: expected no such option for predictions of a file; leave it out."
-    assert told in capsys.readouterr().err
+    got = f"{more[0]}: expected no such option for predictions of a file; leave it out."
+    assert got in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -137,9 +137,9 @@ def test_torchrun_shares_the_sequences(place: Path, monkeypatch: pytest.MonkeyPa
         "from humesh.commands.main import main; main()"
     )
     words = ["evaluate", "moved.npz", "3dpw", "--root", str(place), *NEEDED, "-o", "two.json", "--keep", "two"]
-    tests = Path(__file__).parents[1]
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     same = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000), "WORLD_SIZE": "2"}
-    environment = os.environ | same | {"PYTHONPATH": str(tests), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | same | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     both = [
         subprocess.Popen([sys.executable, "-c", script, *words], cwd=place, env=environment | {"RANK": str(rank)})
         for rank in range(2)
@@ -159,9 +159,9 @@ def test_a_recoverer_is_asked_for_the_labelled_people_and_for_detections(
     small = {"encoder": "resnet18", "crop": (64, 64), "width": 48, "heads": 4, "depth": 1, "temporal": "none"}
     save_weights(place / "int.safetensors", "int", build("int", small, BodyModel.load("open-low")))
     assert run(monkeypatch, "int.safetensors", "3dpw", "--root", place, *NEEDED, "-o", "n.json") == 0
-    told = json.loads((place / "n.json").read_text())
-    assert (told["people"], told["missed"]) == (16, 0)
-    assert {number["name"] for number in told["numbers"]} == {"mpjpe", "pa_mpjpe", "accel"}
+    got = json.loads((place / "n.json").read_text())
+    assert (got["people"], got["missed"]) == (16, 0)
+    assert {number["name"] for number in got["numbers"]} == {"mpjpe", "pa_mpjpe", "accel"}
     out = capsys.readouterr().out
     assert "joints of predictions by the regressor of body 'open'" in out
     assert "no vertex errors" in out
@@ -178,8 +178,8 @@ def test_a_recoverer_is_asked_for_the_labelled_people_and_for_detections(
     detected = ("--detections", folder, "-o", "d.json")
     words = ("int.safetensors", "3dpw", "--root", place, *NEEDED)
     assert run(monkeypatch, *words, *detected) == 0
-    told = json.loads((place / "d.json").read_text())
-    assert (told["people"], told["missed"]) == (16, 8)
+    got = json.loads((place / "d.json").read_text())
+    assert (got["people"], got["missed"]) == (16, 8)
     for path in folder.iterdir():
         path.write_text(json.dumps({name: [[900.0, 900.0, 999.0, 999.0]] for name in json.loads(path.read_text())}))
     assert run(monkeypatch, *words, *detected) == 2  # other detections in the same folder are another run
@@ -209,7 +209,7 @@ def _nobody(recoverer: Recoverer, photo: Photo, people: list[Person] | None = No
 def test_a_temporal_method_sees_tracks(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """T changes what is predicted, the table's row of that T is compared with, and windows are told."""
+    """T changes what is predicted, the table's row of that T is compared with, and windows are got."""
     from humesh.body.model import BodyModel
     from humesh.methods.weights import build, save_weights
 
@@ -236,6 +236,9 @@ def test_a_temporal_method_sees_tracks(
     assert row.values["mpjpe"] == 145.5
     assert run(monkeypatch, "landmarks", "3dpw", "--root", place, *NEEDED, "--frames", "8") == 2
     assert "--frames: expected a method that looks through time, got landmarks" in capsys.readouterr().err
+    monkeypatch.setitem(humesh.data.DATASETS, "mupots", Fake)
+    assert run(monkeypatch, "int.safetensors", "mupots", "--root", place, *NEEDED, "--frames", "8") == 2
+    assert "--frames: expected labelled people, in mupots they are found photo by photo" in capsys.readouterr().err
 
 
 def test_what_is_wrong_is_told_in_one_sentence(
@@ -260,7 +263,7 @@ def test_what_is_wrong_is_told_in_one_sentence(
     root = ("--root", place)
     for words, sentence in (
         (("truth.npz", "3dwp", *root), "did you mean 3dpw"),
-        (("truth.npz", "3dpw"), "expected the data set's folder, got none; give it with --root"),
+        (("truth.npz", "3dpw"), "expected the dataset's folder, got none; give it with --root"),
         (("truth.npz",), "expected a method and a benchmark"),
         (("truth.npz", "3dpw", *root, "-o", "n.txt"), "ends in .csv or .json"),
         (("truth.npz", "3dpw", *root, "--report", "n.pdf"), "ends in .html"),
@@ -291,9 +294,9 @@ def test_what_is_wrong_is_told_in_one_sentence(
         (("explain", "3dpx"), "did you mean 3dpw"),
     ):
         assert run(monkeypatch, *words) == 2, words
-        told = capsys.readouterr().err.strip()
-        assert sentence in told, told
-        assert len(told.splitlines()) == 1
+        got = capsys.readouterr().err.strip()
+        assert sentence in got, got
+        assert len(got.splitlines()) == 1
 
 
 def test_protocols_are_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -305,7 +308,7 @@ def test_protocols_are_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "20,243 people in the paper" in words
     assert "JOTR: mpjpe 75.7, pa_mpjpe 52.2, pve 92.6" in words
     assert run(monkeypatch, "explain") == 0
-    *told, own_photos = capsys.readouterr().out.splitlines()
+    *got, own_photos = capsys.readouterr().out.splitlines()
     assert own_photos.startswith("real ")
-    assert [line.split()[:2] for line in told] == [[p.name, p.fingerprint] for p in PROTOCOLS.values()]
+    assert [line.split()[:2] for line in got] == [[p.name, p.fingerprint] for p in PROTOCOLS.values()]
     assert {row.benchmark for row in PUBLISHED} <= set(PROTOCOLS)

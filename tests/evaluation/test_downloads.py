@@ -23,9 +23,8 @@ from humesh.commands.main import main
 from humesh.data import DATASETS
 from humesh.data.sample import LabelledPerson
 from humesh.evaluation.errors import Ruler
-from humesh.evaluation.protocols import PROTOCOLS, Protocol
+from humesh.evaluation.protocols import PROTOCOLS, Protocol, Stretch
 from humesh.evaluation.run import Chained
-from humesh.evaluation.subsets import Stretch
 
 _READERS = Path(__file__).parents[1] / "data" / "datasets"
 
@@ -117,8 +116,8 @@ def _check(protocol: Protocol, root: Path, monkeypatch: pytest.MonkeyPatch, fram
         moved = truth.clone()
         moved[:, [k for k, name in enumerate(ruler.names) if name not in protocol.root], 0] += offset
         np.savez(root / "points.npz", **named, points=moved.numpy(), point_names=np.array(ruler.names))
-        told, numbers = score("points.npz")
-        assert (told["people"], told["missed"], told["extra"]) == (len(people), 0, 0)
+        got, numbers = score("points.npz")
+        assert (got["people"], got["missed"], got["extra"]) == (len(people), 0, 0)
         expected = 1000 * offset * share
         if protocol.true_bone_lengths:
             left = _left_of_an_offset(ruler, truth.double(), offset)
@@ -144,8 +143,8 @@ def _scorer(protocol: Protocol, root: Path, monkeypatch: pytest.MonkeyPatch) -> 
         with pytest.raises(SystemExit) as ended:
             main()
         assert not ended.value.code
-        told = json.loads((root / "n.json").read_text())
-        return told, {number["name"]: number["ours"] for number in told["numbers"]}
+        got = json.loads((root / "n.json").read_text())
+        return got, {number["name"]: number["ours"] for number in got["numbers"]}
 
     return score
 

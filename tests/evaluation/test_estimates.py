@@ -20,8 +20,7 @@ from humesh.data.sample import Sample
 from humesh.estimators import NetworkEstimator
 from humesh.evaluation.predictions import Detections
 from humesh.evaluation.predictor import MethodPredictor, Window
-from humesh.evaluation.protocols import PROTOCOLS
-from humesh.evaluation.subsets import EvaluationError
+from humesh.evaluation.protocols import PROTOCOLS, EvaluationError
 from humesh.media.photo import Photo
 from humesh.methods.base import Method, Prediction
 from humesh.methods.weights import build, save_weights
@@ -49,7 +48,7 @@ def test_windows_are_interleaved_and_reflected() -> None:
 
 
 class _Through(Method):
-    """Predictions with the number of each crop's frame, told by its pixels, and with the mean number of the group."""
+    """Predictions with the number of each crop's frame, got by its pixels, and with the mean number of the group."""
 
     def __init__(self) -> None:
         super().__init__(object(), BodyModel.load("open-low"))

@@ -11,9 +11,8 @@ import pytest
 from humesh.body.joints import H36M17, LIMBS12, LSP14, SMPL24
 from humesh.data import DATASETS
 from humesh.evaluation.explain import explain
-from humesh.evaluation.protocols import PROTOCOLS, UNITS
+from humesh.evaluation.protocols import PROTOCOLS, UNITS, Stretch
 from humesh.evaluation.published import ABLATIONS, PUBLISHED, published
-from humesh.evaluation.subsets import Stretch
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
 

@@ -21,8 +21,8 @@ from humesh.commands.main import main
 from humesh.commands.train import train
 from humesh.crops.crops import GroupError
 from humesh.errors import HumeshError
+from humesh.evaluation.protocols import EvaluationError
 from humesh.evaluation.real import UNITS, WITHIN, Label, LabelledPhoto, Score, by_set, read_labels, run, scored
-from humesh.evaluation.subsets import EvaluationError
 from humesh.media.photo import Photo
 from humesh.people.given import GivenPeople
 from humesh.people.person import Mask, Person
@@ -261,11 +261,11 @@ def test_broken_labels_are_one_sentence(tmp_path: Path, content: str | None, sen
     person = json.dumps({"joints2d_px": {name: [3, k] for k, name in enumerate(LIMBS12.names)}})
     if content is not None:
         (tmp_path / "labels.json").write_text(content.replace("PERSON", person))
-    with pytest.raises(EvaluationError) as told:
+    with pytest.raises(EvaluationError) as got:
         read_labels(tmp_path)
-    assert sentence in str(told.value)
-    assert "fetch it anew" not in str(told.value)
-    assert len(str(told.value).splitlines()) == 1
+    assert sentence in str(got.value)
+    assert "fetch it anew" not in str(got.value)
+    assert len(str(got.value).splitlines()) == 1
 
 
 def test_people_are_found_once_and_kept(tmp_path: Path) -> None:
@@ -349,25 +349,25 @@ def test_the_command_scores_what_a_recoverer_gives(
     words = ("lifter", "real", "--root", labelled, "--detections", "found.json")
     assert evaluate(monkeypatch, *words, "-o", "n.json", "--report", "n.html") == 0
     out = capsys.readouterr().out
-    told = json.loads((labelled / "n.json").read_text())
-    rows = {row["set"]: row for row in told["sets"]}
+    got = json.loads((labelled / "n.json").read_text())
+    rows = {row["set"]: row for row in got["sets"]}
     assert list(rows) == ["set 0", "set 1", "together", "mean of the sets"]
-    assert [person["found"] for person in told["people"]] == [True, True, False, True]
-    assert told["people"][2]["pa_mpjpe_mm"] == 250
+    assert [person["found"] for person in got["people"]] == [True, True, False, True]
+    assert got["people"][2]["pa_mpjpe_mm"] == 250
     recoverer = Recoverer(weights="lifter")
     labels = json.loads((labelled / "labels.json").read_text())[0]["people"]
     photo = Photo.read("a.png")
     recovery = recoverer(photo, GivenPeople("found.json").on(photo, "a.png")[0])
     pixels, metres = limbs(recovery)
-    for label, flat, deep, person in zip(labels, pixels, metres, told["people"], strict=False):
+    for label, flat, deep, person in zip(labels, pixels, metres, got["people"], strict=False):
         true = np.array([label["joints2d_px"][name] for name in LIMBS12.names])
         size = 1.2 * float(np.ptp(true, axis=0).max())
         assert person["size_px"] == pytest.approx(size, abs=0.1)
         assert person["error_2d"] == pytest.approx(np.linalg.norm(flat - true, axis=1).mean() / size, abs=2e-5)
         true = np.array([label["joints3d_m"][name] for name in LIMBS12.names])
         assert person["pa_mpjpe_mm"] == pytest.approx(naive_errors(deep, true).mean(), abs=0.006)
-    first = np.mean([person["pa_mpjpe_mm"] for person in told["people"][:2]])
-    second = np.mean([person["pa_mpjpe_mm"] for person in told["people"][2:]])
+    first = np.mean([person["pa_mpjpe_mm"] for person in got["people"][:2]])
+    second = np.mean([person["pa_mpjpe_mm"] for person in got["people"][2:]])
     assert rows["set 0"]["pa_mpjpe"]["ours"] == pytest.approx(first, abs=0.01)
     assert rows["mean of the sets"]["pa_mpjpe"]["ours"] == pytest.approx((first + second) / 2, abs=0.01)
     assert f"| set 0 | 2 | 100.0 | {first:.1f} | {first:.1f} |" in out
@@ -379,7 +379,7 @@ def test_the_command_scores_what_a_recoverer_gives(
     with (labelled / "n.csv").open() as stream:
         people_rows = list(csv.DictReader(stream))
     assert [row["found"] for row in people_rows] == ["False", "True"]
-    assert float(people_rows[1]["error_2d"]) != told["people"][3]["error_2d"], "without the fit"
+    assert float(people_rows[1]["error_2d"]) != got["people"][3]["error_2d"], "without the fit"
 
 
 def test_what_is_wrong_is_told_in_one_sentence(
@@ -405,9 +405,9 @@ def test_what_is_wrong_is_told_in_one_sentence(
         (("lifter", "real", *root, "-o", "n.txt"), "ends in .csv or .json"),
     ):
         assert evaluate(monkeypatch, *words) == 2, words
-        told = capsys.readouterr().err.strip()
-        assert sentence in told, told
-        assert len(told.splitlines()) == 1
+        got = capsys.readouterr().err.strip()
+        assert sentence in got, got
+        assert len(got.splitlines()) == 1
     assert evaluate(monkeypatch, "explain", "real") == 0
     assert "250 mm" in capsys.readouterr().out
 

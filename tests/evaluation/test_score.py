@@ -19,10 +19,9 @@ from humesh.body.label_bodies import BodyFiles
 from humesh.data.sample import Sample
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.predictions import Detections, Predictions, PredictionsFile
-from humesh.evaluation.protocols import PROTOCOLS, Protocol
+from humesh.evaluation.protocols import PROTOCOLS, EvaluationError, Protocol, Stretch, read_stretches
 from humesh.evaluation.report import benchmark_details
 from humesh.evaluation.run import Chained, Records, check_complete, parts_of, run, scored
-from humesh.evaluation.subsets import EvaluationError, Stretch, read_stretches
 from humesh.evaluation.summary import Summary, summary
 
 from .fakes import FakePeople, write_files, write_predictions
@@ -91,7 +90,7 @@ def test_one_missing_is_counted_and_not_averaged(score: Callable[..., Summary]) 
 
 
 def _answers(sample: Sample, ruler: Ruler, copies: int, broken: bool = False) -> Predictions:
-    """The truth, so often, without saying whom it is for."""
+    """The truth, `copies` times, to be matched by boxes."""
     poses = [person.pose for person in sample.people] * copies
     with torch.no_grad():
         parts = [ruler.body(pose.map(lambda tensor: tensor[None])) for pose in poses]
@@ -286,7 +285,7 @@ def test_joints_that_labels_lack_are_left_out_or_told(files: Path) -> None:
     weight[person.joint_set.index("pelvis")] = 0
     assert not ruler.evaluates(replace(person, points3d_weight=weight))
     assert not Ruler(PROTOCOLS["mpi-inf-3dhp"], bodies, bodies.predicted).evaluates(some)  # PCK needs all
-    with pytest.raises(EvaluationError, match=r"expected labels of .*head_top.*, the data set has .smpl24."):
+    with pytest.raises(EvaluationError, match=r"expected labels of .*head_top.*, the dataset has .smpl24."):
         ruler.evaluates(replace(person, joint_set=SMPL24))
 
 

@@ -16,7 +16,7 @@ from humesh.body.model import BodyModel
 from humesh.data.synthetic.motion import Motion
 from humesh.errors import HumeshError
 from humesh.evaluation.predictions import PredictionsFile
-from humesh.evaluation.subsets import read_stretches
+from humesh.evaluation.protocols import read_stretches
 from humesh.people.given import GivenPeople
 
 NUMBERS = st.integers() | st.floats() | st.sampled_from([10**400, 2**63, -(2**63)])

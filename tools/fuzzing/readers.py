@@ -217,7 +217,7 @@ def _make_subsets(folder: Path) -> None:
 
 
 def _read_subset(_: Path, path: Path) -> None:
-    from humesh.evaluation.subsets import read_stretches
+    from humesh.evaluation.protocols import read_stretches
 
     read_stretches(path)
 

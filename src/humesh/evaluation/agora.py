@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from humesh.body.files import SHIPPED
-from humesh.evaluation.subsets import EvaluationError
+from humesh.evaluation.protocols import EvaluationError
 from humesh.files import writing
 from humesh.geometry.boxes import box_around, box_iou
 from humesh.geometry.rotations import rotation_to_axis_angle

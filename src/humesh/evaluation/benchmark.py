@@ -27,11 +27,10 @@ from humesh.evaluation.errors import Ruler
 from humesh.evaluation.options import Options
 from humesh.evaluation.predictions import Detections, PredictionsFile, Predictor
 from humesh.evaluation.predictor import MethodPredictor, Window
-from humesh.evaluation.protocols import PROTOCOLS, Protocol
+from humesh.evaluation.protocols import PROTOCOLS, EvaluationError, Protocol, read_stretches
 from humesh.evaluation.published import Published, published, to_compare
 from humesh.evaluation.report import benchmark_details, page, real_details
 from humesh.evaluation.run import Chained, Records, check_complete, run
-from humesh.evaluation.subsets import EvaluationError, read_stretches
 from humesh.evaluation.summary import Row, Summary, comparison, grouped, summary, table
 from humesh.evaluation.synthetic import ClipFrames
 from humesh.methods.weights import read_weights, shipped
@@ -193,7 +192,7 @@ def _dataset(options: Options, protocol: Protocol) -> Chained:
         people = options.people or (1, 2)
         return Chained([SyntheticPeople(options.motion, options.count or 300, people=people, seed=seed)])
     if options.root is None:
-        raise EvaluationError(f"{protocol.name}: expected the data set's folder, got none; give it with --root.")
+        raise EvaluationError(f"{protocol.name}: expected the dataset's folder, got none; give it with --root.")
     make = DATASETS[protocol.dataset]
     dataset = Chained([make(root=options.root, **dict(reading)) for reading in protocol.readings])
     if not len(dataset):
@@ -226,15 +225,18 @@ def _predictor(options: Options, protocol: Protocol, body: BodyModel) -> tuple[M
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=device)
     network = recoverer.estimator.network if isinstance(recoverer.estimator, NetworkEstimator) else None
-    is_temporal = network is not None and network.spec.temporal
+    is_temporal, is_given = network is not None and network.spec.temporal, protocol.matching == "given"
     if options.frames is not None and not is_temporal:
         raise EvaluationError(f"--frames: expected a method that looks through time, got {options.what}; leave it out.")
+    if options.frames is not None and not is_given:
+        where = f"in {protocol.name} they are found photo by photo"
+        raise EvaluationError(f"--frames: expected labelled people, {where}; leave it out.")
     predictor = MethodPredictor(
         recoverer,
         None if options.detections is None else Detections(options.detections),
-        None if protocol.matching == "given" else lambda photo: recoverer.finder(photo),
+        None if is_given else lambda photo: recoverer.finder(photo),
         options.stage,
-        Window.of(network, protocol, options.frames) if network is not None and is_temporal else None,
+        Window.of(network, protocol, options.frames) if network is not None and is_temporal and is_given else None,
         redetect=_redetects(options, protocol),
     )
     return predictor, "" if options.what == LANDMARKS else recoverer.estimator.method
@@ -284,7 +286,7 @@ def _fed(options: Options, protocol: Protocol, predictor: Predictor) -> str:
     elif protocol.dataset == "synthetic":
         fed = "the finder's keypoints" if _redetects(options, protocol) else "simulated keypoints"
     else:
-        fed = protocol.fed if protocol.matching == "given" else "the people whom humesh's own finder found"
+        fed = protocol.fed if protocol.matching == "given" else "the people found by humesh's own finder"
     window = predictor.window
     return fed if window is None else f"{fed}; in windows of {window.length} frames, {window.interval} apart"
 

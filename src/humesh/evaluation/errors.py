@@ -18,8 +18,7 @@ from humesh.data.sample import LabelledPerson, Sample
 from humesh.evaluation import agora, mupots
 from humesh.evaluation.metrics import aligned, auc, pck, point_errors
 from humesh.evaluation.predictions import Predictions, boxes_of, by_overlap
-from humesh.evaluation.protocols import Protocol, Source
-from humesh.evaluation.subsets import EvaluationError
+from humesh.evaluation.protocols import EvaluationError, Protocol, Source
 
 PCK_MM = 150.0  # Mehta et al., 3DV 2017
 _FEWEST = 3  # known joints besides the root, where labels lack some
@@ -200,7 +199,7 @@ class Ruler:
         missing = [name for name in names if name not in person.joint_set.names]
         if missing:
             raise EvaluationError(
-                f"{self.protocol.name}: expected labels of {', '.join(missing)}, the data set has "
+                f"{self.protocol.name}: expected labels of {', '.join(missing)}, the dataset has "
                 f"{person.joint_set.name!r} ({', '.join(person.joint_set.names)})."
             )
         return person.joint_set.indices(*names)

@@ -33,7 +33,7 @@ def explain(protocol: Protocol) -> str:
     """The protocol in words, with the numbers printed for it and the other protocols of its dataset."""
     p = protocol
     sequences = "every sequence" if p.stretches is None else ", ".join(map(str, p.stretches))
-    seen = "; nobody of whom the owner's detector found no keypoint" if p.needs_keypoints else ""
+    seen = "; nobody without keypoints of the owner's detector" if p.needs_keypoints else ""
     count = "" if p.people is None else f"; {p.people:,} people in the paper"
     clips = "whole tracks, in windows of the length and interval that they were trained with"
     if p.clip_span is not None and p.clip_length is not None:

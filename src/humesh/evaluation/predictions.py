@@ -17,7 +17,7 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.sample import Sample
-from humesh.evaluation.subsets import EvaluationError
+from humesh.evaluation.protocols import EvaluationError
 from humesh.files import Array, check_arrays, read_arrays
 from humesh.geometry.boxes import box_around, box_iou
 from humesh.geometry.rotations import rotation_from_axis_angle

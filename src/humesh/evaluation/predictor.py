@@ -18,8 +18,7 @@ from humesh.crops.crops import ClipCrops, Crops
 from humesh.data.sample import Sample
 from humesh.estimators import NetworkEstimator
 from humesh.evaluation.predictions import Detections, Predictions, boxes_of, by_overlap
-from humesh.evaluation.protocols import Protocol
-from humesh.evaluation.subsets import EvaluationError
+from humesh.evaluation.protocols import EvaluationError, Protocol
 from humesh.media.photo import Photo
 from humesh.methods.base import Method
 from humesh.people.finder import PeopleFinder
@@ -56,7 +55,7 @@ class Window:
         return cls(length, protocol.clip_span // length, fps)
 
     def parts(self, count: int) -> Iterator[tuple[list[int], int]]:
-        """The passes over a track of `count` frames: places seen together, of which the first so many are new.
+        """The passes over a track of `count` frames: places seen together, and how many of the first are new.
 
         A window of `length` times `interval` frames is split into `interval` interleaved parts; past the track's end
         its places are reflected there.
@@ -127,9 +126,9 @@ class MethodPredictor:
     def over(self, samples: Iterable[Evaluated]) -> Iterator[tuple[int, Sample, list[int], Predictions]]:
         """The bodies in samples that follow each other in a video, in windows of their tracks where there is one.
 
-        The crops of the video, in half precision, are held until its end.
+        The video's crops are held until its end, in half precision.
         """
-        if self.window is None or self.estimator is None or self.find is not None:
+        if self.window is None or self.estimator is None:
             for number, sample, people in samples:
                 yield number, sample, people, self(sample, people)
             return
@@ -168,7 +167,7 @@ class MethodPredictor:
         return _of_bodies(bodies, pose.translation, given, labelled)
 
     def _people(self, sample: Sample, people: list[int], matched: bool = False) -> _Given:
-        """The people that the method gets; `matched`: only those of whom it is known who they are."""
+        """The people that the method gets; `matched`: only those whose labels are known."""
         labelled: tuple[int, ...] | None = None
         if self.detections is not None:
             given = self.detections.people(sample)

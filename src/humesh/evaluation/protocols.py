@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from humesh.body.joints import H36M17, LIMBS12, LSP14, MPI_INF_3DHP17, SMPL24
+from humesh.errors import HumeshError
 from humesh.evaluation.mupots import PCK_JOINTS
-from humesh.evaluation.subsets import THREEDPW_OC, THREEDPW_PC, Stretch
+from humesh.files import read_text
 
 UNITS = {"mpjpe": "mm", "pa_mpjpe": "mm", "pve": "mm", "accel": "mm/frame²", "pck": "%", "auc": "%"}
 """The metrics and what they are counted in; where they are computed: `humesh.evaluation.errors`."""
@@ -23,17 +25,47 @@ Truth = Literal["gendered body", "neutral body", "annotated points"]
 MeshRoot = Literal["pelvis of the body's regressor", "root of the joints", "translation"]
 
 
+class EvaluationError(HumeshError, ValueError):
+    """Something that keeps a benchmark from being scored; the sentence names what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The sequences whose names start so, from the frame `first` up to but not including `stop` (None: to the end)."""
+
+    prefix: str
+    first: int = 0
+    stop: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.prefix or self.first < 0 or (self.stop is not None and self.stop <= self.first):
+            raise EvaluationError(f"no frames from {self.first} up to {self.stop} of sequences {self.prefix!r}")
+
+    def __str__(self) -> str:
+        if (self.first, self.stop) == (0, None):
+            return self.prefix
+        return f"{self.prefix}[{self.first}:{'' if self.stop is None else self.stop}]"
+
+    def names(self, sequence: str) -> bool:
+        """Whether the sequence is one of these."""
+        return sequence.startswith(self.prefix)
+
+    def holds(self, sequence: str, frame: int) -> bool:
+        """Whether the frame of the sequence is in it."""
+        return self.names(sequence) and self.first <= frame and (self.stop is None or frame < self.stop)
+
+
 @dataclass(frozen=True)
 class Protocol:
     """How one benchmark is scored.
 
-    The data set is `dataset`, read with each of `readings` (options of its reader), one after the other. Errors are
+    The dataset is `dataset`, read with each of `readings` (options of its reader), one after the other. Errors are
     means over `joints`, of which those of the prediction come from its mesh or skeleton by `source`; both sides are
     first moved so that the mean of `root` is 0, meshes by `mesh_root`. `matching`: "given" predictions are for the
     people they were asked for, or, of people found in a photo, for those whose box is the nearest (`least_iou`);
     "mupots" and "agora" are these benchmarks' own tools. `average`: over people, or over `groups` (parts of sequence
     names) or sequences, each of these first by itself. `stretches`: the parts of sequences that are evaluated, None:
-    all; `needs_keypoints`: only people of whom the owner's detector saw something.
+    all; `needs_keypoints`: only people with keypoints of the owner's detector.
     `fed`: what the network gets of the people it is asked for; `unlike_fed`: why that makes a number no match for the
     printed ones; `unlike`: why none of ours is one, whatever is fed. `clip_span`: how many frames the windows of a
     temporal method span, `clip_length`: how many of these it sees together; None: as it was trained. `people`: how
@@ -73,6 +105,25 @@ class Protocol:
         fields = {k: v for k, v in asdict(self).items() if k not in words}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
 
+
+_OC = (
+    "courtyard_backpack", "courtyard_basketball", "courtyard_bodyScannerMotions", "courtyard_box", "courtyard_golf",
+    "courtyard_jacket", "courtyard_laceShoe", "downtown_stairs", "flat_guitar", "flat_packBags", "outdoors_climbing",
+    "outdoors_crosscountry", "outdoors_fencing", "outdoors_freestyle", "outdoors_golf", "outdoors_parcours",
+    "outdoors_slalom",
+)  # fmt: skip
+THREEDPW_OC = tuple(map(Stretch, _OC))
+"""3DPW-OC (Zhang et al., CVPR 2020): 17 prefixes; written from memory, to be checked against the 20,243 people."""
+
+THREEDPW_PC = (
+    Stretch("courtyard_basketball_00", 200, 280),
+    Stretch("courtyard_captureSelfies_00", 500, 600),
+    Stretch("courtyard_dancing_00", 60, 370),
+    Stretch("courtyard_dancing_01", 60, 270),
+    Stretch("courtyard_hug_00", 100, 500),
+    Stretch("downtown_bus_00", 1620, 1900),
+)
+"""3DPW-PC (Sun et al., ICCV 2021): six half-open ranges; written from memory, to be checked against 2,218 people."""
 
 _OPENPOSE = "the 2D keypoints are OpenPose's as 3DCrowdNet's annotation of 3DPW stores them, used above 0.05"
 _NEUTRAL = "predictions are on the neutral body, truth on the labelled gender's"
@@ -230,3 +281,23 @@ _ALL = (
 
 PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
 """The benchmarks by the names that `humesh evaluate` has for them."""
+
+
+def read_stretches(path: Path) -> tuple[Stretch, ...]:
+    """The stretches of a list: lines `PREFIX` or `PREFIX FIRST STOP`; # starts a remark. Raises EvaluationError."""
+    what = "lines `PREFIX` or `PREFIX FIRST STOP` (frames from 0 on, STOP is not included)"
+    text = read_text(path, what=what, error=EvaluationError, most_bytes=2**24)
+    stretches = []
+    for line in text.splitlines():
+        prefix, *frames = line.partition("#")[0].split() or [""]
+        if not prefix:
+            continue
+        if len(frames) > 2 or not all(len(frame) < 19 and frame.isdecimal() for frame in frames):
+            raise EvaluationError(f"{path}: expected {what}; got: {line.strip()[:80]!r}.")
+        try:
+            stretches.append(Stretch(prefix, *map(int, frames)))
+        except EvaluationError as error:
+            raise EvaluationError(f"{path}: expected {what}; got {error}.") from None
+    if not stretches:
+        raise EvaluationError(f"{path}: expected at least one sequence, the list is empty.")
+    return tuple(stretches)

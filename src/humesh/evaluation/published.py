@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
-from humesh.evaluation.subsets import EvaluationError
+from humesh.evaluation.protocols import EvaluationError
 
 _USED = {"yes": True, "no": False, "": None}
 _STAGES = {"skeleton": "skeleton only", "inverse_kinematics": "no refiner"}  # in ik_refine's table 4

@@ -29,7 +29,7 @@ from humesh.body.joints import COCO17, LIMBS12, SMPL24
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.entries import Entry, json_entry
 from humesh.evaluation.metrics import aligned, point_errors
-from humesh.evaluation.subsets import EvaluationError
+from humesh.evaluation.protocols import EvaluationError
 from humesh.evaluation.summary import MISSED_MM, Number, Row, interval, ratio, resampled
 from humesh.media.photo import Photo
 from humesh.people.detections import VideoDetections

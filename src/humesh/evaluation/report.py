@@ -100,7 +100,7 @@ def _benchmark_figure(
     own = predictions.of([ruler.matched(sample, places, predictions)[place]])
     errors = ruler(own, [person])
     label_px = torch.where(person.points2d_weight[:, None] > 0, person.points2d, torch.nan)
-    predicted_px = pixels_of(sample.photo.camera, exact(ruler.points(own)[0]))
+    predicted_px = pixels_of(sample.photo.camera, exact(own.joints[0]))
     truth = torch.where(errors.joints_mm[0, :, None].isfinite(), errors.truth[0], torch.nan)
     return _figure(
         caption,
@@ -108,7 +108,7 @@ def _benchmark_figure(
         person.seen.box,
         Bodies(own.vertices, own.joints, ruler.body.faces),
         (person.joint_set, label_px),
-        (JointSet("predicted", ruler.names), predicted_px),
+        (JointSet("predicted", own.joint_names), predicted_px),
         (JointSet("evaluated", ruler.protocol.joints), truth, errors.predicted[0]),
     )
 

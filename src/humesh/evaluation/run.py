@@ -18,8 +18,7 @@ from humesh.evaluation.errors import Ruler
 from humesh.evaluation.metrics import acceleration_error
 from humesh.evaluation.predictions import Predictions, Predictor
 from humesh.evaluation.predictor import Evaluated, MethodPredictor
-from humesh.evaluation.protocols import Protocol
-from humesh.evaluation.subsets import EvaluationError
+from humesh.evaluation.protocols import EvaluationError, Protocol
 from humesh.evaluation.synthetic import difficulties
 from humesh.files import Array, read_arrays, write_arrays
 from humesh.threads import ahead
