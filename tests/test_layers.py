@@ -18,7 +18,7 @@ ROWS = [
     {"recover"},
     {"evaluation"},
     {"training", "recover_video"},
-    {"web"},
+    {"web", "batch"},
     {"commands"},
 ]
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

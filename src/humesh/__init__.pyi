@@ -15,6 +15,7 @@ from humesh.data.synthetic.backgrounds import BackgroundError as BackgroundError
 from humesh.data.synthetic.motion import MotionError as MotionError
 from humesh.data.synthetic.shards import ShardError as ShardError
 from humesh.errors import ArgumentError as ArgumentError
+from humesh.errors import BatchError as BatchError
 from humesh.errors import HumeshError as HumeshError
 from humesh.errors import MissingPackageError as MissingPackageError
 from humesh.evaluation.protocols import EvaluationError as EvaluationError

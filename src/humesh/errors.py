@@ -20,6 +20,10 @@ class MissingPackageError(HumeshError, ImportError):
     """A package that an extra of humesh installs is not there; the sentence says which extra."""
 
 
+class BatchError(HumeshError, ValueError):
+    """Inputs or an output of a batch that cannot be used."""
+
+
 def printable(text: str) -> str:
     """The text without characters that would steer a terminal (escape sequences, bells, lone surrogates)."""
     cut = text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."

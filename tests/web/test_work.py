@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from skimage.data import camera
 
 import humesh
 from humesh.media.film import Film
-from humesh.web.jobs import CancelledError, Job, Limits
+from humesh.web.jobs import Job, Limits
 from humesh.web.work import TooLongError, Worker, shown
 
 

@@ -17,6 +17,7 @@ from humesh.commands.errors import DEBUG, UserError, explained, is_of_user, say_
 VERBS = {
     "predict": "Recover the bodies of everyone in photos and videos.",
     "app": "Open a page in the browser: drop a photo or a video on it, see the bodies in 3D; Ctrl-C ends it.",
+    "batch": "Recover the people of many photos and videos on Ray: a Parquet row a person; a stopped run goes on.",
     "demo": "Recover the body in scikit-image's photo `camera` (CC0) and say where the pictures are.",
     "convert": "Convert a checkpoint that a method's authors released; nothing in it is executed.",
     "data": "Check that a dataset that you downloaded is complete, and draw 16 of its samples with their labels.",

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,6 @@ class Job:
 def plain_name(name: str) -> str:
     """A name that is that of a file in a folder on any system, whatever a browser sends."""
     return re.sub(r"[^\w .()-]", "_", name.replace("\\", "/").rpartition("/")[2]).strip(". ")[-120:] or "file"
-
-
-class CancelledError(HumeshError):
-    """The job's user has gone."""
 
 
 Work = Callable[[Job, Limits], None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,7 @@ from humesh.media.video import Video
 from humesh.recover import IN_VIDEOS, Recoverer
 from humesh.recover_video import recover_video
 from humesh.scene.result import Result, VideoResult
-from humesh.web.jobs import CancelledError, Job, Limits
+from humesh.web.jobs import Job, Limits
 
 _SIDE = 1280  # px of the picture behind the bodies, at most
 _STEPS = {"people": "Looking for people", "poses": "Posing", "picture": "Keeping the picture"}

@@ -1,0 +1,98 @@
+"""`humesh batch`: many photos and videos, on this machine or a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Annotated, Literal
+
+import tyro
+
+from humesh.commands.errors import UserError, say, within
+
+BatchFormat = Literal["jpg", "views", "errors", "mp4", "glb", "obj", "ply", "npz", "json", "bvh", "amass", "usd"]
+
+
+def batch(
+    inputs: tyro.conf.Positional[list[str]],
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])],
+    formats: tuple[BatchFormat, ...] = (),
+    weights: str = "",
+    body: str = "open",
+    device: str = "cpu",
+    workers: int | None = None,
+    threads: int = 1,
+    gpus: float = 0.0,
+    at_once: int = 8,
+    ray_address: str | None = None,
+) -> int:
+    """Recover the people of many photos and videos on Ray: a Parquet row a person; a stopped run goes on.
+
+    OUT/rows/*.parquet holds all numbers and, for inputs that failed, the sentence why; OUT/files what --formats names.
+
+    Examples: humesh batch photos/ -o out; humesh batch "s3://bucket/*.jpg" -o s3://bucket/bodies --ray-address auto
+
+    Args:
+        inputs: Folders (with all below them), patterns, addresses (s3://, gs://, hf://, what fsspec opens), files, and
+            lists: @FILE names an input on each line.
+        out: Folder or address for the results.
+        formats: Files to write for each input besides its rows; of photos, of videos, what they have.
+        weights: A trained method's file, or a shipped one's name; the default is that of `humesh predict`.
+        body: "open", or your own SMPL file, which every machine must have.
+        device: Where a worker's networks run: cpu, or cuda with --gpus 1.
+        workers: Workers; the default is one for each --threads cores, or for each GPU.
+        threads: Cores of a worker.
+        gpus: GPUs of a worker.
+        at_once: Inputs that a worker gets together, after which their rows are written.
+        ray_address: A running cluster's, or auto; the default is a Ray of this machine's own, without a server.
+    """
+    for option, value, most in (
+        ("--workers", workers, 100_000),
+        ("--threads", threads, 1024),
+        ("--at-once", at_once, 10_000),
+    ):
+        within(option, value, 1, most)
+    try:
+        import ray
+
+        from humesh import batch as module
+    except ImportError:
+        raise UserError('batches need the packages ray and pyarrow; run: pip install "humesh[ray]"') from None
+    from rich.progress import TextColumn
+
+    from humesh.commands.inputs import PHOTO_ENDINGS, VIDEO_ENDINGS
+    from humesh.commands.progress import progress_bar, say_above
+
+    named = module.listed(inputs, frozenset(PHOTO_ENDINGS | VIDEO_ENDINGS))
+    done = len(set(named) & module.finished(out))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(address=ray_address, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    plan = module.Plan(out, tuple(formats), weights, body, device)
+    began = time.monotonic()
+    with progress_bar(TextColumn("{task.fields[pace]}")) as bar:
+        task = bar.add_task("inputs", total=len(named), completed=done, pace="")
+
+        def report(metrics: module.Metrics, rows: list[dict]) -> None:
+            speed = metrics.inputs / (time.monotonic() - began)
+            bar.update(
+                task,
+                completed=done + metrics.inputs,
+                pace=f"{metrics.people} people, {metrics.failed} failed, {speed:.2f} a second",
+            )
+            for row in rows:
+                if row["status"] == "failed":
+                    say_above(bar, f"failed: {row['message']}")
+
+        try:
+            metrics = module.run(named, plan, workers, threads, gpus, at_once, report)
+        finally:
+            ray.shutdown()
+    seconds = time.monotonic() - began
+    say(
+        f"{metrics.inputs} inputs in {seconds:.0f} s ({metrics.inputs / max(seconds, 1e-9):.2f} a second), "
+        f"{metrics.people} people, {metrics.failed} failed; {done} were done before. {out}"
+    )
+    return 1 if metrics.failed else 0

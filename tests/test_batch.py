@@ -1,0 +1,190 @@
+"""Many inputs on a real Ray: nothing lost, nothing twice, broken ones named, workers that die, two nodes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import camera
+
+ray = pytest.importorskip("ray")
+pads = pytest.importorskip("pyarrow.dataset")
+
+from humesh import batch  # noqa: E402
+from humesh.batch import Metrics, Plan, Worker, finished, listed, run  # noqa: E402
+from humesh.errors import BatchError, HumeshError  # noqa: E402
+
+ENDINGS = frozenset({".jpg", ".mp4"})
+
+
+class Quick(Worker):
+    """Recovers nothing: two people in every photo; "bad" ones are refused, "deadly" ones end the process."""
+
+    def __init__(self, plan: Plan, threads: int) -> None:
+        self.plan, self.system = plan, batch.file_system(plan.out)
+
+    def _recovered(self, name: str, given: Path, folder: Path) -> list[dict[str, Any]]:
+        if "bad" in name:
+            raise HumeshError(f"photo {given}: expected an image, it is none.")
+        once = Path(self.plan.out).parent / f"{Path(name).stem}.died"
+        if "deadly" in name or ("fatal" in name and not once.exists()):
+            once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        node = ray.get_runtime_context().get_node_id()
+        about = {"input": name, "status": "done", "people": 2, "method": node}
+        return [about | {"person": person, "score": 0.5} for person in range(2)]
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    yield
+    ray.shutdown()
+
+
+def _files(folder: Path, names: list[str]) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"x")
+    return [str(folder / name) for name in names]
+
+
+def _rows(out: Path) -> list[dict[str, Any]]:
+    return pads.dataset(str(out / "rows"), schema=batch.SCHEMA).to_table().to_pylist()
+
+
+@pytest.mark.usefixtures("local")
+def test_two_hundred_photos_with_broken_ones_and_dying_workers(tmp_path: Path) -> None:
+    """Every input once, with its rows; one that kills its worker once is done again, one that always does is named."""
+    names = [f"{number:03}.jpg" for number in range(192)]
+    names += [f"bad{number}.jpg" for number in range(5)] + ["fatal0.jpg", "fatal1.jpg", "deadly.jpg"]
+    inputs, reports = _files(tmp_path / "in", names), list[tuple[int, list]]()
+    metrics = run(
+        inputs, Plan(str(tmp_path / "out")), at_once=10, worker=Quick,
+        report=lambda metrics, rows: reports.append((metrics.inputs, rows)),
+    )  # fmt: skip
+    assert metrics == Metrics(inputs=200, people=388, failed=6)
+    rows = _rows(tmp_path / "out")
+    whole = [(row["input"], row["person"]) for row in rows if row["status"] == "done"]
+    assert len(whole) == len(set(whole)) == 388
+    assert {row["input"] for row in rows} == set(inputs)
+    failed = {Path(row["input"]).name: row["message"] for row in rows if row["status"] == "failed"}
+    assert set(failed) == {*(f"bad{number}.jpg" for number in range(5)), "deadly.jpg"}
+    assert "expected an image, it is none" in failed["bad0.jpg"]
+    assert "its worker died 3 times" in failed["deadly.jpg"]
+    assert reports[-1][0] == 200
+    assert not list((tmp_path / "out/attempts").iterdir())
+
+
+@pytest.mark.usefixtures("local")
+def test_a_stopped_run_goes_on_with_the_rest(tmp_path: Path) -> None:
+    inputs = _files(tmp_path / "in", [f"{number}.jpg" for number in range(12)])
+    out = Plan(str(tmp_path / "out"))
+
+    class StopError(Exception):
+        pass
+
+    def stop(metrics: Metrics, rows: list) -> None:
+        raise StopError
+
+    with pytest.raises(StopError):
+        run(inputs, out, workers=1, at_once=3, worker=Quick, report=stop)
+    done = finished(out.out)
+    assert 3 <= len(done) < 12
+    metrics = run(inputs, out, workers=1, at_once=3, worker=Quick)
+    assert metrics.inputs == 12 - len(done)
+    rows = [(row["input"], row["person"]) for row in _rows(tmp_path / "out")]
+    assert len(rows) == len(set(rows)) == 24
+    assert run(inputs, out, worker=Quick).inputs == 0
+
+
+def test_an_input_of_which_a_row_lacks_is_not_done(tmp_path: Path) -> None:
+    rows = [{"input": "a", "status": "done", "people": 2, "person": person} for person in range(2)]
+    rows += [{"input": "b", "status": "done", "people": 2, "person": 0}, {"input": "c", "status": "done", "people": 0}]
+    (tmp_path / "rows").mkdir()
+    batch.parquet.write_table(batch.pa.Table.from_pylist(rows, schema=batch.SCHEMA), tmp_path / "rows/x.parquet")
+    (tmp_path / "rows/y.parquet.123.part").write_bytes(b"half a file")
+    assert finished(str(tmp_path)) == {"a", "c"}
+
+
+def test_folders_patterns_lists_and_files(tmp_path: Path) -> None:
+    one, two = _files(tmp_path / "a", ["1.jpg", "2.mp4"])
+    deep = _files(tmp_path / "a/b", ["3.jpg", "notes.txt"])[0]
+    _files(tmp_path / "a/.hidden", ["4.jpg"])
+    (tmp_path / "list.txt").write_text(f"{two}\n\n{one}\n")
+    assert listed([str(tmp_path / "a")], ENDINGS) == [one, two, deep]
+    assert listed([str(tmp_path / "a/*.jpg")], ENDINGS) == [one, deep]
+    assert listed([f"@{tmp_path / 'list.txt'}", one], ENDINGS) == [two, one]
+    for nothing in (tmp_path / "none", tmp_path / "a/*.png"):
+        with pytest.raises(BatchError, match="found"):
+            listed([str(nothing)], ENDINGS)
+
+
+def test_an_address_of_a_store_is_read_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fsspec's store in memory stands for a bucket."""
+    fsspec = pytest.importorskip("fsspec")
+    store = fsspec.filesystem("memory")
+    store.pipe("/bucket/in/1.jpg", b"x")
+    store.pipe("/bucket/in/bad.jpg", b"x")
+    inputs = listed(["memory://bucket/in/*.jpg"], ENDINGS)
+    assert [name.rpartition("/")[2] for name in inputs] == ["1.jpg", "bad.jpg"]
+    monkeypatch.setattr(Quick, "_recovered", lambda self, name, given, folder: [{"input": given.read_bytes().decode()}])
+    worker = Quick(Plan("memory://bucket/out"), 1)
+    assert worker({"input": np.array(inputs[:1])}).to_pylist()[0]["input"] == "x"
+    assert finished("memory://bucket/out") == set()
+
+
+@pytest.mark.usefixtures("local")
+def test_a_photo_with_its_networks(tmp_path: Path) -> None:
+    import humesh
+
+    Image.fromarray(camera()).save(tmp_path / "man.png")
+    (tmp_path / "text.jpg").write_text("no picture")
+    inputs = [str(tmp_path / "man.png"), str(tmp_path / "text.jpg")]
+    metrics = run(inputs, Plan(str(tmp_path / "out"), ("glb",)), workers=1)
+    assert metrics == Metrics(2, 1, 1)
+    (row,) = [row for row in _rows(tmp_path / "out") if row["status"] == "done"]
+    wanted = humesh.recover(tmp_path / "man.png")
+    assert np.allclose(row["translation_m"], wanted.pose.translation[0], atol=1e-4)
+    assert np.allclose(np.reshape(row["joints_xyz_m"], (24, 3)), wanted.bodies.joints[0], atol=1e-4)
+    assert len(row["expected_error_m"]) == 24
+    (file,) = row["files"]
+    assert (tmp_path / "out" / file).read_bytes()[:4] == b"glTF"
+
+
+TWO_NODES = """
+import sys
+from ray.cluster_utils import Cluster
+import ray
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+cluster.add_node(num_cpus=1)
+ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_batch import Quick, Plan, run
+metrics = run([str(path) for path in sorted(Path(sys.argv[2]).iterdir())], Plan(sys.argv[3]), at_once=2, worker=Quick)
+print(metrics.inputs)
+ray.shutdown()
+cluster.shutdown()
+"""
+
+
+def test_two_nodes_share_the_work(tmp_path: Path) -> None:
+    _files(tmp_path / "in", [f"{number}.jpg" for number in range(40)])
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), *(path for path in sys.path if path)])}
+    command = [sys.executable, "-c", TWO_NODES, str(here), str(tmp_path / "in"), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    assert done.stdout.split()[-1:] == ["40"], done.stderr[-2000:]
+    rows = _rows(tmp_path / "out")
+    assert len(rows) == 80
+    assert len({row["method"] for row in rows}) == 2
