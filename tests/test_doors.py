@@ -1,4 +1,4 @@
-"""What users hand to humesh's functions by mistake is told in a sentence, as they see it: without the tests' checks."""
+"""What users hand to humesh's functions by mistake ends in one sentence, as they see it: without the tests' checks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _DOORS = {
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a Python of its own, whose humesh has no checks of annotations, says of each."""
     folder, script = tmp_path_factory.mktemp("doors"), _MADE
     for door in _DOORS:
@@ -62,13 +62,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("door", _DOORS)
-def test_what_a_function_does_not_take_is_told(told: dict[str, str], door: str) -> None:
-    assert told[door].startswith("True ")
-    assert _DOORS[door] in told[door]
+def test_what_a_function_does_not_take_ends_in_a_sentence(printed: dict[str, str], door: str) -> None:
+    assert printed[door].startswith("True ")
+    assert _DOORS[door] in printed[door]
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
-def test_a_box_that_no_photo_can_show_is_told(number: float) -> None:
+def test_a_box_that_no_photo_can_show_is_refused(number: float) -> None:
     with pytest.raises(PersonError, match=r"expected a box of four finite numbers, .*got \[0.0, 0.0, (nan|inf), 4.0\]"):
         Person(np.array([0, 0, number, 4]), 0.5)
 

@@ -77,7 +77,7 @@ def test_without_formats_and_ending_the_usual_ones_are_written(recovery: Result,
     assert _names(recovery.save(tmp_path / "a")) == ["a_overlay.jpg", "a.glb", "a.json"]
 
 
-def test_formats_that_there_are_not_are_told_in_a_sentence(recovery: Result, tmp_path: Path) -> None:
+def test_formats_that_there_are_not_are_refused(recovery: Result, tmp_path: Path) -> None:
     for formats in ("fbx", ["glb", "fbx"]):
         with pytest.raises(OptionsError, match=r"^formats: expected some of jpg, .*, got fbx\.$"):
             recovery.save(tmp_path / "a", formats)
@@ -171,7 +171,7 @@ def test_a_body_takes_smpls_parameters(body: BodyModel) -> None:
 
 
 @pytest.mark.parametrize("source", [[np.zeros((4, 4, 3), np.uint8)], None, np.zeros((4, 4, 3))])
-def test_what_is_no_photo_is_told_before_anything_is_loaded(source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_photo_is_refused_before_anything_is_loaded(source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BodyModel, "load", lambda *_: pytest.fail("loaded"))
     with pytest.raises(PhotoTypeError, match=r"^photo: expected "):
         humesh.recover(source)

@@ -1,4 +1,4 @@
-"""The path of a photo, whole: with the real finder on a free photograph, and with people that are given."""
+"""The path of a photo: with the real finder on a free photograph, and with people that are given."""
 
 from dataclasses import replace
 
@@ -100,7 +100,7 @@ def test_people_without_anything_seen_are_left_out_and_said(
     assert "1 of 2 people left out: no body seen in their boxes." in given.notes
 
 
-def test_whom_movenet_alone_sees_is_posed_by_a_network_and_left_out_without_one(
+def test_whoever_movenet_alone_finds_is_posed_by_a_network_and_left_out_without_one(
     recovery: humesh.Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = recovery.people[0]
@@ -113,7 +113,7 @@ def test_whom_movenet_alone_sees_is_posed_by_a_network_and_left_out_without_one(
     assert "1 of 1 people left out: no body seen in their boxes." in given.notes
 
 
-def test_hidden_joints_are_said(recoverer: humesh.Recoverer, recovery: humesh.Result) -> None:
+def test_hidden_joints_are_noted(recoverer: humesh.Recoverer, recovery: humesh.Result) -> None:
     seen = recovery.people[0]
     assert seen.keypoints is not None
     keypoints = seen.keypoints.copy()
@@ -132,7 +132,7 @@ def test_another_body_can_be_used(recoverer: humesh.Recoverer, recovery: humesh.
     assert (low.bodies.joints - recovery.bodies.joints).norm(dim=-1).mean() < 0.02
 
 
-def test_a_device_that_is_not_there_is_told() -> None:
+def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="device 'cuda:77': expected auto, cpu, or a GPU that is present"):
         humesh.Recoverer(device="cuda:77")
     with pytest.raises(ValueError, match=r"^device: expected auto, cpu, cuda\[:N\] or mps, got 'toaster'\.$"):

@@ -1,4 +1,4 @@
-"""The path of a video: known motions, told to it as a detector would, come back whole, smooth and in their places."""
+"""The path of a video: known motions, given as a detector gives them, come back complete, smooth and in their places."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def truth(track: int) -> BodyPose:
     return BodyPose(rotation_from_axis_angle(vectors), torch.zeros(FRAMES, 10), place)
 
 
-class Told:
-    """A finder that tells the truth of some frames, with noise in pixels."""
+class KnownPeople:
+    """A finder that knows the truth of some frames, with noise in pixels."""
 
     def __init__(self, body: BodyModel, seen: dict[int, range | list[int]], noise: float = 0.0) -> None:
         self.seen, self.calls, self.noise = seen, 0, np.random.default_rng(0).normal(0, noise, (FRAMES, 33, 2))
@@ -81,40 +81,40 @@ class Told:
 
 
 def _all(video: Video, finder: Any) -> VideoDetections:
-    sightings = VideoDetections()
-    assert list(track_people(video, finder, sightings)) == list(range(FRAMES))
-    return sightings
+    detections = VideoDetections()
+    assert list(track_people(video, finder, detections)) == list(range(FRAMES))
+    return detections
 
 
 @pytest.mark.parametrize("weights", ["landmarks", "lifter"])
 def test_everybody_comes_back_in_every_frame(clip: Video, body: BodyModel, weights: str) -> None:
     recoverer = humesh.Recoverer(body, weights=weights)
-    finder = Told(body, {3: range(FRAMES), 4: range(5, FRAMES)})
-    moments = list(recover_video(clip, recoverer, finder=finder).frames)
-    assert len(moments) == FRAMES
-    assert [len(moment.people) for moment in moments] == [1] * 5 + [2] * (FRAMES - 5)
-    for frame, moment in enumerate(moments):
-        assert [person.track for person in moment.people] == ([3, 4] if frame >= 5 else [3])
-        assert moment.photo.pixels.shape == (SIZE[1], SIZE[0], 3)
-        for row, person in enumerate(moment.people):
+    finder = KnownPeople(body, {3: range(FRAMES), 4: range(5, FRAMES)})
+    results = list(recover_video(clip, recoverer, finder=finder).frames)
+    assert len(results) == FRAMES
+    assert [len(result.people) for result in results] == [1] * 5 + [2] * (FRAMES - 5)
+    for frame, result in enumerate(results):
+        assert [person.track for person in result.people] == ([3, 4] if frame >= 5 else [3])
+        assert result.photo.pixels.shape == (SIZE[1], SIZE[0], 3)
+        for row, person in enumerate(result.people):
             true = body.joints(truth(person.track or 0))[frame, LIMBS]
-            found = moment.bodies.joints[row, LIMBS]
+            found = result.bodies.joints[row, LIMBS]
             assert pa_mpjpe(found, true) < 0.09
-            pixels = [moment.photo.camera.project(points.double()) for points in (found, true)]
+            pixels = [result.photo.camera.project(points.double()) for points in (found, true)]
             assert (pixels[0] - pixels[1]).norm(dim=-1).mean() < 4  # of about 60 px
             assert person.box[0] < pixels[1][:, 0].mean() < person.box[2]
-    shapes = torch.cat([moment.pose.shape[:1] for moment in moments])
+    shapes = torch.cat([result.pose.shape[:1] for result in results])
     assert torch.equal(shapes, shapes[:1].expand_as(shapes))
 
 
 def test_smoothing_calms_and_costs_nothing(clip: Video, body: BodyModel) -> None:
-    sightings = _all(clip, Told(body, {1: range(FRAMES)}, noise=1.5))
+    detections = _all(clip, KnownPeople(body, {1: range(FRAMES)}, noise=1.5))
     recoverer = humesh.Recoverer(body, weights="landmarks")
     true = body.joints(truth(1))[:, LIMBS]
     true = true - true.mean(1, keepdim=True)
     errors, shaking = [], []
     for smooth in (0.0, 0.08):
-        (motion,) = pose_video(clip, sightings, recoverer, VideoOptions(smooth_s=smooth)).tracks
+        (motion,) = pose_video(clip, detections, recoverer, VideoOptions(smooth_s=smooth)).tracks
         found = body.joints(motion.pose)[:, LIMBS]
         errors.append(float(pa_mpjpe(found, true).mean()))
         shaking.append(float(acceleration_error(found - found.mean(1, keepdim=True), true, FPS).mean()))
@@ -126,7 +126,7 @@ def test_gaps_are_bridged_or_end_a_motion_and_glimpses_are_left_out(clip: Video,
     seen = {1: [*range(8), *range(11, FRAMES)], 2: [*range(2), *range(17, FRAMES)], 5: [4, 5]}
     recoverer = humesh.Recoverer(body, weights="landmarks")
     settings = VideoOptions(bridge_s=0.3, least_s=0.2)
-    recovery = pose_video(clip, _all(clip, Told(body, seen)), recoverer, settings)
+    recovery = pose_video(clip, _all(clip, KnownPeople(body, seen)), recoverer, settings)
     assert [motion.track for motion in recovery.tracks] == [1, 2]
     first, second = recovery.tracks
     assert first.frames.tolist() == list(range(FRAMES))
@@ -152,7 +152,7 @@ SMALL = {
 def test_every_kind_of_group_goes_through_a_video(clip: Video, body: BodyModel, method: str, tmp_path: Path) -> None:
     save_weights(tmp_path / "w.safetensors", method, build(method, SMALL[method], body))
     recoverer = humesh.Recoverer(body, weights=tmp_path / "w.safetensors", refine=False)
-    finder = Told(body, {1: range(FRAMES), 2: range(3, 15), 7: range(6, FRAMES)})
+    finder = KnownPeople(body, {1: range(FRAMES), 2: range(3, 15), 7: range(6, FRAMES)})
     recovery = pose_video(clip, _all(clip, finder), recoverer, VideoOptions(interval=2 if method == "int" else 1))
     assert {motion.track: motion.frames.tolist() for motion in recovery.tracks} == {
         1: list(range(FRAMES)), 2: list(range(3, 15)), 7: list(range(6, FRAMES)),
@@ -161,22 +161,22 @@ def test_every_kind_of_group_goes_through_a_video(clip: Video, body: BodyModel, 
 
 
 def test_what_was_seen_is_kept_and_gone_on_from(clip: Video, body: BodyModel, tmp_path: Path) -> None:
-    finder = Told(body, {1: range(FRAMES)})
-    sightings = VideoDetections()
-    for number in track_people(clip, finder, sightings):
+    finder = KnownPeople(body, {1: range(FRAMES)})
+    detections = VideoDetections()
+    for number in track_people(clip, finder, detections):
         if number == 6:
             break
-    sightings.save(tmp_path / "people.npz", "this clip")
+    detections.save(tmp_path / "people.npz", "this clip")
     again = VideoDetections.load(tmp_path / "people.npz", "this clip")
-    assert again.times == sightings.times
+    assert again.times == detections.times
     assert len(again.people) == 7
-    for one, other in zip(sightings.people[3], again.people[3], strict=True):
+    for one, other in zip(detections.people[3], again.people[3], strict=True):
         assert np.array_equal(one.keypoints, other.keypoints)  # type: ignore[arg-type]
         assert np.array_equal(one.landmarks3d, other.landmarks3d)  # type: ignore[arg-type]
         assert (one.track, one.score, one.keypoint_set) == (other.track, other.score, other.keypoint_set)
     assert list(track_people(clip, finder, again)) == list(range(7, FRAMES))
     assert finder.calls == FRAMES
-    whole = _all(clip, Told(body, {1: range(FRAMES)}))
+    whole = _all(clip, KnownPeople(body, {1: range(FRAMES)}))
     assert again.times == whole.times
     assert VideoDetections.load(tmp_path / "people.npz", "another clip").times == []
     data = (tmp_path / "people.npz").read_bytes()
@@ -236,30 +236,30 @@ def test_a_kept_file_that_contradicts_itself_is_made_again(tmp_path: Path, name:
 
 def test_nobody_and_broken_frames(clip: Video, body: BodyModel) -> None:
     recoverer = humesh.Recoverer(body, weights="landmarks")
-    moments = list(recover_video(clip, recoverer, finder=lambda photo, time_s: []).frames)
-    assert [moment.people for moment in moments] == [[]] * FRAMES
+    results = list(recover_video(clip, recoverer, finder=lambda photo, time_s: []).frames)
+    assert [result.people for result in results] == [[]] * FRAMES
 
     class Broken(Video):
         def __iter__(self) -> Any:
             yield from (replace(frame, broken=frame.number == 4) for frame in super().__iter__())
 
     assert clip.path is not None
-    finder = Told(body, {1: range(FRAMES)})
-    sightings = _all(Broken(clip.path), finder)
+    finder = KnownPeople(body, {1: range(FRAMES)})
+    detections = _all(Broken(clip.path), finder)
     assert finder.calls == FRAMES - 1
-    assert sightings.people[4] == []
-    (motion,) = pose_video(clip, sightings, recoverer).tracks
+    assert detections.people[4] == []
+    (motion,) = pose_video(clip, detections, recoverer).tracks
     assert np.flatnonzero(~motion.found).tolist() == [4]
 
 
-def test_a_guessed_camera_is_said_and_a_given_one_is_kept(clip: Video, body: BodyModel) -> None:
+def test_a_guessed_camera_is_noted_and_a_given_one_is_kept(clip: Video, body: BodyModel) -> None:
     recoverer = humesh.Recoverer(body, weights="landmarks")
-    sightings = _all(clip, Told(body, {1: range(FRAMES)}))
-    guessed = pose_video(clip, sightings, recoverer)
+    detections = _all(clip, KnownPeople(body, {1: range(FRAMES)}))
+    guessed = pose_video(clip, detections, recoverer)
     assert guessed.camera_source.startswith("guessed")
     assert any("does not say its focal length" in note for note in guessed.notes)
     camera = Camera.virtual(321.0, SIZE)
-    given = pose_video(clip, sightings, recoverer, camera=camera)
+    given = pose_video(clip, detections, recoverer, camera=camera)
     assert given.camera_source == "given"
     assert torch.equal(given.camera.matrix, camera.matrix)
     assert not any("focal length" in note for note in given.notes)

@@ -149,12 +149,7 @@ def pose_video(
 
 
 def _posed(
-    video: Video,
-    people: list[list[Person]],
-    recoverer: Recoverer,
-    interval: int,
-    camera: Camera,
-    progress: Progress,
+    video: Video, people: list[list[Person]], recoverer: Recoverer, interval: int, camera: Camera, progress: Progress
 ) -> Iterator[tuple[int, Person, BodyPose, Tensor]]:
     """Frame, person, pose and joints' confidences of everyone, fitted batch by batch."""
     first = recoverer.estimator.first_in_video(video, people, camera, interval, progress)

@@ -21,7 +21,7 @@ from humesh.scene.result import Result
 
 
 def made_up_body(correctives: bool = False, coco17: bool = False, most_weights: int = 4, seed: int = 0) -> BodyModel:
-    """A ball of 6 cm around each joint of a random tree; its vertices follow up to so many joints."""
+    """A ball of 6 cm around each joint of a random tree; its vertices follow at most `most_weights` joints."""
     random = np.random.default_rng(seed)
     joints = np.zeros((24, 3))
     for joint, parent in enumerate(SMPL24.parents):
@@ -54,7 +54,7 @@ def made_up_body(correctives: bool = False, coco17: bool = False, most_weights: 
 
 
 def recover(body: BodyModel, people: int = 2, size: tuple[int, int] = (160, 120), seed: int = 1) -> Result:
-    """So many people in random poses, 3 m away and side by side."""
+    """People in random poses, 3 m away and side by side."""
     random = torch.Generator().manual_seed(seed)
     rotations = rotation_from_axis_angle(0.8 * torch.randn(people, 24, 3, generator=random))
     shape = torch.randn(people, 10, generator=random)

@@ -71,7 +71,7 @@ def test_interrupted_writer_leaves_no_file(recovery: Result, tmp_path: Path, mon
     def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("humesh.scene.pictures.Studio.picture", fail)
+    monkeypatch.setattr("humesh.scene.pictures.FloorView.picture", fail)
     with pytest.raises(KeyboardInterrupt):
         write(recovery, PHOTO_FORMATS["mp4"], tmp_path / "film.mp4")
     assert not list(tmp_path.iterdir())
@@ -127,15 +127,15 @@ def test_json(any_body: BodyModel, recover_with: Callable[..., Result], tmp_path
     recovery = recover_with(any_body, people=2)
     recovery = replace(recovery, photo=replace(recovery.photo, path="a/photo.jpg"))
     write(recovery, PHOTO_FORMATS["json"], tmp_path / "photo.json")
-    told = json.loads((tmp_path / "photo.json").read_text(encoding="utf-8"))
-    assert told == record(recovery)
-    assert set(told) == TOP
-    assert all(set(told[group]) == LAYOUT[group] for group in ("image", "camera"))
-    assert told["image"] == {"path": "a/photo.jpg", "width": 160, "height": 120}
-    assert told["camera"] == {"focal_px": 200.0, "principal_point_px": [80.0, 60.0], "source": "guessed"}
-    assert told["notes"] == ["The focal length was guessed."]
-    assert finite(told)
-    for index, person in enumerate(told["people"]):
+    content = json.loads((tmp_path / "photo.json").read_text(encoding="utf-8"))
+    assert content == record(recovery)
+    assert set(content) == TOP
+    assert all(set(content[group]) == LAYOUT[group] for group in ("image", "camera"))
+    assert content["image"] == {"path": "a/photo.jpg", "width": 160, "height": 120}
+    assert content["camera"] == {"focal_px": 200.0, "principal_point_px": [80.0, 60.0], "source": "guessed"}
+    assert content["notes"] == ["The focal length was guessed."]
+    assert finite(content)
+    for index, person in enumerate(content["people"]):
         assert set(person) == PERSON
         assert all(set(person[group]) == LAYOUT[group] for group in ("joints", "keypoints_coco17"))
         assert person["id"] == index
@@ -160,16 +160,16 @@ def test_json(any_body: BodyModel, recover_with: Callable[..., Result], tmp_path
 
 
 def test_json_of_nobody(nobody: Result) -> None:
-    told = json.loads(json.dumps(record(nobody)))
-    assert set(told) == TOP
-    assert told["people"] == []
+    content = json.loads(json.dumps(record(nobody)))
+    assert set(content) == TOP
+    assert content["people"] == []
 
 
 def test_npz_holds_the_same_and_needs_no_pickle(recovery: Result, tmp_path: Path) -> None:
     write(recovery, PHOTO_FORMATS["npz"], tmp_path / "photo.npz")
-    told = record(recovery)
+    content = record(recovery)
     with np.load(tmp_path / "photo.npz", allow_pickle=False) as arrays:
-        for row, person in enumerate(told["people"]):
+        for row, person in enumerate(content["people"]):
             for key, value in person.items():
                 if isinstance(value, dict):
                     for field, column in value.items():
@@ -177,8 +177,8 @@ def test_npz_holds_the_same_and_needs_no_pickle(recovery: Result, tmp_path: Path
                         assert (stored if field == "names" else stored[row]).tolist() == column
                 else:
                     assert arrays[key][row].tolist() == value
-        assert arrays["camera/focal_px"].item() == told["camera"]["focal_px"]
-        assert arrays["notes"].tolist() == told["notes"]
+        assert arrays["camera/focal_px"].item() == content["camera"]["focal_px"]
+        assert arrays["notes"].tolist() == content["notes"]
         assert np.array_equal(arrays["vertices_m"], recovery.bodies.vertices.numpy())
         assert np.array_equal(arrays["faces"], recovery.bodies.faces)
 

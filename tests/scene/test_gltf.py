@@ -31,11 +31,11 @@ def written(recovery: Result, folder: Path) -> pygltflib.GLTF2:
 
 
 def values(file: pygltflib.GLTF2, accessor: int) -> np.ndarray:
-    told = file.accessors[accessor]
-    view = file.bufferViews[told.bufferView]
-    width = _WIDTHS[told.type]
-    data = np.frombuffer(file.binary_blob(), _DTYPES[told.componentType], told.count * width, view.byteOffset)
-    return data.reshape(told.count, width)
+    entry = file.accessors[accessor]
+    view = file.bufferViews[entry.bufferView]
+    width = _WIDTHS[entry.type]
+    data = np.frombuffer(file.binary_blob(), _DTYPES[entry.componentType], entry.count * width, view.byteOffset)
+    return data.reshape(entry.count, width)
 
 
 def globals_of(file: pygltflib.GLTF2) -> dict[int, np.ndarray]:
@@ -43,11 +43,11 @@ def globals_of(file: pygltflib.GLTF2) -> dict[int, np.ndarray]:
     found: dict[int, np.ndarray] = {}
 
     def descend(node: int, above: np.ndarray) -> None:
-        told, local = file.nodes[node], np.eye(4)
-        local[:3, :3] = Rotation.from_quat(told.rotation or [0, 0, 0, 1]).as_matrix()
-        local[:3, 3] = told.translation or 0
+        entry, local = file.nodes[node], np.eye(4)
+        local[:3, :3] = Rotation.from_quat(entry.rotation or [0, 0, 0, 1]).as_matrix()
+        local[:3, 3] = entry.translation or 0
         found[node] = above @ local
-        for child in told.children or []:
+        for child in entry.children or []:
             descend(child, found[node])
 
     for node in file.scenes[file.scene].nodes:
@@ -113,9 +113,9 @@ def test_accessors_tell_their_limits(recovery: Result, tmp_path: Path) -> None:
     file = written(recovery, tmp_path)
     for mesh in file.meshes:
         attributes = mesh.primitives[0].attributes
-        points, told = values(file, attributes.POSITION), file.accessors[attributes.POSITION]
-        assert np.array_equal(points.min(0), np.float32(told.min))
-        assert np.array_equal(points.max(0), np.float32(told.max))
+        points, entry = values(file, attributes.POSITION), file.accessors[attributes.POSITION]
+        assert np.array_equal(points.min(0), np.float32(entry.min))
+        assert np.array_equal(points.max(0), np.float32(entry.max))
         np.testing.assert_allclose(np.linalg.norm(values(file, attributes.NORMAL), axis=1), 1, atol=1e-5)
         np.testing.assert_allclose(values(file, attributes.WEIGHTS_0).sum(1), 1, atol=1e-6)
 

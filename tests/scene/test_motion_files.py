@@ -1,4 +1,4 @@
-"""Files of moving people, read back frame by frame: every format tells the same joints at the right time."""
+"""Files of moving people, read back frame by frame: every format has the same joints at the right time."""
 
 from __future__ import annotations
 
@@ -99,13 +99,13 @@ class Player:
                 self.curves[key] = self.values(sampler.input)[:, 0], self.values(sampler.output), sampler.interpolation
 
     def values(self, accessor: int) -> np.ndarray:
-        told = self.file.accessors[accessor]
-        view, width = self.file.bufferViews[told.bufferView], _WIDTHS[told.type]
-        dtype, count = _DTYPES[told.componentType], told.count * width
-        data = np.frombuffer(self.file.binary_blob(), dtype, count, view.byteOffset).reshape(told.count, width)
-        if told.min:
-            assert np.array_equal(data.min(0), np.float32(told.min))
-            assert np.array_equal(data.max(0), np.float32(told.max))
+        entry = self.file.accessors[accessor]
+        view, width = self.file.bufferViews[entry.bufferView], _WIDTHS[entry.type]
+        dtype, count = _DTYPES[entry.componentType], entry.count * width
+        data = np.frombuffer(self.file.binary_blob(), dtype, count, view.byteOffset).reshape(entry.count, width)
+        if entry.min:
+            assert np.array_equal(data.min(0), np.float32(entry.min))
+            assert np.array_equal(data.max(0), np.float32(entry.max))
         return data.astype(np.float64 if dtype == np.float32 else dtype)
 
     def curve(self, node: int, path: str, at: float, rest: np.ndarray) -> np.ndarray:
@@ -127,13 +127,13 @@ class Player:
         found: dict[int, np.ndarray] = {}
 
         def descend(node: int, above: np.ndarray) -> None:
-            told, local = self.file.nodes[node], np.eye(4)
-            turn = self.curve(node, "rotation", at, np.array(told.rotation or [0, 0, 0, 1.0]))
+            entry, local = self.file.nodes[node], np.eye(4)
+            turn = self.curve(node, "rotation", at, np.array(entry.rotation or [0, 0, 0, 1.0]))
             scale = self.curve(node, "scale", at, np.ones(3))
             local[:3, :3] = Rotation.from_quat(turn).as_matrix() * scale
-            local[:3, 3] = self.curve(node, "translation", at, np.array(told.translation or [0, 0, 0.0]))
+            local[:3, 3] = self.curve(node, "translation", at, np.array(entry.translation or [0, 0, 0.0]))
             found[node] = above @ local
-            for child in told.children or []:
+            for child in entry.children or []:
                 descend(child, found[node])
 
         for node in self.file.scenes[self.file.scene].nodes:

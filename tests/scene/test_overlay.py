@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from humesh.scene.pictures import BACKGROUND, VIEWS, Studio, contact_sheet, facing, framing, overlay, write_turntable
+from humesh.scene.pictures import BACKGROUND, VIEWS, FloorView, contact_sheet, facing, framing, overlay, write_turntable
 from humesh.scene.render import PALETTE, Stage, colours
 from humesh.scene.result import Result
 
@@ -39,7 +39,7 @@ def test_views_hold_everybody(recovery: Result) -> None:
     stage = Stage(recovery.bodies.vertices, recovery.bodies.faces, colours(len(recovery.people)))
     sheet = contact_sheet(recovery)
     views = [
-        Studio(stage.points, VIEWS[name], size).picture(stage)
+        FloorView(stage.points, VIEWS[name], size).picture(stage)
         for name, size in (("front", (70, 90)), ("side", (90, 70)), ("top", (70, 90)))
     ]
     for view in (*views, sheet[:, 162:252], sheet[:, 254:]):

@@ -1,4 +1,4 @@
-"""Files of results: every format of a photo's and of a video's, each written whole or not at all."""
+"""Files of results: every format of a photo's and of a video's, each complete or not there."""
 
 from __future__ import annotations
 

@@ -23,6 +23,9 @@ from humesh.scene.render import EDGE_RAYS, Stage, View, colours
 from humesh.scene.result import Result, ResultError, VideoResult, pixels_of
 from humesh.threads import ahead
 
+Progress = Callable[[int], None]
+"""Gets the number of frames that are done."""
+
 SHEET_HEIGHT = 540  # px at most; a contact sheet is for a quick look, the overlay keeps the photo's size
 _OPACITY = 0.9  # of the meshes over the photo
 _RED_M = 0.15
@@ -38,6 +41,10 @@ _CELL = 0.02  # metres; of the map of shadows
 _GRID = 0.5  # metres between the floor's lines
 _ELEVATION = 0.14  # radians that the orbit's camera is above the people
 _CROWD = 8000  # points are enough to frame a group
+
+
+def _silent(done: int) -> None:
+    pass
 
 
 def facing(angle: float, elevation: float) -> Float[np.ndarray, "3 3"]:
@@ -56,8 +63,8 @@ VIEWS = {
 """The axes of the cameras beside and above: near is left from the side, and below from the top."""
 
 
-class Studio:
-    """A floor at the lowest of some points, and a virtual camera that frames them, for pictures of bodies there.
+class FloorView:
+    """A virtual camera that frames some points, above a floor at the lowest of them, for pictures of bodies there.
 
     The camera frame's y axis is taken for the vertical. `points` (metres) need not be those of the bodies, so that
     floor and camera stay while people move. `centre`: of the camera, instead of the nearest from which all is seen.
@@ -136,7 +143,7 @@ def framing(
 
 
 def half_views(size: tuple[int, int]) -> tuple[float, float]:
-    """The tangents of half a studio's view across and along the picture, less the margin."""
+    """The tangents of half a floor view across and along the picture, less the margin."""
     slope = math.tan(_FIELD_OF_VIEW / 2) * (1 - 2 * _MARGIN) / max(size)
     return slope * size[0], slope * size[1]
 
@@ -200,10 +207,9 @@ def write_turntable(
         turn = facing(2 * math.pi * number / frames, _ELEVATION)
         if not result.people:
             return _empty(size)
-        return Studio(stage.points, turn, size, middle - away * turn[:, 2]).picture(stage, EDGE_RAYS // 2)
+        return FloorView(stage.points, turn, size, middle - away * turn[:, 2]).picture(stage, EDGE_RAYS // 2)
 
-    with Film(path, size, fps) as film:
-        _film(film, around, range(frames), [number / fps for number in range(frames)])
+    _write_frames(Film(path, size, fps), around, range(frames), [number / fps for number in range(frames)])
 
 
 class MotionPictures:
@@ -222,7 +228,7 @@ class MotionPictures:
             joints = torch.cat([result.body.joints(motion.pose) for motion in result.tracks])
             points = joints.reshape(-1, 3).double().numpy()[:: max(1, joints.shape[0] * joints.shape[1] // 20_000)]
             around = [points + np.array([0.0, reach, 0.0]) for reach in (-0.2, 0.08)]  # a hand's breadth
-            self._studio = Studio(np.concatenate(around), VIEWS["side"], self._side)
+            self._side_view = FloorView(np.concatenate(around), VIEWS["side"], self._side)
 
     def __call__(self, frame: Result) -> UInt8[np.ndarray, "H W 3"]:
         """The picture of one frame."""
@@ -238,31 +244,29 @@ class MotionPictures:
                 _write(image, (x, y), str(person.track), letter, fill, "ms")
             picture = np.asarray(image)
             if self._side[0]:
-                beside = self._studio.picture(stage, _FILM_RAYS)
+                beside = self._side_view.picture(stage, _FILM_RAYS)
         return np.concatenate([picture, beside], axis=1)
 
 
-def write_film(
-    result: VideoResult, path: str | Path, beside: bool = True, progress: Callable[[int], None] = lambda done: None
-) -> None:
+def write_film(result: VideoResult, path: str | Path, beside: bool = True, progress: Progress = _silent) -> None:
     """Writes an MP4 of a video with everybody's mesh on it, with its sound; `progress` gets the frames done."""
     if result.body.name == "open" and result.size[1] <= _SMALL_PX:
         result = replace(result, body=BodyModel.load("open-low"))  # three times as fast
     pictures = MotionPictures(result, beside)
-    with Film(path, pictures.size, result.fps, source=result.video) as film:
-        _film(film, pictures, result.frames, result.times.tolist(), progress)
+    film = Film(path, pictures.size, result.fps, source=result.video)
+    _write_frames(film, pictures, result.frames, result.times.tolist(), progress)
 
 
-def _film(
+def _write_frames(
     film: Film,
     draw: Callable[[Any], np.ndarray],
     items: Iterable[Any],
     times: list[float],
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = _silent,
 ) -> None:
     """Writes the pictures of items in order, several drawn at a time."""
     # Small products of matrices wait longer for BLAS's own threads than they take: films twice as fast.
-    with threadpool_limits(1, "blas"):
+    with film, threadpool_limits(1, "blas"):
         for number, (picture, when) in enumerate(zip(ahead(draw, items), times, strict=True)):
             film.write(picture.result(), when)
             progress(number + 1)
@@ -273,7 +277,7 @@ def _over(stage: Stage, photo: Photo, rays: int = EDGE_RAYS) -> UInt8[np.ndarray
 
 
 def _from(turn: Float[np.ndarray, "3 3"], stage: Stage, size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
-    return Studio(stage.points, turn, size).picture(stage) if len(stage.points) else _empty(size)
+    return FloorView(stage.points, turn, size).picture(stage) if len(stage.points) else _empty(size)
 
 
 def _smaller(photo: Photo, height: int) -> Photo:

@@ -69,10 +69,7 @@ _TRACK = {
 
 def record(result: Result | VideoResult) -> dict[str, Any]:
     """A result as plain finite numbers and texts ready for JSON; of a video's people without their poses."""
-    about = {"method": result.method, "body": result.body.name, "humesh_version": humesh_version()}
     if isinstance(result, VideoResult):
-        (width, height), count = result.size, len(result.times)
-        source = {"video": {"path": result.path, "width": width, "height": height, "frames": count}}
         people = [
             {
                 "id": motion.track,
@@ -83,28 +80,39 @@ def record(result: Result | VideoResult) -> dict[str, Any]:
             for motion in result.tracks
         ]
     else:
-        columns = {name: column.tolist() for name, column in _people_arrays(result).items()}
-        people = [_person(columns, row) for row in range(len(result.people))]
-        width, height = result.photo.size
-        image = {"path": result.photo.path, "width": width, "height": height}
-        source = {"image": image, "camera": _lens(result)}
-    return source | about | {"people": people, "notes": list(result.notes)}
+        columns = _people_arrays(result)
+        people = [
+            _nested({name: column if name.endswith("names") else column[row] for name, column in columns.items()})
+            for row in range(len(result.people))
+        ]
+    return _nested(_about(result)) | {"people": people, "notes": list(result.notes)}
 
 
-def _lens(result: Result) -> dict[str, Any]:
-    camera, middle = result.photo.camera, result.photo.camera.principal_point_px
-    focal = {"focal_px": round(float(camera.focal_px), 6), "principal_point_px": _rounded(middle).tolist()}
-    return focal | {"source": result.photo.camera_source}
+def _about(result: Result | VideoResult) -> dict[str, Any]:
+    """What is known of the photo or video as a whole, `/` between the levels of the JSON."""
+    kind, source = ("video", result) if isinstance(result, VideoResult) else ("image", result.photo)
+    return {
+        f"{kind}/path": source.path,
+        f"{kind}/width": source.size[0],
+        f"{kind}/height": source.size[1],
+        **({"video/frames": len(result.times)} if isinstance(result, VideoResult) else {}),
+        "camera/focal_px": round(float(source.camera.focal_px), 6),
+        "camera/principal_point_px": _rounded(source.camera.principal_point_px),
+        "camera/source": source.camera_source,
+        "method": result.method,
+        "body": result.body.name,
+        "humesh_version": humesh_version(),
+    }
 
 
-def _person(columns: dict[str, list[Any]], row: int) -> dict[str, Any]:
-    """One row of the arrays as a nested dictionary: `joints/xyz_m` becomes `["joints"]["xyz_m"]`."""
-    person: dict[str, Any] = {}
-    for name, column in columns.items():
+def _nested(flat: dict[str, Any]) -> dict[str, Any]:
+    """`joints/xyz_m` becomes `["joints"]["xyz_m"]`, arrays become lists."""
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
         group, _, key = name.rpartition("/")
-        place = person.setdefault(group, {}) if group else person
-        place[key] = column if key == "names" else column[row]
-    return person
+        place = tree.setdefault(group, {}) if group else tree
+        place[key] = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return tree
 
 
 def _people_arrays(result: Result) -> dict[str, np.ndarray]:
@@ -156,27 +164,16 @@ def write_npz(result: Result | VideoResult, path: str | Path) -> None:
     in the video's `times_s`), `times_s` F, `pose_axis_angle` F x 24 x 3 (to the parent; the root's: in the camera
     frame), `betas`, `translation_m` F x 3, `joints/xyz_m` F x 24 x 3, `joints/confidence`, `found`, `score`.
     """
-    kind, source = ("video", result) if isinstance(result, VideoResult) else ("image", result.photo)
-    arrays = {
-        "method": result.method,
-        "body": result.body.name,
-        "humesh_version": humesh_version(),
-        "notes": np.array(result.notes, dtype=np.str_),
-        f"{kind}/path": source.path,
-        f"{kind}/width": source.size[0],
-        f"{kind}/height": source.size[1],
-        "camera/matrix": exact(source.camera.matrix).numpy(),
-        "camera/source": source.camera_source,
-    }
-    write_arrays(path, arrays | (_tracks_arrays(result) if isinstance(result, VideoResult) else _photo_arrays(result)))
-
-
-def _photo_arrays(result: Result) -> dict[str, Any]:
-    surfaces = {
-        "vertices_m": result.bodies.vertices.detach().cpu().numpy().astype(np.float32),
-        "faces": np.asarray(result.bodies.faces, dtype=np.int32),
-    }
-    return {f"camera/{key}": value for key, value in _lens(result).items()} | _people_arrays(result) | surfaces
+    camera = (result if isinstance(result, VideoResult) else result.photo).camera
+    arrays = _about(result) | {"camera/matrix": exact(camera.matrix).numpy()}
+    arrays["notes"] = np.array(result.notes, dtype=np.str_)
+    if isinstance(result, VideoResult):
+        arrays |= _tracks_arrays(result)
+    else:
+        arrays |= _people_arrays(result)
+        arrays["vertices_m"] = result.bodies.vertices.detach().cpu().numpy().astype(np.float32)
+        arrays["faces"] = np.asarray(result.bodies.faces, dtype=np.int32)
+    write_arrays(path, arrays)
 
 
 def _tracks_arrays(result: VideoResult) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from humesh.scene.result import ResultError
 
 _LIGHT_SCHEME = ("77AADD", "EE8866", "EEDD88", "44BB99", "FFAABB", "BBCC33", "99DDFF", "DDDDDD")
 PALETTE = np.array([[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code in _LIGHT_SCHEME])
-"""Eight sRGB colours 0..1 for people: Paul Tol's "light" scheme (personal.sron.nl/~pault), made to be told apart by
+"""Eight sRGB colours 0..1 for people: Paul Tol's "light" scheme (personal.sron.nl/~pault), made to be distinguished by
 colour-blind viewers; ordered so that the first ones differ most."""
 
 EDGE_RAYS = 16  # for each pixel on an edge

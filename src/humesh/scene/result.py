@@ -91,8 +91,26 @@ class FileOptions:
 PLAIN = FileOptions()
 
 
+class _Saved:
+    """What a photo's and a video's results have in common."""
+
+    def save(
+        self,
+        path: str | Path,
+        formats: str | Iterable[str] | None = None,
+        *,
+        units: str = "m",
+        floor: bool = False,
+        pad: bool = False,
+    ) -> list[Path]:
+        """Writes the file that a path's ending names, or path + ending for each format; see `scene.export.save`."""
+        from humesh.scene.export import save
+
+        return save(self, path, formats, FileOptions(units, floor, pad))  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, eq=False)
-class Result:
+class Result(_Saved):
     """P people of one photo, in the photo's camera frame (OpenCV axes, metres), best score first; P may be 0.
 
     Surfaces and joints follow from the pose, so that a result with another pose, as `dataclasses.replace` makes it,
@@ -121,14 +139,6 @@ class Result:
         """The posed surfaces and joints [P], on the CPU."""
         with torch.no_grad():
             return self.body(self.pose).cpu()
-
-    def save(
-        self, path: str | Path, formats: str | Iterable[str] | None = None, *, units: str = "m", floor: bool = False
-    ) -> list[Path]:
-        """Writes the file that a path's ending names, or path + ending for each format; see `scene.export.save`."""
-        from humesh.scene.export import save
-
-        return save(self, path, formats, FileOptions(units, floor))
 
     def render(self, view: View = "overlay") -> UInt8[np.ndarray, "H W 3"]:
         """The meshes over the photo, or on a floor seen from the front, the side or the top."""
@@ -173,7 +183,7 @@ class Motion:
 
 
 @dataclass(frozen=True, eq=False)
-class VideoResult:
+class VideoResult(_Saved):
     """The people of a video, in the order of their tracks."""
 
     times: Float[np.ndarray, " T"]  # seconds, of all frames that were read
@@ -214,20 +224,6 @@ class VideoResult:
                 pixels = pixels_of(photo.camera, result.bodies.vertices[row].double())
                 people[row] = replace(person, box=torch.cat([pixels.amin(0), pixels.amax(0)]).numpy())
             yield result
-
-    def save(
-        self,
-        path: str | Path,
-        formats: str | Iterable[str] | None = None,
-        *,
-        units: str = "m",
-        floor: bool = False,
-        pad: bool = False,
-    ) -> list[Path]:
-        """Writes the file that a path's ending names, or path + ending for each format; see `scene.export.save`."""
-        from humesh.scene.export import save
-
-        return save(self, path, formats, FileOptions(units, floor, pad))
 
 
 def exact(tensor: Tensor) -> Tensor:
