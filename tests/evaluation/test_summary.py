@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from humesh.evaluation.protocols import PROTOCOLS
 from humesh.evaluation.run import Records, taken
-from humesh.evaluation.summary import summary
+from humesh.evaluation.summary import grouped, summary
 
 
 def _records(sequence: list[str], errors: list[float], extra: int = 0, metric: str = "mpjpe") -> Records:
@@ -46,6 +46,16 @@ def test_means_by_hand() -> None:
     scores = {number.name: number.ours for number in agora.numbers}
     assert (scores["f1"], scores["precision"], scores["recall"]) == (0.75, 0.75, 0.75)
     assert (scores["mpjpe"], scores["nmje"]) == (30, 40)
+
+
+def test_groups_have_means_over_their_people_under_every_protocol() -> None:
+    records = _records(["a", "a", "b", "b"], [10.0, 20.0, 60.0, float("nan")], extra=5)
+    for name in ("3dpw", "panoptic", "mupots", "agora"):
+        rows = grouped(replace(PROTOCOLS[name], metrics=("mpjpe",)), records, [{"x"}, {"x", "y"}, {"y"}, {"y"}])
+        numbers = {row.name: {number.name: number.ours for number in row.numbers} for row in rows}
+        assert numbers["all"] == {"found": 75, "mpjpe": 30}
+        assert numbers["x"] == {"found": 100, "mpjpe": 15}
+        assert numbers["y"] == {"found": pytest.approx(200 / 3), "mpjpe": 40}
 
 
 def test_an_interval_over_photos_is_what_theory_says() -> None:

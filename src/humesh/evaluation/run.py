@@ -56,13 +56,12 @@ class Records:
     def of(cls, protocol: Protocol, people: list[dict[str, Any]], photos: list[dict[str, Any]]) -> Records:
         """From rows."""
         kinds = _PEOPLE | dict.fromkeys(protocol.metrics, "float")
-        columns: dict[str, np.ndarray] = {
-            name: np.array([row[name] for row in people], _TYPES[kind]) for name, kind in kinds.items()
-        }
-        columns["joints_mm"] = columns["joints_mm"].reshape(len(people), len(protocol.joints))
-        return cls(
-            columns, {name: np.array([row[name] for row in photos], _TYPES[kind]) for name, kind in _PHOTOS.items()}
-        )
+        tables: list[dict[str, np.ndarray]] = [
+            {name: np.array([row[name] for row in rows], _TYPES[kind]) for name, kind in columns.items()}
+            for rows, columns in ((people, kinds), (photos, _PHOTOS))
+        ]
+        tables[0]["joints_mm"] = tables[0]["joints_mm"].reshape(len(people), len(protocol.joints))
+        return cls(*tables)
 
     @classmethod
     def joined(cls, parts: Sequence[Records]) -> Records:
@@ -90,10 +89,9 @@ class Records:
             arrays = read_arrays(path, layout, what="the records of a benchmark", error=HumeshError)
         except HumeshError:
             return None
-        people, photos = (
-            {n: arrays[f"{t}/{n}"] for n in names} for t, names in (("people", kinds), ("photos", _PHOTOS))
+        return cls(
+            {name: arrays[f"people/{name}"] for name in kinds}, {name: arrays[f"photos/{name}"] for name in _PHOTOS}
         )
-        return cls(people, photos)
 
 
 def taken(table: Columns, rows: Shaped[np.ndarray, " R"]) -> Columns:

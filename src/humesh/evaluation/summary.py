@@ -186,11 +186,11 @@ def _agora(
 
 
 def grouped(protocol: Protocol, records: Records, groups: Sequence[Collection[str]]) -> list[Row]:
-    """A row for all people and one for each group: the share who got a body, and the numbers over these.
+    """A row for all people and one for each group: the share who got a body, and the means over these people.
 
     `groups`: of each person the names of those that they are in.
     """
-    rows = []
+    protocol, rows = replace(protocol, matching="given", average="people"), []
     for name in ("all", *sorted({name for some in groups for name in some})):
         inside = np.array([name == "all" or name in some for some in groups], dtype=bool)
         some = replace(records, people=taken(records.people, inside))
