@@ -31,7 +31,7 @@ VERBS = {
 }
 """Each verb and the first sentence of its function, which is imported, and torch with it, only when it is called."""
 
-_MODULES = {"convert": "weights", "export-model": "weights"}  # of the others the verb's name is the module's
+_MODULES = {"convert": "weights", "export-model": "weights", "demo": "predict"}  # others: the module of their name
 
 _HELP = """Photos and videos of people into posed body meshes.
 

@@ -1,4 +1,4 @@
-"""`humesh predict`: its options; torch is imported, by prediction.py, only when there is something to do."""
+"""`humesh predict` and its demo: the options; prediction.py, and torch with it, is imported only for the work."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Annotated, Literal
 
 import tyro
 
+from humesh.commands.errors import UserError
 from humesh.video_options import VideoOptions
 
 Finder = Literal["accurate", "fast", "rtmlib"]
 Format = Literal["jpg", "views", "errors", "mp4", "glb", "obj", "ply", "npz", "json", "bvh"]
+Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 VideoFormat = Literal["mp4", "glb", "bvh", "amass", "usd", "npz"]
 
 
@@ -35,7 +37,7 @@ class VideoFiles(VideoOptions):
 class Options:
     """How photos and videos are predicted, and what is written."""
 
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("humesh_out")
+    out: Out = Path("humesh_out")
     """Folder for the results."""
     weights: str = ""
     """A method whose weights are shipped (default: lifter for photos and webcams, lifter_video for videos), or a file
@@ -91,3 +93,32 @@ def predict(
     from humesh.commands.prediction import run
 
     return run(list(map(str, inputs)), options)
+
+
+def demo(out: Out = Path("humesh_demo")) -> int:
+    """Recover the body in scikit-image's photo `camera` (CC0) and say where the pictures are.
+
+    Args:
+        out: Folder for the results.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from humesh.files import writing
+
+    try:
+        from skimage.data import camera
+    except ImportError:
+        raise UserError('the demo needs scikit-image for its photo; run: pip install "humesh[demo]"') from None
+    photo, pixels = out / "camera.png", camera()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not photo.exists():
+            with writing(photo) as draft:
+                Image.fromarray(pixels).save(draft)
+        elif not np.array_equal(np.asarray(Image.open(photo)), pixels):
+            raise UserError(f"{photo}: another picture is there; give another folder with -o.")
+    except OSError as error:
+        why = error.strerror or "what is there is no picture"
+        raise UserError(f"cannot write {photo}: {why}; give another folder with -o.") from None
+    return predict([str(photo)], Options(out=out, formats=("jpg", "views", "glb", "json"), overwrite=True))

@@ -79,7 +79,7 @@ class Table:
         what = "the table of a training"
         reader = csv.DictReader(io.StringIO(read_text(path, what=what, error=TrainingError), newline=""), strict=True)
         try:
-            rows = [row for row in reader if row["step"].isdecimal()]
+            rows = [row for row in reader if None not in row and row["step"].isdecimal()]
         except (csv.Error, AttributeError, KeyError):
             raise TrainingError(
                 f"{path}: expected {what}, with a column 'step'; move it away, or give another folder with -o."
