@@ -122,10 +122,10 @@ def test_without_temporal_part_frames_know_nothing_of_each_other(open_body: Body
 def test_joints_have_their_own_motion_or_the_pose_has_one(open_body: BodyModel) -> None:
     for kind, alone in (("per_joint", True), ("whole_pose", False)):
         motion = _small(open_body, kind).temporal
-        tokens = torch.randn(1, 4, 24, 48)
+        tokens, present = torch.randn(1, 4, 24, 48), torch.ones(1, 4, dtype=torch.bool)
         other = tokens.clone()
         other[0, 1, 5] += 1
-        change = (motion(other, None) - motion(tokens, None)).abs().amax(-1)[0]  # frames x joints
+        change = (motion(other, present) - motion(tokens, present)).abs().amax(-1)[0]  # frames x joints
         assert (change[:, 5] > 0).all()
         assert (torch.cat([change[:, :5], change[:, 6:]], dim=1).amax() == 0) == alone
 
