@@ -29,7 +29,7 @@ SEEN_ABOVE = 0.05
 _Crops = TypeVar("_Crops", bound="Crops")  # crops of a kind stay of that kind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Crops:
     """B groups of N crops. Pixels are RGB in [0, 1]; keypoints are (x, y, confidence) in pixels of the crop.
 
@@ -71,7 +71,7 @@ class Crops:
         return replace(self, photo_camera=camera, **{name: function(getattr(self, name)) for name in names})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClipCrops(Crops):
     """Crops of one person's frames, with their times in seconds from any moment on."""
 

@@ -16,7 +16,7 @@ GUESSED = "guessed: as of a 28 mm lens on film"
 """The source of a focal length that a photo does not give."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Camera:
     """Intrinsics in pixels; the pixel in the top-left corner covers [0, 1) x [0, 1), its centre is (0.5, 0.5)."""
 

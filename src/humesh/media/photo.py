@@ -38,7 +38,7 @@ class PhotoTypeError(PhotoError, TypeError):
     """Something that is no photo at all: a list, None, pixels of another type."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Photo:
     """RGB pixels, upright (EXIF orientation applied), with the camera that took them."""
 

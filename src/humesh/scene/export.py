@@ -84,14 +84,13 @@ def save(
     photo gets `name.bvh`. Raises OptionsError, ArgumentError (a TypeError), and OSError where nothing can be written.
     """
     if not isinstance(result, Result | VideoResult):
-        raise ArgumentError(
-            f"save(result, path): expected a Result or a VideoResult first, got {type(result).__name__}."
-        )
-    known = PHOTO_FORMATS if isinstance(result, Result) else VIDEO_FORMATS
-    targets = _targets(path, formats, known, isinstance(result, Result))
-    source = result.photo.path if isinstance(result, Result) else result.path
+        raise ArgumentError(f"save: expected a Result or a VideoResult, got {type(result).__name__}.")
+    if isinstance(result, Result):
+        kind, source, known, usual = "photo", result.photo.path, PHOTO_FORMATS, "jpg glb json"
+    else:
+        kind, source, known, usual = "video", result.path, VIDEO_FORMATS, "glb npz"
+    targets = _targets(path, formats, known, tuple(usual.split()))
     if any(_same(target, source) for target in targets.values()):
-        kind = "photo" if isinstance(result, Result) else "video"
         raise OptionsError(f"path {path}: expected another file than the {kind} itself; give another name.")
     options.check(list(targets))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -105,11 +104,9 @@ def write(result: Result | VideoResult, format: Format, path: Path, options: Fil
             format.write(result, draft, options)
         return [path]
     photo = isinstance(result, Result)
-    names = (
-        list(range(len(result.people))) if isinstance(result, Result) else [motion.track for motion in result.tracks]
-    )
+    names = range(len(result.people)) if isinstance(result, Result) else [motion.track for motion in result.tracks]
     paths = [path.with_name(f"{path.stem}_person{name}{path.suffix}") for name in names]
-    if photo and len(names) == 1:
+    if photo and len(paths) == 1:
         paths = [path]
     for person, target in enumerate(paths):
         with writing(target) as draft:
@@ -118,7 +115,7 @@ def write(result: Result | VideoResult, format: Format, path: Path, options: Fil
 
 
 def _targets(
-    path: str | Path, formats: str | Iterable[str] | None, known: dict[str, Format], photo: bool
+    path: str | Path, formats: str | Iterable[str] | None, known: dict[str, Format], usual: tuple[str, ...]
 ) -> dict[str, Path]:
     """The file of each wanted format, in the order of the known ones; raises OptionsError."""
     if os.path.basename(path) in ("", os.curdir, os.pardir):
@@ -132,7 +129,7 @@ def _targets(
             "give formats too."
         )
     if formats is None:
-        formats = (named,) if named in known else ("jpg", "glb", "json") if photo else ("glb", "npz")
+        formats = (named,) if named in known else usual
     wanted = (formats,) if isinstance(formats, str) else tuple(formats)
     if unknown := sorted({str(name) for name in wanted} - known.keys()):
         raise OptionsError(f"formats: expected some of {', '.join(known)}, got {', '.join(unknown)}.")
