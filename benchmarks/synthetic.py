@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from humesh.data.synthetic.motion import Motion
-from humesh.data.synthetic.scenes import Stage
+from humesh.data.synthetic.scenes import SceneSampler
 from humesh.data.synthetic.shards import Plan, ShardedPeople, write_shards
 
 
@@ -40,8 +40,8 @@ def main() -> None:
     arguments = parser.parse_args()
     motion = Motion.read([arguments.poses])
     for people in ((1, 1), (2, 4)):
-        stage = Stage(motion, people=people, size=arguments.size)
-        print(f"rendered, {people[0]} to {people[1]} people: {per_second(stage.photo, arguments.count)}")
+        scenes = SceneSampler(motion, people=people, size=arguments.size)
+        print(f"rendered, {people[0]} to {people[1]} people: {per_second(scenes.layer, arguments.count)}")
     with tempfile.TemporaryDirectory() as folder:
         list(write_shards(Path(folder), Plan((arguments.poses,), 128, size=arguments.size)))
         stored = ShardedPeople(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from humesh.data.synthetic.posed_clips import LastingNoise
+from humesh.data.detector_errors import LastingNoise
 
 FRAMES = 40
 

@@ -15,8 +15,9 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import ClipCrops, CropSpec, jotr_box
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch, Groups, joined
+from humesh.data.synthetic.cameras import draw_camera_motion
 from humesh.data.synthetic.motion import MotionError, rotations
-from humesh.data.synthetic.posed_clips import PosedClips, _draw_camera_motion
+from humesh.data.synthetic.posed import PosedClips
 from humesh.data.synthetic.poses import ClipSampler
 
 SPEC = CropSpec((32, 32), "frames", 16, keypoints=JOTR30, box=jotr_box, landmarks=True)
@@ -82,7 +83,7 @@ def test_a_clip_is_one_person_who_moves_as_in_the_file(clips: PosedClips, batch:
 def test_a_camera_that_moves_does_not_bend_the_body(clips: PosedClips) -> None:
     """It turns the root and moves the person: by as much as a camera's turn and path say."""
     g, seconds = np.random.default_rng(0), torch.linspace(-0.5, 0.5, 5).expand(64, -1)
-    turn, path = _draw_camera_motion(seconds, g)
+    turn, path = draw_camera_motion(seconds, g)
     assert torch.allclose(turn[:, 2], torch.eye(3).expand(64, -1, -1), atol=1e-6)
     assert not path[:, 2].any()
     moving = path.abs().amax((1, 2)) > 0

@@ -24,7 +24,7 @@ from humesh.data.synthetic.layer import REGIONS, Layer, is_inside
 from humesh.data.synthetic.motion import REFERENCE_LEG, Motion, MotionError, axis_angles, rotations
 from humesh.data.synthetic.paint import Look
 from humesh.data.synthetic.poses import POSTURES, PoseSampler, joints_of, mirrored, reach, turn
-from humesh.data.synthetic.scenes import Stage, SyntheticPeople
+from humesh.data.synthetic.scenes import SceneSampler, SyntheticPeople
 from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, in_processes, write_shards
 from humesh.data.synthetic.variations import vary, visible_points
 from humesh.scene.mocap import bvh_text
@@ -59,13 +59,13 @@ def body() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def stage(motion: Path, body: BodyModel) -> Stage:
-    return Stage(Motion.read([motion]), people=(1, 3), size=96, seed=3, body=body)
+def stage(motion: Path, body: BodyModel) -> SceneSampler:
+    return SceneSampler(Motion.read([motion]), people=(1, 3), size=96, seed=3, body=body)
 
 
 @pytest.fixture(scope="module")
-def layers(stage: Stage) -> list[Layer]:
-    return [stage.photo(number) for number in range(12)]
+def layers(stage: SceneSampler) -> list[Layer]:
+    return [stage.layer(number) for number in range(12)]
 
 
 @pytest.fixture(scope="module")
@@ -121,21 +121,21 @@ def test_pixels_are_covered_where_they_have_a_code(layers: list[Layer]) -> None:
         assert (layer.code // REGIONS).max() <= len(layer.identity)
 
 
-def test_people_stand_on_one_floor_and_are_upright(stage: Stage) -> None:
+def test_people_stand_on_one_floor_and_are_upright(stage: SceneSampler) -> None:
     down = []
     for number in range(12):
-        layer = stage.photo(number)
+        layer = stage.layer(number)
         head, foot = JOTR30.indices("head", "left_foot")
         down += (layer.pixels[:, foot, 1] > layer.pixels[:, head, 1]).tolist()
     assert np.mean(down) > 0.6  # some lie, some are upside down, some pictures are rolled
 
 
-def test_a_scene_is_the_same_whoever_draws_it(stage: Stage, motion: Path, body: BodyModel) -> None:
-    again = Stage(Motion.read([motion]), people=(1, 3), size=96, seed=3, body=body)
-    again.photo(7)
+def test_a_scene_is_the_same_whoever_draws_it(stage: SceneSampler, motion: Path, body: BodyModel) -> None:
+    again = SceneSampler(Motion.read([motion]), people=(1, 3), size=96, seed=3, body=body)
+    again.layer(7)
     for name in Layer.__dataclass_fields__:
-        assert np.array_equal(getattr(again.photo(2), name), getattr(stage.photo(2), name)), name
-    assert not np.array_equal(stage.photo(2).rgb, stage.photo(3).rgb)
+        assert np.array_equal(getattr(again.layer(2), name), getattr(stage.layer(2), name)), name
+    assert not np.array_equal(stage.layer(2).rgb, stage.layer(3).rgb)
 
 
 @settings(max_examples=10)

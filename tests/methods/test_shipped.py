@@ -12,8 +12,7 @@ import humesh
 from humesh.body.joints import JOTR30, LIMBS12, SMPL24
 from humesh.body.model import BodyModel
 from humesh.data.augment import Augment
-from humesh.data.synthetic.posed import PosedPeople
-from humesh.data.synthetic.posed_clips import PosedClips
+from humesh.data.synthetic.posed import PosedClips, PosedPeople
 from humesh.evaluation.metrics import acceleration_error, pa_mpjpe
 from humesh.methods import METHODS
 from humesh.methods.weights import build, load_method, read_weights, save_weights, shipped

@@ -85,7 +85,7 @@ def _synthetic(folder: str | list[str] | None = None, **options: Any) -> Dataset
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "drawn": partial(_made, "drawn.DrawnPeople"),
     "posed": partial(_made, "synthetic.posed.PosedPeople"),
-    "posed_clips": partial(_made, "synthetic.posed_clips.PosedClips"),
+    "posed_clips": partial(_made, "synthetic.posed.PosedClips"),
     "synthetic": _synthetic,
     "agora": Reader("rendered.Agora"),
     "bedlam": Reader("rendered.Bedlam"),

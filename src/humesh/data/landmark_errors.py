@@ -48,26 +48,16 @@ _LIMB = [
 class LandmarkErrors:
     """How landmarks err. Depths are along the ray through the person's middle; lengths in shares of each bone's."""
 
-    flat: tuple[float, float] = (0.95, 0.1)
-    """Mean and deviation over people of the factor on all depths."""
-    size: tuple[float, float] = (0.9, 0.07)
-    """Mean and deviation of the logarithm of the factor on the person."""
-    turn_deg: tuple[float, float, float] = (5.0, 8.0, 3.0)
-    """Deviations of the person's turns: forwards and backwards, about the upright, in the picture."""
-    trunk_m: float = 0.025
-    """Deviation of the depth of each corner of the trunk."""
-    bone: float = 0.115
-    """Deviation of the depth of an upper arm or thigh, in its length; of a forearm or shin 1.4 times."""
-    across: tuple[float, float] = (0.4, 0.016)
-    """Share of the keypoint's error across the ray, and the deviation of an error of its own, in metres."""
-    hidden: float = 1.8
-    """Factor on the depth errors where a joint is hidden."""
-    made_up: tuple[float, float] = (0.01, 0.4)
-    """Chance that a limb is another person's, turned with the trunk: a visible limb, and one mostly hidden."""
-    spread: tuple[float, float] = (0.25, 0.3)
-    """Deviations of the logarithms of factors on the depth errors of one person, and of one limb."""
-    flipped: float = 0.02
-    """Chance that a limb bone's depth is turned round; hidden ones twice."""
+    flat: tuple[float, float] = (0.95, 0.1)  # mean and deviation over people of the factor on all depths
+    size: tuple[float, float] = (0.9, 0.07)  # mean, and deviation of the logarithm, of the factor on the person
+    turn_deg: tuple[float, float, float] = (5.0, 8.0, 3.0)  # deviations: forwards, about the upright, in the picture
+    trunk_m: float = 0.025  # deviation of the depth of each corner of the trunk
+    bone: float = 0.115  # deviation of an upper arm's or thigh's depth, in its length; 1.4 times for forearm and shin
+    across: tuple[float, float] = (0.4, 0.016)  # share of the keypoint's error, and deviation of its own, metres
+    hidden: float = 1.8  # factor on the depth errors where a joint is hidden
+    made_up: tuple[float, float] = (0.01, 0.4)  # chance that a limb is another person's: a visible, a hidden one
+    spread: tuple[float, float] = (0.25, 0.3)  # deviations of the log factors on the depths of one person, one limb
+    flipped: float = 0.02  # chance that a limb bone's depth is turned round; hidden ones twice
 
 
 def simulate_detection(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import roma
 import torch
 from jaxtyping import Bool, Float
 from numpy.random import Generator
@@ -23,6 +24,8 @@ _FRAMINGS = {
 _SHARES = [share for share, _ in _FRAMINGS.values()]
 _WANTED = torch.tensor([[is_wanted(name) for name in JOTR30.names] for _, is_wanted in _FRAMINGS.values()])
 _NEAREST_M = 0.45  # of anything to the camera
+_STILL = 0.5  # share of cameras of videos that do not move
+_TURNING, _CARRIED = (0.15, 0.25, 0.05), (0.25, 0.1, 0.3)  # deviations of the others' speeds: rad/s and m/s, each axis
 
 _SKIN_M = 0.05  # how far behind the axis of what hides it a point lies at least, beyond the radius
 _SKULL_M = (0.085, 0.03)  # its radius; points this far behind its middle are hidden: face and ears lie on it
@@ -60,7 +63,7 @@ def draw_cameras(
     usual = np.clip(g.normal(58, 10, n), 25, 90)  # degrees; most like those of phones
     degrees = np.where(g.random(n) < 0.5, g.uniform(25, 90, n), usual)
     focal = as_tensor(size / 2 / np.tan(np.radians(degrees) / 2))
-    part = g.choice(len(_FRAMINGS), size=n, p=_SHARES)
+    part = g.choice(len(_FRAMINGS), size=n, p=_SHARES) * (points.shape[1] == len(JOTR30))  # of a group all is wanted
     full = np.where(g.random(n) < 0.75, g.uniform(0.65, 0.98, n), g.uniform(0.3, 0.65, n))
     fill = as_tensor(np.where(part == 0, full, g.uniform(0.6, 1.1, n)))
     wanted = _WANTED[torch.from_numpy(part)].repeat(1, points.shape[1] // len(JOTR30))[..., None]
@@ -81,6 +84,14 @@ def draw_cameras(
     off_centre = np.clip(g.normal(0, 1, (n, 2)) * [0.08, 0.04] * far, -0.3, 0.3) * size  # heads are seldom cut off
     beside = as_tensor(off_centre) * (distance / focal)[:, None]
     return focal, torch.cat([beside, distance[:, None]], dim=-1) - middle
+
+
+def draw_camera_motion(seconds: Float[Tensor, "n T"], g: Generator) -> tuple[Tensor, Tensor]:
+    """How the world turns about the camera and passes it, at times from the middle frame on."""
+    n = len(seconds)
+    speeds = as_tensor((g.random(n) >= _STILL)[:, None] * g.normal(0, [*_TURNING, *_CARRIED], (n, 6)))
+    way = seconds[..., None] * speeds[:, None]
+    return roma.rotvec_to_rotmat(way[..., :3]), way[..., 3:]
 
 
 def camera_matrices(focal: Float[Tensor, " n"], size: int) -> Float[Tensor, "n 3 3"]:

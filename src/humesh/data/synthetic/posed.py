@@ -1,39 +1,50 @@
-"""People without pictures: poses, cameras and simulated detections, for networks that are given points alone.
+"""People without pictures, standing or moving: what a detector would find in their photos or videos.
 
-Hundreds are made at once. Poses are drawn as for the rendered scenes, cameras too. What hides a joint is only roughly
-true: limbs as capsules, the photo's edge, and boxes held before it.
+For networks that are given points alone; hundreds are made at once. Poses and clips are those of the rendered scenes,
+cameras too. What hides a joint is only roughly true: limbs as capsules, the photo's edge, and boxes held before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from numpy.random import Generator, default_rng
+from torch import Tensor
 
 from humesh.body.joints import JOTR30
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.crops import CropSpec
+from humesh.body.rig import Rig
+from humesh.crops.crops import ClipCrops, CropSpec
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch
+from humesh.data.detector_errors import LastingNoise
 from humesh.data.landmark_errors import simulate_detection
 from humesh.data.sample import Sample
 from humesh.data.synthetic.cameras import (
     as_tensor,
     camera_matrices,
+    draw_camera_motion,
     draw_cameras,
     draw_turns,
     is_behind_boxes,
     project,
 )
-from humesh.data.synthetic.motion import Motion
+from humesh.data.synthetic.motion import Motion, MotionError
 from humesh.data.synthetic.points import FEWEST, LIMBS33, Points, batch_of, rig_of, sample_of
-from humesh.data.synthetic.poses import PoseSampler, draw_shapes, mirrored
+from humesh.data.synthetic.poses import ClipSampler, PoseSampler, draw_shapes, mirrored
 
 _CHUNK, _VIEWS = 512, 4  # people made at once, and views of each pose among them: poses are what takes time
+_FPS = (7.5, 60.0)  # of the frames that are used: one to four of a camera's apart
+_HELD_OUT = 10_000  # the last numbers play sequences that no other number plays: every tenth one
+_NEAREST_M = 0.3  # of any joint to the camera
+_FARTHEST_M = 3.0  # from the place that the camera looks at
+_GUESSED, _GUESS_SD = 0.6, 0.2  # how often a clip's focal length is not known, and the sd of its logarithm then
 
 
 class PosedPeople:
@@ -70,32 +81,129 @@ class PosedPeople:
         return Points.joined(parts)
 
     def chunk(self, number: int) -> Points:
-        """The people of numbers from `512 number` on."""
+        """The people of numbers from `512 number` on; whoever shows too little is replaced by somebody else of it."""
         if self._last is None or self._last[0] != number:
+            g = default_rng([self.seed, 7, number])
+            drawn = np.stack([self.poses.draw(g) for _ in range(_CHUNK // _VIEWS)]).repeat(_VIEWS, 0)
+            poses, flips = drawn[g.permutation(_CHUNK)], g.random(_CHUNK) < 0.5
+            poses[flips] = mirrored(poses[flips])
             with torch.no_grad():
-                self._last = number, self._drawn(default_rng([self.seed, 7, number]))
+                at = torch.zeros(_CHUNK, 1, 3)
+                people, enough = film(self.body, self.rig, self.size, as_tensor(poses)[:, None], at, at[..., 0], g)
+            rows = enough.nonzero()[:, 0]
+            self._last = number, people.rows(rows[torch.arange(_CHUNK) % len(rows)])
         return self._last[1]
 
-    def _drawn(self, g: Generator) -> Points:
-        """A chunk; whoever shows too little is replaced by somebody else of it."""
-        drawn = np.stack([self.poses.draw(g) for _ in range(_CHUNK // _VIEWS)]).repeat(_VIEWS, 0)
-        poses = drawn[g.permutation(_CHUNK)]
-        flips = g.random(_CHUNK) < 0.5
-        poses[flips] = mirrored(poses[flips])
-        poses[:, 0] = draw_turns(_CHUNK, g) @ poses[:, 0]
-        shapes = as_tensor(draw_shapes(_CHUNK, self.body, g))
-        rotations, size, here = as_tensor(poses), (self.size, self.size), slice(len(JOTR30))
-        points, joints = self.rig.points(self.body, BodyPose(rotations, shapes, torch.zeros(_CHUNK, 3)))
-        nearest = torch.cat([points[..., 2], joints[..., 2]], dim=1).amin(1)
-        focal, shift = draw_cameras(points[:, here], nearest, self.size, g)
-        points, joints = points + shift[:, None], joints + shift[:, None]
-        pixels, visible = project(points, joints, focal, self.size)
-        visible &= ~is_behind_boxes(pixels, self.size, g)
-        points33, pixels33, visible33 = (part[:, len(JOTR30) :] for part in (points, pixels, visible))
-        keypoints, landmarks = simulate_detection(points33, pixels33, visible33, focal, size, g)
-        chunk = Points(
-            BodyPose(rotations, shapes, shift), points[:, here], pixels[:, here], visible[:, here], keypoints,
-            landmarks, camera_matrices(focal, self.size), torch.full((_CHUNK, 2), float(self.size)),
-        )  # fmt: skip
-        enough = (visible[:, len(JOTR30) :][:, LIMBS33].sum(-1) >= FEWEST).nonzero()[:, 0]
-        return chunk.rows(enough[torch.arange(_CHUNK) % len(enough)])
+
+class PosedClips:
+    """One person in some `frames` (fewest, most) of a black video of `size` pixels; equal numbers, equal clips."""
+
+    def __init__(
+        self, motion: Sequence[str | Path], *, count: int = 10**8, frames: tuple[int, int] = (8, 64), size: int = 256,
+        seed: int = 0, body: BodyModel | None = None,
+    ) -> None:  # fmt: skip
+        self.body = body or BodyModel.load("open-low")
+        self.motion, self.rig = Motion.read(motion), rig_of(self.body)
+        self.count, self.frames, self.size, self.seed = count, frames, size, seed
+        self.tracks: tuple[range, ...] = ()
+        long = [clip for clip in self.motion.clips if clip.length / clip.fps > frames[1] / _FPS[1]]
+        if not long:
+            raise MotionError(
+                f"motion: expected clips of at least {frames[1]} frames at {_FPS[1]:g} a second, found none."
+            )
+        kept = [clip for clip in long if clip.sequence % 10 == 9], [clip for clip in long if clip.sequence % 10 != 9]
+        self.held_out, self.clips = (
+            ClipSampler(self.motion, clips, self.body) for clips in (kept if all(kept) else (long, long))
+        )
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        """The first frame of a clip."""
+        people, *_ = self.people([index], default_rng([self.seed, 8, index]))
+        return sample_of(people.rows(torch.tensor([0])), index, f"posed clip {index}")
+
+    def batch(self, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: Generator) -> Batch:
+        """The clips of some numbers, all of one length; drawn from the numbers, and varied enough as they are."""
+        g = default_rng([self.seed, 8, *numbers])
+        with torch.no_grad():
+            people, present, seconds = self.people(numbers, g)
+        n, frames = seconds.shape
+        batch = batch_of(people, np.repeat(numbers, frames).tolist(), spec, replace(augment, centre=0.0, scale=0.0), g)
+        batch = batch.map(lambda tensor: tensor[:, 0].unflatten(0, (n, frames)))
+        present = present.unflatten(0, (n, frames))
+        crops = ClipCrops(**vars(batch.crops) | {"present": present, "wanted": present}, seconds=seconds)
+        weights = {name: value for name, value in vars(batch.targets).items() if name.endswith("_weight")}
+        for name, weight in weights.items():
+            weights[name] = torch.where(present.reshape(*present.shape, *[1] * (weight.dim() - 2)), weight, 0.0)
+        return Batch(crops, replace(batch.targets, **weights))
+
+    def people(self, numbers: Sequence[int], g: Generator) -> tuple[Points, Tensor, Float[Tensor, "n T"]]:
+        """The clips' people in all frames, one after the other, in which of these enough is visible, and the times."""
+        n, frames = len(numbers), int(np.exp(g.uniform(np.log(self.frames[0]), np.log(self.frames[1] + 1))))
+        samplers = [self.held_out if number >= self.count - _HELD_OUT else self.clips for number in numbers]
+        played = self.clips.play([sampler.choose(g) for sampler in samplers], frames, _FPS, g)
+        rotations, moved, seconds = map(as_tensor, played)
+        people, present = film(self.body, self.rig, self.size, rotations, moved, seconds, g, _GUESSED)
+        # A clip in which nobody is ever visible teaches nothing, but a group must hold somebody.
+        present = present.unflatten(0, (n, frames))
+        return people, (present | ~present.any(1, keepdim=True)).flatten(), seconds
+
+
+def film(
+    body: BodyModel,
+    rig: Rig,
+    size: int,
+    rotations: Float[Tensor, "n T 24 3 3"],
+    moved: Float[Tensor, "n T 3"],
+    seconds: Float[Tensor, "n T"],
+    g: Generator,
+    guessed: float = 0.0,
+) -> tuple[Points, Bool[Tensor, " n*T"]]:
+    """People of usual shapes before usual cameras, frame by frame, and in which frames enough of them is visible.
+
+    The cameras stand still, turn or are carried along; a detector's error in one frame is much like that in the frame
+    before. `guessed`: how often a focal length is not known: with a wrong one everybody seems nearer or farther, and as
+    large in the picture.
+    """
+    (n, frames), count = seconds.shape, len(JOTR30)
+    middle = frames // 2
+    turn = as_tensor(draw_turns(n, g))
+    rotations = torch.cat([turn[:, None, None] @ rotations[:, :, :1], rotations[:, :, 1:]], dim=2)
+    moved = moved @ turn.mT
+    shapes = as_tensor(draw_shapes(n, body, g))[:, None].expand(-1, frames, -1)
+    pose = BodyPose(rotations, shapes, moved).map(lambda tensor: tensor.flatten(0, 1))
+    points, joints = (part.unflatten(0, (n, frames)) for part in rig.points(body, pose))
+    nearest = torch.cat([points[:, middle, :, 2], joints[:, middle, :, 2]], dim=1).amin(1)
+    focal, shift = draw_cameras(points[:, middle, :count], nearest, size, g)
+    swing, carried = draw_camera_motion(seconds - seconds[:, middle : middle + 1], g)
+    # Who comes too near to the camera or goes far away stays in place, before a camera that does so too.
+    deep = (swing @ (joints + shift[:, None, None]).mT).mT[..., 2].amin(-1) + carried[..., 2]
+    away = (moved[..., 2] - moved[:, middle : middle + 1, 2] + carried[..., 2]).abs().amax(1)
+    still = ((deep.amin(1) < _NEAREST_M) | (away > _FARTHEST_M))[:, None, None]
+    shift = (shift[:, None] - torch.where(still, moved - moved[:, middle : middle + 1], 0.0)).flatten(0, 1)
+    swing = torch.where(still[..., None], torch.eye(3), swing).flatten(0, 1)
+    carried = torch.where(still, 0.0, carried).flatten(0, 1)
+    pelvis = body.rest_joints(pose.shape)[:, 0]
+    root = swing @ pose.rotations[:, 0]
+    place = (swing @ (pose.translation + pelvis + shift)[..., None])[..., 0] + carried - pelvis
+    rotations = torch.cat([root[:, None], pose.rotations[:, 1:]], dim=1)
+    points, joints = ((part.flatten(0, 1) + shift[:, None]) @ swing.mT + carried[:, None] for part in (points, joints))
+    focal = focal.repeat_interleave(frames)
+    pixels, visible = project(points, joints, focal, size)
+    of_clips = pixels.unflatten(0, (n, frames)).flatten(1, 2)
+    visible &= ~is_behind_boxes(of_clips, size, g).unflatten(1, (frames, -1)).flatten(0, 1)
+    noise = LastingNoise(g, seconds.double().numpy())
+    points33, pixels33, visible33 = (part[:, count:] for part in (points, pixels, visible))
+    keypoints, landmarks = simulate_detection(points33, pixels33, visible33, focal, (size, size), noise)
+    present = (visible[:, count:][:, LIMBS33].sum(-1) >= FEWEST) & (joints[..., 2] > _NEAREST_M).all(-1)
+    factor = np.where(g.random(n) < guessed, np.exp(g.normal(0, _GUESS_SD, n)), 1.0)
+    wrong, farther = as_tensor(factor).repeat_interleave(frames), torch.zeros(n * frames, 3)
+    farther[:, 2] = (wrong - 1) * (place + pelvis)[:, 2]
+    people = Points(
+        BodyPose(rotations, pose.shape, place + farther), points[:, :count] + farther[:, None], pixels[:, :count],
+        visible[:, :count], keypoints, landmarks, camera_matrices(focal * wrong, size),
+        torch.full((n * frames, 2), float(size)),
+    )  # fmt: skip
+    return people, present

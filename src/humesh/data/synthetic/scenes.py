@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float
 from numpy.random import Generator, default_rng
@@ -14,39 +13,46 @@ from numpy.random import Generator, default_rng
 from humesh.body.joints import JOTR30, LIMBS12, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.data.sample import Sample
-from humesh.data.synthetic.backgrounds import Backgrounds
-from humesh.data.synthetic.cameras import as_tensor, draw_cameras, draw_turns
+from humesh.data.synthetic.cameras import as_tensor, draw_camera_motion, draw_cameras, draw_turns
 from humesh.data.synthetic.figure import Wardrobe
 from humesh.data.synthetic.layer import REGIONS, Frame, Layer, Scene
 from humesh.data.synthetic.motion import Motion, MotionError
 from humesh.data.synthetic.paint import Fabric, Lights, Look
 from humesh.data.synthetic.points import FEWEST, rig_of
 from humesh.data.synthetic.poses import ClipSampler, PoseSampler, draw_shapes, turn
-from humesh.data.synthetic.variations import vary
+from humesh.data.synthetic.variations import VariedLayers
 
 _LIMBS = JOTR30.indices(*LIMBS12.names)
 _FPS = (15.0, 30.0)  # of videos
 
 
-class Stage:
-    """Draws and renders scenes; the same seed and number give the same scene, bit for bit.
+class SceneSampler:
+    """Draws and renders scenes; the same seed and number give the same layer, bit for bit.
 
-    `people`: the least and the greatest number of people. `size`: the photo's side in pixels.
+    `people`: the least and the greatest number of people. `size`: the photo's side in pixels. `frames`: of each video,
+    1 for photos; layer i is frame i % frames of scene i // frames.
     """
 
     def __init__(
-        self, motion: Motion, *, people: tuple[int, int] = (1, 1), size: int = 256, seed: int = 0,
+        self, motion: Motion, *, people: tuple[int, int] = (1, 1), size: int = 256, seed: int = 0, frames: int = 1,
         body: BodyModel | None = None,
     ) -> None:  # fmt: skip
         self.body = body or BodyModel.load("open-low")
         self.wardrobe, self.rig = Wardrobe(self.body), rig_of(self.body)
         self.poses = PoseSampler(motion, self.body)
-        self.motion, self.people, self.size, self.seed = motion, people, size, seed
-        self._last: tuple[tuple[int, int], Scene] | None = None
+        self.motion, self.people, self.size, self.seed, self.frames = motion, people, size, seed, frames
+        self._last: tuple[int, Scene] | None = None
 
-    def photo(self, number: int) -> Layer:
-        """The layer of the scene of that number."""
+    def layer(self, number: int) -> Layer:
+        """The layer of that number; raises MotionError where the motion has no clips long enough for videos."""
+        scene, frame = divmod(number, self.frames)
+        if self.frames == 1:
+            return self._photo(scene).layer(scene * REGIONS)
+        if self._last is None or self._last[0] != scene:
+            self._last = scene, self._video(scene)
+        return Frame(self._last[1], frame, self.size).layer(scene * REGIONS)
+
+    def _photo(self, number: int) -> Frame:
         g = default_rng([self.seed, 1, number])
         count = self._count(g)
         for _ in range(6):
@@ -54,24 +60,18 @@ class Stage:
             frame = Frame(self._scene(poses[None], np.zeros((1, count, 3)), g), 0, self.size)
             if frame.visible[:, _LIMBS].sum(1).max() >= FEWEST:
                 break
-        return frame.layer(number * REGIONS)
+        return frame
 
-    def video(self, number: int, frame: int, frames: int) -> Layer:
-        """One frame of the video of that number; raises MotionError where the motion has no clips long enough."""
-        if self._last is None or self._last[0] != (number, frames):
-            self._last = (number, frames), self._video_scene(number, frames)
-        return Frame(self._last[1], frame, self.size).layer(number * REGIONS)
-
-    def _video_scene(self, number: int, frames: int) -> Scene:
+    def _video(self, number: int) -> Scene:
         g = default_rng([self.seed, 2, number])
-        long = [clip for clip in self.motion.clips if clip.length >= frames]
+        long = [clip for clip in self.motion.clips if clip.length >= self.frames]
         if not long:
             raise MotionError(
-                f"motion: expected clips of at least {frames} frames for videos, the files have none; "
+                f"motion: expected clips of at least {self.frames} frames for videos, the files have none; "
                 "use a file with longer clips (clips.npz) or fewer frames."
             )
         sampler = ClipSampler(self.motion, long, self.body)
-        poses, places, _ = sampler.play([sampler.choose(g) for _ in range(self._count(g))], frames, _FPS, g)
+        poses, places, _ = sampler.play([sampler.choose(g) for _ in range(self._count(g))], self.frames, _FPS, g)
         return self._scene(poses.swapaxes(0, 1), places.swapaxes(0, 1), g)
 
     def _count(self, g: Generator) -> int:
@@ -102,25 +102,19 @@ class Stage:
         nearest = torch.tensor([(touchable @ rotation[2]).min()]).float()
         focal, shift = draw_cameras(turned, nearest, self.size, g)
         turns, shifts = as_tensor(rotation).repeat(frames, 1, 1), shift.repeat(frames, 1)
-        if frames > 1 and g.random() < 0.6:  # a camera that pans and is carried along
-            time = (torch.arange(frames) - middle)[:, None] / 30
-            swing = roma.rotvec_to_rotmat(time * as_tensor(g.normal(0, [0.15, 0.25, 0.05])))
-            turns, shifts = swing @ turns, (swing @ shifts[..., None])[..., 0]
-            shifts = shifts + time * as_tensor(g.normal(0, [0.25, 0.1, 0.3]))
-        pelvis = self.body.rest_joints(world.shape)[..., :1, :]  # the root turns about it
+        if frames > 1:
+            swing, carried = draw_camera_motion((torch.arange(frames) - middle)[None] / 30, g)
+            turns, shifts = swing[0] @ turns, (swing[0] @ shifts[..., None])[..., 0] + carried[0]
+        pelvis = self.body.rest_joints(world.shape)[:, :, 0]  # the root turns about it
         root = turns[:, None] @ world.rotations[:, :, 0]
-        pose = BodyPose(
-            torch.cat([root[:, :, None], world.rotations[:, :, 1:]], dim=2),
-            world.shape,
-            (world.translation + pelvis[:, :, 0]) @ turns.mT + shifts[:, None] - pelvis[:, :, 0],
-        )
+        rotations = torch.cat([root[:, :, None], world.rotations[:, :, 1:]], dim=2)
+        translation = (world.translation + pelvis) @ turns.mT + shifts[:, None] - pelvis
         points = points @ turns[:, None].mT + shifts[:, None, None]
         rest = np.array(boxes).reshape(-1, 8, 3)
         turned_boxes = rest @ turns[:, None].mT.double().numpy() + shifts[:, None, None].double().numpy()
-        return Scene(
-            figures, looks, pose, points, turned_boxes, rest, [Fabric.draw(g) for _ in boxes],
-            Lights.draw(rotation[:, 1], g), float(focal),
-        )  # fmt: skip
+        pose, fabrics = BodyPose(rotations, world.shape, translation), [Fabric.draw(g) for _ in boxes]
+        lights = Lights.draw(rotation[:, 1], g)
+        return Scene(figures, looks, pose, points, turned_boxes, rest, fabrics, lights, float(focal))
 
 
 def _spots(count: int, g: Generator) -> Float[np.ndarray, "P 3"]:
@@ -162,29 +156,13 @@ def _box(centre: Float[np.ndarray, "3"], half: Float[np.ndarray, "3"], yaw: floa
     return corners * half @ turn("y", yaw).T + centre
 
 
-class SyntheticPeople:
+class SyntheticPeople(VariedLayers):
     """Photos rendered when asked for: sample i is scene i; with `frames`, frame i % frames of video i // frames."""
 
     def __init__(
         self, motion: Sequence[str | Path], count: int, *, people: tuple[int, int] = (1, 1), size: int = 256,
         seed: int = 0, frames: int = 1, backgrounds: str | Path | None = None,
     ) -> None:  # fmt: skip
-        self.count, self.seed, self.frames = count, seed, frames
-        self.stage = Stage(Motion.read(motion), people=people, size=size, seed=seed)
-        self.backgrounds = Backgrounds(backgrounds)
-        self.tracks = tuple(range(s, s + frames) for s in range(0, count, frames)) if frames > 1 else ()
-        self._last: tuple[int, Layer] | None = None
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Sample:
-        video, frame = divmod(index, self.frames)
-        if self.frames == 1:
-            layer, first = self.stage.photo(index), None
-        else:
-            if self._last is None or self._last[0] != video:
-                self._last = video, self.stage.video(video, 0, self.frames)
-            layer, first = self.stage.video(video, frame, self.frames), self._last[1]
-        of_scene, of_frame = default_rng([self.seed, 3, video]), default_rng([self.seed, 4, index])
-        return vary(layer, self.backgrounds, of_scene, of_frame, f"scene {index}", first=first)
+        scenes = SceneSampler(Motion.read(motion), people=people, size=size, seed=seed, frames=frames)
+        videos = [range(start, start + frames) for start in range(0, count, frames)] if frames > 1 else []
+        super().__init__(scenes.layer, count, videos, backgrounds=backgrounds, seed=seed)

@@ -22,15 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.random import default_rng
 from PIL import Image
 
-from humesh.data.sample import Sample
-from humesh.data.synthetic.backgrounds import Backgrounds
 from humesh.data.synthetic.layer import Layer
 from humesh.data.synthetic.motion import Motion
-from humesh.data.synthetic.scenes import Stage
-from humesh.data.synthetic.variations import vary
+from humesh.data.synthetic.scenes import SceneSampler
+from humesh.data.synthetic.variations import VariedLayers
 from humesh.errors import HumeshError
 from humesh.files import Array, locked, read_arrays, read_json, write_text, writing
 
@@ -126,8 +123,10 @@ def _end_with_parent() -> None:
 
 
 @lru_cache(maxsize=1)
-def _stage(plan: Plan) -> Stage:
-    return Stage(Motion.read(plan.motion), people=plan.people, size=plan.size, seed=plan.seed)
+def _scenes(plan: Plan) -> SceneSampler:
+    return SceneSampler(
+        Motion.read(plan.motion), people=plan.people, size=plan.size, seed=plan.seed, frames=plan.frames
+    )
 
 
 def _path(folder: Path, shard: int) -> Path:
@@ -136,8 +135,7 @@ def _path(folder: Path, shard: int) -> Path:
 
 def _write_shard(folder: Path, plan: Plan, shard: int) -> int:
     """Renders and writes one shard, its number is returned."""
-    stage, numbers, frames = _stage(plan), plan.shards[shard], plan.frames
-    layers = [stage.photo(n) if frames == 1 else stage.video(n // frames, n % frames, frames) for n in numbers]
+    layers = list(map(_scenes(plan).layer, plan.shards[shard]))
     arrays: dict[str, Any] = {name: np.concatenate([getattr(layer, name) for layer in layers]) for name in _PEOPLE}
     arrays = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
     arrays["people"] = np.array([len(layer.identity) for layer in layers])
@@ -182,18 +180,19 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self.path, what = path, f"a shard as this version writes it ({_AGAIN})"
         self.arrays = read_arrays(path, _SHARD, what=what, error=ShardError, only=_SHARD)
-        people, camera = self.arrays["people"].astype(np.int64), self.arrays["camera"]
-        self._first = np.cumsum([0, *people])
-        if not len(people) or (people < 0).any() or self._first[-1] != len(self.arrays["identity"]):
-            raise _damaged(path, "its people are not those of its layers")
-        if any(
-            np.abs(a.astype(np.float64)).max(initial=0) > _LARGEST for n, a in self.arrays.items() if n != "identity"
-        ):
-            raise _damaged(path, "its numbers are too large")
-        if np.abs(self.arrays["rotations"]).max(initial=0) > 1.01:
-            raise _damaged(path, "its rotations are none")
-        if (camera[:, [0, 1], [0, 1]] < 1).any() or not np.allclose(camera[:, 2], [0, 0, 1]):
-            raise _damaged(path, "its cameras are none")
+        self._first = np.cumsum([0, *self.arrays["people"].astype(np.int64)])
+        camera, numbers = self.arrays["camera"], [a for a in self.arrays.values() if a.dtype.kind == "f"]
+        faults = {
+            "its people are not those of its layers": not len(camera)
+            or (np.diff(self._first) < 0).any()
+            or self._first[-1] != len(self.arrays["identity"]),
+            "its numbers are too large": any(np.abs(a).max(initial=0) > _LARGEST for a in numbers),
+            "its rotations are none": np.abs(self.arrays["rotations"]).max(initial=0) > 1.01,
+            "its cameras are none": (camera[:, [0, 1], [0, 1]] < 1).any() or (camera[:, 2] != [0, 0, 1]).any(),
+        }
+        for fault, is_there in faults.items():
+            if is_there:
+                raise _damaged(path, fault)
 
     def __len__(self) -> int:
         return len(self.arrays["people"])
@@ -229,65 +228,34 @@ def _decoded(data: bytes, kind: str, mode: str) -> np.ndarray:
         return np.asarray(image)
 
 
-class ShardedPeople:
-    """Endless photos from folders of shards: sample i is scene i % stored in its variation i // stored.
-
-    `variations`: how many of them the length counts. `backgrounds`: a folder of photos to stand before, in addition
-    to drawn ones. Of videos all frames of a track share what is varied.
-    """
+class ShardedPeople(VariedLayers):
+    """Endless photos from folders of shards, each time in another variation."""
 
     def __init__(
         self, folders: str | Path | Sequence[str | Path], *, backgrounds: str | Path | None = None,
         variations: int = 1, seed: int = 0,
     ) -> None:  # fmt: skip
-        self.seed, self.backgrounds = seed, Backgrounds(backgrounds)
-        self.shards: list[Shard] = []
-        frames = list[int]()
+        self.shards, videos, stored = list[Shard](), list[range](), 0
         for folder in map(Path, [folders] if isinstance(folders, str | Path) else folders):
             paths = sorted(path for path in folder.glob("people-*.npz") if path.stem[7:].isdecimal())
             if not paths:
                 raise ShardError(
                     f"{folder}: expected shards of synthetic people, found none; run `humesh synth -o {folder}`."
                 )
-            each = int(str(_about(folder)["frames"]))
+            frames = int(str(_about(folder)["frames"]))
             for shard in map(Shard, paths):
-                if len(shard) % each:
-                    raise ShardError(f"{folder}: expected videos of {each} frames, got {len(shard)} in all.")
+                if len(shard) % frames:
+                    raise ShardError(f"{folder}: expected videos of {frames} frames, got {len(shard)} in all.")
+                starts = range(stored, stored + len(shard), frames)
+                videos += [range(start, start + frames) for start in starts] if frames > 1 else []
                 self.shards.append(shard)
-                frames.append(each)
-        lengths = [len(shard) for shard in self.shards]
-        self._starts, self._frames = np.cumsum([0, *lengths]), np.repeat(frames, lengths)
-        self.stored = sum(lengths)
-        self._length = self.stored * variations
-        starts = zip(self._starts.tolist(), lengths, frames, strict=False)
-        videos = [
-            range(v, v + each) for start, length, each in starts if each > 1 for v in range(start, start + length, each)
-        ]
-        self.tracks = tuple(
-            range(video.start + self.stored * v, video.stop + self.stored * v)
-            for v in range(variations)
-            for video in videos
-        )
+                stored += len(shard)
+        self._starts = np.cumsum([0, *map(len, self.shards)])
+        super().__init__(
+            self._stored_layer, stored, videos, backgrounds=backgrounds, seed=seed, variations=variations,
+            crowding=_CROWDING,
+        )  # fmt: skip
 
-    def __len__(self) -> int:
-        return self._length
-
-    def layer(self, number: int) -> Layer:
-        """The stored layer of that number."""
+    def _stored_layer(self, number: int) -> Layer:
         shard = int(np.searchsorted(self._starts, number, side="right")) - 1
         return self.shards[shard].layer(number - int(self._starts[shard]))
-
-    def __getitem__(self, index: int) -> Sample:
-        if index < 0:
-            raise IndexError(f"sample {index}: expected a number from 0 on.")
-        variation, number = divmod(index, self.stored)
-        frames = int(self._frames[number])
-        shard = int(np.searchsorted(self._starts, number, side="right")) - 1
-        video = number - (number - int(self._starts[shard])) % frames
-        scene, frame = default_rng([self.seed, variation, video]), default_rng([self.seed, variation, number, 1])
-        layer, others = self.layer(number), list[Layer]()
-        if scene.random() < _CROWDING:
-            other = self.layer(int(scene.integers(self.stored)))
-            others = [other] if other.code.shape == layer.code.shape else []
-        first = self.layer(video) if frames > 1 else None
-        return vary(layer, self.backgrounds, scene, frame, f"scene {number}, variation {variation}", others, first)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from numpy.random import Generator
+from numpy.random import Generator, default_rng
 from PIL import Image, ImageDraw, ImageFilter
 
 from humesh.body.joints import JOTR30, LIMBS12, MEDIAPIPE33
@@ -30,6 +31,48 @@ _LIMBS = JOTR30.indices(*LIMBS12.names)
 _LEAST_SHARE, _FEWEST_JOINTS = 80 / 256**2, 3
 _DYED = {TOP: 0.5, BOTTOM: 0.5, SHOES: 0.3, OTHER: 0.3, HAIR: 0.15}
 """How often what a person wears gets another colour."""
+
+
+class VariedLayers:
+    """Photos of layers: sample i is layer i % stored in its variation i // stored; a video's frames vary alike.
+
+    `videos`: the layers of each video, none for photos. `variations`: how many of them the length counts. `crowding`:
+    how often people of another layer are pasted in front. `backgrounds`: a folder of photos, beside drawn ones.
+    """
+
+    def __init__(
+        self, layer: Callable[[int], Layer], stored: int, videos: Sequence[range], *, backgrounds: str | Path | None,
+        seed: int, variations: int = 1, crowding: float = 0.0,
+    ) -> None:  # fmt: skip
+        self.layer, self.stored, self.seed, self.crowding = layer, stored, seed, crowding
+        self.backgrounds, self._length = Backgrounds(backgrounds), stored * variations
+        self._first = np.full(stored, -1)  # of each layer's video
+        for video in videos:
+            self._first[video.start : video.stop] = video.start
+        starts = range(0, self._length, max(stored, 1))
+        self.tracks = tuple(range(start + v.start, start + v.stop) for start in starts for v in videos)
+        self._last: tuple[int, Layer] | None = None
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Sample:
+        if index < 0:
+            raise IndexError(f"sample {index}: expected a number from 0 on.")
+        variation, number = divmod(index, self.stored)
+        video = int(self._first[number])
+        of_scene = number if video < 0 else video
+        scene, frame = default_rng([self.seed, variation, of_scene]), default_rng([self.seed, variation, number, 1])
+        layer, others, first = self.layer(number), list[Layer](), None
+        if self.crowding and scene.random() < self.crowding:
+            other = self.layer(int(scene.integers(self.stored)))
+            others = [other] if other.code.shape == layer.code.shape else []
+        if video >= 0:
+            if self._last is None or self._last[0] != video:
+                self._last = video, self.layer(video)
+            first = self._last[1]
+        name = f"scene {number}" + f", variation {variation}" * (variation > 0)
+        return vary(layer, self.backgrounds, scene, frame, name, others, first)
 
 
 def vary(
