@@ -66,7 +66,7 @@ def test_keypoints_are_matched_by_name() -> None:
     assert keypoints_as(_person(10, MEDIAPIPE33), SMPL24)[SMPL24.index("neck"), 2] > 0
 
 
-def test_what_cannot_be_matched_is_told() -> None:
+def test_what_cannot_be_matched_is_refused() -> None:
     with pytest.raises(ValueError, match="needs 2D keypoints of 'jotr30', got a person with only a box"):
         group_people(CropSpec((32, 32), keypoints=JOTR30), PHOTO, [_person(10, None)])
     paws = JointSet("dog4", ("front_left_paw", "front_right_paw", "tail", "snout"))

@@ -288,7 +288,7 @@ def _png_header(width: int, height: int) -> bytes:
         ("hollow.png", _png_header(100, 100), "damaged or cut short"),
     ],
 )
-def test_files_that_are_no_photo_are_told_in_one_sentence(
+def test_files_that_are_no_photo_are_refused_in_one_sentence(
     tmp_path: Path, name: str, content: bytes | None, sentence: str
 ) -> None:
     path = tmp_path / name
@@ -301,7 +301,7 @@ def test_files_that_are_no_photo_are_told_in_one_sentence(
     assert MAX_MEGAPIXELS == 120
 
 
-def test_a_folder_and_a_truncated_jpeg_are_told(tmp_path: Path) -> None:
+def test_a_folder_and_a_truncated_jpeg_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="found a folder"):
         Photo.read(tmp_path)
     path = tmp_path / "cut.jpg"
@@ -343,7 +343,7 @@ def test_formats_that_nobody_expects_are_not_opened(tmp_path: Path, content: byt
     [TypeError("a\nb"), NotImplementedError(), RuntimeError("x" * 9000), struct.error("s"), SyntaxError("s"),
      OverflowError("o"), ZeroDivisionError("z"), KeyError("k"), RecursionError("r")],
 )  # fmt: skip
-def test_whatever_a_reader_raises_is_told_in_one_sentence(
+def test_whatever_a_reader_raises_becomes_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.bmp")

@@ -136,12 +136,12 @@ def test_what_is_no_photo_is_a_type_error_in_a_sentence(source: Any, sentence: s
         (io.BytesIO(_stream().getvalue()[:60]), "photo in memory: the image is damaged or cut short"),
     ],
 )
-def test_damaged_and_misshapen_ones_are_told(source: Any, sentence: str) -> None:
+def test_damaged_and_misshapen_ones_are_refused(source: Any, sentence: str) -> None:
     with pytest.raises(PhotoError, match=sentence):
         Photo.of(source)
 
 
-def test_an_image_whose_file_was_closed_is_told(tmp_path: Path) -> None:
+def test_an_image_whose_file_was_closed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(_stream().getvalue())
     with Image.open(tmp_path / "a.png") as image:
         pass

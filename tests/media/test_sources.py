@@ -1,4 +1,4 @@
-"""Where videos come from: odd files, animated pictures, addresses; each is read or told of in one sentence."""
+"""Where videos come from: odd files, animated pictures, addresses; each is read, or refused in one sentence."""
 
 import os
 import socket
@@ -96,7 +96,7 @@ def test_a_file_cannot_make_ffmpeg_open_another(tmp_path: Path) -> None:
             Video(tmp_path / name)
 
 
-def test_frames_too_large_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_too_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_video(tmp_path / "a.mp4", _pictures(2))
     monkeypatch.setattr(decoding, "MAX_MEGAPIXELS", 0.003)
     with pytest.raises(VideoError, match=r"at most 0\.003 megapixels, got 64 x 48; scale it down first"):
@@ -139,11 +139,11 @@ def test_the_end_of_an_mpg_is_a_guess(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("duration", "told", "expected"),
+    ("duration", "written", "expected"),
     [(75, "", 3.0), (-75, "", None), (2**62, "", None), (0, "00:01:02.5", 62.5), (0, "9" * 400 + ":00:00", None)],
 )
-def test_a_length_that_cannot_be_is_none(duration: int, told: str, expected: float | None) -> None:
-    stream = SimpleNamespace(duration=duration, time_base=Fraction(1, 25), frames=0, metadata={"DURATION": told})
+def test_a_length_that_cannot_be_is_none(duration: int, written: str, expected: float | None) -> None:
+    stream = SimpleNamespace(duration=duration, time_base=Fraction(1, 25), frames=0, metadata={"DURATION": written})
     container = SimpleNamespace(format=SimpleNamespace(name="mov"), duration=0, streams=[stream])
     assert declared_seconds(container, stream) == expected
 
@@ -156,7 +156,7 @@ def test_a_clock_that_jumps_far_ahead_is_joined() -> None:
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("z"), MemoryError(), UnicodeDecodeError("utf-8", b"", 0, 1, "x")])
-def test_whatever_is_raised_is_told_in_one_sentence(
+def test_whatever_is_raised_becomes_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     path = make_video(tmp_path / "a.mp4", _pictures(2))
@@ -320,7 +320,7 @@ def test_a_stream_without_an_end_is_live(tmp_path: Path, server: str) -> None:
     assert len(list(video)) == 8
 
 
-def test_a_broken_network_is_told_in_one_sentence(server: str) -> None:
+def test_a_broken_network_becomes_one_sentence(server: str) -> None:
     for address, sentence in {
         f"{server}/missing.mp4": "cannot be opened .*is the address right, and the network up",
         "rtsp://somebody:secret@127.0.0.1:1/a": r"video rtsp://127\.0\.0\.1:1/a: .*cannot be opened",

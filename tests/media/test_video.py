@@ -76,7 +76,7 @@ def test_start_end_and_stride(tmp_path: Path) -> None:
     assert _numbers(list(Video(path, start_s=1.2))) == list(range(30, 38))  # by seeking
 
 
-def test_a_start_after_the_end_is_told(tmp_path: Path) -> None:
+def test_a_start_after_the_end_is_reported(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", _pictures(5))
     with pytest.raises(VideoError, match=r"expected a start before its end, 0\.200 s, got 3"):
         Video(path, start_s=3)
@@ -149,8 +149,8 @@ def test_odd_sizes(tmp_path: Path) -> None:
     assert _numbers(list(video)) == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("codec", "curve", "told"), [("libx265", 16, "10-bit HDR (PQ)"), ("ffv1", 2, "10-bit")])
-def test_ten_bits_and_hdr_become_eight_bits(tmp_path: Path, codec: str, curve: int, told: str) -> None:
+@pytest.mark.parametrize(("codec", "curve", "kind"), [("libx265", 16, "10-bit HDR (PQ)"), ("ffv1", 2, "10-bit")])
+def test_ten_bits_and_hdr_become_eight_bits(tmp_path: Path, codec: str, curve: int, kind: str) -> None:
     colours = {"color_trc": curve} | ({"color_primaries": 9, "colorspace": 9} if curve == 16 else {})
     options = {"x265-params": "log-level=none:pools=1"} if codec == "libx265" else {}
     path = tmp_path / "a.mkv"
@@ -159,10 +159,10 @@ def test_ten_bits_and_hdr_become_eight_bits(tmp_path: Path, codec: str, curve: i
     frames = list(video)
     assert frames[0].pixels.dtype == np.uint8
     assert _numbers(frames) == [0, 1, 2, 3]
-    assert video.notes == [f"The video is {told}; its colours became 8-bit RGB and were not tone-mapped."]
+    assert video.notes == [f"The video is {kind}; its colours became 8-bit RGB and were not tone-mapped."]
 
 
-def test_pixels_that_are_not_square_are_told(tmp_path: Path) -> None:
+def test_pixels_that_are_not_square_are_reported(tmp_path: Path) -> None:
     aspect = {"sample_aspect_ratio": Fraction(4, 3)}
     video = Video(make_video(tmp_path / "a.mkv", _pictures(2), colours=aspect))
     assert video.size == SIZE
@@ -216,7 +216,7 @@ def test_broken_packets_of_avi_are_left_out_in_its_order_of_decoding(tmp_path: P
     assert 16 <= len(kept) <= 22
 
 
-def test_what_is_no_video_is_told(tmp_path: Path) -> None:
+def test_what_is_no_video_is_reported(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("Once upon a time. " * 50)
     (tmp_path / "folder").mkdir()
@@ -414,7 +414,7 @@ def test_a_film_appears_only_when_whole(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_reported(tmp_path: Path) -> None:
     for path, sentence in {
         tmp_path: "a folder is there",
         tmp_path / "nowhere" / "film.mp4": "its folder does not exist",

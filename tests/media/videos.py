@@ -14,7 +14,7 @@ SOUND_RATE = 48_000
 
 
 def picture(number: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """Grey of 20 + 6 x number (0..38), so that it can be told apart also after lossy coding."""
+    """Grey of 20 + 6 x number (0..38), so that it is recognized also after lossy coding."""
     return np.full((size[1], size[0], 3), 20 + 6 * number, np.uint8)
 
 

@@ -39,7 +39,7 @@ def pixels(crop: str) -> np.ndarray:
 
 
 def assert_is(pose: Pose, model: str, crop: str, px: float, share: float, metres: float) -> None:
-    """A pose in a crop is the one of MediaPipe's graph, so many px of 256 off."""
+    """A pose in a crop is the one of MediaPipe's graph, off by at most `px` of 256."""
     with np.load(FIXTURES / f"landmarks_{model}.npz") as kept:
         points, world, score = (kept[f"{crop}_{part}"] for part in ("points", "world", "score"))
     np.testing.assert_allclose(pose.points[:, :2], points[:33, :2] * NETWORK_PX, atol=px, rtol=0)

@@ -108,7 +108,7 @@ def test_who_lies_or_is_upside_down_is_found(
 def test_people_not_found_upright_are_searched_for_in_turned_photos(
     finder: PeopleFinder, rendered: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MultiPose is blind here, unless it looks at the photo turned."""
+    """MultiPose is blind here, unless the photo is turned."""
     real = networks.multipose
     monkeypatch.setattr(
         networks, "multipose", lambda photo, tile, *w, **k: real(photo, tile, *w, **k) if tile.angle else []

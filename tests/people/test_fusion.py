@@ -1,4 +1,4 @@
-"""Several looks at one body put together: what must hold of any looks, and the confidence by algebra."""
+"""Several predictions of one body fused: what must hold of any, and the confidence by algebra."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ SIZE = 100.0  # px of the bodies here
 seeds = st.integers(0, 2**32 - 1)
 
 
-def looked(
+def predicted(
     seed: int, networks: Sequence[str] = ("multipose", "thunder", "heavy", "heavy"), spread: float = 0.03
 ) -> list[Pose]:
-    """Looks of these networks at one body of about 100 px, each point off by the spread (in sizes)."""
+    """Predictions of these networks of one body of about 100 px, each point off by the spread (in sizes)."""
     g = np.random.default_rng(seed)
     body = g.uniform(0, 1, (33, 2)) * [0.5, 1] * SIZE + 300
-    return [look_at(body + g.normal(0, spread * SIZE, body.shape), network, g) for network in networks]
+    return [prediction_at(body + g.normal(0, spread * SIZE, body.shape), network, g) for network in networks]
 
 
-def look_at(points: np.ndarray, network: str, g: np.random.Generator) -> Pose:
+def prediction_at(points: np.ndarray, network: str, g: np.random.Generator) -> Pose:
     confidence = g.uniform(0.3, 0.95, 33)
     deep = network in ("heavy", "full")
     if not deep:
@@ -40,43 +40,43 @@ def look_at(points: np.ndarray, network: str, g: np.random.Generator) -> Pose:
     return Pose(np.c_[points, confidence], g.normal(0, 0.3, (33, 3)) if deep else None, 0.5, roi, network)
 
 
-def with_points(look: Pose, points: np.ndarray) -> Pose:
-    return replace(look, points=np.c_[points, look.points[:, 2]])
+def with_points(pose: Pose, points: np.ndarray) -> Pose:
+    return replace(pose, points=np.c_[points, pose.points[:, 2]])
 
 
 @given(seeds)
-def test_looks_that_agree_are_their_mean_weighted_by_belief(seed: int) -> None:
+def test_predictions_that_agree_are_their_mean_weighted_by_belief(seed: int) -> None:
     """So close together that nearness hardly counts: points within a hundredth of the kernel of each other."""
-    looks = looked(seed, spread=1e-4)
-    points = np.stack([look.points for look in looks])
-    belief = np.stack([expit(CURVES[k.network][0] + CURVES[k.network][1] * log_odds(k.points[:, 2])) for k in looks])
+    poses = predicted(seed, spread=1e-4)
+    points = np.stack([pose.points for pose in poses])
+    belief = np.stack([expit(CURVES[k.network][0] + CURVES[k.network][1] * log_odds(k.points[:, 2])) for k in poses])
     belief *= (points[..., 2] > 0) * np.array([[_AFAR], [1], [1], [1]])  # MultiPose, from afar, counts less
     start, slope = _CALIBRATION
-    whole = fused(looks)
+    whole = fused(poses)
     wanted = np.einsum("lk,lkc->kc", belief, points[..., :2]) / belief.sum(0)[:, None]
     np.testing.assert_allclose(whole.points[COMMON, :2], wanted[COMMON], atol=1e-5 * SIZE)
     backing = belief.sum(0) / ((points[..., 2] > 0) * [[_AFAR], [1], [1], [1]]).sum(0)
     np.testing.assert_allclose(whole.points[:, 2], expit(start + slope * log_odds(backing)), atol=1e-3)
-    sure = fused([replace(look, points=look.points * [1, 1, 0] + [0, 0, 0.95]) for look in looks])
+    sure = fused([replace(pose, points=pose.points * [1, 1, 0] + [0, 0, 0.95]) for pose in poses])
     assert (sure.points[:, 2] > 0.95).all()
 
 
 @given(seeds, st.floats(0.4, 5), st.floats(-3.1, 3.1))
-def test_a_look_far_off_changes_nothing_but_confidence(seed: int, far: float, way: float) -> None:
-    looks = looked(seed, ("thunder", "heavy", "heavy"), spread=0.01)
-    stray = with_points(looked(seed, ("heavy",), 0)[0], looks[0].points[:, :2])
+def test_a_prediction_far_off_changes_nothing_but_confidence(seed: int, far: float, way: float) -> None:
+    poses = predicted(seed, ("thunder", "heavy", "heavy"), spread=0.01)
+    stray = with_points(predicted(seed, ("heavy",), 0)[0], poses[0].points[:, :2])
     stray = replace(stray, points=stray.points + far * SIZE * np.array([np.cos(way), np.sin(way), 0]))
-    alone, beside = fused(looks), fused([*looks, stray])
+    alone, beside = fused(poses), fused([*poses, stray])
     assert np.abs(beside.points[:, :2] - alone.points[:, :2]).max() < 1e-3 * SIZE
     assert (beside.points[:, 2] < alone.points[:, 2]).all()
     np.testing.assert_array_equal(beside.landmarks3d, alone.landmarks3d)
 
 
 @given(seeds)
-def test_the_order_of_looks_does_not_matter(seed: int) -> None:
-    looks = looked(seed, ("thunder", "heavy", "heavy"), spread=0.05)
-    first = fused(looks)
-    for order in permutations(looks):
+def test_the_order_of_predictions_does_not_matter(seed: int) -> None:
+    poses = predicted(seed, ("thunder", "heavy", "heavy"), spread=0.05)
+    first = fused(poses)
+    for order in permutations(poses):
         whole = fused(order)
         np.testing.assert_allclose(whole.points, first.points, atol=1e-9)
         np.testing.assert_allclose(whole.landmarks3d, first.landmarks3d, atol=1e-12)
@@ -94,16 +94,16 @@ def test_a_photo_moved_zoomed_turned_or_mirrored_gives_the_same_body(
         places = zoom * points[:, :2] @ turn.T * [-1 if mirrored else 1, 1] + [x, y]
         return np.c_[places, points[:, 2]][order]
 
-    looks = looked(seed)
-    whole = fused([replace(look, points=changed(look.points)) for look in looks])
-    np.testing.assert_allclose(whole.points, changed(fused(looks).points), atol=1e-6 * zoom * SIZE)
+    poses = predicted(seed)
+    whole = fused([replace(pose, points=changed(pose.points)) for pose in poses])
+    np.testing.assert_allclose(whole.points, changed(fused(poses).points), atol=1e-6 * zoom * SIZE)
 
 
 @given(seeds, st.floats(-0.02, 0.02), st.floats(-0.02, 0.02))
 def test_hands_and_feet_follow_wrist_and_ankle(seed: int, x: float, y: float) -> None:
     """Thunder, which has no hands and feet, moves the wrist; they keep their place beside it, as the other sees it."""
-    (heavy,) = looked(seed, ("heavy",))
-    thunder = look_at(heavy.points[:, :2] + np.array([x, y]) * SIZE, "thunder", np.random.default_rng(seed))
+    (heavy,) = predicted(seed, ("heavy",))
+    thunder = prediction_at(heavy.points[:, :2] + np.array([x, y]) * SIZE, "thunder", np.random.default_rng(seed))
     whole = fused([heavy, thunder])
     for side in ("left", "right"):
         for parent, children in {
@@ -117,8 +117,8 @@ def test_hands_and_feet_follow_wrist_and_ankle(seed: int, x: float, y: float) ->
 
 
 def test_a_surer_hand_on_another_arm_is_not_taken() -> None:
-    """One look has the wrist where Thunder has it; the other is surer of the hand, but of a wrist elsewhere."""
-    (near,) = looked(0, ("heavy",))
+    """One prediction has the wrist where Thunder has it; the other is surer of the hand, but of a wrist elsewhere."""
+    (near,) = predicted(0, ("heavy",))
     hand = MEDIAPIPE33.indices(
         *(f"{side}_{name}" for side in ("left", "right") for name in ("pinky", "index", "thumb"))
     )
@@ -126,13 +126,13 @@ def test_a_surer_hand_on_another_arm_is_not_taken() -> None:
     strayed = near.points + np.where(is_hand, [0.7 * SIZE, 0, 0], [0.5 * SIZE, 0, 0])
     far = replace(near, points=np.where(is_hand & [False, False, True], 0.95, strayed))
     near = replace(near, points=np.where(is_hand & [False, False, True], 0.05, near.points))
-    whole = fused([near, far, look_at(near.points[:, :2], "thunder", np.random.default_rng(0))])
+    whole = fused([near, far, prediction_at(near.points[:, :2], "thunder", np.random.default_rng(0))])
     np.testing.assert_allclose(whole.points[hand, :2], near.points[hand, :2], atol=1e-3)
 
 
 @given(seeds)
 def test_what_no_network_gives_has_no_confidence(seed: int) -> None:
-    whole = fused(looked(seed, ("multipose", "thunder")))
+    whole = fused(predicted(seed, ("multipose", "thunder")))
     lacking = [i for i in range(33) if i not in COMMON]
     assert not whole.points[lacking, 2].any()
     assert (whole.points[COMMON, 2] > 0).all()
@@ -140,12 +140,12 @@ def test_what_no_network_gives_has_no_confidence(seed: int) -> None:
 
 
 @given(seeds)
-def test_depth_is_of_the_looks_that_lie_nearest(seed: int) -> None:
-    near, far = looked(seed, ("heavy", "full"), spread=0.01)
+def test_depth_is_of_the_predictions_that_lie_nearest(seed: int) -> None:
+    near, far = predicted(seed, ("heavy", "full"), spread=0.01)
     far = replace(far, points=far.points + np.array([0.3 * SIZE, 0, 0]))
-    thunder = look_at(near.points[:, :2], "thunder", np.random.default_rng(seed))
-    for looks in ([far, thunder, near], [near, far, thunder]):
-        whole = fused(looks)
+    thunder = prediction_at(near.points[:, :2], "thunder", np.random.default_rng(seed))
+    for poses in ([far, thunder, near], [near, far, thunder]):
+        whole = fused(poses)
         np.testing.assert_array_equal(whole.landmarks3d, near.landmarks3d)
         assert (whole.next_roi, whole.network) == (near.next_roi, near.network)
     twin = replace(near, landmarks3d=near.landmarks3d + 0.1)
@@ -154,11 +154,11 @@ def test_depth_is_of_the_looks_that_lie_nearest(seed: int) -> None:
 
 @given(seeds, st.floats(0, 0.4), st.floats(0, 0.4))
 def test_who_agrees_more_is_believed_more(seed: int, one: float, other: float) -> None:
-    look, g = looked(seed, ("heavy",))[0], np.random.default_rng(seed)
+    pose, g = predicted(seed, ("heavy",))[0], np.random.default_rng(seed)
     way = g.normal(size=(33, 2))
     way /= np.linalg.norm(way, axis=1, keepdims=True)
     near, far = (
-        fused([look, replace(look, points=look.points + np.c_[share * SIZE * way, np.zeros(33)])]).points[LIMBS, 2]
+        fused([pose, replace(pose, points=pose.points + np.c_[share * SIZE * way, np.zeros(33)])]).points[LIMBS, 2]
         for share in sorted((one, other))
     )
     assert (near >= far - 0.02).all()  # the body's size, by which nearness is measured, changes a little too
@@ -166,9 +166,9 @@ def test_who_agrees_more_is_believed_more(seed: int, one: float, other: float) -
 
 @given(seeds, st.floats(0.01, 0.99), st.floats(0.01, 0.99))
 def test_surer_networks_make_surer_points(seed: int, one: float, other: float) -> None:
-    looks = looked(seed, spread=1e-4)
+    poses = predicted(seed, spread=1e-4)
     low, high = (
-        fused([replace(k, points=np.where([0, 0, 1], share * (k.points > 0), k.points)) for k in looks]).points[:, 2]
+        fused([replace(k, points=np.where([0, 0, 1], share * (k.points > 0), k.points)) for k in poses]).points[:, 2]
         for share in sorted((one, other))
     )
     assert (high >= low - 1e-6).all()

@@ -117,7 +117,7 @@ def test_an_openpose_folder(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_wrong_fields_are_told_with_the_entry(tmp_path: Path, content: Any, sentence: str) -> None:
+def test_wrong_fields_are_reported_with_the_entry(tmp_path: Path, content: Any, sentence: str) -> None:
     with pytest.raises(DetectionsError, match=sentence):
         GivenPeople(_write(tmp_path / "wrong.json", content))
 

@@ -38,7 +38,7 @@ def test_crops_show_what_lies_there(
 ) -> None:
     """A photo whose red grows to the right and whose green grows downwards; outside of it all is black.
 
-    A pixel is rounded three times, so places are told to an 80th of the region.
+    A pixel is rounded three times, so places are known to an 80th of the region.
     """
     width, height = size
     roi = Roi(width * at[0], height * at[1], side * min(size), angle)

@@ -1,4 +1,4 @@
-"""The networks' files: what is said of those that lack, and that only what is asked for is computed."""
+"""The networks' files: missing and damaged ones are reported, and only the outputs asked for are computed."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_who_comes_back_in_time_is_known_and_later_is_new(away_s: float, fps: in
 
 
 def test_a_slow_video_is_tracked_too() -> None:
-    """A frame every five seconds: who was seen in the last frame is not lost."""
+    """A frame every five seconds: who was detected in the last frame is not lost."""
     tracker = Tracker()
     assert [_tracks(tracker, [_person(x), _person(x + 300)], 5.0 * i) for i, x in enumerate((100, 112, 95))] == [
         [1, 2]
@@ -292,7 +292,7 @@ def test_a_man_is_followed_as_a_search_would_find_him(finder: PeopleFinder, smal
         expected = person_of(man, *frame.size).keypoints + np.array([4 * i, 0, 0])
         sure = expected[:, 2] > 0.5
         apart = np.linalg.norm(seen.keypoints[sure, :2] - expected[sure, :2], axis=1) / man.size
-        assert np.median(apart) < 0.02  # three more looks settle him a little more
+        assert np.median(apart) < 0.02  # three more passes settle him a little more
         assert seen.track == 1
     assert finder.search(Photo.of(small), [man]) == [man]  # the known one is not found a second time
 
