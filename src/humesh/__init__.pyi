@@ -2,11 +2,11 @@ from humesh.body.bvh import BvhError as BvhError
 from humesh.body.files import BodyFileError as BodyFileError
 from humesh.body.files import PointsError as PointsError
 from humesh.body.model import BodyModel as BodyModel
+from humesh.body.pickles import PickleError as PickleError
+from humesh.body.pickles import RefusedError as RefusedError
 from humesh.body.pose import Bodies as Bodies
 from humesh.body.pose import BodyPose as BodyPose
 from humesh.body.pose import PoseError as PoseError
-from humesh.body.unpickling import PickleError as PickleError
-from humesh.body.unpickling import RefusedError as RefusedError
 from humesh.commands.errors import UserError as UserError
 from humesh.crops.crops import GroupError as GroupError
 from humesh.data.batch import DataError as DataError

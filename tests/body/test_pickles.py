@@ -20,8 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from humesh.body.pickles import read_pickle
-from humesh.body.unpickling import PickleError, RefusedError
+from humesh.body.pickles import PickleError, RefusedError, read_pickle
 
 NAMES = st.one_of(st.text(max_size=9), st.integers(-(2**59), 2**59), st.booleans(), st.none())
 KEYS = NAMES | st.binary(max_size=9)
@@ -251,7 +250,7 @@ def test_what_is_named_is_told() -> None:
 
 
 def test_small_parts_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("humesh.body.unpickling._MOST_OPCODES", 1000)
+    monkeypatch.setattr("humesh.body.pickles._MOST_OPCODES", 1000)
     assert len(read_pickle(b"(" + b"N" * 997 + b"t.")) == 997
     with pytest.raises(PickleError, match=r"too many small parts"):
         read_pickle(b"(" + b"N" * 998 + b"t.")

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from humesh.body.pickles import read_pickle
+from humesh.body.pickles import PickleError, RefusedError, read_pickle
 from humesh.body.tensors import TENSORS, read_tensors
-from humesh.body.unpickling import PickleError, RefusedError
 
 
 def saved(content: Any, new: bool = True) -> bytes:

@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from humesh.body.joints import COCO17, COCO_FEET, H36M17, JOINT_SETS, LSP14, SMPL24, SPIN9, SPIN24, SURFACE12, JointSet
-from humesh.body.pickles import read_pickle
-from humesh.body.unpickling import PickleError
+from humesh.body.pickles import PickleError, read_pickle
 from humesh.errors import HumeshError
 from humesh.files import Array, check_arrays, read_arrays
 

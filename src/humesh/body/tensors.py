@@ -17,8 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from humesh.body.pickles import BUILDERS
-from humesh.body.unpickling import STORED, Call, Name, PickleError, Unpickler, Values
+from humesh.body.pickles import BUILDERS, STORED, Call, Name, PickleError, Unpickler, Values
 from humesh.files import MOST_BYTES, reason
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the old format

@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humesh.body.model import BodyModel
+from humesh.body.pickles import PickleError, RefusedError
 from humesh.body.tensors import read_tensors
-from humesh.body.unpickling import PickleError, RefusedError
 from humesh.errors import HumeshError
 from humesh.files import parse_json, writing
 from humesh.methods import METHODS

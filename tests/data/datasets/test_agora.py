@@ -14,8 +14,8 @@ import torch
 
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
+from humesh.body.pickles import PickleError
 from humesh.body.pose import BodyPose
-from humesh.body.unpickling import PickleError
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.pickles import read_frame
 from humesh.data.datasets.rendered import Agora

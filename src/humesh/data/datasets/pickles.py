@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from humesh.body.pickles import read_pickle
-from humesh.body.unpickling import Call, Name, PickleError, Values
+from humesh.body.pickles import Call, Name, PickleError, Values, read_pickle
 
 
 class _Frame(dict[str, np.ndarray]):
