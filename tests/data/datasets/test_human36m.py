@@ -116,7 +116,7 @@ def test_protocols_and_wrong_downloads(download: Any) -> None:
         Human36M(root, "test", 2, labels="mine.npz")
     np.savez(root / "mine.npz", imgname=np.array(["a.jpg"]))
     with pytest.raises(
-        DatasetError, match=r"mine.npz: expected labels of Human3.6M in SPIN's format with center, scale"
+        DatasetError, match=r"mine.npz: expected labels of Human3.6M in SPIN's format, it has no center, scale"
     ):
         Human36M(root, "test", 2, labels="mine.npz")
 

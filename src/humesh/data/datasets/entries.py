@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from humesh.data.datasets import DatasetError
-from humesh.files import read_json
+from humesh.files import read_arrays, read_json
 from humesh.geometry.camera import Camera
 
 _MOST = 1e7  # px or mm; float32 still distinguishes neighbouring coordinates
@@ -168,3 +168,9 @@ def _shown(value: Any) -> str:
 def json_entry(path: Path, what: str) -> Entry:
     """The content of a JSON file."""
     return Entry(read_json(path, what=what, error=DatasetError), path)
+
+
+def npz_entry(path: Path, what: str, *names: str, optional: tuple[str, ...] = ()) -> Entry:
+    """The arrays of an NPZ file of these names, of which some may be lacking."""
+    arrays = read_arrays(path, what=what, error=DatasetError, only=(*names, *optional))
+    return Entry(arrays, path).has(*names, what=what)

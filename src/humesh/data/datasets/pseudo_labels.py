@@ -23,19 +23,15 @@ from torch import Tensor
 
 from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.entries import Entry, json_entry
+from humesh.data.datasets.entries import Entry, json_entry, npz_entry
 from humesh.data.datasets.labels import with_smpl
 from humesh.data.sample import Dataset, LabelledPerson, Sample, View
-from humesh.files import Array, read_arrays
 from humesh.geometry.camera import GUESSED, Camera
 from humesh.geometry.rotations import nearest_rotation, rotation_about, rotation_from_axis_angle
 
 _NEAR = 0.25  # of a box's longer side: how far the centre of a fit's box may be from that of the person's (ours)
 _WHAT = "fits of EFT, NeuralAnnot (.json) or CLIFF (.npz)"
-_CLIFF = {
-    "imgname": Array(("N",), "text"), "pose": Array(("N", 72), "float"), "shape": Array(("N", 10), "float"),
-    "center": Array(("N", 2), "float"), "global_t": Array(("...", 3), "float"), "focal_l": Array(("N",), "float"),
-}  # fmt: skip
+_CLIFF = ("imgname", "pose", "shape", "center", "global_t", "focal_l")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +53,7 @@ class Fit:
 
 def _read(path: Path) -> Iterator[Fit]:
     if path.suffix == ".npz":
-        yield from _cliff(Entry(read_arrays(path, _CLIFF, what=_WHAT, error=DatasetError, only=_CLIFF), path))
+        yield from _cliff(npz_entry(path, _WHAT, *_CLIFF))
     elif (rows := (content := json_entry(path, _WHAT)).get("data")) is not None:
         yield from _eft(rows)
     else:
@@ -81,9 +77,9 @@ def _neural_annot(content: Entry) -> Iterator[Fit]:
 
 def _cliff(rows: Entry) -> Iterator[Fit]:
     for i, name in enumerate(rows["imgname"]):
-        pose, shape, centre, moved = (rows[key][i].numbers(-1) for key in ("pose", "shape", "center", "global_t"))
-        focal = rows["focal_l"][i].number(1.0)
-        yield Fit(pose.reshape(24, 3), shape, None, photo_key(name.text()), centre, moved, focal)
+        sizes = {"pose": (24, 3), "shape": (10,), "center": (2,), "global_t": (3,)}
+        pose, shape, centre, moved = (rows[key][i].numbers(*size) for key, size in sizes.items())
+        yield Fit(pose, shape, None, photo_key(name.text()), centre, moved, rows["focal_l"][i].number(1.0))
 
 
 def with_fits(dataset: Dataset, files: str | Path | Sequence[str | Path], weight: float = 1.0) -> View:

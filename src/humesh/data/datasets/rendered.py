@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -19,13 +20,12 @@ from humesh.body.pickles import read_pickle
 from humesh.body.pose import BodyPose
 from humesh.body.tensors import TENSORS
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.entries import Entry
+from humesh.data.datasets.entries import Entry, npz_entry
 from humesh.data.datasets.labels import box_about, only_2d, person_2d, person_3d, smpl_label, with_smpl
 from humesh.data.datasets.matlab import read_matlab
 from humesh.data.datasets.pickles import read_frame
 from humesh.data.datasets.reader import CALIBRATED, Bodies, Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
-from humesh.files import Array, read_arrays
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo
@@ -170,12 +170,7 @@ def _opencv(place_cm: list[float]) -> Float[np.ndarray, "3"]:
     return np.asarray(place_cm)[[1, 2, 0]] * [1, -1, 1] / 100
 
 
-_LAYOUT = {
-    "imgname": Array(("N",), "text"), "center": Array(("N", 2), "float"), "scale": Array(("N",), "float"),
-    "pose_cam": Array(("N", "P"), "float"), "shape": Array(("N", "S"), "float"), "trans_cam": Array(("N", 3), "float"),
-    "gtkps": Array(("N", "K", "A"), "float"), "cam_int": Array(("N", 3, 3), "float"),
-    "cam_ext": Array(("N", 4, 4), "float"), "gender": Array(("N",), "text", optional=True),
-}  # fmt: skip
+_BEDLAM = ("imgname", "center", "scale", "pose_cam", "shape", "trans_cam", "gtkps", "cam_int", "cam_ext")
 _BODY22 = JointSet("smpl24_without_hands", SMPL24.names[:22])  # the joints that SMPL-X and SMPL share, in this order
 
 
@@ -202,57 +197,56 @@ class Bedlam(PhotoDataset):
         files = self.files(*[f"{folder}/*.npz" for folder in ((labels,) if labels else usual)])
         images = self.root / "training_images"
         self.images = images if images.is_dir() else self.root
-        self._scenes = {path.stem: _read(path) for path in track(files, "BEDLAM", transient=True)}
-        shapes = {shape.tobytes() for scene in self._scenes.values() for shape in scene["shape"].value}
+        self._scenes = {
+            path.stem: npz_entry(path, "BEDLAM's labels", *_BEDLAM, optional=("gender",))
+            for path in track(files, "BEDLAM", transient=True)
+        }
+        shapes = {shape.value.tobytes() for scene in self._scenes.values() for shape in scene["shape"]}
         self._identities = {shape: i for i, shape in enumerate(sorted(shapes))}
-        rows, keys = list[tuple[str, str, int, np.ndarray]](), list[tuple[str, int]]()  # scene, photo, frame, people
+        rows, keys = list[tuple[str, str, int, list[int]]](), list[tuple[str, int]]()  # scene, photo, frame, people
         for scene, labelled in self._scenes.items():
             step = 5 if "6fps" in scene else 1  # frames of 30 a second, as their names count them
-            group = np.unique(labelled["imgname"].value, return_inverse=True)[1]
-            order = np.argsort(group, kind="stable")
-            for people in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
-                photo = labelled["imgname"][int(people[0])]
-                number = Path(photo.path()).stem.rpartition("_")[2]
+            by_photo = defaultdict[str, list[int]](list)
+            for row, name in enumerate(labelled["imgname"]):
+                by_photo[name.text()].append(row)
+            for _, people in sorted(by_photo.items()):
+                photo = labelled["imgname"][people[0]]
+                path = Path(photo.path())
+                number = path.stem.rpartition("_")[2]
                 if not number.isdecimal():
                     raise photo.wrong("images like seq_000000/seq_000000_0000.png")
                 rows.append((scene, photo.path(), int(number), people))
-                keys.append((f"{scene}/{Path(photo.path()).parent}", int(number) // step))
+                keys.append((f"{scene}/{path.parent}", int(number) // step))
         self.rows, self.tracks = rows, runs(keys)
 
     def __getitem__(self, index: int) -> Sample:
         scene, name, frame, people = self.rows[index]
         labels = self._scenes[scene]
-        camera = labels["cam_int"][int(people[0])].camera()
+        camera = labels["cam_int"][people[0]].camera()
         photo = stored_photo(self.images / scene / "png" / name, camera)
         if "closeup" in scene:
             photo = replace(photo, pixels=np.ascontiguousarray(np.rot90(photo.pixels, -1)))
-        found = tuple(self._person(labels, row, photo.size) for row in people.tolist())
+        found = tuple(self._person(labels, row, photo.size) for row in people)
         return Sample(photo, found, f"{scene}/{name}", f"{scene}/{Path(name).parent}", frame)
 
     def _person(self, labels: Entry, row: int, size: tuple[int, int]) -> LabelledPerson:
         entry = {key: labels[key][row] for key in labels.value}
-        points = np.concatenate([entry["gtkps"].numbers(22, 2), np.ones((22, 1))], axis=-1)
+        points = np.array([[*entry["gtkps"][joint].first(2), 1.0] for joint in range(len(_BODY22))])
         box = box_about(entry["center"].numbers(2), entry["scale"].number(0.0, 1e3))
-        of_smpl = entry["pose_cam"].value.size == 3 * len(SMPL24)
+        of_smpl = np.size(entry["pose_cam"].value) == 3 * len(SMPL24)
         used = len(SMPL24 if of_smpl else _BODY22)
         vectors = entry["pose_cam"].first(3 * used).reshape(used, 3)
         rotations = torch.eye(3).repeat(24, 1, 1)
         rotations[:used] = rotation_from_axis_angle(torch.from_numpy(vectors).float())
         shape = torch.from_numpy(entry["shape"].first(10)).float()
         translation = entry["trans_cam"].numbers(3) + entry["cam_ext"].extrinsics()[:, 3]
-        identity = self._identities[labels["shape"].value[row].tobytes()]
+        identity = self._identities[entry["shape"].value.tobytes()]
         person = person_2d(box, points, _BODY22, identity, size=size)
         pose = BodyPose(rotations, shape, torch.from_numpy(translation).float())
         given = str(entry["gender"].value) if "gender" in entry else ""
         gender = given if given in ("male", "female") else "neutral"
         labelled = with_smpl(person, (pose, 1.0), f"{'smpl' if of_smpl else 'smplx'}-{gender}")
         return replace(labelled, pose_weight=(torch.arange(24) < used).float())
-
-
-def _read(path: Path) -> Entry:
-    """The arrays of a scene that are used, a row a person."""
-    arrays = read_arrays(path, _LAYOUT, what="BEDLAM's labels", error=DatasetError, only=_LAYOUT)
-    return Entry({**arrays, "gtkps": arrays["gtkps"][:, : len(_BODY22), :2]}, path)
 
 
 _CAMERA_FROM_WORLD = torch.tensor([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # a mirror

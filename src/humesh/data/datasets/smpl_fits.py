@@ -12,11 +12,10 @@ import torch
 from humesh.body.joints import H36M17, OPENPOSE18, SMPL24, SPIN24
 from humesh.body.pickles import read_pickle
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.entries import Entry, json_entry
+from humesh.data.datasets.entries import Entry, json_entry, npz_entry
 from humesh.data.datasets.labels import box_about, person_3d, pinhole, smpl_label, with_smpl
 from humesh.data.datasets.reader import Bodies, Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
-from humesh.files import Array, read_arrays
 from humesh.geometry.absolute import solved_offset
 from humesh.geometry.camera import Camera
 from humesh.media.photo import Photo
@@ -186,12 +185,7 @@ _FILES = {
     ("test", 1): ("h36m_valid_protocol1.npz",),
     ("test", 2): ("h36m_valid_protocol2.npz", "h36m_mosh_valid_p2.npz", "h36m_valid_protocol1.npz"),
 }
-_LAYOUT = {
-    "imgname": Array(("N",), "text"), "center": Array(("N", 2), "float"), "scale": Array(("N",), "float"),
-    "part": Array(("N", 24, 3), "float"), "S": Array(("N", 24, 4), "float"),
-    "pose": Array(("N", 72), "float", optional=True), "shape": Array(("N", 10), "float", optional=True),
-    "gender": Array(("N",), "text", optional=True),
-}  # fmt: skip
+_SPIN = ("imgname", "center", "scale", "part", "S")
 _NAME = re.compile(r"(?P<video>S(?P<subject>\d+)_(?P<action>[^/]+)\.(?P<camera>\d{8}))_(?P<frame>\d+)\.(jpg|png)$")
 # Where SPIN's 24 joints hold Human3.6M's 17; what SPIN calls head there is their top of the head.
 _PLACES = SPIN24.indices(*("head" if name == "head_top" else name for name in H36M17.names))
@@ -242,7 +236,7 @@ class Human36M(PhotoDataset):
         found: list[Entry] = []
         for path in (self.root / name for name in names if (self.root / name).is_file()):
             what = "labels of Human3.6M in SPIN's format"
-            found.append(Entry(read_arrays(path, _LAYOUT, what=what, error=DatasetError, only=_LAYOUT), path))
+            found.append(npz_entry(path, what, *_SPIN, optional=("pose", "shape", "gender")))
             if self.split != "train" or found[-1].get("pose") is not None:
                 return found[-1]
         return found[0]
