@@ -164,6 +164,12 @@ def test_exif_of_wrong_types_counts_as_none(tmp_path: Path, exif: bytes) -> None
     assert "guessed" in photo.camera_source
 
 
+@pytest.mark.parametrize("block", [(4, 1, b"\xff\xff\xff\x7f"), (2, 4, b"abc\0")])
+def test_a_damaged_block_of_exif_leaves_the_orientation(tmp_path: Path, block: tuple[int, int, bytes]) -> None:
+    exif = _tiff((274, 3, 1, b"\6\0\0\0"), (0x8769, *block))
+    assert Photo.read(_jpeg_with_exif(tmp_path / "a.jpg", exif)).size == (64, 48)
+
+
 def test_the_focal_length_comes_from_exif_or_is_guessed_and_said(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0xA405] = 28

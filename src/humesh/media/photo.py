@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -233,16 +233,15 @@ def rgb_of(image: Image.Image, orientation: object = 1) -> UInt8[np.ndarray, "H 
 
 
 def exif_of(image: Image.Image) -> dict[str, Any]:
-    """EXIF entries by name, those of the photo's own block included; damaged EXIF counts as none."""
+    """EXIF entries by name, those of the photo's own block included; what is damaged is left out."""
     if image.format == "PNG":
         image.load()  # EXIF may follow the pixels
-    try:
-        with quiet():
-            entries = image.getexif()
-            every = {**entries, **entries.get_ifd(ExifTags.IFD.Exif)}
-            return {ExifTags.TAGS.get(tag, str(tag)): value for tag, value in every.items()}
-    except Exception:  # struct's, Pillow's and Python's own errors, whatever the bytes bring about
-        return {}
+    every: dict[int, Any] = {}
+    with suppress(Exception), quiet():  # struct's, Pillow's and Python's own errors, whatever the bytes bring about
+        entries = image.getexif()
+        every |= dict(entries)
+        every |= entries.get_ifd(ExifTags.IFD.Exif)
+    return {ExifTags.TAGS.get(tag, str(tag)): value for tag, value in every.items()}
 
 
 def camera_from_exif(exif: Mapping[str, Any], size: tuple[int, int]) -> tuple[Camera, str, str]:
