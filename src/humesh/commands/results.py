@@ -1,8 +1,9 @@
 """A folder of results: what each was made from, which files are its own, and which are finished.
 
-Every result has a record, NAME.json, whose "made" holds its input (path, bytes, mtime_ns), options, humesh's version
-and the names of its files by format. While a result is made, its files lie in a hidden folder of its own, which is
-locked; they are moved to their places together. Files that no record names are somebody else's and are never touched.
+Every result has a record, NAME.json, whose "made" holds its input (path, bytes, mtime_ns), options, humesh's version,
+the names of its finished files by format, and of `leftover` ones, which were made otherwise or not to the end. While
+a result is made, its files lie in a hidden folder of its own, which is locked; they are moved to their places together.
+Files that no record names are somebody else's and are never touched.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ PEOPLE = ".people.npz"
 _INPUT = "input"  # a file in the hidden folder: another run of the same input has to wait
 _MOST_BYTES = 2**28  # of a record: thousands of people
 _LONGEST = 180  # bytes of a name; the longest ending and a number must fit into 255
+
+
+Files = dict[str, list[str]]
+"""Names of files by format."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class Results:
             return False, []
         files, changed = made["files"], job.changed(made)
         there = [f in files and all((self.folder / file).is_file() for file in files[f]) for f in job.endings]
-        return bool(made.get("finished", True) and all(there) and not changed), changed
+        return all(there) and not changed, changed
 
     def name(self, job: Job) -> str:
         """The name of a job's result: the one that it has, or the first that nobody else has, which it keeps."""
@@ -159,12 +164,12 @@ class Claim:
     def finish(self, content: Mapping[str, Any], written: Mapping[str, Sequence[Path]]) -> list[Path]:
         """Moves the files that were written to their places and writes the record; the wanted files, record last.
 
-        Files of an earlier make go, but for those of other formats that were made with the same options. UserError
-        where a file lies in the way that humesh did not make.
+        Of the formats that are written, files of an earlier make go; those of others stay, and count as finished where
+        they were made alike. UserError where a file lies in the way that humesh did not make.
         """
         folder, made = self.results.folder, self.results.made(self.name)
-        old: dict[str, list[str]] = made["files"] if made else {}
-        new = {format: [path.name for path in paths] for format, paths in written.items()} | {"json": []}
+        old = _by_format(made) if made else {}
+        new: Files = {"json": [], **{format: [path.name for path in paths] for format, paths in written.items()}}
         own = _files(made) if made else set()
         foreign = [name for some in new.values() for name in some if name not in own and os.path.lexists(folder / name)]
         if foreign:
@@ -172,19 +177,20 @@ class Claim:
                 f"{folder / foreign[0]}: humesh did not make it and will not overwrite it; move it away or give "
                 "another folder with -o."
             )
-        if made and not self.job.changed(made):
-            new = old | new
-        self._write(content, {format: [*old.get(format, []), *new.get(format, [])] for format in old | new}, False)
+        same: Files = {} if made is None or self.job.changed(made) else made["files"]
+        finished = {format: names for format, names in same.items() if format not in new} | new
+        leftover = {format: names for format, names in old.items() if format not in finished}
+        self._write(content, {}, {format: [*old.get(format, []), *new.get(format, [])] for format in old | new})
         for path in (path for paths in written.values() for path in paths):
             os.replace(path, folder / path.name)
-        for name in own - {n for some in new.values() for n in some} - {f"{self.name}.json"}:
+        for name in {n for format in new for n in old.get(format, [])} - {n for some in new.values() for n in some}:
             (folder / name).unlink(missing_ok=True)
-        self._write(content, new, True)
+        self._write(content, finished, leftover)
         wanted = [path.name for format in self.job.endings for path in written.get(format, [])]
         return [folder / name for name in [*wanted, f"{self.name}.json"]]
 
-    def _write(self, content: Mapping[str, Any], files: Mapping[str, list[str]], finished: bool) -> None:
-        made: dict[str, Any] = {"name": self.name, "files": files, "finished": finished}
+    def _write(self, content: Mapping[str, Any], files: Files, leftover: Files) -> None:
+        made: dict[str, Any] = {"name": self.name, "files": files, "leftover": leftover}
         made |= {"input": self.job.input, "options": self.job.options, "version": self.job.version}
         write_text(self.results.folder / f"{self.name}.json", json_text({**content, "made": made}))
 
@@ -238,19 +244,24 @@ def _is_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return moved and not os.path.lexists(before["path"])
 
 
+def _by_format(made: Mapping[str, Any]) -> Files:
+    """The names of all files of a result, finished or not."""
+    both = made["files"], made["leftover"]
+    return {format: [name for files in both for name in files.get(format, [])] for files in both for format in files}
+
+
 def _files(made: Mapping[str, Any]) -> set[str]:
-    """The names of all files of a result."""
-    return {file for files in made["files"].values() for file in files} | {f"{made['name']}.json"}
+    """The names of all files of a result, with its record."""
+    return {file for files in _by_format(made).values() for file in files} | {f"{made['name']}.json"}
 
 
 def _is_ours(made: Any, name: str) -> bool:
     """Whether a record's "made" is complete and names only files of its own name in its own folder."""
-    wanted = {"name": str, "input": dict, "options": dict, "version": str, "files": dict}
+    wanted = {"name": str, "input": dict, "options": dict, "version": str, "files": dict, "leftover": dict}
     if not isinstance(made, dict) or any(not isinstance(made.get(key), kind) for key, kind in wanted.items()):
         return False
     if made["name"] != name or not isinstance(made["input"].get("path"), str) or "\0" in made["input"]["path"]:
         return False
-    if not all(isinstance(files, list) for files in made["files"].values()):
-        return False
-    files = [file for some in made["files"].values() for file in some]
+    both = [*made["files"].values(), *made["leftover"].values()]
+    files = [file for some in both for file in some] if all(isinstance(some, list) for some in both) else [None]
     return all(isinstance(f, str) and f.startswith(name) and os.path.basename(f) == f and "\0" not in f for f in files)
