@@ -29,7 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """LSP with four photos; it is whole with so many here."""
+    """LSP with four photos; here it is complete with them."""
     files = (Files("joints.mat", 1, "lsp_dataset"), Files("images/im*.jpg", 4, "lsp_dataset"))
     monkeypatch.setattr(Lsp, "page", "https://example.org/lsp")
     monkeypatch.setattr(Lsp, "parts", files)
@@ -50,9 +50,9 @@ def test_a_whole_download_is_drawn(
 ) -> None:
     sheet = root.parent / "sheet.jpg"
     assert run(monkeypatch, "lsp", "--root", root, "--split", "train", "-o", sheet) == 0
-    told = capsys.readouterr().out
-    assert "| images/im*.jpg | 4 | 4 | complete |" in told
-    assert "2 samples; points: lsp14" in told
+    printed = capsys.readouterr().out
+    assert "| images/im*.jpg | 4 | 4 | complete |" in printed
+    assert "2 samples; points: lsp14" in printed
     with Image.open(sheet) as image:
         assert image.size == (4 * 320, 4 * 320)
         pixels = np.asarray(image).astype(int)
@@ -88,16 +88,16 @@ def test_far_outside_of_a_picture_nothing_is_walked_along(monkeypatch: pytest.Mo
     assert not np.array_equal(sheet(1e5), sheet(300.0))
 
 
-def test_what_is_missing_is_told_with_its_place(
+def test_what_is_missing_is_refused_with_its_place(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (root / "images/im0004.jpg").write_bytes(b"")
     (root / "images.zip").write_bytes(b"PK")
     assert run(monkeypatch, "lsp", "--root", root) == 1
-    told = capsys.readouterr().out
-    assert "im0004.jpg is empty" in told
-    assert "missing: lsp_dataset; its owner offers it at https://example.org/lsp" in told
-    assert "unpack first: images.zip" in told
+    printed = capsys.readouterr().out
+    assert "im0004.jpg is empty" in printed
+    assert "missing: lsp_dataset; its owner offers it at https://example.org/lsp" in printed
+    assert "unpack first: images.zip" in printed
     (root / "joints.mat").unlink()
     assert run(monkeypatch, "lsp", "--root", root, "--split", "train") == 2
     captured = capsys.readouterr()
@@ -155,7 +155,9 @@ class _Chosen(Lsp):
         _Chosen.activity, _Chosen.cameras = activity, cameras
 
 
-def test_wrong_words_are_told(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_words_are_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for words, sentence in (
         (("drawn", "--root", root), "expected one of "),
         (("lsp", "--root", root / "none"), "expected a folder, found nothing"),
@@ -165,6 +167,6 @@ def test_wrong_words_are_told(root: Path, monkeypatch: pytest.MonkeyPatch, capsy
         (("mpii", "--root", root, "--split", "val"), "MPII: expected the split train, got"),
     ):
         assert run(monkeypatch, *words) == 2
-        told = capsys.readouterr().err.strip()
-        assert sentence in told
-        assert len(told.splitlines()) == 1
+        printed = capsys.readouterr().err.strip()
+        assert sentence in printed
+        assert len(printed.splitlines()) == 1

@@ -98,7 +98,7 @@ def test_a_crop_rolled_by_a_quarter_is_the_crop_turned(kind: str) -> None:
 
 
 def test_copies_of_a_rolled_crop_are_shifted_along_its_axes() -> None:
-    """As box vectors are told the network: the same whatever the roll."""
+    """As the network gets box vectors: the same whatever the roll."""
     sample = PHOTOS[3]
     middles = []
     for roll in (0.0, 0.7):

@@ -107,7 +107,7 @@ DATASET_READERS: dict[str, FileReader] = {
     "lsp": _dataset("lsp", _written("test_mpii_lsp", "write_lsp"), split="train"),
     "lspet": _dataset("lspet", _make_lspet, split="train"),
     "mpi_inf_3dhp": _dataset("mpi_inf_3dhp", _download("test_mpi_inf_3dhp", "training"), split="train"),
-    "mpi_inf_3dhp_test": _dataset("mpi_inf_3dhp", _download("test_mpi_inf_3dhp", "test_set", "as told"), split="test"),
+    "mpi_inf_3dhp_test": _dataset("mpi_inf_3dhp", _download("test_mpi_inf_3dhp", "test_set", "npz"), split="test"),
     "mpii": _dataset("mpii", _written("test_mpii_lsp", "write_mpii"), split="train"),
     "muco": _dataset("muco", _download("test_muco"), fits=True, split="train"),
     "mupots": _dataset("mupots", _download("test_mupots3d"), sequences=(1, 2), split="test"),

@@ -180,7 +180,7 @@ def test_the_truth_comes_back(download: Any, open_body: BodyModel) -> None:
     assert len({person.identity for i in range(4) for person in dataset[i].people}) == 12
 
 
-def test_wrong_downloads_are_told(download: Any) -> None:
+def test_wrong_downloads_are_refused(download: Any) -> None:
     root, _ = download
     with pytest.raises(DatasetError, match="AGORA: expected the split train or validation, got 'test'"):
         Agora(root, "test")

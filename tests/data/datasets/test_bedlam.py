@@ -96,7 +96,7 @@ def test_smpl_labels_have_hands_too(tmp_path: Path, open_body: BodyModel) -> Non
     assert person.pose_weight.all()
 
 
-def test_what_is_wrong_is_told(tmp_path: Path, open_body: BodyModel) -> None:
+def test_what_is_wrong_is_refused(tmp_path: Path, open_body: BodyModel) -> None:
     with pytest.raises(DatasetError, match="registration"):
         Bedlam(tmp_path, "train")
     labels = write(tmp_path, open_body)

@@ -95,7 +95,7 @@ def test_the_lens_is_opencvs() -> None:
         assert np.allclose(distorted(point, camera, np.eye(5)[place] * value), expected)
 
 
-def test_wrong_downloads_are_told(download: Any) -> None:
+def test_wrong_downloads_are_refused(download: Any) -> None:
     root, _, _ = download
     with pytest.raises(DatasetError, match=f"expected 160226_mafia1, 160422_mafia2, found {NAME}"):
         CmuPanoptic(root, "test", "mafia")

@@ -35,11 +35,11 @@ def true_points(number: int, joint_set: JointSet) -> np.ndarray:
 
 def annotation(number: int, photo: int, points: np.ndarray, flags: list[int], **more: Any) -> dict[str, Any]:
     """COCO's own: points as if pixel centres were whole numbers, 0 0 0 where there is none, box x y width height."""
-    told = [[x, y, v] if v else [0, 0, 0] for (x, y), v in zip(points.tolist(), flags, strict=True)]
+    labels = [[x, y, v] if v else [0, 0, 0] for (x, y), v in zip(points.tolist(), flags, strict=True)]
     low, high = points.min(0), points.max(0)
     return {
         "id": number, "image_id": photo, "category_id": 1, "iscrowd": 0, "num_keypoints": sum(v > 0 for v in flags),
-        "keypoints": [value for point in told for value in point], "bbox": [*low, *(high - low)], **more,
+        "keypoints": [value for point in labels for value in point], "bbox": [*low, *(high - low)], **more,
     }  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def test_posetrack_has_tracks_of_consecutive_frames(tmp_path: Path) -> None:
     assert (box[2:] > known.max(0)).all()
 
 
-def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_what_is_wrong_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"expected annotations/person_keypoints_train2017.json, .*cocodataset"):
         Coco(tmp_path, "train")
     write_coco(tmp_path)
@@ -178,7 +178,7 @@ def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path) -> None:
         ("images", "id", None, r"images\[0\].id: expected a whole number"),
     ],
 )
-def test_damaged_entries_are_told_with_their_place(
+def test_damaged_entries_are_refused_with_their_place(
     tmp_path: Path, where: str, key: str, value: Any, sentence: str
 ) -> None:
     write_coco(tmp_path)

@@ -78,7 +78,7 @@ def test_without_the_body_nothing_is_said_in_3d(download: Any) -> None:
     assert person.pose_weight.all()
 
 
-def test_subsets_and_wrong_downloads_are_told(download: Any) -> None:
+def test_subsets_and_wrong_downloads_are_refused(download: Any) -> None:
     root, _ = download
     assert {s.sequence for s in map(Emdb(root, "emdb2").__getitem__, range(3))} == {"P7_59_rom"}
     assert len(Emdb(root, "all")) == 6

@@ -92,7 +92,7 @@ def test_cameras_are_cameras() -> None:
         entry(np.eye(2, 4)).extrinsics()
 
 
-def test_what_is_not_there_is_told_with_its_place(tmp_path: Path) -> None:
+def test_what_is_not_there_is_refused_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"data": [{"id": 1, "box": None}], "name": "x"}))
     content = json_entry(tmp_path / "a.json", "labels")
     with pytest.raises(DatasetError, match=r"a.json, data\[0\]: expected an entry 'name', got a table of id, box"):

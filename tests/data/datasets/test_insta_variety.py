@@ -1,4 +1,4 @@
-"""InstaVariety: TFRecords written by hand here are read back; cut ones are told."""
+"""InstaVariety: TFRecords written by hand here are read back; cut ones are refused."""
 
 import io
 import struct
@@ -108,7 +108,7 @@ def test_videos_are_clips_of_one_person(tmp_path: Path) -> None:
     assert {LSP14_FACE.names[i] for i in missing} == {"nose", "neck"}
 
 
-def test_a_cut_file_is_told(tmp_path: Path) -> None:
+def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     write(tmp_path)
     file = tmp_path / "train/instavariety_00_0000.tfrecord"
     whole = file.read_bytes()

@@ -107,7 +107,7 @@ def test_damage_is_one_sentence(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", bytes(200), b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400)])
-def test_other_files_are_told(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.mat").write_bytes(content)
     with pytest.raises(DatasetError, match="no MATLAB file of version 5 to 7"):
         loaded(tmp_path / "a.mat", read_matlab, "labels")

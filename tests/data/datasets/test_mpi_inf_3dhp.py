@@ -104,7 +104,7 @@ class _File:
         pass
 
 
-@pytest.fixture(params=["as told", "h5py"])
+@pytest.fixture(params=["npz", "h5py"])
 def test_set(request: Any, tmp_path: Path, figures: Any, write_photo: Any, matrix: np.ndarray,
              monkeypatch: pytest.MonkeyPatch) -> Any:  # fmt: skip
     """TS1 of four frames, the second not valid."""
@@ -175,7 +175,7 @@ def test_files_that_name_other_files_are_refused(test_set: Any, how: str) -> Non
         MpiInf3dhp(root, "test")
 
 
-def test_wrong_downloads_are_told(training: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_downloads_are_refused(training: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     root, _ = training
     with pytest.raises(DatasetError, match="expected the split train or test, got 'val'"):
         MpiInf3dhp(root, "val")

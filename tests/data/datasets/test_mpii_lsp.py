@@ -36,12 +36,12 @@ def structs(*entries: dict[str, Any]) -> np.ndarray:
 
 def mpii_person(points: np.ndarray, joints: list[int], hidden: int) -> dict[str, Any]:
     """Matlab's pixels; flags are numbers or letters, and those of the head's points empty."""
-    told = []
+    labels = []
     for i, joint in enumerate(joints):
         flag: Any = EMPTY if joint in (8, 9) else ("1" if i % 2 else 1) if joint != hidden else ("0" if i % 2 else 0)
-        told.append({"x": points[joint, 0] + 0.5, "y": points[joint, 1] + 0.5, "id": joint, "is_visible": flag})
+        labels.append({"x": points[joint, 0] + 0.5, "y": points[joint, 1] + 0.5, "id": joint, "is_visible": flag})
     place = structs({"x": 60.5, "y": 50.5})
-    return {"x1": 1, "annopoints": structs({"point": structs(*told)}), "scale": 0.4, "objpos": place}
+    return {"x1": 1, "annopoints": structs({"point": structs(*labels)}), "scale": 0.4, "objpos": place}
 
 
 def write_mpii(root: Path) -> None:

@@ -73,7 +73,7 @@ def test_only_the_nearest_person(download: Any) -> None:
     assert [person.identity for person in people] == [70]
 
 
-def test_wrong_downloads_are_told(download: Any) -> None:
+def test_wrong_downloads_are_refused(download: Any) -> None:
     root, _ = download
     with pytest.raises(DatasetError, match=r"expected MuCo-3DHP.json or data/MuCo-3DHP.json, found"):
         MuCo(root / "data" / "augmented_set", "train")

@@ -58,7 +58,7 @@ def test_the_truth_comes_back(download: Any, matrix: np.ndarray, universal: bool
             assert person.identity == dataset[0].people[i].identity
 
 
-def test_wrong_downloads_are_told(download: Any) -> None:
+def test_wrong_downloads_are_refused(download: Any) -> None:
     root, _ = download
     with pytest.raises(DatasetError, match=r"TS3: expected annot.mat, found no such folder"):
         MuPoTS3D(root, "test")

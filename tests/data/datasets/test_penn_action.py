@@ -54,7 +54,7 @@ def test_frames_points_and_tracks(tmp_path: Path) -> None:
     assert len(PennAction(tmp_path, "all").tracks) == 2
 
 
-def test_what_is_wrong_is_told(tmp_path: Path) -> None:
+def test_what_is_wrong_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"expected labels/\*.mat"):
         PennAction(tmp_path, "train")
     write(tmp_path, "0001", 1, np.ones((5, 13), dtype=np.uint8), boxes=5)

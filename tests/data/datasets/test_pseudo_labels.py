@@ -128,13 +128,13 @@ def test_turning_in_place_is_nothing() -> None:
     torch.testing.assert_close(turned_towards(torch.tensor([50.0, 40.0]), camera), torch.eye(3))
 
 
-def test_what_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_wrong_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatasetError, match=r"fits of EFT, NeuralAnnot .* found nothing \(no such file"):
         with_fits(Labelled2D(), tmp_path / "none.json")
     (tmp_path / "bad.json").write_text('{"data": [{"parm_shape": 1}]}')
     with pytest.raises(DatasetError, match=r"bad.json, data\[0\]: expected an entry 'parm_pose', got"):
         with_fits(Labelled2D(), tmp_path / "bad.json")
-    # NeuralAnnot's fits are told apart by annotation id alone: elsewhere they would be given to anybody.
+    # NeuralAnnot's fits are known by annotation id alone: elsewhere they would be given to anybody.
     with pytest.raises(DatasetError, match="expected fits for a dataset whose people have annotation ids"):
         with_fits(DrawnPeople(1), neuralannot(tmp_path / "n.json"))
     # Any reader takes them as an option.

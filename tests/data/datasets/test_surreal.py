@@ -1,4 +1,4 @@
-"""SURREAL: clips whose mirrored people are told as they can be seen."""
+"""SURREAL: clips whose mirrored people are labelled as they are visible."""
 
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def test_labels_agree_with_the_owners_projection_and_each_other(tmp_path: Path, 
     assert len(Surreal(tmp_path, "train", every=2)) == 3
 
 
-def test_what_is_wrong_is_told(tmp_path: Path, open_body: BodyModel) -> None:
+def test_what_is_wrong_is_refused(tmp_path: Path, open_body: BodyModel) -> None:
     with pytest.raises(DatasetError, match=r"cmu/val/run\[012\]/\*/\*_info.mat"):
         Surreal(tmp_path, split="val")
     folder = tmp_path / "cmu/train/run0/01_01"

@@ -59,7 +59,7 @@ def test_the_truth_comes_back_in_metres(download: Any, open_body: BodyModel) -> 
         assert person.points2d_weight.all()
 
 
-def test_wrong_downloads_are_told(download: Any) -> None:
+def test_wrong_downloads_are_refused(download: Any) -> None:
     root, _ = download
     with pytest.raises(DatasetError, match=r"expected trainset/annots.json, found testset"):
         ThreeDOH(root, "train")

@@ -1,4 +1,4 @@
-"""3DPW: pickles of Python 2's kind, the world's frame, two people of whom one is not always valid."""
+"""3DPW: pickles of Python 2's kind, the world's frame, two people, one not always valid."""
 
 import io
 import pickle
@@ -119,7 +119,7 @@ def test_samples_become_training_groups(download: Any, open_body: BodyModel) -> 
     assert torch.allclose(there[known], batch.targets.points2d[known], atol=1e-2)
 
 
-def test_wrong_downloads_are_told(download: Any) -> None:
+def test_wrong_downloads_are_refused(download: Any) -> None:
     root, _, _ = download
     with pytest.raises(DatasetError, match="expected the split train or validation or test, got 'val'"):
         ThreeDPW(root, "val")

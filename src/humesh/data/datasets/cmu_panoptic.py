@@ -94,7 +94,7 @@ class CmuPanoptic(PhotoDataset):
         return {int(number): path for number, path in named if number.isdecimal()}
 
     def __getitem__(self, index: int) -> Sample:
-        """The photo with the people of whom at least a joint is in it."""
+        """The photo with the people who have a joint in it."""
         name, camera, frame, image, path = self.rows[index]
         view = self._cameras[name][camera]
         photo = stored_photo(image, view["K"].camera())
