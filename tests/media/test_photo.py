@@ -4,6 +4,7 @@ import math
 import struct
 import sys
 import threading
+import tracemalloc
 import types
 import warnings
 import zlib
@@ -15,8 +16,9 @@ from PIL import Image
 
 from humesh.geometry.camera import Camera
 from humesh.media import kinds
+from humesh.media import photo as photo_module
 from humesh.media.kinds import quiet
-from humesh.media.photo import MAX_MEGAPIXELS, Photo, PhotoError, focal_from_exif
+from humesh.media.photo import MAX_MEGAPIXELS, Photo, PhotoError, focal_from_exif, rgb_of
 
 
 def _gradient(width: int = 40, height: int = 30) -> np.ndarray:
@@ -116,7 +118,10 @@ def _stored(upright: np.ndarray, orientation: int) -> np.ndarray:
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp", "avif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, ending: str) -> None:
+def test_exif_orientation_is_applied(
+    tmp_path: Path, orientation: int, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photo_module, "_BAND_PIXELS", 300)  # several bands, the last one shorter
     upright = _gradient(48, 32)
     exif = Image.Exif()
     exif[274] = orientation
@@ -447,6 +452,17 @@ def test_a_true_heic(tmp_path: Path, orientation: int) -> None:
     (tmp_path / "a.heic").write_bytes((tmp_path / "a.heic").read_bytes()[:300])
     with pytest.raises(PhotoError, match="damaged or cut short"):
         Photo.read(tmp_path / "a.heic")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_large_photos_are_converted_in_bands(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    monkeypatch.setattr(photo_module, "_BAND_PIXELS", 10_000)
+    image = Image.new(mode, (1000, 800))
+    tracemalloc.start()
+    pixels = rgb_of(image)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.2 * pixels.nbytes
 
 
 def test_no_warning_comes_through_and_none_is_switched_off_for_others(

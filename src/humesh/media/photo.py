@@ -23,10 +23,10 @@ MAX_MEGAPIXELS = 120
 
 _IN_MEMORY = "in memory"  # the name of a photo without a file
 _FILM_DIAGONAL_MM = 43.27  # of the 36 x 24 mm frame that EXIF's FocalLengthIn35mmFilm refers to
-_UPRIGHT = {  # by EXIF's orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_BAND_PIXELS = 2**20  # that are converted at a time
+_STORED = {  # EXIF's orientation: how the stored pixels lie in the upright ones: transposed, rows and columns reversed
+    1: (False, 1, 1), 2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
+    5: (True, 1, 1), 6: (True, -1, 1), 7: (True, -1, -1), 8: (True, 1, -1),
 }  # fmt: skip
 
 
@@ -213,23 +213,31 @@ def _heif(stream: Any, name: str) -> Image.Image:
 def rgb_of(image: Image.Image, orientation: object = 1) -> UInt8[np.ndarray, "H W 3"]:
     """8-bit RGB pixels of an image of any mode, turned by EXIF's orientation; raises whatever Pillow raises.
 
-    Transparency is laid over white, whole numbers of 16 bits and floats are scaled by their range.
+    Transparency is laid over white, whole numbers of 16 bits and floats are scaled by their range. Bands of rows are
+    converted one after the other, so that a photo of 108 megapixels is in memory only twice.
     """
     with quiet() if image.format == "TIFF" else nullcontext():  # Pillow checks a TIFF's size only now
         image.load()
-    if isinstance(orientation, int) and orientation in _UPRIGHT and image.format != "TIFF":  # which Pillow turns itself
-        image = image.transpose(_UPRIGHT[orientation])
+    known = isinstance(orientation, int) and orientation in _STORED and image.format != "TIFF"  # which Pillow turns
+    transposed, down, right = _STORED[orientation if known else 1]  # type: ignore[index]
+    pixels = np.empty((image.width, image.height, 3) if transposed else (image.height, image.width, 3), np.uint8)
+    stored = (pixels.swapaxes(0, 1) if transposed else pixels)[::down, ::right]
     if image.mode.startswith(("I", "F")):
         grey = np.asarray(image, dtype=np.float32)
         white = float(np.max(grey, initial=1, where=np.isfinite(grey)))
         if image.mode.startswith("I") and white > 255:  # more than eight bits are in use
             white = max(white, 65535.0)
         grey = np.nan_to_num(grey, posinf=white, neginf=0) / white * 255
-        return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=-1)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return np.array(image.convert("RGB"))
+        stored[:] = np.clip(grey, 0, 255).astype(np.uint8)[..., None]
+        return pixels
+    rows = max(1, _BAND_PIXELS // image.width)
+    for y in range(0, image.height, rows):
+        band = image.crop((0, y, image.width, min(y + rows, image.height)))
+        if band.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in band.info:
+            layer = band.convert("RGBA")
+            band = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        stored[y : y + rows] = np.asarray(band.convert("RGB"))
+    return pixels
 
 
 def exif_of(image: Image.Image) -> dict[str, Any]:
