@@ -141,7 +141,7 @@ def test_a_full_disk_is_no_fault_of_ours(
         (["*.nothing"], "pattern *.nothing: expected photos, matches none"),
         ([], "expected at least one photo"),
         (["empty_folder"], "folder empty_folder: expected photos (.bmp, .gif"),
-        (["grey.png", "--detections", "missing.json"], "detections missing.json: expected a JSON file"),
+        (["grey.png", "--detections", "missing.json"], "missing.json: expected detections as a JSON file"),
         (["grey.png", "--detections", "wrong.json"], "entry 0: expected image_id"),
         (["grey.png", "--body", "nowhere.pkl"], "expected open, open-low or an SMPL .pkl or .npz file"),
         (["grey.png", "--body", "evil.pkl"], "refused, it names posix.system"),
