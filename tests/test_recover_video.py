@@ -1,4 +1,4 @@
-"""The path of a video: known motions, given as a detector gives them, come back complete, smooth and in their places."""
+"""The path of a video: known motions, given as a detector gives them, come back complete, smooth and in place."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_smoothing_calms_and_costs_nothing(clip: Video, body: BodyModel) -> None
 
 def test_gaps_are_bridged_or_end_a_motion_and_glimpses_are_left_out(clip: Video, body: BodyModel) -> None:
     seen = {1: [*range(8), *range(11, FRAMES)], 2: [*range(2), *range(17, FRAMES)], 5: [4, 5]}
-    recoverer = humesh.Recoverer(body, weights="landmarks")
+    recoverer = humesh.Recoverer(body, weights="landmarks", refine=False)
     settings = VideoOptions(bridge_s=0.3, least_s=0.2)
     recovery = pose_video(clip, _all(clip, KnownPeople(body, seen)), recoverer, settings)
     assert [motion.track for motion in recovery.tracks] == [1, 2]
@@ -235,7 +235,7 @@ def test_a_kept_file_that_contradicts_itself_is_made_again(tmp_path: Path, name:
 
 
 def test_nobody_and_broken_frames(clip: Video, body: BodyModel) -> None:
-    recoverer = humesh.Recoverer(body, weights="landmarks")
+    recoverer = humesh.Recoverer(body, weights="landmarks", refine=False)
     results = list(recover_video(clip, recoverer, finder=lambda photo, time_s: []).frames)
     assert [result.people for result in results] == [[]] * FRAMES
 
@@ -253,7 +253,7 @@ def test_nobody_and_broken_frames(clip: Video, body: BodyModel) -> None:
 
 
 def test_a_guessed_camera_is_noted_and_a_given_one_is_kept(clip: Video, body: BodyModel) -> None:
-    recoverer = humesh.Recoverer(body, weights="landmarks")
+    recoverer = humesh.Recoverer(body, weights="landmarks", refine=False)
     detections = _all(clip, KnownPeople(body, {1: range(FRAMES)}))
     guessed = pose_video(clip, detections, recoverer)
     assert guessed.camera_source.startswith("guessed")

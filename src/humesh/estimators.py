@@ -41,7 +41,7 @@ _GROUPS_AT_ONCE = 8  # groups of crops that a network gets together; more would 
 
 
 class Estimator(Protocol):
-    """What poses people: first estimates in a photo or through a video, which are then fitted to the keypoints."""
+    """What poses people: in a photo, or through a video in first estimates that `finish` fits to the keypoints."""
 
     method: str
     notes: tuple[str, ...]
@@ -50,8 +50,8 @@ class Estimator(Protocol):
     def has_evidence(self, person: Person) -> bool:
         """Whether a person has what the estimate starts from, visible or not."""
 
-    def first(self, photo: Photo, people: list[Person]) -> Prediction | None:
-        """First estimates for people of a photo; None where `finish` needs none."""
+    def estimate(self, photo: Photo, people: list[Person]) -> SkeletonPrediction:
+        """The bodies of people of a photo."""
 
     def first_in_video(
         self, video: Video, people: list[list[Person]], camera: Camera, interval: int, progress: Progress
@@ -106,9 +106,11 @@ class NetworkEstimator:
                 errors.append(prediction.expected_error_m.cpu()[wanted])
         return Prediction(BodyPose.joined(poses), expected_error_m=torch.cat(errors) if errors else None)
 
-    def first(self, photo: Photo, people: list[Person]) -> Prediction:
-        """The network's predictions."""
-        return self.predict(self.crops(photo, people))
+    def estimate(self, photo: Photo, people: list[Person]) -> SkeletonPrediction:
+        """The network's predictions, fitted."""
+        prediction = self.predict(self.crops(photo, people))
+        finished = self.finish(prediction.pose, people, photo.camera, photo.size)
+        return replace(finished, expected_error_m=prediction.expected_error_m)
 
     def first_in_video(
         self, video: Video, people: list[list[Person]], camera: Camera, interval: int, progress: Progress
@@ -162,8 +164,9 @@ class LandmarkEstimator:
         """Whether there are 3D landmarks."""
         return person.landmarks3d is not None
 
-    def first(self, photo: Photo, people: list[Person]) -> None:
-        """None: the landmarks suffice."""
+    def estimate(self, photo: Photo, people: list[Person]) -> SkeletonPrediction:
+        """The landmarks' bodies; the picture is not needed."""
+        return self.finish(None, people, photo.camera, photo.size)
 
     def first_in_video(
         self, video: Video, people: list[list[Person]], camera: Camera, interval: int, progress: Progress

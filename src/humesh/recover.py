@@ -101,12 +101,10 @@ class Recoverer:
         notes = [*photo.notes, *self.estimator.notes]
         if len(usable) < len(people):
             notes.append(f"{len(people) - len(usable)} of {len(people)} people left out: no body seen in their boxes.")
-        first = self.estimator.first(photo, usable) if usable else None
+        nobody = torch.zeros(0, len(SMPL24))
+        prediction = SkeletonPrediction(BodyPose.rest(0, shapes=self.body.shapes), nobody, nobody.bool())
         if usable:
-            prediction = self.estimator.finish(first.pose if first else None, usable, photo.camera, photo.size)
-        else:
-            nobody = torch.zeros(0, len(SMPL24))
-            prediction = SkeletonPrediction(BodyPose.rest(0, shapes=self.body.shapes), nobody, nobody.bool())
+            prediction = self.estimator.estimate(photo, usable)
         for number, visible in enumerate(prediction.seen.tolist()):
             hidden = [name for name, is_visible in zip(SMPL24.names, visible, strict=True) if not is_visible]
             if hidden:
@@ -120,7 +118,7 @@ class Recoverer:
             body=self.body,
             method=self.estimator.method,
             notes=tuple(notes),
-            expected_error_m=first.expected_error_m if first else None,
+            expected_error_m=prediction.expected_error_m,
         )
 
     def _people(self, photo: Photo, people: Given) -> tuple[list[Person], Photo]:

@@ -116,7 +116,7 @@ class MethodPredictor:
                 prediction = self.estimator.network(crops.map(lambda tensor: tensor.to(device)))
             nothing, joints = torch.zeros(len(given), 0, 3), prediction.skeleton.cpu()[crops.wanted]
             return Predictions(nothing, joints, torch.zeros(len(given), 3), boxes_of(given), labelled)
-        pose = self.estimator.first(sample.photo, given).pose if given else None
+        pose = self.estimator.predict(self.estimator.crops(sample.photo, given)).pose if given else None
         return self._finished(pose, given, sample, labelled)
 
     def matched_nobody(self, name: str) -> EvaluationError | None:

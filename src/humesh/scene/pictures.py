@@ -159,8 +159,7 @@ def render(result: Result, view: str) -> UInt8[np.ndarray, "H W 3"]:
         return overlay(result)
     if view not in VIEWS:
         raise ResultError(f"view: expected overlay, {', '.join(VIEWS)}, got {view!r}.")
-    height = result.photo.size[1]
-    return _from(VIEWS[view], _stage(result), (max(1, round(0.75 * height)), height))
+    return _from(view, _stage(result), result.photo.size[1])
 
 
 def contact_sheet(result: Result) -> UInt8[np.ndarray, "H W 3"]:
@@ -168,8 +167,8 @@ def contact_sheet(result: Result) -> UInt8[np.ndarray, "H W 3"]:
     stage, photo = _stage(result), _smaller(result.photo, SHEET_HEIGHT)
     height = photo.size[1]
     gap = np.full((height, max(2, height // 150), 3), 255, np.uint8)
-    side, top = (_from(VIEWS[view], stage, (max(1, round(0.75 * height)), height)) for view in ("side", "top"))
-    return np.concatenate([_over(stage, photo), gap, side, gap, top], axis=1)
+    parts = [_over(stage, photo), gap, _from("side", stage, height), gap, _from("top", stage, height)]
+    return np.concatenate(parts, axis=1)
 
 
 def error_rings(result: Result) -> UInt8[np.ndarray, "H W 3"]:
@@ -276,8 +275,9 @@ def _over(stage: Stage, photo: Photo, rays: int = EDGE_RAYS) -> UInt8[np.ndarray
     return stage.render(photo.camera, photo.size, rays=rays).over(photo.pixels, _OPACITY)
 
 
-def _from(turn: Float[np.ndarray, "3 3"], stage: Stage, size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
-    return FloorView(stage.points, turn, size).picture(stage) if len(stage.points) else _empty(size)
+def _from(view: str, stage: Stage, height: int) -> UInt8[np.ndarray, "H W 3"]:
+    size = max(1, round(0.75 * height)), height
+    return FloorView(stage.points, VIEWS[view], size).picture(stage) if len(stage.points) else _empty(size)
 
 
 def _smaller(photo: Photo, height: int) -> Photo:

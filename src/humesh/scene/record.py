@@ -224,7 +224,7 @@ def load(path: str | Path, source: Any = None, body: BodyModel | None = None) ->
         raise ResultError(f"{path}: expected {what}, its tracks, size, times or camera cannot be those of any {kind}.")
     if body is None:
         if (name := str(data["body"])) not in SHIPPED:
-            raise ResultError(f"{path}: its body {name!r} is not shipped; give the body's file with --body.")
+            raise ResultError(f"{path}: its body {name!r} is not shipped; give its file as body (--body).")
         body = BodyModel.load(name)
     facts: dict[str, Any] = {"body": body, "method": str(data["method"]), "notes": tuple(data["notes"].tolist())}
     lens = Camera(torch.from_numpy(camera))
