@@ -21,6 +21,7 @@ def _modules() -> list[ModuleType]:
 
 def test_every_public_name_is_there() -> None:
     assert callable(humesh.recover)
+    assert set(humesh.__all__) < set(dir(humesh)), "a notebook completes names"
     for name in humesh.__all__:
         assert getattr(humesh, name).__doc__
 

@@ -33,6 +33,9 @@ class _Package(ModuleType):
             return getattr(import_module(homes[name]), name)
         return ModuleType.__getattribute__(self, name)
 
+    def __dir__(self) -> list[str]:
+        return [*__all__, "__version__"]
+
     def __getattr__(self, name: str) -> Any:
         if name == "__version__":
             return import_module("humesh.scene.record").humesh_version()

@@ -46,7 +46,6 @@ from humesh.scene.result import ResultError as ResultError
 from humesh.scene.result import VideoResult as VideoResult
 from humesh.training.recipe import TrainingError as TrainingError
 from humesh.video_options import VideoOptions as VideoOptions
-from humesh.web.jobs import CancelledError as CancelledError
 from humesh.web.work import TooLongError as TooLongError
 
 __version__: str

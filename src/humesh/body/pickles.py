@@ -114,6 +114,7 @@ class Unpickler(pickle._Unpickler):
         return found
 
     def persistent_load(self, pid: Any) -> Call:
+        """The storage that a checkpoint of torch names, kept in `stored`."""
         self.stored.append(self.find_class(*STORED)(pid))
         return self.stored[-1]
 
