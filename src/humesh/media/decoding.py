@@ -229,8 +229,8 @@ class Decoder:
                     else:
                         yield shown, frame
             if end is not None and container.format.name.split(",")[0] in _LENGTH_IN_HEADER and not self.findings:
-                declared, begin = declared_seconds(container, stream, video_only=True), stream.start_time or 0
-                ends = float((end - begin) * self.base)
+                declared = declared_seconds(container, stream, video_only=True)
+                ends = float((end - (stream.start_time or 0)) * self.base)
                 if declared is not None and ends < declared - 1.5 / self.fps:
                     self._cut_short(f"it should last {declared:.3f} s and ends at {ends:.3f} s")
         if lost:

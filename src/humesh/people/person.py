@@ -16,7 +16,7 @@ MASK_SIDE = 128
 
 
 class PersonError(HumeshError, ValueError):
-    """A person whom no photo can show."""
+    """A person that no photo can show."""
 
 
 @dataclass(frozen=True, eq=False)
