@@ -48,15 +48,15 @@ def finding(photos: list[Photo], threads: int, fast: bool) -> None:
         runs[name] += 1
         return loaded(name)
 
-    with PeopleFinder(workers=threads, fast=fast) as finder:
-        finder(photos[0])
-        networks.network = counted
-        times, people = [], 0
-        for photo in photos:
-            start = time.perf_counter()
-            people += len(finder(photo))
-            times.append(1e3 * (time.perf_counter() - start))
-        networks.network = loaded
+    finder = PeopleFinder(workers=threads, fast=fast)
+    finder(photos[0])
+    networks.network = counted
+    times, people = [], 0
+    for photo in photos:
+        start = time.perf_counter()
+        people += len(finder(photo))
+        times.append(1e3 * (time.perf_counter() - start))
+    networks.network = loaded
     landmarks = runs["pose_landmark_heavy"] + runs["pose_landmark_full"]
     each = ", ".join(f"{name} {count / len(photos):.1f}" for name, count in sorted(runs.items()))
     print(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from humesh.threads import Threads, ahead
+from humesh.threads import ahead
 
 
 @pytest.mark.parametrize("most", [1, None])
@@ -60,15 +60,6 @@ def forked(work: Callable[[], Any]) -> Any:
     child.kill()
     child.join()
     return answer
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
-def test_a_forked_process_starts_its_own_threads() -> None:
-    threads = Threads(2, "test")
-    assert threads.map(abs, [-1, 2, -3]) == [1, 2, 3]
-    assert forked(lambda: threads.map(abs, [-4, 5])) == [4, 5]
-    assert threads.map(abs, [-6]) == [6]
-    threads.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")

@@ -232,8 +232,7 @@ def main() -> None:
         empty = recorded((path, {"set": "empty", "people": []}) for path in paths)
         if options.kept:
             options.kept.write_bytes(pickle.dumps((real, empty)))
-    with PeopleFinder() as finder:
-        least = finder.min_score
+    least = PeopleFinder().min_score
     sets = list(dict.fromkeys(seen.set for seen in real))
 
     # Whose looks a body's are is decided without the numbers that are fitted here.

@@ -13,30 +13,6 @@ Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 
-class Threads:
-    """Threads that work side by side for as long as their owner lives.
-
-    A forked process, in which its parent's threads do not exist, starts its own.
-    """
-
-    def __init__(self, count: int, name: str) -> None:
-        self.count, self.name = count, name
-        self._start()
-
-    def _start(self) -> None:
-        self._pool, self._process = ThreadPoolExecutor(self.count, thread_name_prefix=self.name), os.getpid()
-
-    def map(self, function: Callable[[Item], Done], items: Iterable[Item]) -> list[Done]:
-        """The results for all items, in order."""
-        if self._process != os.getpid():
-            self._start()
-        return list(self._pool.map(function, items))
-
-    def close(self) -> None:
-        """Ends the threads."""
-        self._pool.shutdown()
-
-
 def _forked() -> None:
     """Lets torch compute in one thread: its others stayed behind in the parent, and it would wait for them for ever."""
     if (torch := sys.modules.get("torch")) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,8 @@ def networks() -> None:
 
 
 @pytest.fixture(scope="session")
-def finder(networks: None) -> Iterator[PeopleFinder]:
-    with PeopleFinder(workers=2) as finder:
-        yield finder
+def finder(networks: None) -> PeopleFinder:
+    return PeopleFinder(workers=2)
 
 
 @pytest.fixture(scope="session")

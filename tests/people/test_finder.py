@@ -184,8 +184,7 @@ def test_the_fast_finder_takes_one_pass_and_finds_the_same(
     networks: None, rendered: np.ndarray, three: list[Pose], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes = count(monkeypatch, "blazepose")
-    with PeopleFinder(fast=True, workers=1) as fast:
-        found = fast.search(photo(rendered))
+    found = PeopleFinder(fast=True, workers=1).search(photo(rendered))
     assert_are(found, [pose.points for pose in three], [300] * 3, 0.03)
     assert len(passes) == 3
     assert {pose.network for pose in found} == {"full"}
@@ -233,8 +232,7 @@ def test_the_number_of_threads_changes_nothing(finder: PeopleFinder, one_rendere
     shot, first = photo(one_rendered), finder(photo(one_rendered))
     assert len(first) == 1
     for workers in (1, 4):
-        with PeopleFinder(workers=workers) as other:
-            assert same(other(shot), first)
+        assert same(PeopleFinder(workers=workers)(shot), first)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1 if before > 1 else 3)

@@ -92,5 +92,5 @@ def test_finders_made_at_once_leave_the_standard_error_alone(networks: None) -> 
     before = os.fstat(2)
     with ThreadPoolExecutor(4) as pool:
         for made in [pool.submit(PeopleFinder, workers=1) for _ in range(8)]:
-            made.result().close()
+            made.result()
     assert os.path.samestat(before, os.fstat(2))

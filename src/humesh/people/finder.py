@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +24,8 @@ from humesh.people import networks
 from humesh.people.fusion import LIMBS, ONE_BODY, fused, nms, outside, rating, similarity
 from humesh.people.networks import LandmarkModel, Pose, Pyramid, Roi, network
 from humesh.people.person import Person, box_around_keypoints
-from humesh.threads import Threads
+
+_Done = TypeVar("_Done")
 
 _SMALLEST_PHOTO = 24  # px; nobody is found in less
 _COARSE, _FINE, _FINEST = 256, 512, 1024  # px that the photo is scaled to; the last where nobody is found otherwise
@@ -51,17 +54,7 @@ class PeopleFinder:
         self.model: LandmarkModel = "full" if fast else "heavy"
         for name in (f"pose_landmark_{self.model}", "movenet_thunder", "movenet_multipose"):
             network(name)  # the largest first: the others fit into what loading it leaves behind
-        self._threads = Threads(workers or min(4, os.cpu_count() or 1), "people")
-
-    def close(self) -> None:
-        """Ends the threads; the finder cannot be used any more. The networks stay for other finders."""
-        self._threads.close()
-
-    def __enter__(self) -> PeopleFinder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self.workers = workers or min(4, os.cpu_count() or 1)
 
     def __call__(self, photo: Photo) -> list[Person]:
         """The people of a photo, best score first."""
@@ -88,7 +81,7 @@ class PeopleFinder:
     def landmarks(self, photo: Photo, boxes: Float[np.ndarray, "N 4"]) -> list[Person]:
         """One person per given box (x0 y0 x1 y1 px), same order; confidences are 0 where nobody is seen."""
         pyramid, all_boxes = Pyramid(photo.pixels), np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-        starts = self._threads.map(partial(self._in_box, pyramid), all_boxes)
+        starts = self._map(partial(self._in_box, pyramid), all_boxes)
         people = []
         for box, start, some in zip(all_boxes, starts, self._predictions(pyramid, starts, self.fast), strict=True):
             pose = fused([start, *some])
@@ -112,7 +105,7 @@ class PeopleFinder:
         photo = _around_photo(pyramid)
         shapes = [_shape(width, height, side) for side in (_COARSE, _FINE)]
         found: list[Pose] = [
-            *chain.from_iterable(self._threads.map(lambda shape: networks.multipose(pyramid, photo, *shape), shapes))
+            *chain.from_iterable(self._map(lambda shape: networks.multipose(pyramid, photo, *shape), shapes))
         ]
         if not found and max(width, height) > _FINE:
             found = networks.multipose(pyramid, photo, *_shape(width, height, _FINEST))
@@ -127,13 +120,13 @@ class PeopleFinder:
             if not tiles:
                 break
             searched += tiles
-            found += chain.from_iterable(self._threads.map(partial(networks.multipose, pyramid), tiles))
+            found += chain.from_iterable(self._map(partial(networks.multipose, pyramid), tiles))
         return found
 
     def _turned(self, pyramid: Pyramid) -> list[Pose]:
         """MultiPose's people in the photo turned by quarters: people upside down or lying."""
         turns = [replace(_around_photo(pyramid), angle=quarter * math.pi / 2) for quarter in (1, 2, 3)]
-        found: list[list[Pose]] = self._threads.map(partial(networks.multipose, pyramid, least=_TURNED), turns)
+        found: list[list[Pose]] = self._map(partial(networks.multipose, pyramid, least=_TURNED), turns)
         return nms(chain.from_iterable(found), _SAME_BODY)
 
     def _separated(self, pyramid: Pyramid, starts: Sequence[Pose], known: Sequence[Pose], least: float) -> list[Pose]:
@@ -177,7 +170,12 @@ class PeopleFinder:
         return predictions
 
     def _run(self, passes: Sequence[Callable[[], Pose]]) -> list[Pose]:
-        return self._threads.map(operator.call, passes)
+        return self._map(operator.call, passes)
+
+    def _map(self, function: Callable[..., _Done], items: Iterable[Any]) -> list[_Done]:
+        """The results in order; threads of their own, as a forked process has none of its parent's."""
+        with ThreadPoolExecutor(self.workers, "people") as pool:
+            return list(pool.map(function, items))
 
 
 class RtmlibPeople:
