@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import map_coordinates, uniform_filter
 from threadpoolctl import threadpool_limits
@@ -97,19 +97,19 @@ class FloorView:
         span = (far[near] / focal)[:, None] * np.hypot(1, along[:, [0, 2]] / along[:, 1:2])
         off = np.abs(self._spots / _GRID - np.rint(self._spots / _GRID)) * _GRID
         lines = (np.clip(1.2 - off / span, 0, 1) * np.clip(_GRID / (6 * span), 0, 1)).max(1)
-        self._ground = np.tile(BACKGROUND, (size[0] * size[1], 1))
+        self._ground = np.tile(BACKGROUND.astype(np.float32), (size[0] * size[1], 1))
         self._ground[self._pixels] += (lines * fade[near])[:, None] * (_LINE - BACKGROUND)
 
     def picture(self, stage: Stage, rays: int = EDGE_RAYS) -> UInt8[np.ndarray, "H W 3"]:
         """The bodies over the floor, with soft shadows under them."""
         ground = self._ground.copy()
-        shadow = self._shadows(stage.points)[:, None]
-        ground[self._pixels] += shadow * (_SHADOW - ground[self._pixels])
+        below, shadow = self._shadows(stage.points)
+        ground[below] += shadow[:, None] * (_SHADOW - ground[below])
         background = np.rint(ground).astype(np.uint8).reshape(self.size[1], self.size[0], 3)
         return stage.render(self.camera, self.size, self.view, rays).over(background)
 
-    def _shadows(self, points: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, " R"]:
-        """How dark the floor is at the pixels' spots, 0..1: darkest where bodies touch it."""
+    def _shadows(self, points: Float[np.ndarray, "K 3"]) -> tuple[Int[np.ndarray, " R"], Float[np.ndarray, " R"]]:
+        """The pixels that see the floor under bodies, and how dark it is there, 0..1: darkest where bodies touch it."""
         below = points[:, [0, 2]]
         start = below.min(0) - 0.6
         cells = np.ceil((below.max(0) + 0.6 - start) / _CELL).astype(int) + 2
@@ -120,8 +120,9 @@ class FloorView:
         for radius in (3, 5, 8):  # three running means are close to a Gaussian of 11 cm
             dark = uniform_filter(dark, 2 * radius + 1, mode="constant")
         dark = np.clip(1.6 * dark, 0, 0.75)
-        values: np.ndarray = map_coordinates(dark, (self._spots - start).T / _CELL, order=1)
-        return values
+        spots = (self._spots - start) / _CELL
+        inside = np.flatnonzero(((spots > 0) & (spots < cells - 1)).all(1))
+        return self._pixels[inside], map_coordinates(dark, spots[inside].T, order=1)
 
 
 def framing(

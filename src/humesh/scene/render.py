@@ -122,9 +122,10 @@ class Stage:
 
         _in_threads(cast, np.argwhere(area), _CHUNK)
         if area.any():
-            spread = _spread(rays)
-            edges = _uneven(person, 0) | _uneven(rgba[..., 1].astype(np.int16), _CONTRAST)
-            _in_threads(smooth, np.argwhere(edges), _CHUNK // rays)
+            rows, columns, spread = np.flatnonzero(area.any(1)), np.flatnonzero(area.any(0)), _spread(rays)
+            part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+            edges = np.argwhere(_uneven(person[part], 0) | _uneven(rgba[(*part, 1)], _CONTRAST))
+            _in_threads(smooth, edges + np.array([rows[0], columns[0]]), _CHUNK // rays)
         return Rendering(rgba, depth, person)
 
     def _cast(
@@ -220,7 +221,7 @@ def _spread(count: int) -> Float[np.ndarray, "R 2"]:
     return np.array([[i + 0.5, int(f"{i:0{bits}b}"[::-1], 2) + 0.5] for i in range(count)]) / count
 
 
-def _uneven(values: Int[np.ndarray, "h w"], step: int) -> Bool[np.ndarray, "h w"]:
+def _uneven(values: Int[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"], step: int) -> Bool[np.ndarray, "h w"]:
     """Where the values in a pixel's 3 x 3 neighbourhood differ by more than the step."""
     return maximum_filter(values, 3, mode="nearest") - minimum_filter(values, 3, mode="nearest") > step
 
