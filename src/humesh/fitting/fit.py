@@ -45,7 +45,7 @@ class FitSettings:
 
     pixel_sd_m: float = 0.025  # of keypoints, at the person's depth: 1.5 % of the height, as MediaPipe's
     outlier_sd: float = 3.0  # keypoints this many sd off count a quarter (Geman-McClure's scale)
-    together: float = 5.0  # keypoints of one body part (a face) count together as so many
+    together: float = 5.0  # keypoints of one body part (a face) count together as this many
     prior: float = 0.8  # the pose prior's weight beyond what is usual; 1 would be its full probability
     usual: float = -55.0  # nats; poses more likely than this are not pulled any further (the mean of held-out mocap)
     usual_sd: float = 15.0

@@ -21,7 +21,7 @@ from humesh.geometry.smoothing import smoothed, smoothed_rotations
 def bridged(
     frames: Int[np.ndarray, " F"], times: Float[np.ndarray, " T"], pose: BodyPose, seconds: float
 ) -> tuple[Int[np.ndarray, " G"], BodyPose, Bool[np.ndarray, " G"]]:
-    """Frames put in where a motion has none for at most so many seconds; False in the last array marks them.
+    """Frames put in where a motion has none for at most `seconds`; False in the last array marks them.
 
     Rotations go the shortest way from the last pose to the next, the pelvis goes straight. Longer gaps stay.
     """

@@ -114,7 +114,9 @@ def _widths(
     length = np.linalg.norm(along, axis=1)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.maximum(length, 1e-9)[:, None]
     middle = joints[lines.starts] + lines.shares[:, None] * along
-    steps = np.arange(0, max(_REACH_M * per_metre, 1.0), 0.5)  # two at least, also on whom a wide lens makes a dot
+    steps = np.arange(
+        0, max(_REACH_M * per_metre, 1.0), 0.5
+    )  # two at least, also for somebody who is a dot in a wide lens
     ways = [[edges(shown, middle, sign * across, steps) for sign in (1, -1)] for shown in (seen, own)]
     ratio = np.log((ways[0][0] + ways[0][1]) / (ways[1][0] + ways[1][1]))
     for way, sign in zip(ways[0], (1, -1), strict=True):

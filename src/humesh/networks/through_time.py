@@ -26,7 +26,7 @@ def rotary(tokens: Float[Tensor, "B H T C"], seconds: Float[Tensor, "B T"]) -> F
 
 
 class TimeBlock(nn.Module):
-    """A pre-norm transformer block over frames; which frames are near is told by `rotary`."""
+    """A pre-norm transformer block over frames; `rotary` encodes how near frames are."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -123,8 +123,8 @@ class Jobs:
                 if job in self.queue
                 else 0
             )
-        told = {"id": job.id, "state": job.state, "message": job.message, "fraction": job.fraction, "ahead": ahead}
-        return told | job.result
+        state = {"id": job.id, "state": job.state, "message": job.message, "fraction": job.fraction, "ahead": ahead}
+        return state | job.result
 
     def remove(self, job: Job) -> None:
         """Ends a job and deletes its files."""

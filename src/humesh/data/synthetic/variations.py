@@ -124,7 +124,7 @@ def _labelled(layer: Layer, p: int, detection: Person, visible: Bool[np.ndarray,
 
 
 def visible_points(layer: Layer, hidden: UInt8[np.ndarray, "H W"]) -> dict[int, Bool[np.ndarray, "63"]]:
-    """Which points can be seen of the people of whom enough is left, by how far (0..255) each pixel is hidden."""
+    """Which points can be seen of the people who are left in the picture, by how far (0..255) each pixel is hidden."""
     owner = np.where(hidden > 127, 0, layer.code // REGIONS)
     inside = is_inside(layer.pixels, owner.shape[::-1])
     column, row = np.moveaxis(np.where(inside[..., None], layer.pixels, 0).astype(np.int64), -1, 0)
