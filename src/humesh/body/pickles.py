@@ -19,11 +19,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from humesh.errors import HumeshError
 from humesh.files import MOST_BYTES, array_of_bytes, reason
 
 _MOST_OPCODES = 8_000_000  # a camera frame of AGORA has 1.6 million and more
+_WIDEST = 2**16  # bytes of an item of an array: the longest text
 _DEEPEST = 64  # levels of containers
 _ROOM = 2**28  # bytes that the values of any file may take; those of a larger one four times its size
 _MOST_SPARSE = 2 * 10**7  # numbers in a sparse matrix that is filled up
@@ -74,8 +76,6 @@ class Call:
 
 class _Table(dict[Any, Any]):
     """A dictionary with plain keys: hashing a tuple of tuples can exhaust the stack, large integers can collide."""
-
-    __slots__ = ()
 
     def __init__(self, pairs: Iterable[Any] = ()) -> None:
         for key, value in pairs:
@@ -262,6 +262,8 @@ def _dtype(call: Call, values: Values) -> np.dtype[Any]:
     if type(code) is not str or any(part is not None for part in fields):
         kind = "records" if fields else f"dtype {type(code).__name__}"
         raise PickleError(f"expected arrays of numbers, got {kind}; save plain NumPy arrays.")
+    if not 0 <= np.dtype(code).itemsize <= _WIDEST:
+        raise PickleError("expected numbers and short texts, got items of more than 64 kB.")
     return np.dtype(code).newbyteorder(order)  # type: ignore[arg-type]
 
 
@@ -297,8 +299,6 @@ def _chumpy(call: Call, values: Values) -> np.ndarray:
 
 def _sparse(call: Call, values: Values) -> np.ndarray:
     """The full array of a sparse matrix of SciPy."""
-    from scipy import sparse
-
     names = ("_shape", "shape", "data", "indices", "indptr", "row", "col", "coords")
     state, layout = values.known(call.state, names), call.name.name
     shape = state["_shape"] if "_shape" in state else state["shape"]
