@@ -25,7 +25,6 @@ from humesh.errors import HumeshError
 from humesh.files import MOST_BYTES, array_of_bytes, reason
 
 _MOST_OPCODES = 8_000_000  # a camera frame of AGORA has 1.6 million and more
-_WIDEST = 2**16  # bytes of an item of an array: the longest text
 _DEEPEST = 64  # levels of containers
 _ROOM = 2**28  # bytes that the values of any file may take; those of a larger one four times its size
 _MOST_SPARSE = 2 * 10**7  # numbers in a sparse matrix that is filled up
@@ -262,7 +261,7 @@ def _dtype(call: Call, values: Values) -> np.dtype[Any]:
     if type(code) is not str or any(part is not None for part in fields):
         kind = "records" if fields else f"dtype {type(code).__name__}"
         raise PickleError(f"expected arrays of numbers, got {kind}; save plain NumPy arrays.")
-    if not 0 <= np.dtype(code).itemsize <= _WIDEST:
+    if not 0 <= np.dtype(code).itemsize <= 2**16:
         raise PickleError("expected numbers and short texts, got items of more than 64 kB.")
     return np.dtype(code).newbyteorder(order)  # type: ignore[arg-type]
 
