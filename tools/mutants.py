@@ -64,7 +64,7 @@ MUTANTS = (
     Mutant("networks/heads.py", "(count - 1) - ticks", "count - ticks", "losses/test_contrast.py"),
     Mutant("networks/heads.py", "points[..., 2:] ** self", "points[..., 2:] ** 1 / self", "methods/test_jotr.py"),
     Mutant("networks/heads.py", "(2 * sigma**2)", "sigma**2", "networks/test_heatmaps.py"),
-    Mutant("networks/lifter.py", "_LANDMARK_UNIT_M = 0.3", "_LANDMARK_UNIT_M = 3.0", "methods/test_lifter.py -k units"),
+    Mutant("methods/lifter.py", "_LANDMARK_UNIT_M = 0.3", "_LANDMARK_UNIT_M = 3.0", "methods/test_lifter.py -k units"),
     # geometry and the body
     Mutant("geometry/camera.py", "@ rotation_about_z(-angle)", "@ rotation_about_z(angle)", "geometry/test_camera.py"),
     Mutant("geometry/camera.py", "depth[..., None] * (centre", "(centre", "geometry/test_camera.py"),

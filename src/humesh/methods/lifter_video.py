@@ -25,6 +25,7 @@ from humesh.losses.terms import Term, absolute
 from humesh.methods.base import ClipMethod
 from humesh.methods.lifter import (
     HoldsLifter,
+    Lifter,
     LifterPrediction,
     calibrated,
     lifted_from,
@@ -32,8 +33,7 @@ from humesh.methods.lifter import (
     rotations,
     with_cameras,
 )
-from humesh.networks.lifter import Lifter
-from humesh.networks.through_time import TimeBlock, rotary
+from humesh.networks.attention import TimeBlock, rotary
 
 _CROP_PX = 32  # no pixel is looked at; only a frame for the points
 _JOINTS, _PATHS = len(SMPL24), len(SMPL24) + 1  # a path through time for each joint's rotation and the root's place

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, scaled_dot_product_attention
 
 _MANY = 128  # tokens from which oneDNN's convolution is the faster one
+_SLOWEST_HZ, _FASTEST_HZ = 0.05, 12.0  # of `rotary`
 
 
 def token_linear(
@@ -168,3 +169,37 @@ class PostNormLayer(nn.Module):
             tokens = self.norm2(tokens + self.dropout(self.cross_attn(tokens + code, memory + memory_code, memory)))
         hidden = self.dropout(torch.relu(self.linear1(tokens)))
         return self.norm3(tokens + self.dropout(self.linear2(hidden)))
+
+
+def rotary(tokens: Float[Tensor, "B H T C"], seconds: Float[Tensor, "B T"]) -> Float[Tensor, "B H T C"]:
+    """Pairs of channels turned by an angle that grows with time (RoPE; Su et al., 2021), slow and fast ones.
+
+    The products of two such tokens depend on the difference of their times alone.
+    """
+    half = tokens.shape[-1] // 2
+    octaves = torch.linspace(0, 1, half).to(tokens)
+    rate = 2 * torch.pi * _SLOWEST_HZ * (_FASTEST_HZ / _SLOWEST_HZ) ** octaves
+    angle = seconds[:, None, :, None] * rate
+    a, b = tokens[..., :half], tokens[..., half:]
+    return torch.cat([a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()], dim=-1)
+
+
+class TimeBlock(nn.Module):
+    """A pre-norm transformer block over frames; `rotary` encodes how near frames are."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.proj = TokenLinear(width, 3 * width), TokenLinear(width, width)
+        self.mlp = Mlp(width, 4 * width)
+
+    def forward(
+        self, tokens: Float[Tensor, "B T C"], seconds: Float[Tensor, "B T"], mask: Bool[Tensor, "B 1 1 T"]
+    ) -> Float[Tensor, "B T C"]:
+        """The frames' tokens renewed; the mask is True for frames that may be attended to."""
+        parts = self.qkv(self.norm1(tokens)).to(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = parts.unbind(0)
+        mixed = scaled_dot_product_attention(rotary(q, seconds), rotary(k, seconds), v, mask)
+        tokens = tokens + self.proj(mixed.transpose(1, 2).flatten(-2))
+        return tokens + self.mlp(self.norm2(tokens))

@@ -15,11 +15,10 @@ from humesh.body.pose import BodyPose
 from humesh.data.batch import Batch
 from humesh.losses.terms import LearnedWeights, discriminator_terms, generator_term, mean_of_labelled
 from humesh.methods.base import Method
-from humesh.networks.attention import PostNormLayer, PreNormBlock
+from humesh.methods.lifter import LifterBlock
+from humesh.networks.attention import PostNormLayer, PreNormBlock, TimeBlock
 from humesh.networks.encoders import Encoder, HrNet, PatchEmbed
 from humesh.networks.heads import PoseDiscriminator, shape_discriminator
-from humesh.networks.lifter import LifterBlock
-from humesh.networks.through_time import TimeBlock
 from humesh.training.recipe import Recipe, TrainingError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
