@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from humesh.errors import HumeshError
 from humesh.web import jobs as module
+from humesh.web import server
 from humesh.web.jobs import Job, Jobs, Limits, plain_name
 from humesh.web.server import Guard, make_app
 
@@ -107,6 +111,9 @@ def test_only_listed_files_are_served(shop: Shop, name: str) -> None:
         ("..", "file"),
         ("", "file"),
         ("a<script>.jpg", "a_script_.jpg"),
+        ("a\r\nSet-Cookie: x=1\0.jpg", "a__Set-Cookie_ x_1_.jpg"),
+        ("\u202egpj.exe", "_gpj.exe"),
+        ("名" * 200 + ".png", "名" * 38 + ".png"),  # no file system takes more than 255 bytes
     ],
 )
 def test_names_are_those_of_a_file_in_a_folder(name: str, wanted: str) -> None:
@@ -148,6 +155,94 @@ def test_too_large_a_file_is_refused_as_it_comes_and_leaves_nothing(shop: Shop) 
     assert client.post("/jobs", content=b"x" * 1_000_000, headers=SAME).status_code == 200
 
 
+def _half_upload(shop: Shop, *events: dict[str, Any]) -> int:
+    """The status of an upload of which these events come, then nothing more."""
+    client, statuses = shop.browser(), list[int]()
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    headers = {"host": BASE[7:], "origin": BASE, "cookie": cookies}
+    waiting = iter(events)
+
+    async def receive() -> dict[str, Any]:
+        event = next(waiting, None)
+        if event is None:
+            await asyncio.sleep(60)
+            raise AssertionError("the server waits for ever")
+        if callback := event.pop("then", None):
+            callback()
+        return event
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/jobs", "raw_path": b"/jobs", "query_string": b"", "scheme": "http",
+        "http_version": "1.1", "server": ("127.0.0.1", 8080), "client": ("127.0.0.1", 1),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    asyncio.run(shop.app(scope, receive, send))
+    return statuses[0]
+
+
+def test_an_upload_that_stalls_ends_and_leaves_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STALLED_S", 0.05)
+    assert _half_upload(shop, {"type": "http.request", "body": b"half", "more_body": True}) == 408
+    assert not shop.jobs.jobs
+    assert not list(shop.jobs.folder.iterdir())
+
+
+def test_a_browser_that_goes_away_is_no_error(shop: Shop) -> None:
+    half = {"type": "http.request", "body": b"half", "more_body": True}
+    assert _half_upload(shop, half, {"type": "http.disconnect"}) == 400
+    assert not list(shop.jobs.folder.iterdir())
+
+
+def test_a_file_cancelled_while_it_comes_is_not_worked_on(shop: Shop) -> None:
+    def cancel() -> None:
+        (job,) = shop.jobs.jobs.values()
+        shop.jobs.remove(job)
+
+    first = {"type": "http.request", "body": b"half", "more_body": True}
+    assert (
+        _half_upload(shop, first, {"type": "http.request", "body": b"rest", "more_body": True, "then": cancel}) == 409
+    )
+    job = shop.jobs.begin("somebody", "a.jpg")
+    assert job is not None
+    shop.jobs.remove(job)
+    shop.jobs.enqueue(job)
+    assert job.state == "sending"
+    assert not shop.jobs.queue
+
+
+def test_a_disk_that_is_full_is_said(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = shop.browser()
+
+    def full(*arguments: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(server, "open", full, raising=False)
+    refused = client.post("/jobs", content=b"x", headers=SAME)
+    assert refused.status_code == 507
+    assert "No space left" in refused.json()["detail"]
+    assert not list(shop.jobs.folder.iterdir())
+
+
+def test_the_hour_begins_when_the_work_is_done(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that waits or works for more than an hour is kept, and its results are then to be had for one."""
+    shop.may_go_on.clear()
+    one, other = shop.browser(), shop.browser()
+    ids = [client.post("/jobs", content=b"x", headers=SAME).json()["id"] for client in (one, other)]
+    for job in shop.jobs.jobs.values():
+        job.since -= 2 * module.KEPT_S
+    shop.jobs.forget()
+    shop.may_go_on.set()
+    for client, number in zip((one, other), ids, strict=True):
+        assert _done(client, number)["state"] == "done"
+        shop.jobs.forget()
+        assert client.get(f"/jobs/{number}/files/copy.bin").content == b"x"
+    assert all(time.monotonic() - job.since < 60 for job in shop.jobs.jobs.values())
+
+
 def test_files_go_after_an_hour(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     client = shop.browser()
     job = client.post("/jobs", content=b"x", headers=SAME).json()
@@ -187,6 +282,8 @@ def test_the_token_is_asked_for(shop: Shop) -> None:
     assert stranger.post("/jobs", content=b"x", headers=SAME).status_code == 403
     assert stranger.get("/", params={"token": shop.guard.token}).status_code == 200
     assert "token" not in str(stranger.get("/").url)
+    away = stranger.get("//evil.example/", params={"token": shop.guard.token}, follow_redirects=False)
+    assert away.headers["location"] == "/"
     assert stranger.get("/about").status_code == 200
 
 

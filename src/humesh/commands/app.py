@@ -39,6 +39,10 @@ def app(
 
 def serve(jobs: Any, host: str, port: int, browser: bool, only: Any = None) -> int:
     """Serves the page until Ctrl-C, at this port or the next free one."""
+    import errno
+    import logging
+    import os
+    import signal
     import socket
 
     try:
@@ -51,21 +55,46 @@ def serve(jobs: Any, host: str, port: int, browser: bool, only: Any = None) -> i
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for number in range(port, min(port + 50, 65_535)):
         place = socket.socket(family)
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # Windows would share the port with a program that has it
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             place.bind((host, number))
+            place.listen()  # so that nobody else takes the port, and the browser finds it open
             break
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: no name of a computer
             place.close()
-            if error.errno not in (98, 48, 10048):  # taken: try the next one
-                raise UserError(f"host {host!r}: expected an address of this computer ({error.strerror}).") from None
+            code, why = getattr(error, "errno", None), getattr(error, "strerror", None) or error
+            if code == errno.EACCES:
+                raise UserError(f"--port {number}: expected a port that you may use ({why}); take 8080.") from None
+            if code != errno.EADDRINUSE:  # taken: try the next one
+                raise UserError(f"--host {host}: expected an address of this computer ({why}).") from None
     else:
         raise UserError(f"--port {port}: expected a free port at or after it, found none; name another one.")
     name = "127.0.0.1" if guard.everywhere else f"[{host}]" if ":" in host else host
     url = f"http://{name}:{number}/?token={guard.token}"
     say(f"{url} (Ctrl-C ends)")
+    if guard.everywhere:
+        say(f"From other computers: {url.replace(name, socket.gethostname(), 1)}, or with this computer's address.")
     if browser:
         webbrowser.open(url)
-    config = uvicorn.Config(make_app(jobs, guard, only), log_level="warning", lifespan="off", server_header=False)
-    uvicorn.Server(config).run(sockets=[place])
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # uploads that end with it are no errors
+            await super().shutdown(sockets)
+
+    config = uvicorn.Config(
+        make_app(jobs, guard, only),
+        log_level="warning",
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # else it would leave the files
+    try:
+        Server(config).run(sockets=[place])
+    except KeyboardInterrupt:  # which uvicorn raises again when it has ended
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0

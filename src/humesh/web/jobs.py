@@ -19,6 +19,8 @@ from typing import Any
 from humesh.errors import HumeshError
 
 KEPT_S = 3600.0
+_NAME_BYTES = 120  # of a file's name, which gets endings of its results; file systems take 255
+_CLOSING_S = 10.0  # that the work in hand may take to notice that it shall end
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Job:
     message: str = ""
     fraction: float | None = None
     result: dict[str, Any] = field(default_factory=dict)  # for the page: overlay, scene, picture, files, people, notes
-    since: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=time.monotonic)  # when it came, then when it was done
     cancelled: bool = False
 
     @property
@@ -67,7 +69,8 @@ class Job:
 
 def plain_name(name: str) -> str:
     """A name that is that of a file in a folder on any system, whatever a browser sends."""
-    return re.sub(r"[^\w .()-]", "_", name.replace("\\", "/").rpartition("/")[2]).strip(". ")[-120:] or "file"
+    plain = re.sub(r"[^\w .()-]", "_", name.replace("\\", "/").rpartition("/")[2])
+    return plain.encode()[-_NAME_BYTES:].decode(errors="ignore").strip(". ") or "file"
 
 
 Work = Callable[[Job, Limits], None]
@@ -82,9 +85,10 @@ class Jobs:
         self.jobs: dict[str, Job] = {}
         self.queue: deque[Job] = deque()
         self.changed = threading.Condition()
-        self.closed = self.busy = False
+        self.closed = threading.Event()
         self.thread = threading.Thread(target=self._run, name="humesh-jobs", daemon=True)
         self.thread.start()
+        threading.Thread(target=self._sweep, name="humesh-sweep", daemon=True).start()
 
     def begin(self, user: str, name: str) -> Job | None:
         """A job whose file is about to come; None while another one of the user's is not done."""
@@ -100,8 +104,10 @@ class Jobs:
         return job
 
     def enqueue(self, job: Job) -> None:
-        """The file is there."""
+        """The file is there; one that was cancelled while it came is not worked on."""
         with self.changed:
+            if job.cancelled:
+                return
             job.state = "waiting"
             self.queue.append(job)
             self.changed.notify()
@@ -137,42 +143,47 @@ class Jobs:
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def forget(self) -> None:
-        """Deletes what is older than an hour."""
+        """Deletes what has been done for an hour."""
         for job in list(self.jobs.values()):
-            if time.monotonic() - job.since > KEPT_S and job.state != "working":
+            if time.monotonic() - job.since > KEPT_S and job.state in ("done", "failed"):
                 self.remove(job)
 
     def close(self) -> None:
         """Ends everything and deletes all files."""
         with self.changed:
-            self.closed = True
+            self.closed.set()
             for job in self.jobs.values():
                 job.cancelled = True
             self.changed.notify_all()
-        self.thread.join(timeout=30)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            self.thread.join(_CLOSING_S)
+        finally:  # also where Ctrl-C is pressed once more
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        while not self.closed.wait(60):
+            self.forget()
 
     def _run(self) -> None:
         while True:
             with self.changed:
-                while not self.queue and not self.closed:
-                    self.changed.wait(timeout=60)
-                    self.forget()
-                if self.closed:
+                while not self.queue and not self.closed.is_set():
+                    self.changed.wait()
+                if self.closed.is_set():
                     return
                 job = self.queue.popleft()
-                job.state, self.busy = "working", True
+                job.state = "working"
+            state = "failed"
             try:
                 self.work(job, self.limits)
-                job.state = "done"
+                state = "done"
             except CancelledError:
-                job.state = "failed"
+                pass
             except HumeshError as error:
-                job.state, job.message = "failed", str(error).replace(str(job.input), job.name)
+                job.message = str(error).replace(str(job.input), job.name)
             except Exception as error:  # a bug must not end the server for everybody
-                kind = type(error).__name__
-                job.state, job.message = "failed", f"humesh failed on this file, which is a bug of it ({kind})."
+                job.message = f"this is a bug in humesh ({type(error).__name__}); report it with the file."
                 traceback.print_exc()
-            self.busy = False
+            job.since, job.state = time.monotonic(), state
             if job.cancelled:
                 shutil.rmtree(job.folder, ignore_errors=True)

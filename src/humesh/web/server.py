@@ -8,6 +8,7 @@ that the job lists.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import ipaddress
@@ -22,9 +23,11 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.requests import ClientDisconnect
 
-from humesh.web.jobs import Job, Jobs
+from humesh.web.jobs import Job, Jobs, Limits
 
+STALLED_S = 30.0  # without a byte of an upload, which then ends: else it would block its user
 _EVERYWHERE = ("", "0.0.0.0", "::")
 _ASK = """<!doctype html><meta charset="utf-8"><title>humesh</title><form method="get" action="./">
 <p>This page wants the token of the address that the program printed.</p>
@@ -88,7 +91,7 @@ def make_app(jobs: Jobs, guard: Guard, only: Job | None = None) -> FastAPI:
             refused = HTMLResponse(_ASK, 403) if request.url.path == "/" else JSONResponse({"detail": "Token?"}, 403)
             return _sealed(refused, policy)
         if "token" in request.query_params and not changes:
-            response: Response = RedirectResponse(request.url.path, 303)  # the token does not stay in the address bar
+            response: Response = RedirectResponse("/", 303)  # the token does not stay in the address bar
         else:
             request.state.user = user
             response = await call_next(request)
@@ -123,16 +126,8 @@ def make_app(jobs: Jobs, guard: Guard, only: Job | None = None) -> FastAPI:
         if job is None:
             raise HTTPException(409, "Your last file is still worked on: wait for it, or cancel it.")
         try:
-            received = 0
-            with open(job.input, "wb") as file:
-                async for chunk in request.stream():
-                    received += len(chunk)
-                    if received > jobs.limits.bytes:
-                        raise HTTPException(
-                            413, f"Expected a file of at most {jobs.limits.megabytes} MB, got a larger one."
-                        )
-                    file.write(chunk)
-        except BaseException:  # also where the browser goes away
+            await _receive(request, job, jobs.limits)
+        except BaseException:  # also where the server ends
             jobs.remove(job)
             raise
         jobs.enqueue(job)
@@ -158,6 +153,30 @@ def make_app(jobs: Jobs, guard: Guard, only: Job | None = None) -> FastAPI:
     for folder in ("page", "three"):
         app.mount(f"/{folder}", StaticFiles(directory=Path(str(home / folder))))
     return app
+
+
+async def _receive(request: Request, job: Job, limits: Limits) -> None:
+    """Writes a request's body as the job's file; raises HTTPException where it is too large or does not come."""
+    stream, received = request.stream(), 0
+    try:
+        with open(job.input, "wb") as file:
+            while True:
+                async with asyncio.timeout(STALLED_S):
+                    chunk = await anext(stream, None)
+                if chunk is None:
+                    return
+                received += len(chunk)
+                if job.cancelled:
+                    raise HTTPException(409, "The file was cancelled.")
+                if received > limits.bytes:
+                    raise HTTPException(413, f"Expected a file of at most {limits.megabytes} MB, got a larger one.")
+                file.write(chunk)
+    except TimeoutError:
+        raise HTTPException(408, f"Nothing of the file came for {STALLED_S:g} s; send it again.") from None
+    except ClientDisconnect:  # nobody reads the answer
+        raise HTTPException(400, "The browser went away.") from None
+    except OSError as error:
+        raise HTTPException(507, f"The file cannot be kept here ({error.strerror}).") from None
 
 
 def _sealed(response: Response, policy: str) -> Response:

@@ -18,11 +18,17 @@ from humesh.media.kinds import kind_of
 from humesh.media.video import Video
 from humesh.recover import IN_VIDEOS, Recoverer
 from humesh.recover_video import recover_video
+from humesh.scene.pictures import write_film
 from humesh.scene.result import Result, VideoResult
 from humesh.web.jobs import Job, Limits
 
 _SIDE = 1280  # px of the picture behind the bodies, at most
-_STEPS = {"people": "Looking for people", "poses": "Posing", "picture": "Keeping the picture"}
+_STEPS = {
+    "people": "Looking for people",
+    "poses": "Posing",
+    "film": "Making the overlay",
+    "picture": "Making the picture",
+}
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -72,7 +78,13 @@ class Worker:
 
 def shown(result: Result | VideoResult, stem: Path, formats: list[str], progress: Progress) -> dict[str, Any]:
     """Writes a result's files, and its picture, beside `stem`; what the page shows of them (`Job.result`)."""
-    files = [path.name for path in result.save(stem, formats)]
+    files = []
+    if isinstance(result, VideoResult) and "mp4" in formats:
+        formats = [ending for ending in formats if ending != "mp4"]
+        film = stem.with_name(f"{stem.name}_overlay.mp4")
+        write_film(result, film, progress=lambda done: progress("film", done, len(result.times)))
+        files.append(film.name)
+    files += [path.name for path in result.save(stem, formats)]
     if isinstance(result, Result):
         picture = "picture.jpg"
         _small(result.photo.pixels).save(stem.with_name(picture), quality=88)

@@ -4,6 +4,7 @@ import { Viewer } from "./viewer.js";
 const at = (id) => document.getElementById(id);
 const PERIOD_MS = 400;
 let job = null;
+let sending = null;
 let viewer = null;
 
 async function asked(path, options = {}) {
@@ -29,12 +30,14 @@ function say(text, { error = false, fraction = null } = {}) {
 
 async function send(file, name) {
   closeCamera();
+  sending?.abort();
+  const { signal } = sending = new AbortController();
   say(`Sending ${name} ...`);
   try {
-    job = await asked(`jobs?name=${encodeURIComponent(name)}`, { method: "POST", body: file });
+    job = await asked(`jobs?name=${encodeURIComponent(name)}`, { method: "POST", body: file, signal });
     await follow();
   } catch (error) {
-    say(error.message, { error: true });
+    if (!signal.aborted) say(error.message, { error: true });
   }
 }
 
@@ -143,11 +146,12 @@ at("close").addEventListener("click", closeCamera);
 async function leave() {
   const old = job;
   job = null;
+  sending?.abort();
   show("drop");
   viewer?.close();
   viewer = null;
   delete document.body.dataset.ready;
-  if (old) await fetch(`jobs/${old.id}`, { method: "DELETE" });
+  if (old) await fetch(`jobs/${old.id}`, { method: "DELETE" }).catch(() => {});
 }
 at("cancel").addEventListener("click", leave);
 at("again").addEventListener("click", leave);
@@ -158,5 +162,5 @@ if (about.job) {
   job = { id: about.job };
   drop.hidden = true;
   at("again").hidden = about.only;
-  await follow();
+  await follow().catch((error) => say(error.message, { error: true }));
 }
