@@ -1,4 +1,4 @@
-"""`humesh predict` with --units, --floor and --video.pad: files for other programs."""
+"""`humesh predict` with --units, --floor, --rig, --fps and their like: files for other programs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from humesh.body.bvh import read_bvh
 from humesh.body.joints import MEDIAPIPE33
@@ -74,7 +75,54 @@ def test_units_and_floor_reach_the_files(
     assert 0 < read[2][..., 1].min() < 0.15, "of the joints, which are inside the body"
 
 
-@pytest.mark.parametrize("more", [("--units", "cm"), ("--floor",), ("--video.pad",)])
+def test_rig_rate_and_axis_reach_the_files(
+    words: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, files = tmp_path / "out", ("--video.formats", "bvh", "glb")
+    assert run(monkeypatch, *words, *files) == 0
+    assert {path.name for path in out.glob("*.glb")} == {"clip.glb"}
+    before = read_bvh(out / "clip_person2.bvh")
+    assert run(monkeypatch, *words, *files, "--rig", "mixamo", "--fps", "50", "--up", "z", "--no-root-motion") == 0
+    printed = capsys.readouterr().out
+    assert "up does not change the files glb: glTF is y up" in printed
+    assert "Each BVH or GLB file starts when its person comes: person 2 at frame 8 (0.16 s)" in printed
+    assert {path.name for path in out.glob("*.glb")} == {"clip_person1.glb", "clip_person2.glb"}, "the old one is gone"
+    after = read_bvh(out / "clip_person2.bvh")
+    assert after.names[0] == "mixamorig:Hips"
+    assert after.frame_time == pytest.approx(0.02)
+    assert len(after.rotations) == 2 * len(before.rotations) - 1
+    assert np.ptp(after.positions[:, 0, :2], axis=0).max() < 1e-6, "they stay above their first place"
+    np.testing.assert_allclose(after.positions[::2, 0, 2], before.positions[:, 0, 1], atol=1e-6)
+    assert run(monkeypatch, *words, *files, "--rig", "mixamo", "--fps", "50", "--up", "z", "--no-root-motion") == 0
+    assert "finished and skipped" in capsys.readouterr().out
+    assert run(monkeypatch, *words, *files) == 0
+    assert {path.name for path in out.glob("*.glb")} == {"clip.glb"}
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--fps", "30"), "fps: expected a video, whose motion it is for, got a photo"),
+        (("--no-root-motion",), "root_motion: expected a video"),
+        (("--up", "z"), "up: expected one of the formats it is for, bvh, obj, ply, got glb; glTF is y up"),
+        (("--rig", "mixamo", "--formats", "obj"), "rig: expected one of the formats it is for, glb, bvh, got obj"),
+    ],
+)
+def test_options_that_change_no_file_of_a_photo_are_refused(
+    tmp_path: Path,
+    more: tuple[str, ...],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Image.new("RGB", (64, 48)).save(tmp_path / "photo.png")
+    words = ("predict", tmp_path / "photo.png", "-o", tmp_path / "out", "--formats", "glb", *more)
+    assert run(monkeypatch, *words) == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("more", [("--units", "cm"), ("--floor",), ("--video.pad",), ("--fps", "30"), ("--up", "z")])
 def test_options_that_change_no_file_are_refused(
     words: list[object],
     tmp_path: Path,

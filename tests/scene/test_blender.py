@@ -16,9 +16,10 @@ import pytest
 
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
-from humesh.scene.gltf import write_glb
+from humesh.scene.gltf import write_glb, write_rigged_glb
 from humesh.scene.mocap import write_bvh
 from humesh.scene.result import FileOptions, Motion, Result, VideoResult
+from humesh.scene.rigs import RIGS
 
 ROOT = Path(__file__).parents[2]
 FRAMES = {1: range(6), 4: range(2, 7)}  # of 8: the second person comes later, both go before the end
@@ -86,6 +87,52 @@ np.savez("found.npz", **found)
 os._exit(0)  # bpy crashes now and then while Python ends
 """
 
+RIGS_SCRIPT = """
+import os
+import sys
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+import glb_to_fbx
+
+found = {}
+
+
+def empty():
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.context.scene.render.fps = 25
+    return bpy.context.scene
+
+
+def look(name, first):
+    [person] = [thing for thing in bpy.context.scene.objects if thing.type == "ARMATURE"]
+    found[f"{name}/names"] = [bone.name for bone in person.data.bones]
+    found[f"{name}/parents"] = [bone.parent.name if bone.parent else "" for bone in person.data.bones]
+    found[f"{name}/rest"] = np.array([person.matrix_world @ bone.head_local for bone in person.data.bones])
+    for frame in map(int, sys.argv[1:]):
+        bpy.context.scene.frame_set(first + frame)
+        heads = [person.matrix_world @ person.pose.bones[bone].head for bone in found[f"{name}/names"]]
+        found[f"{name}/{frame}"] = np.array(heads)
+
+
+for name, axes in (("y", {}), ("z", {"axis_forward": "Y", "axis_up": "Z"})):
+    empty()
+    bpy.ops.import_anim.bvh(filepath=f"{name}.bvh", global_scale=0.01, frame_start=0, use_fps_scale=False, **axes)
+    look(name, 1)
+empty()
+bpy.ops.import_scene.gltf(filepath="unity.glb")
+look("glb", 0)
+glb_to_fbx.main(Path("unity.glb"), Path("people"))
+empty()
+[path] = Path("people").iterdir()
+bpy.ops.import_scene.fbx(filepath=str(path), automatic_bone_orientation=False)
+look("fbx", 1)
+np.savez("found.npz", **found)
+os._exit(0)  # bpy crashes now and then while Python ends
+"""
+
 
 def video(body: BodyModel, recover_with: Callable[..., Result]) -> VideoResult:
     """Two people in random poses, another one in each frame."""
@@ -98,31 +145,36 @@ def video(body: BodyModel, recover_with: Callable[..., Result]) -> VideoResult:
     return VideoResult(np.arange(8) / 25, size, camera, "guessed", motions, body, "made-up")
 
 
-@pytest.mark.parametrize("floor", [False, True])
-def test_blender_reads_writes_and_reads_again(
-    floor: bool, body: BodyModel, recover_with: Callable[..., Result], tmp_path: Path
-) -> None:
-    """Vertices are right to a tenth of a millimetre after GLB, GLB again, FBX, the recipe's FBX; BVH's joints are."""
+def in_blender(script: str, folder: Path, *words: str) -> dict[str, np.ndarray]:
+    """What a script leaves in found.npz."""
     python = os.environ.get("BPY_PYTHON") or (sys.executable if find_spec("bpy") else "")
     if not python:
         pytest.skip("needs the package bpy")
-    recovery = video(body, recover_with)
-    write_glb(recovery, tmp_path / "clip.glb", FileOptions(floor=floor))
-    lowest_of_all = min(float((body(m.pose).vertices[..., 1] * -1).min()) for m in recovery.tracks) if floor else 0
-    for row, motion in enumerate(recovery.tracks):
-        path = tmp_path / f"person{motion.track}.bvh"
-        write_bvh(recovery, row, path, FileOptions("cm", floor, pad=True))
-    (tmp_path / "script.py").write_text(SCRIPT)
+    (folder / "script.py").write_text(script)
     run = subprocess.run(
-        [python, "script.py", "clip.glb", *map(str, AT)],
-        cwd=tmp_path,
+        [python, "script.py", *words],
+        cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT / "tools")},
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    found = dict(np.load(tmp_path / "found.npz"))
+    return dict(np.load(folder / "found.npz"))
+
+
+@pytest.mark.parametrize("floor", [False, True])
+def test_blender_reads_writes_and_reads_again(
+    floor: bool, body: BodyModel, recover_with: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Vertices are right to a tenth of a millimetre after GLB, GLB again, FBX, the recipe's FBX; BVH's joints are."""
+    recovery = video(body, recover_with)
+    write_glb(recovery, tmp_path / "clip.glb", FileOptions(floor=floor))
+    lowest_of_all = min(float((body(m.pose).vertices[..., 1] * -1).min()) for m in recovery.tracks) if floor else 0
+    for row, motion in enumerate(recovery.tracks):
+        path = tmp_path / f"person{motion.track}.bvh"
+        write_bvh(recovery, row, path, FileOptions("cm", floor, pad=True))
+    found = in_blender(SCRIPT, tmp_path, "clip.glb", *map(str, AT))
     order = SMPL24.indices(*found.pop("names"))
     assert len(found) == 5 * 2 * len(AT)
     for name, points in found.items():
@@ -142,3 +194,26 @@ def test_blender_reads_writes_and_reads_again(
         x, y, z = surface.T
         wanted = np.stack([x, z, -y - lowest], axis=1)  # Blender's z is up
         np.testing.assert_allclose(points, wanted, atol=1e-4, err_msg=name)
+
+
+def test_blender_reads_rigs(recover_with: Callable[..., Result], tmp_path: Path) -> None:
+    """Mixamo's and Unity's bones are in their places in every frame, and rest in a T-pose that faces the front."""
+    body = BodyModel.load("open-low")
+    recovery = video(body, recover_with)
+    for up in ("y", "z"):
+        write_bvh(recovery, 0, tmp_path / f"{up}.bvh", FileOptions("cm", rig="mixamo", up=up))
+    write_rigged_glb(recovery, 0, tmp_path / "unity.glb", FileOptions(rig="unity"))
+    frames = [frame for frame in AT if frame in FRAMES[1]]
+    found = in_blender(RIGS_SCRIPT, tmp_path, *map(str, frames))
+    joints, rest = body.joints(recovery.tracks[0].pose), body.rest_joints(recovery.tracks[0].pose.shape[0])
+    for name, rig in (("y", "mixamo"), ("z", "mixamo"), ("glb", "unity"), ("fbx", "unity")):
+        bones, tree = RIGS[rig], dict(zip(found[f"{name}/names"], found[f"{name}/parents"], strict=True))
+        above = [bones.names[parent] if parent >= 0 else "" for parent in bones.parents]
+        assert tree == dict(zip(bones.names, above, strict=True))
+        order = list(bones.indices(*found[f"{name}/names"]))
+        for frame in frames:
+            x, y, z = joints[frame][order].double().numpy().T
+            np.testing.assert_allclose(found[f"{name}/{frame}"], np.stack([x, z, -y], 1), atol=1e-3, err_msg=name)
+        x, y, z = rest[order].double().numpy().T
+        moved = found[f"{name}/rest"] - np.stack([x, -z, y], 1)
+        np.testing.assert_allclose(moved, moved[:1].repeat(24, 0), atol=1e-3, err_msg=f"{name}: at rest")

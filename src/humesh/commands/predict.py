@@ -30,7 +30,8 @@ class VideoFiles(VideoOptions):
     folders: bool = False
     """Folders are videos: their pictures in order are the frames."""
     pad: bool = False
-    """BVH and AMASS files of everybody are as long as the video: before and after a person its nearest pose is held."""
+    """BVH, AMASS and rigged GLB files of everybody are as long as the video: before and after a person its nearest pose
+    is held."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,15 @@ class Options:
     """Of BVH, OBJ and PLY files: metres or centimetres; GLB, USD and AMASS files are in metres by definition."""
     floor: bool = False
     """Files for other programs have their lowest point at height 0 instead of the camera at the origin."""
+    up: Literal["y", "z"] = "y"
+    """The axis of BVH, OBJ and PLY files that points up; of GLB and USD it is y, of AMASS z."""
+    rig: Literal["smpl", "mixamo", "unity"] = "smpl"
+    """Of GLB and BVH files, the skeleton's bone names; with mixamo and unity each person is a GLB of its own, which
+    rests in a T-pose, ready for retargeting."""
+    fps: float | None = None
+    """Of videos, the constant rate of GLB, BVH, AMASS and USD files (default: the video's)."""
+    root_motion: bool = True
+    """Of videos: people walk through these files; --no-root-motion keeps them above the place where they begin."""
     device: str = "auto"
     """Where bodies are computed: cpu, cuda, cuda:1, mps; auto: the GPU if there is one."""
     overwrite: bool = False

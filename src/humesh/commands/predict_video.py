@@ -79,7 +79,9 @@ def predict_video(
         written = claim.finish(record(result), files)
     seconds = float(result.times[-1]) if len(result.times) else 0.0
     found = f"in {len(result.times)} frames, {seconds:.1f} s"
-    return report(each.public, len(result.tracks), found, [*result.notes, *_late(result, options)], written)
+    return report(
+        each.public, len(result.tracks), found, [*result.notes, *_late(result, options.formats, layout)], written
+    )
 
 
 def _predict_live(each: Input, job: Job, results: Results, recoverer: Recoverer, focal_px: float | None) -> str:
@@ -141,10 +143,13 @@ def _finder(options: VideoFiles, recoverer: Recoverer, detections: VideoDetectio
     return lambda photo, time_s: given(photo, len(detections.times))  # frames before this one, broken ones included
 
 
-def _late(result: VideoResult, options: VideoFiles) -> list[str]:
+def _late(result: VideoResult, formats: Iterable[str], layout: FileOptions) -> list[str]:
     """A sentence on the people whose own files start after the video's first frame."""
-    starts = [(motion.track, start_frame(result, motion)) for motion in result.tracks]
-    late = [f"person {who} at frame {at} ({at / clock(result)[0]:.2f} s)" for who, at in starts if at]
-    if options.pad or not late or not any(VIDEO_FORMATS[name].per_person for name in options.formats):
+    own = [name for name in formats if VIDEO_FORMATS[name].laid_out(layout).per_person]
+    starts = [(motion.track, start_frame(result, motion, layout.fps)) for motion in result.tracks]
+    rate, _ = clock(result, layout.fps)
+    late = [f"person {who} at frame {at} ({at / rate:.2f} s)" for who, at in starts if at]
+    if layout.pad or not late or not own:
         return []
-    return [f"Each BVH or AMASS file starts when its person comes: {', '.join(late)}; --video.pad starts all at once."]
+    kinds = " or ".join(name.upper() for name in own)
+    return [f"Each {kinds} file starts when its person comes: {', '.join(late)}; --video.pad starts all at once."]

@@ -41,8 +41,10 @@ def run(inputs: Sequence[str], options: Options) -> int:
     found.sort(key=lambda each: each.kind != "photo")
     kinds = Counter(each.kind for each in found)
     notes += _check_options(options, found, kinds)
-    layout = FileOptions(options.units, options.floor, options.video.pad)
-    layout.check([*options.formats * (kinds["photo"] > 0), *options.video.formats * (kinds["video"] > 0)])
+    layout = _layout(options)
+    formats = options.formats * (kinds["photo"] > 0), options.video.formats * (kinds["video"] > 0)
+    layout.check(*formats)
+    notes += layout.notes(*formats)
     results, jobs = Results(options.out), [(each, _job(each, options)) for each in found]
     _check_out(options.out)
     for note in notes:
@@ -91,6 +93,8 @@ def _job(each: Input, options: Options) -> Job:
     used: dict[str, Any] = {"weights": _with_digest(_weights(each, options)), "finder": options.finder}
     used |= {"refine": options.refine, "body": _with_digest(options.body), "focal_px": options.focal_px}
     used |= {"units": options.units, "floor": options.floor}
+    of_motion = ("pad", "fps", "root_motion") if each.kind == "photo" else ("pad",)
+    used |= {name: value for name, value in _layout(options).changed().items() if name not in of_motion}
     if each.kind != "photo":
         if each.kind == "video" and options.video.tracks is not None:
             used["tracks"] = _with_digest(options.video.tracks)
@@ -100,6 +104,12 @@ def _job(each: Input, options: Options) -> Job:
     formats: set[str] = {*options.formats, "json"}  # the record is always written
     endings = {name: format.ending for name, format in PHOTO_FORMATS.items() if name in formats}
     return Job(each.identity, each.name, used, endings)
+
+
+def _layout(options: Options) -> FileOptions:
+    """How files for other programs are laid out."""
+    placed, moving = (options.units, options.floor), (options.root_motion, options.fps)
+    return FileOptions(*placed, options.video.pad, options.rig, *moving, options.up)
 
 
 def _photo(

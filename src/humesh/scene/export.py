@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from PIL import Image
 
 from humesh.errors import ArgumentError
 from humesh.files import write_text, writing
-from humesh.scene.gltf import write_glb
+from humesh.scene.gltf import write_glb, write_rigged_glb
 from humesh.scene.meshes import write_obj, write_ply
 from humesh.scene.mocap import write_amass, write_bvh
 from humesh.scene.pictures import contact_sheet, error_rings, overlay, write_film, write_turntable
@@ -29,12 +29,20 @@ class Format:
 
     `write(result, path, options)`; of a file for each person `write(result, person, path, options)`, person being
     their place in the result. `needs`: a module beyond humesh's own packages, and the extra that installs it.
+    `rigged`: what writes a file for each person where the options name a rig of another program.
     """
 
     ending: str
     write: Callable[..., None]
     per_person: bool = False
     needs: tuple[str, str] | None = None
+    rigged: Callable[..., None] | None = None
+
+    def laid_out(self, options: FileOptions) -> Format:
+        """The format as the options ask for it."""
+        if options.rig == PLAIN.rig or self.rigged is None:
+            return self
+        return replace(self, write=self.rigged, per_person=True)
 
 
 def _picture(draw: Callable[[Result], UInt8[np.ndarray, "H W 3"]]) -> Callable[..., None]:
@@ -50,7 +58,7 @@ PHOTO_FORMATS = {
     "views": Format("_views.jpg", _picture(contact_sheet)),
     "errors": Format("_errors.jpg", _picture(error_rings)),
     "mp4": Format(".mp4", lambda result, path, _: write_turntable(result, path)),
-    "glb": Format(".glb", write_glb),
+    "glb": Format(".glb", write_glb, rigged=write_rigged_glb),
     "obj": Format(".obj", write_obj),
     "ply": Format(".ply", write_ply),
     "npz": Format(".npz", lambda result, path, _: write_npz(result, path)),
@@ -61,7 +69,7 @@ PHOTO_FORMATS = {
 
 VIDEO_FORMATS = {
     "mp4": Format("_overlay.mp4", lambda result, path, _: write_film(result, path)),
-    "glb": Format(".glb", write_glb),
+    "glb": Format(".glb", write_glb, rigged=write_rigged_glb),
     "bvh": Format(".bvh", write_bvh, per_person=True),
     "amass": Format("_amass.npz", write_amass, per_person=True),
     "usd": Format(".usd", write_usd, needs=("pxr", "usd")),
@@ -81,7 +89,8 @@ def save(
     A path whose ending names one of the formats is that file itself; without `formats` it is written alone. A path
     without an ending gets overlay, GLB and JSON of a photo, GLB and NPZ of a video; other endings of one to four
     letters are refused. A format with a file for each person writes `name_person0.bvh` and so on; one person of a
-    photo gets `name.bvh`. Raises OptionsError, ArgumentError (a TypeError), and OSError where nothing can be written.
+    photo gets `name.bvh`. An option changes the formats that it is for (`FileOptions`), and is refused where there is
+    none. Raises OptionsError, ArgumentError (a TypeError), and OSError where nothing can be written.
     """
     if not isinstance(result, Result | VideoResult):
         raise ArgumentError(f"save: expected a Result or a VideoResult, got {type(result).__name__}.")
@@ -92,13 +101,14 @@ def save(
     targets = _targets(path, formats, known, tuple(usual.split()))
     if any(_same(target, source) for target in targets.values()):
         raise OptionsError(f"path {path}: expected another file than the {kind} itself; give another name.")
-    options.check(list(targets))
+    options.check(*((targets, ()) if kind == "photo" else ((), targets)))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     return [file for name, target in targets.items() for file in write(result, known[name], target, options)]
 
 
 def write(result: Result | VideoResult, format: Format, path: Path, options: FileOptions = PLAIN) -> list[Path]:
     """Writes a format's file or files; returns them, none where a format of people has nobody."""
+    format = format.laid_out(options)
     if not format.per_person:
         with writing(path) as draft:
             format.write(result, draft, options)

@@ -7,9 +7,12 @@ person is a node of its own there, so that Blender makes an armature for each. M
 because a skinned mesh ignores its own node's place: the joints' globals count.
 
 Of a video one animation, "motion", holds a rotation channel for each joint and the root's place, at the frames' true
-times after the video's first frame. Where a person is not there its pelvis, and with it all joints, is scaled down to a
-fifth of a millimetre, stepwise. A scale of 0, by which the standard hides skinned meshes (section 3.5.3), cannot be
-inverted, and on the node above the skeleton, Blender's armature, it breaks Blender's exports to FBX and GLB.
+times after the video's first frame, or at the rate that the options give. Where a person is not there its pelvis, and
+with it all joints, is scaled down to a fifth of a millimetre, stepwise. A scale of 0, by which the standard hides
+skinned meshes (section 3.5.3), cannot be inverted, and on the node above the skeleton, Blender's armature, it breaks
+Blender's exports to FBX and GLB.
+
+On another program's rig each person is a file of its own without a camera, whose nodes rest in the T-pose.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Sequence
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -32,10 +37,11 @@ from humesh.body.mesh import vertex_normals
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
-from humesh.scene.mocap import clock, start_frame
+from humesh.scene.mocap import clock, motion_of, retimed, start_frame
 from humesh.scene.record import humesh_version
 from humesh.scene.render import colours
 from humesh.scene.result import PLAIN, FileOptions, Motion, Result, VideoResult, exact
+from humesh.scene.rigs import RIGS
 
 _HALF_TURN_ABOUT_X = [1.0, 0.0, 0.0, 0.0]  # quaternion x y z w
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
@@ -53,106 +59,124 @@ def write_glb(result: Result | VideoResult, path: str | Path, options: FileOptio
     Path(path).write_bytes(scene.glb())
 
 
+def write_rigged_glb(result: Result | VideoResult, person: int, path: str | Path, options: FileOptions = PLAIN) -> None:
+    """Writes one person (their place in the result) on another program's skeleton, y up, at a constant rate.
+
+    The nodes rest in the T-pose, facing +z with the feet at height 0; the motion, of a photo one frame, is the
+    animation "motion".
+    """
+    body, (pose, fps) = result.body, motion_of(result, person, options)
+    about: dict[str, Any] = {}
+    if isinstance(result, VideoResult):
+        motion, count = result.tracks[person], len(result.tracks)
+        number, score = motion.track, motion.score
+        about = {"start_frame": 0 if options.pad else start_frame(result, motion, options.fps)}
+    else:
+        number, score, count = person, result.people[person].score, len(result.people)
+    shape, name = pose.shape[0], f"person{number}"
+    surface = body.rest_vertices(shape)
+    stand = torch.tensor([0.0, -float(surface[:, 1].min()), 0.0], dtype=torch.float64)
+    rest, standing = BodyPose.rest(shapes=len(shape), dtype=torch.float64), body.rest_joints(shape) + stand
+    scene, bones = _Scene(body, result.method), RIGS[options.rig].names
+    frames = len(pose.translation)
+    scene.document["extras"] |= {"rig": options.rig, "fps": fps, "frames": frames, **about}
+    facts = colours(count)[person], {"score": round(float(score), 6)}
+    joints = scene.add(name, replace(rest, shape=shape), standing, surface + stand, *facts, bones)
+    flip = torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64)
+    rotations = pose.rotations.clone()
+    rotations[:, _PELVIS] = flip[:, None] * rotations[:, _PELVIS]
+    places = (body.rest_joints(shape)[_PELVIS] + pose.translation) * flip
+    places[:, 1] += options.lift(body, pose)
+    scene.move(joints, np.arange(frames) / fps, rotations, places)
+    Path(path).write_bytes(scene.glb())
+
+
 def _still(result: Result, options: FileOptions) -> _Scene:
     photo, body = result.photo, result.body
-    scene = _Scene(body, photo.camera, photo.size, "photo_camera", result.method, options.lift(body, result.pose))
+    lift = options.lift(body, result.pose)
+    scene = _CameraScene(body, result.method, photo.camera, photo.size, "photo_camera", lift)
     for number, colour in enumerate(colours(len(result.people))):
         pose = result.pose.map(itemgetter(number)).map(exact)
         extras = {"score": round(float(result.people[number].score), 6)}
-        scene.add(f"person{number}", pose, body.unposed_vertices(pose), colour, extras)
+        scene.add(f"person{number}", pose, body.rest_joints(pose.shape), body.unposed_vertices(pose), colour, extras)
     return scene
 
 
 def _moving(result: VideoResult, options: FileOptions) -> _Scene:
+    result = retimed(result, options)
     body, times = result.body, result.times - result.times[:1]
     lift = options.lift(body, *(motion.pose for motion in result.tracks))
-    scene = _Scene(body, result.camera, result.size, "video_camera", result.method, lift)
-    fps, even = clock(result)
+    scene = _CameraScene(body, result.method, result.camera, result.size, "video_camera", lift)
+    fps, even = clock(result, options.fps)
     start = round(float(result.times[0]), 6) if len(times) else 0.0
     scene.document["extras"] |= {"start_s": start, "fps": fps, "frames": len(even)}
-    samplers: list[dict[str, Any]] = []
-    channels: list[dict[str, Any]] = []
-
-    def animate(node: int, what: str, at: int, values: np.ndarray, interpolation: str = "LINEAR") -> None:
-        channels.append({"sampler": len(samplers), "target": {"node": node, "path": what}})
-        samplers.append({"input": at, "output": scene.store(values), "interpolation": interpolation})
-
     for motion, colour in zip(result.tracks, colours(len(result.tracks)), strict=True):
         pose = motion.pose.map(exact)
         first = pose.map(itemgetter(0))
+        rest = body.rest_joints(first.shape)
         # A body's pose correctives, of which a skinned mesh knows nothing, are left out: its surface is the T-pose's.
         surface = body.rest_vertices(first.shape)
-        about = {"score": round(float(motion.score), 6), "start_frame": start_frame(result, motion)}
-        joints = scene.add(f"person{motion.track}", first, surface, colour, {"track": int(motion.track), **about})
-        at = scene.store(times[motion.frames], limits=True)
-        turns = np.swapaxes(continuous(quaternions(pose.rotations).numpy()), 0, 1)
-        for joint, values in zip(joints, turns, strict=True):
-            animate(joint, "rotation", at, values)
-        root = body.rest_joints(first.shape)[_PELVIS] + pose.translation
-        animate(joints[_PELVIS], "translation", at, root.numpy())
+        about = {"score": round(float(motion.score), 6), "start_frame": start_frame(result, motion, options.fps)}
+        joints = scene.add(f"person{motion.track}", first, rest, surface, colour, {"track": int(motion.track), **about})
+        scene.move(joints, times[motion.frames], pose.rotations, rest[_PELVIS] + pose.translation)
         keys, there = presence(motion, len(times))
         if not there.all():
             early = np.minimum(_EARLY_S, np.diff(times)[keys[1:] - 1] / 2)
             # Repeated at the video's end, so that the animation is as long.
             changes = np.append(times[keys] - np.concatenate([[0], early]), times[-1])
             sizes = np.where(np.append(there, there[-1]), 1.0, _HIDDEN)
-            animate(joints[_PELVIS], "scale", scene.store(changes, limits=True), np.tile(sizes, (3, 1)).T, "STEP")
-    if channels:
-        scene.document["animations"].append({"name": "motion", "samplers": samplers, "channels": channels})
+            at = scene.store(changes, limits=True)
+            scene.animate(joints[_PELVIS], "scale", at, np.tile(sizes, (3, 1)).T, "STEP")
     return scene
 
 
 class _Scene:
-    """A glTF document in the making; `lift`: how high above the origin the camera is, in metres."""
+    """A glTF document in the making, of people and nothing else."""
 
-    def __init__(
-        self, body: BodyModel, camera: Camera, size: tuple[int, int], lens: str, method: str, lift: float
-    ) -> None:
+    def __init__(self, body: BodyModel, method: str) -> None:
         self.body, self.data = body, bytearray()
-        self._place = {"translation": [0.0, lift, 0.0]} if lift else {}
-        self._people: list[int] = []  # the children of "camera_frame", which holds this very list
         self._shared: dict[str, int] = {}  # accessors that all people share
-        width, height = size
-        # glTF knows no principal point, so the view is that of a centred one.
-        yfov = 2 * math.atan(height / 2 / float(camera.matrix[1, :2].norm()))
-        perspective = {"yfov": yfov, "aspectRatio": width / height, "znear": 0.01}
+        self._samplers: list[dict[str, Any]] = []
+        self._channels: list[dict[str, Any]] = []
         self.document: dict[str, Any] = {
             "asset": {"version": "2.0", "generator": f"humesh {humesh_version()}"},
             "extras": {"method": method, "body": body.name},
             "scene": 0,
-            "scenes": [{"name": "humesh", "nodes": [0]}],
-            "nodes": [{"name": lens, "camera": 0, **self._place}],
-            "cameras": [{"name": lens, "type": "perspective", "perspective": perspective}],
+            "scenes": [{"name": "humesh", "nodes": []}],
         }
         # Of these empty lists are invalid: they are left out of the file.
-        kinds = ("meshes", "skins", "materials", "animations", "accessors", "bufferViews")
+        kinds = ("nodes", "cameras", "meshes", "skins", "materials", "animations", "accessors", "bufferViews")
         self.document |= {kind: [] for kind in kinds}
+
+    def _siblings(self) -> list[int]:
+        """The nodes that people are added to."""
+        return self.document["scenes"][0]["nodes"]
 
     def add(
         self,
         name: str,
         pose: BodyPose,
+        rest_joints: Float[Tensor, "J 3"],
         surface: Float[Tensor, "V 3"],
         colour: Float[np.ndarray, "3"],
         extras: dict[str, Any],
+        bones: Sequence[str] = (),
     ) -> list[int]:
-        """Adds a person in a pose (float64, CPU) with its T-posed surface; returns the joints' nodes in SMPL order."""
-        nodes, roots = self.document["nodes"], self.document["scenes"][0]["nodes"]
-        if not self._people:  # without children a validator calls it an empty node
-            roots.append(len(nodes))
-            nodes.append(
-                {"name": "camera_frame", "rotation": _HALF_TURN_ABOUT_X, "children": self._people} | self._place
-            )
-            self._shared = self._skin()
-        rest, mesh = self.body.rest_joints(pose.shape).numpy(), surface.numpy()
+        """Adds a person in a pose (float64, CPU), with its T-pose; returns the joints' nodes in SMPL order.
+
+        Bones are called `bones`, or by the joints' names after the person's, which several people need.
+        """
+        nodes, siblings = self.document["nodes"], self._siblings()
+        self._shared = self._shared or self._skin()
+        rest, mesh = rest_joints.numpy(), surface.numpy()
         number, person = len(self.document["meshes"]), len(nodes)
         joints = list(range(person + 1, person + 1 + len(rest)))
-        self._people.append(person)
+        siblings.append(person)
         nodes.append({"name": name, "children": joints[:1]})
-        turns = quaternions(pose.rotations)
+        turns, called = quaternions(pose.rotations), bones or [f"{name}_{joint}" for joint in SMPL24.names]
         for joint, parent in enumerate(SMPL24.parents):
             offset = rest[joint] - rest[parent] if parent >= 0 else rest[joint] + pose.translation.numpy()
-            bone = {"name": f"{name}_{SMPL24.names[joint]}", "translation": offset.tolist()}
+            bone = {"name": called[joint], "translation": offset.tolist()}
             children = [joints[child] for child, above in enumerate(SMPL24.parents) if above == joint]
             nodes.append(bone | {"rotation": turns[joint].tolist()} | ({"children": children} if children else {}))
         inverse_bind = np.tile(np.eye(4), (len(rest), 1, 1))
@@ -171,9 +195,28 @@ class _Scene:
         matt = {"baseColorFactor": [*linear.round(6).tolist(), 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.7}
         self.document["materials"].append({"name": name, "pbrMetallicRoughness": matt})
         extras = {"betas": [round(b, 6) for b in pose.shape.tolist()], **extras}
-        roots.append(len(nodes))
+        self.document["scenes"][0]["nodes"].append(len(nodes))
         nodes.append({"name": f"{name}_mesh", "mesh": number, "skin": number, "extras": extras})
         return joints
+
+    def move(
+        self,
+        joints: Sequence[int],
+        times: Float[np.ndarray, " F"],
+        rotations: Float[Tensor, "F J 3 3"],
+        places: Float[Tensor, "F 3"],
+    ) -> None:
+        """Turns a person's joints, and moves its pelvis, through frames at these times in seconds."""
+        at = self.store(times, limits=True)
+        turns = np.swapaxes(continuous(quaternions(rotations).numpy()), 0, 1)
+        for joint, values in zip(joints, turns, strict=True):
+            self.animate(joint, "rotation", at, values)
+        self.animate(joints[_PELVIS], "translation", at, places.numpy())
+
+    def animate(self, node: int, what: str, at: int, values: np.ndarray, interpolation: str = "LINEAR") -> None:
+        """Adds a channel: values at the times of an accessor."""
+        self._channels.append({"sampler": len(self._samplers), "target": {"node": node, "path": what}})
+        self._samplers.append({"input": at, "output": self.store(values), "interpolation": interpolation})
 
     def _skin(self) -> dict[str, int]:
         """The accessors of the triangles, and of sets of four joints and weights for each vertex."""
@@ -208,6 +251,9 @@ class _Scene:
 
     def glb(self) -> bytes:
         """The file: a header and two chunks."""
+        if self._channels:
+            motion = {"name": "motion", "samplers": self._samplers, "channels": self._channels}
+            self.document["animations"] = [motion]
         document = {key: value for key, value in self.document.items() if value != []}
         if self.data:
             document["buffers"] = [{"byteLength": len(self.data)}]
@@ -218,6 +264,32 @@ class _Scene:
                 data += padding * (-len(data) % 4)
                 chunks += struct.pack("<I4s", len(data), kind) + data
         return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+
+
+class _CameraScene(_Scene):
+    """People under "camera_frame", with the camera; `lift`: how high above the origin that is, in metres."""
+
+    def __init__(
+        self, body: BodyModel, method: str, camera: Camera, size: tuple[int, int], lens: str, lift: float
+    ) -> None:
+        super().__init__(body, method)
+        self._place = {"translation": [0.0, lift, 0.0]} if lift else {}
+        self._people: list[int] = []  # the children of "camera_frame", which holds this very list
+        width, height = size
+        # glTF knows no principal point, so the view is that of a centred one.
+        yfov = 2 * math.atan(height / 2 / float(camera.matrix[1, :2].norm()))
+        perspective = {"yfov": yfov, "aspectRatio": width / height, "znear": 0.01}
+        self.document["scenes"][0]["nodes"].append(0)
+        self.document["nodes"].append({"name": lens, "camera": 0, **self._place})
+        self.document["cameras"].append({"name": lens, "type": "perspective", "perspective": perspective})
+
+    def _siblings(self) -> list[int]:
+        nodes = self.document["nodes"]
+        if not self._people:  # without children a validator calls it an empty node
+            self.document["scenes"][0]["nodes"].append(len(nodes))
+            frame = {"name": "camera_frame", "rotation": _HALF_TURN_ABOUT_X, "children": self._people}
+            nodes.append(frame | self._place)
+        return self._people
 
 
 def skin_weights(weights: Float[np.ndarray, "V J"]) -> tuple[UInt8[np.ndarray, "V M"], Float[np.ndarray, "V M"]]:

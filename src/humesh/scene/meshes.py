@@ -1,4 +1,4 @@
-"""Plain meshes for 3D programs, OBJ and PLY: y up (the half turn diag(1, -1, -1) of the camera frame)."""
+"""Plain meshes for 3D programs, OBJ and PLY: y up (the half turn diag(1, -1, -1) of the camera frame) or z up."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from jaxtyping import Float, Int
 
 from humesh.body.mesh import vertex_normals
 from humesh.scene.render import colours
-from humesh.scene.result import PLAIN, FileOptions, Result, exact
+from humesh.scene.result import PLAIN, Y_TO_Z, FileOptions, Result, exact
 
 
 def write_obj(result: Result, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes one object and group for each person (person0, person1, ...), with normals, as text."""
-    lines = [f"# humesh: {options.units}, y up; camera frame turned by diag(1, -1, -1)"]
+    turned = "turned by diag(1, -1, -1)" if options.up == "y" else "as x, z, -y"
+    lines = [f"# humesh: {options.units}, {options.up} up; camera frame {turned}"]
     points, faces = _surfaces(result, options)
     for person, vertices in enumerate(points):
         corners = (faces + 1 + person * len(vertices)).tolist()  # OBJ counts from 1 over all objects
@@ -27,7 +28,7 @@ def write_obj(result: Result, path: str | Path, options: FileOptions = PLAIN) ->
 
 _PLY = """ply
 format binary_little_endian 1.0
-comment humesh: {units}, y up
+comment humesh: {units}, {up} up
 element vertex {vertices}
 property float x
 property float y
@@ -56,11 +57,13 @@ def write_ply(result: Result, path: str | Path, options: FileOptions = PLAIN) ->
     for person in range(people):
         vertices["normal"][person] = vertex_normals(points[person], faces)
         triangles["corners"][person] = faces + person * count
-    header = _PLY.format(units=options.units, vertices=vertices.size, triangles=triangles.size)
+    header = _PLY.format(units=options.units, up=options.up, vertices=vertices.size, triangles=triangles.size)
     Path(path).write_bytes(header.encode() + vertices.tobytes() + triangles.tobytes())
 
 
 def _surfaces(result: Result, options: FileOptions) -> tuple[Float[np.ndarray, "P V 3"], Int[np.ndarray, "F 3"]]:
     vertices = exact(result.bodies.vertices).numpy() * np.array([1.0, -1.0, -1.0])
     vertices[..., 1] += options.lift(result.body, result.pose)
+    if options.up == "z":
+        vertices = vertices @ Y_TO_Z.T
     return options.scale * vertices, np.asarray(result.bodies.faces, dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +14,31 @@ from humesh.body.joints import SMPL24, JointSet
 from humesh.body.pose import BodyPose
 from humesh.files import write_arrays
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.scene.result import PLAIN, FileOptions, Motion, Result, VideoResult, exact
+from humesh.scene.result import PLAIN, Y_TO_Z, FileOptions, Motion, Result, VideoResult, exact
+from humesh.scene.rigs import RIGS
 
 Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """Turns the camera's frame (x right, y down, z forward) into AMASS's world, z up: x right, y forward."""
 
 _Y_UP = np.diag([1.0, -1.0, -1.0])
+_HEIGHT = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
 _TIP = 0.5  # of the last bone's length: how far an end site lies beyond a joint without children
 _BODY, _SMPL_H, _BETAS = 22, 52, 16  # joints of SMPL that SMPL-H shares, its joints with the fingers', its shapes
 
 
-def clock(result: VideoResult) -> tuple[float, Float[np.ndarray, " K"]]:
+def clock(result: VideoResult, fps: int | float | None = None) -> tuple[float, Float[np.ndarray, " K"]]:
     """A constant rate in frames a second, and where its K even frames lie among the video's own.
 
-    A video is even if no time stamp is more than half a frame off the even grid with the same ends: its frames are
-    taken as they are, and the rate is a whole number or NTSC's (30000 / 1001) where that moves none by more than 1 ms,
-    as containers that count milliseconds do. Else the rate is the median's, as a whole number.
+    Without `fps` the video's: it is even if no time stamp is more than half a frame off the even grid with the same
+    ends. Then its frames are taken as they are, and the rate is a whole number or NTSC's (30000 / 1001) where that
+    moves none by more than 1 ms, as containers that count milliseconds do. Else the rate is the median's, as a whole
+    number.
     """
     times, count = result.times - result.times[:1], len(result.times)
+    if fps is not None:
+        at = _among(times, float(fps))
+        on = np.rint(at)  # rounding must not move a frame to the wrong side of a gap
+        return float(fps), np.where(np.abs(at - on) < 1e-6, on, at)
     if count < 2:
         return round(result.fps, 6), np.arange(float(count))
 
@@ -43,13 +51,19 @@ def clock(result: VideoResult) -> tuple[float, Float[np.ndarray, " K"]]:
         nearest = min((whole, whole / 1.001), key=off)
         return nearest if off(nearest) <= 1e-3 else round(mean, 6), np.arange(float(count))
     fps = max(1.0, float(round(result.fps)))
-    grid = np.arange(int(times[-1] * fps + 1e-6) + 1) / fps
-    return fps, np.interp(grid, times, np.arange(count))  # between two frames in proportion to the time
+    return fps, _among(times, fps)
 
 
-def start_frame(result: VideoResult, motion: Motion) -> int:
-    """The first of the video's even frames (`clock`) in which a person is there."""
-    return int(_present(clock(result)[1], motion)[0])
+def _among(times: Float[np.ndarray, " T"], fps: float) -> Float[np.ndarray, " K"]:
+    """Where the frames of a rate lie among those of these times: between two frames in proportion to the time."""
+    if not len(times):
+        return np.zeros(0)
+    return np.interp(np.arange(int(times[-1] * fps + 1e-6) + 1) / fps, times, np.arange(len(times)))
+
+
+def start_frame(result: VideoResult, motion: Motion, fps: int | float | None = None) -> int:
+    """The first of the even frames (`clock`) in which a person is there."""
+    return int(_present(clock(result, fps)[1], motion)[0])
 
 
 def _present(at: Float[np.ndarray, " K"], motion: Motion) -> Int[np.ndarray, " F"]:
@@ -59,40 +73,79 @@ def _present(at: Float[np.ndarray, " K"], motion: Motion) -> Int[np.ndarray, " F
     return inside if len(inside) else np.abs(at - first).argmin()[None]
 
 
-def steady(result: VideoResult, motion: Motion, pad: bool = False) -> tuple[BodyPose, float]:
+def steady(result: VideoResult, motion: Motion, options: FileOptions = PLAIN) -> tuple[BodyPose, float]:
     """A motion [F] (float64, CPU) at a constant rate, and the rate in frames a second (`clock`).
 
-    From its first frame to its last, with `pad` through all of the video. Rotations go the short way between frames;
-    where a person is not there its last pose, or the first that comes, is held.
+    From its first frame to its last, with `options.pad` through all of the video. Where a person is not there its last
+    pose, or the first that comes, is held.
+    """
+    fps, at = clock(result, options.fps)
+    pose, _ = _sampled(motion, at if options.pad else at[_present(at, motion)])
+    return _in_place(pose, options), fps
+
+
+def retimed(result: VideoResult, options: FileOptions) -> VideoResult:
+    """The video at the rate and with the root motion of the options; who is not there has no frames."""
+    if options.fps is None:
+        if options.root_motion:
+            return result
+        tracks = [replace(motion, pose=_in_place(motion.pose.map(exact), options)) for motion in result.tracks]
+        return replace(result, tracks=tracks, video=None)
+    fps, at = clock(result, options.fps)
+    tracks = []
+    for motion in result.tracks:
+        frames = _present(at, motion)
+        there = np.isin(np.floor(at[frames]), motion.frames) & np.isin(np.ceil(at[frames]), motion.frames)
+        frames = frames[there] if there.any() else frames[:1]
+        pose, nearest = _sampled(motion, at[frames])
+        confidence = motion.confidence[nearest] if len(motion.confidence) else motion.confidence
+        facts = _in_place(pose, options), motion.found[nearest], motion.score, confidence
+        tracks.append(Motion(motion.track, frames, *facts))
+    return replace(result, times=result.times[:1] + np.arange(len(at)) / fps, tracks=tracks, video=None)
+
+
+def _sampled(motion: Motion, wanted: Float[np.ndarray, " F"]) -> tuple[BodyPose, Int[np.ndarray, " F"]]:
+    """Poses (float64, CPU) at places among a video's frames, and the rows that are nearest to them.
+
+    Rotations go the short way between two frames (slerp); gaps hold the pose before them.
     """
     pose, frames = motion.pose.map(exact), motion.frames
-    fps, at = clock(result)
-    wanted = at if pad else at[_present(at, motion)]
     before = (np.searchsorted(frames, wanted, side="right") - 1).clip(0)
     after = np.minimum(before + 1, len(frames) - 1)
-    part = np.where(frames[after] - frames[before] > 1, 0, wanted - frames[before])
-    share = torch.from_numpy(part.clip(0, 1))
+    part = np.where(frames[after] - frames[before] > 1, 0, wanted - frames[before]).clip(0, 1)
+    share = torch.from_numpy(part)
     a, b = pose.map(lambda tensor: tensor[before]), pose.map(lambda tensor: tensor[after])
     way = rotation_to_axis_angle(a.rotations.mT @ b.rotations) * share[:, None, None]
     rotations = a.rotations @ rotation_from_axis_angle(way)
     translation = a.translation + share[:, None] * (b.translation - a.translation)
-    return BodyPose(rotations, a.shape, translation), fps
+    return BodyPose(rotations, a.shape, translation), np.where(part < 0.5, before, after)
+
+
+def _in_place(pose: BodyPose, options: FileOptions) -> BodyPose:
+    """A motion [F] without its way over the ground where the options leave that out; the camera's y is height."""
+    if options.root_motion:
+        return pose
+    return replace(pose, translation=pose.translation * _HEIGHT + pose.translation[:1] * (1 - _HEIGHT))
+
+
+def motion_of(result: Result | VideoResult, person: int, options: FileOptions) -> tuple[BodyPose, float]:
+    """One person (their place in the result) and a rate: of a video `steady`, of a photo one frame."""
+    if isinstance(result, VideoResult):
+        return steady(result, result.tracks[person], options)
+    return result.pose.map(lambda tensor: exact(tensor[person : person + 1])), 30.0
 
 
 def write_bvh(result: Result | VideoResult, person: int, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes one person (their place in the result), of a photo as one frame, of a video through its track.
 
-    Metres or centimetres, y up (the half turn diag(1, -1, -1) of the camera frame). The root has the channels
+    Metres or centimetres, y up (the half turn diag(1, -1, -1) of the camera frame) or z up. The root has the channels
     Xposition Yposition Zposition Zrotation Xrotation Yrotation, the joints the last three, in degrees: R = Rz Rx Ry.
     """
-    if isinstance(result, VideoResult):
-        pose, fps = steady(result, result.tracks[person], options.pad)
-    else:
-        pose, fps = result.pose.map(lambda tensor: exact(tensor[person : person + 1])), 30.0
+    pose, fps = motion_of(result, person, options)
     lift = torch.tensor([0.0, options.lift(result.body, pose), 0.0])
     rest, places = result.body.rest_joints(pose.shape[0]), pose.translation - lift  # the camera's y is down
     lengths = options.scale * rest.numpy(), pose.rotations.numpy(), options.scale * places.numpy()
-    Path(path).write_text(bvh_text(*lengths, 1 / fps), encoding="ascii")
+    Path(path).write_text(bvh_text(*lengths, 1 / fps, RIGS[options.rig], options.up), encoding="ascii")
 
 
 def bvh_text(
@@ -101,9 +154,15 @@ def bvh_text(
     translations: Float[np.ndarray, "F 3"],
     frame_time: float = 1 / 30,
     skeleton: JointSet = SMPL24,
+    up: str = "y",
 ) -> str:
     """A file of F frames: rest joints (y up), rotations, translations (camera frame), lengths in the file's units."""
     parents = skeleton.parents
+    local = np.array(rotations, dtype=np.float64)
+    local[:, 0] = _Y_UP @ local[:, 0]
+    places = (rest[0] + translations) @ _Y_UP
+    if up == "z":
+        rest, places, local = rest @ Y_TO_Z.T, places @ Y_TO_Z.T, Y_TO_Z @ local @ Y_TO_Z.T
     lines, order = ["HIERARCHY"], []
 
     def add(joint: int, depth: int) -> None:
@@ -123,9 +182,6 @@ def bvh_text(
         lines.append(tab + "}")
 
     add(0, 0)
-    local = np.array(rotations, dtype=np.float64)
-    local[:, 0] = _Y_UP @ local[:, 0]
-    places = (rest[0] + translations) @ _Y_UP
     angles = np.degrees(_zxy_angles(local))[:, order].reshape(len(local), -1)
     lines += ["MOTION", f"Frames: {len(local)}", f"Frame Time: {frame_time:.9g}"]
     lines += [_numbers(np.concatenate(frame)) for frame in zip(places, angles, strict=True)]
@@ -158,8 +214,8 @@ def write_amass(result: VideoResult, person: int, path: str | Path, options: Fil
     to stand level). Betas are those of the result's body, so the open body's mean nothing to SMPL.
     """
     motion = result.tracks[person]
-    pose, fps = steady(result, motion, options.pad)
-    start = 0 if options.pad else start_frame(result, motion)
+    pose, fps = steady(result, motion, options)
+    start = 0 if options.pad else start_frame(result, motion, options.fps)
     root, turn, rotations = SMPL24.index("pelvis"), torch.from_numpy(Z_UP), pose.rotations.clone()
     rest = result.body.rest_joints(pose.shape[0])[root]
     rotations[:, root] = turn @ rotations[:, root]

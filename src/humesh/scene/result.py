@@ -6,6 +6,7 @@ import io
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Real
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +25,7 @@ from humesh.geometry.camera import Camera
 from humesh.media.photo import Photo
 from humesh.media.video import Video
 from humesh.people.person import Person
+from humesh.scene.rigs import RIGS
 
 if TYPE_CHECKING:
     import trimesh
@@ -33,14 +35,28 @@ View = Literal["overlay", "front", "side", "top"]
 VISIBLE_ABOVE = 0.3
 """Confidence from which a joint counts as visible."""
 
+Y_TO_Z = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+"""Turns what is y up into what is z up: somebody who faced +z faces -y, towards Blender's front view."""
+
 _NEAREST_M = 1e-3  # points nearer than this, or behind, are projected from there so that pixels stay finite
 _AT_ONCE = 64  # bodies posed together
 _UNITS = {"m": 1.0, "cm": 100.0}  # of which make a metre
+_FASTEST = 1000  # frames a second
 _FORMATS_OF = {
     "units": ("bvh", "obj", "ply"),
     "floor": ("glb", "bvh", "obj", "ply", "amass", "usd"),
     "pad": ("bvh", "amass"),
+    "rig": ("glb", "bvh"),
+    "root_motion": ("glb", "bvh", "amass", "usd"),
+    "fps": ("glb", "bvh", "amass", "usd"),
+    "up": ("bvh", "obj", "ply"),
 }  # that an option is for
+_OF_MOTION = ("pad", "root_motion", "fps")  # options of videos
+_REASONS = {
+    "units": "GLB, USD and AMASS files are in metres by definition",
+    "up": "glTF is y up and AMASS z up by definition, USD is written y up",
+    "rig": "USD and AMASS have their own names",
+}
 
 
 class ResultError(HumeshError, ValueError):
@@ -60,18 +76,53 @@ class FileOptions:
     floor: bool = False
     """The lowest point of a file's bodies, over all its frames, is at height 0; else the camera is at the origin."""
     pad: bool = False
-    """BVH and AMASS files of a video hold the first and last pose, so that all are as long as the video."""
+    """BVH, AMASS and rigged GLB files of a video hold the first and last pose, to be as long as the video."""
+    rig: str = "smpl"
+    """Of GLB and BVH, the bones' names: "smpl", "mixamo" or "unity". The last two make a GLB a file for each person,
+    which rests in a T-pose on the floor, y up, without a camera."""
+    root_motion: bool = True
+    """False: the people of a video stay above the place where they begin; they still go up and down."""
+    fps: int | float | None = None
+    """The constant rate at which GLB, BVH, AMASS and USD files sample a video's motion; None: the video's."""
+    up: str = "y"
+    """The axis of BVH, OBJ and PLY that points up, "y" or "z"; of GLB and USD it is y, of AMASS z."""
 
     def __post_init__(self) -> None:
-        if self.units not in _UNITS:
-            raise OptionsError(f"units: expected {' or '.join(_UNITS)}, got {self.units!r}.")
+        for name, known in (("units", _UNITS), ("rig", RIGS), ("up", ("y", "z"))):
+            if getattr(self, name) not in known:
+                *others, last = known
+                raise OptionsError(f"{name}: expected {', '.join(others)} or {last}, got {getattr(self, name)!r}.")
+        if self.fps is not None and not (isinstance(self.fps, Real) and 1 <= self.fps <= _FASTEST):
+            raise OptionsError(f"fps: expected from 1 to {_FASTEST} frames a second, got {self.fps}.")
 
-    def check(self, formats: Collection[str]) -> None:
-        """Raises OptionsError for an option that is for none of the formats."""
-        for name, usable in _FORMATS_OF.items():
-            if getattr(self, name) != getattr(PLAIN, name) and not set(usable) & set(formats):
-                got = ", ".join(formats) or "none"
-                raise OptionsError(f"{name}: expected one of the formats it is for, {', '.join(usable)}, got {got}.")
+    def formats_of(self, name: str) -> tuple[str, ...]:
+        """The formats that an option is for."""
+        return _FORMATS_OF[name] + (("glb",) if name == "pad" and self.rig != PLAIN.rig else ())
+
+    def changed(self) -> dict[str, object]:
+        """The options that differ from the default, by name."""
+        return {name: value for name, value in vars(self).items() if value != getattr(PLAIN, name)}
+
+    def check(self, photo: Collection[str], video: Collection[str]) -> None:
+        """Raises OptionsError for an option that is for none of the formats of a photo and of a video."""
+        for name in self.changed():
+            formats = [*video] if name in _OF_MOTION else [*photo, *video]
+            if name in _OF_MOTION and photo and not video:
+                raise OptionsError(f"{name}: expected a video, whose motion it is for, got a photo.")
+            if not set(self.formats_of(name)) & set(formats):
+                usable, got = ", ".join(self.formats_of(name)), ", ".join(formats) or "none"
+                reason = f"; {_REASONS[name]}" if name in _REASONS else ""
+                raise OptionsError(f"{name}: expected one of the formats it is for, {usable}, got {got}{reason}.")
+
+    def notes(self, photo: Collection[str], video: Collection[str]) -> list[str]:
+        """Sentences on files for other programs that an option does not change, while it changes others."""
+        found = []
+        for name in self.changed():
+            formats = set(_FORMATS_OF["floor"]) & {*video, *(() if name in _OF_MOTION else photo)}
+            others = sorted(formats - set(self.formats_of(name)))
+            if others and name != "pad":
+                found.append(f"{name} does not change the files {', '.join(others)}: {_REASONS[name]}.")
+        return found
 
     @property
     def scale(self) -> float:
@@ -102,11 +153,19 @@ class _Saved:
         units: str = "m",
         floor: bool = False,
         pad: bool = False,
+        rig: str = "smpl",
+        root_motion: bool = True,
+        fps: int | float | None = None,
+        up: str = "y",
     ) -> list[Path]:
-        """Writes the file that a path's ending names, or path + ending for each format; see `scene.export.save`."""
+        """Writes the file that a path's ending names, or path + ending for each format.
+
+        See `scene.export.save`, and `scene.result.FileOptions` on the layout of files.
+        """
         from humesh.scene.export import save
 
-        return save(self, path, formats, FileOptions(units, floor, pad))  # type: ignore[arg-type]
+        options = FileOptions(units, floor, pad, rig, root_motion, fps, up)
+        return save(self, path, formats, options)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)

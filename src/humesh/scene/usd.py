@@ -16,6 +16,7 @@ from torch import Tensor
 from humesh.body.joints import SMPL24
 from humesh.errors import MissingPackageError
 from humesh.scene.gltf import continuous, presence, quaternions, skin_weights
+from humesh.scene.mocap import retimed
 from humesh.scene.render import colours
 from humesh.scene.result import PLAIN, FileOptions, Motion, VideoResult, exact
 
@@ -28,12 +29,13 @@ def write_usd(result: VideoResult, path: str | Path, options: FileOptions = PLAI
         from pxr import Gf, Usd, UsdGeom
     except ImportError:
         raise MissingPackageError('USD needs the package usd-core; run: pip install "humesh[usd]"') from None
+    result, rate = retimed(result, options), options.fps or result.fps
     stage = Usd.Stage.CreateNew(str(path))
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
-    stage.SetTimeCodesPerSecond(result.fps)
-    stage.SetFramesPerSecond(result.fps)
-    codes = np.round((result.times - result.times[:1]) * result.fps, 6)
+    stage.SetTimeCodesPerSecond(rate)
+    stage.SetFramesPerSecond(rate)
+    codes = np.round((result.times - result.times[:1]) * rate, 6)
     stage.SetStartTimeCode(0.0)
     stage.SetEndTimeCode(float(codes[-1]) if len(codes) else 0.0)
     stage.SetDefaultPrim(UsdGeom.Xform.Define(stage, "/humesh").GetPrim())
