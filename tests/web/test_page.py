@@ -98,6 +98,14 @@ def test_a_photo_becomes_a_body_to_look_at_and_to_download(page: Any, tmp_path: 
     page.mouse.up()
     page.wait_for_timeout(500)
     assert np.abs(_pixels(page) - before).mean() > 1
+    page.click("#home")
+    page.wait_for_timeout(500)
+    turned = _pixels(page)
+    page.focus("#canvas")
+    for _ in range(6):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(500)
+    assert np.abs(_pixels(page) - turned).mean() > 1  # without a mouse, too
     with page.expect_download() as loading:
         page.click("text=man.glb")
     loading.value.save_as(tmp_path / "man.glb")
@@ -141,6 +149,20 @@ def test_a_text_called_jpg_gets_its_sentence_while_another_user_works(
     assert re.match(r"photo big\.jpg: expected an image \(JPEG", page.inner_text("#message"))
     other.wait_for_selector(_DONE, timeout=_WAIT_MS)
     context.close()
+
+
+def test_a_file_cancelled_while_it_is_sent_stays_away(page: Any, tmp_path: Path) -> None:
+    Image.fromarray(camera()).save(tmp_path / "man.png")
+    page.route("**/jobs?*", lambda route: None)  # it never arrives
+    page.set_input_files("#file", tmp_path / "man.png")
+    page.wait_for_selector("#cancel")
+    page.click("#cancel")
+    page.unroute("**/jobs?*")
+    page.set_input_files("#file", tmp_path / "man.png")
+    page.wait_for_selector(_DONE, timeout=_WAIT_MS)
+    assert page.locator("#result").is_visible()
+    page.click("#again")
+    assert page.locator("#drop").is_visible()
 
 
 def test_too_large_a_file_is_refused_in_a_sentence(page: Any, tmp_path: Path) -> None:

@@ -4,6 +4,11 @@ import { GLTFLoader } from "../three/examples/jsm/loaders/GLTFLoader.js";
 import { OrbitControls } from "../three/examples/jsm/controls/OrbitControls.js";
 
 const BEHIND_M = 0.5; // the picture stands so far behind the farthest person
+const STEP = Math.PI / 36;
+const KEYS = {
+  ArrowLeft: [-1, 0, 1], ArrowRight: [1, 0, 1], ArrowUp: [0, -1, 1], ArrowDown: [0, 1, 1],
+  "+": [0, 0, 0.9], "=": [0, 0, 0.9], "-": [0, 0, 1 / 0.9],
+};
 
 export class Viewer {
   constructor(at, scene, picture, people) {
@@ -84,8 +89,21 @@ export class Viewer {
     at("picture").addEventListener("change", () => { if (this.wall) this.wall.visible = at("picture").checked; }, { signal });
     at("home").addEventListener("click", () => this.home(), { signal });
     at("play").addEventListener("click", () => this.play(!this.playing), { signal });
+    this.canvas.addEventListener("keydown", (event) => this.turn(event), { signal });
     at("time").addEventListener("input", () => { this.play(false); this.seek(Number(at("time").value)); }, { signal });
     this.play(Boolean(this.mixer));
+  }
+
+  // The keyboard's way around: arrows turn, + and - zoom.
+  turn(event) {
+    const [left, up, away] = KEYS[event.key] ?? [];
+    if (left === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    const place = new THREE.Spherical().setFromVector3(this.camera.position.clone().sub(this.controls.target));
+    place.theta += left * STEP;
+    place.phi += up * STEP;
+    place.radius *= away;
+    this.camera.position.setFromSpherical(place.makeSafe()).add(this.controls.target);
   }
 
   play(on) {
