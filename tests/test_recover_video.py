@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,8 @@ from humesh.media.video import Video
 from humesh.methods.weights import build, save_weights
 from humesh.people.detections import VideoDetections
 from humesh.people.person import Mask, Person
-from humesh.recover_video import pose_video, recover_video, track_people
+from humesh.recover import Recoverer
+from humesh.recover_video import pose_video, recover_live, recover_video, track_people
 from humesh.video_options import VideoOptions
 
 SIZE, FPS, FRAMES = (160, 120), 25.0, 20
@@ -263,3 +267,24 @@ def test_a_guessed_camera_is_noted_and_a_given_one_is_kept(clip: Video, body: Bo
     assert given.camera_source == "given"
     assert torch.equal(given.camera.matrix, camera.matrix)
     assert not any("focal length" in note for note in given.notes)
+
+
+def test_a_slow_recoverer_does_not_lag_behind_a_live_stream(live_stream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream sends 25 frames a second and each takes as long as five of them."""
+    frames_behind: list[int] = []
+
+    def slow(self: Recoverer, photo: Photo, people: Any) -> Any:
+        frames_behind.append(live_stream.sent - (int(photo.pixels[24, 32, 0]) - 20))
+        time.sleep(0.2)
+        return result
+
+    result = Recoverer("open-low")(Photo.of(np.zeros((48, 64, 3), np.uint8)), [])
+    monkeypatch.setattr(Recoverer, "__call__", slow)
+    nobody = lambda finder: lambda photo, time_s: []  # noqa: E731
+    monkeypatch.setattr(import_module("humesh.recover_video"), "VideoPeople", nobody)
+    video = Video(f"{live_stream.address}/live.ts")
+    with closing(recover_live(video, Recoverer("open-low"))) as recovered:
+        times = [next(recovered).time_s for _ in range(7)]
+    assert max(frames_behind[1:]) <= 10  # the way over the loopback on a busy machine; frame by frame it would be 45
+    assert np.min(np.diff(times[1:])) > 0.1
+    assert len(times) + video.passed_over >= round(times[-1] * 25) + 1

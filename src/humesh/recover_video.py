@@ -6,7 +6,8 @@ The video is read twice (people, poses), and once more for pictures, so that not
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice, pairwise
 from operator import itemgetter
@@ -74,14 +75,18 @@ def recover_video(
 
 def recover_live(
     source: Video | str | int, recoverer: Recoverer | None = None, *, focal_px: float | None = None
-) -> Iterator[Result]:
-    """The people of a webcam (its number) or a stream, frame by frame as they come, tracked but unsmoothed."""
+) -> Generator[Result, None, None]:
+    """The people of a webcam (its number) or a stream, each time of the newest frame, tracked but unsmoothed.
+
+    Frames that come meanwhile are passed over (`Video.passed_over`), so that the results do not lag behind.
+    """
     video = source if isinstance(source, Video) else Video(source)
     recoverer = recoverer or Recoverer()
     finder, camera = VideoPeople(recoverer.finder), camera_with(focal_px, video.size)
-    for frame in video:
-        photo = Photo.of(frame.pixels, camera)
-        yield replace(recoverer(photo, finder(photo, frame.time_s)), time_s=frame.time_s)
+    with closing(video.newest()) as frames:
+        for frame in frames:
+            photo = Photo.of(frame.pixels, camera)
+            yield replace(recoverer(photo, finder(photo, frame.time_s)), time_s=frame.time_s)
 
 
 def track_people(

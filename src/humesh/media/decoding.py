@@ -38,6 +38,7 @@ _CONTAINERS = (
 )
 _LIMITS = {"max_pixels": f"{MAX_MEGAPIXELS}000000"}  # FFmpeg's own: frames may be larger than the header says
 _LENGTH_IN_HEADER = {"mov", "matroska", "avi"}  # in other containers FFmpeg estimates it from what is there
+_WITHOUT_TIMES = {"mjpeg", "mpjpeg", "h264", "hevc"}  # FFmpeg makes times of an assumed frame rate; arrivals are true
 _HDR = {16: "PQ", 18: "HLG"}  # transfer functions by their numbers in ISO/IEC 23091-2
 _PATIENCE_S = 15.0  # for an answer over the net
 _LONGEST_S = 1e7  # four months: a header that says more is damaged
@@ -123,9 +124,10 @@ class Decoder:
                 raise VideoError(f"{self.name}: expected a video, the file is empty; fetch it anew.")
         self.findings: list[str] = []  # of the last pass through the video
         self.first: int | None = None
-        with self._one_sentence():
-            self._read_header()
-            for stamp, frame in self._decoded(0.0):
+        with self._one_sentence(), self._open() as container:
+            self._read_header(container, self._stream(container))
+            # Connecting to a stream takes a second; of a file, packets may have been read already.
+            for stamp, frame in self._decoded(0.0, container if self.live else None):
                 self.first = stamp if self.first is None else self.first
                 pixels = _upright(frame)
                 if pixels is not None:
@@ -137,16 +139,15 @@ class Decoder:
         self.zero_s = 0.0 if self.avi else float((self.first or 0) * self.base)
         self.notes += _oddities(frame, self.aspect)
 
-    def _read_header(self) -> None:
-        with self._open() as container:
-            stream = self._stream(container)
-            self.base, self.aspect = stream.time_base, stream.sample_aspect_ratio
-            self.duration_s = None if self.webcam else declared_seconds(container, stream)
-            self.live = self.webcam or (self.url and self.duration_s is None)  # no end, other frames each time
-            self.avi = container.format.name == "avi"  # its `frames` counts empty ones, which have no picture
-            self.fps, self.notes = self._frame_rate(container, stream)
-            counted = len(stream.index_entries) if self.avi else stream.frames
-            self.count = counted or round((self.duration_s or 0) * self.fps)
+    def _read_header(self, container: Any, stream: Any) -> None:
+        self.base, self.aspect = stream.time_base, stream.sample_aspect_ratio
+        self.duration_s = None if self.webcam else declared_seconds(container, stream)
+        self.live = self.webcam or (self.url and self.duration_s is None)  # no end, other frames each time
+        self.untimed = self.live and container.format.name in _WITHOUT_TIMES
+        self.avi = container.format.name == "avi"  # its `frames` counts empty ones, which have no picture
+        self.fps, self.notes = self._frame_rate(container, stream)
+        counted = len(stream.index_entries) if self.avi else stream.frames
+        self.count = counted or round((self.duration_s or 0) * self.fps)
 
     def _frame_rate(self, container: Any, stream: Any) -> tuple[float, list[str]]:
         """Frames a second, and a note; an unusual rate is compared with the times of the first frames.
@@ -182,11 +183,14 @@ class Decoder:
 
     def pictures(self, start_s: float) -> Pictures:
         """The frames from the last key frame before start_s on, or from the beginning where seeking fails."""
-        first = None if self.live else self.first
+        first, began = None if self.live else self.first, None
         with self._one_sentence():
             for stamp, frame in self._from(start_s):
                 first = stamp if first is None else first
                 seconds = None if stamp is None or first is None else float((stamp - first) * self.base)
+                if self.untimed:
+                    began = time.monotonic() if began is None else began
+                    seconds = time.monotonic() - began
                 yield seconds, partial(_upright, frame)
 
     def _from(self, start_s: float) -> Iterator[tuple[int | None, Any]]:
@@ -199,13 +203,13 @@ class Decoder:
                 return
         yield from self._decoded(0.0)
 
-    def _decoded(self, start_s: float) -> Iterator[tuple[int | None, Any]]:
-        """(stamp, frame) in the order shown; `findings`: what is missing."""
+    def _decoded(self, start_s: float, opened: Any = None) -> Iterator[tuple[int | None, Any]]:
+        """(stamp, frame) in the order shown; `findings`: what is missing. `opened`: a container, not read yet."""
         self.findings, lost = [], 0
         before = end = None  # stamp of the last frame; where the packets so far end
-        with self._open() as container:
+        with opened or self._open() as container:
             stream = self._stream(container)
-            stream.thread_type = "AUTO"
+            stream.thread_type = "SLICE" if self.live else "AUTO"  # threads for whole frames hold them back
             if start_s > 0:
                 try:
                     container.seek((self.first or 0) + int(start_s / self.base), stream=stream)

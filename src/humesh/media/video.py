@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from PIL import Image
 from humesh.errors import ArgumentError
 from humesh.media.decoding import ASSUMED_FPS, Decoder, Draw, Pictures, Pixels, VideoError, check_size
 from humesh.media.kinds import is_url, kind_of, opened, public
+from humesh.media.live import Newest
 from humesh.media.photo import Photo, PhotoError, rgb_of
 
 __all__ = ["Frame", "Video", "VideoError", "letterboxed"]
@@ -42,11 +43,11 @@ class Video:
     """The frames of a video with start_s <= time < end_s, every `stride`-th; streams, again and again for files.
 
     `source`: a file that FFmpeg reads, an animated picture, a folder of pictures (by name, 2 before 10), an address
-    (https://, rtsp://, ...) or the number of a webcam; `live`: one without an end, which cannot be read again.
-    `size` (width, height) px; `fps` (nominal), `duration_s` and `count` (expected, None if not known) are those of the
-    frames asked for. `notes`: what was guessed, broken or bridged, complete after iterating. `sound`: where the sound
-    that belongs to the frames may be read, if anywhere. Raises VideoError; ArgumentError (a TypeError) for what is no
-    source.
+    (https://, rtsp://, ...) or the number of a webcam; `live`: one without an end, which cannot be read again;
+    `newest` gives its frames without falling behind. `size` (width, height) px; `fps` (nominal), `duration_s`
+    and `count` (expected, None if not known) are those of the frames asked for. `notes`: what was guessed, broken or
+    bridged, complete after iterating. `sound`: where the sound that belongs to the frames may be read, if anywhere.
+    Raises VideoError; ArgumentError (a TypeError) for what is no source.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Video:
             self._source = _Animation(self.path)
         else:
             self._source = Decoder(source if self.path is None else self.path)
-        self.live = False
+        self.live, self.passed_over = False, 0
         self.sound: str | Path | None = None
         if isinstance(self._source, Decoder):
             self.live = self._source.live
@@ -97,18 +98,42 @@ class Video:
 
     def __iter__(self) -> Iterator[Frame]:
         clock = _Clock(1 / self._source.fps)
-        place = number = broken = fitted = 0
-        good: Draw | None = None  # the last good frame, drawn anew where it is needed: the user may paint on it
-        self.notes[:] = self._source.notes
+        return self._frames(self._wanted(clock), clock)
+
+    def newest(self) -> Generator[Frame, None, None]:
+        """The frames of a live video, each the newest when it is asked for, however slowly they are used.
+
+        A thread reads meanwhile; `passed_over` counts the frames that a newer one replaced.
+        """
+        clock = _Clock(1 / self._source.fps)
+        newest = Newest(self._wanted(clock))
+        self.passed_over = 0
+        try:
+            for frame in self._frames(newest, clock):
+                self.passed_over = newest.passed_over
+                yield frame
+        finally:
+            newest.close()
+            self.passed_over = newest.passed_over
+
+    def _wanted(self, clock: _Clock) -> Iterator[tuple[float, Draw]]:
+        """The frames asked for with their seconds, not drawn yet."""
+        place = 0
         for stamp, draw in self._source.pictures(self.start_s):
             seconds = clock(stamp)
             if seconds >= self.end_s - _TICK:
                 break
             if seconds < self.start_s - _TICK:
                 continue
+            if place % self.stride == 0:
+                yield seconds, draw
             place += 1
-            if (place - 1) % self.stride:
-                continue
+
+    def _frames(self, wanted: Iterable[tuple[float, Draw]], clock: _Clock) -> Iterator[Frame]:
+        number = broken = fitted = 0
+        good: Draw | None = None  # the last good frame, drawn anew where it is needed: the user may paint on it
+        self.notes[:] = self._source.notes
+        for seconds, draw in wanted:
             pixels = draw()
             is_broken = pixels is None
             if pixels is None:
