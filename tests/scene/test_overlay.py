@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from humesh.scene.pictures import BACKGROUND, VIEWS, FloorView, contact_sheet, facing, framing, overlay, write_turntable
+from humesh.scene.pictures import (
+    BACKGROUND,
+    VIEWS,
+    FloorView,
+    LivePictures,
+    contact_sheet,
+    facing,
+    framing,
+    overlay,
+    write_turntable,
+)
 from humesh.scene.render import PALETTE, Stage, colours
 from humesh.scene.result import Result
 
@@ -33,6 +44,19 @@ def test_nobody(nobody: Result, tmp_path: Path) -> None:
     assert (sheet[:, -90:] == BACKGROUND.astype(np.uint8)).all()
     assert (sheet[:, 162:252] == BACKGROUND.astype(np.uint8)).all()
     write_turntable(nobody, tmp_path / "nobody.mp4", seconds=0.2, size=(32, 32))
+
+
+def test_somebody_live_keeps_their_colour_when_others_come_and_go(recovery: Result, nobody: Result) -> None:
+    draw = LivePictures(recovery.body, recovery.photo.size)
+    assert np.array_equal(draw(nobody), nobody.photo.pixels)
+    pictures = []
+    for tracks in ((3, 5), (9, 5), (3, 6)):
+        people = [replace(person, track=track) for person, track in zip(recovery.people, tracks, strict=True)]
+        pictures.append(draw(replace(recovery, people=people)).astype(int))
+    alike = [(pictures[0] == other).all(-1) for other in pictures[1:]]
+    painted = (pictures[0] != recovery.photo.pixels).any(-1)
+    for kept, other in (alike, alike[::-1]):  # the second person's pixels stay, then the first one's
+        assert (painted & kept & ~other).sum() > 100
 
 
 def test_views_hold_everybody(recovery: Result) -> None:

@@ -236,25 +236,50 @@ class MotionPictures:
         if people:
             paint = np.array([self._colours[person.track or 0] for person in people])
             stage = Stage(frame.bodies.vertices, frame.bodies.faces, paint)
-            image = Image.fromarray(_over(stage, frame.photo, _FILM_RAYS))
-            letter = max(11, image.height // 32)
-            for person, colour in zip(people, paint, strict=True):
-                x, y = (person.box[0] + person.box[2]) / 2, max(person.box[1] - 0.3 * letter, 1.2 * letter)
-                fill = tuple(int(255 * value) for value in colour)
-                _write(image, (x, y), str(person.track), letter, fill, "ms")
-            picture = np.asarray(image)
+            picture = _tracked(stage, frame, paint)
             if self._side[0]:
                 beside = self._side_view.picture(stage, _FILM_RAYS)
         return np.concatenate([picture, beside], axis=1)
 
 
+class LivePictures:
+    """Pictures of frames as they come: everybody's mesh, in the colour of their track and with its number."""
+
+    def __init__(self, body: BodyModel, size: tuple[int, int]) -> None:
+        self._body = _film_body(body, size)
+
+    def __call__(self, frame: Result) -> UInt8[np.ndarray, "H W 3"]:
+        """The picture of one frame."""
+        if not frame.people:
+            return frame.photo.pixels
+        tracks = [person.track or 0 for person in frame.people]
+        paint = colours(max(tracks) + 1)[tracks]
+        bodies = replace(frame, body=self._body).bodies
+        return _tracked(Stage(bodies.vertices, bodies.faces, paint), frame, paint)
+
+
 def write_film(result: VideoResult, path: str | Path, beside: bool = True, progress: Progress = _silent) -> None:
     """Writes an MP4 of a video with everybody's mesh on it, with its sound; `progress` gets the frames done."""
-    if result.body.name == "open" and result.size[1] <= _SMALL_PX:
-        result = replace(result, body=BodyModel.load("open-low"))  # three times as fast
+    result = replace(result, body=_film_body(result.body, result.size))
     pictures = MotionPictures(result, beside)
     film = Film(path, pictures.size, result.fps, source=result.video)
     _write_frames(film, pictures, result.frames, result.times.tolist(), progress)
+
+
+def _film_body(body: BodyModel, size: tuple[int, int]) -> BodyModel:
+    """The body to draw in films of this size: with fewer triangles it is three times as fast."""
+    return BodyModel.load("open-low") if body.name == "open" and size[1] <= _SMALL_PX else body
+
+
+def _tracked(stage: Stage, frame: Result, paint: Float[np.ndarray, "P 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    """The meshes over a film's frame, each with the number of its track in its colour."""
+    image = Image.fromarray(_over(stage, frame.photo, _FILM_RAYS))
+    letter = max(11, image.height // 32)
+    for person, colour in zip(frame.people, paint, strict=True):
+        x, y = (person.box[0] + person.box[2]) / 2, max(person.box[1] - 0.3 * letter, 1.2 * letter)
+        fill = tuple(int(255 * value) for value in colour)
+        _write(image, (x, y), str(person.track), letter, fill, "ms")
+    return np.asarray(image)
 
 
 def _write_frames(
