@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 from skimage.data import camera
 
+from humesh.commands.app import previewing
 from humesh.media.film import Film
 from humesh.web import server
 
@@ -170,3 +171,27 @@ def test_too_large_a_file_is_refused_in_a_sentence(page: Any, tmp_path: Path) ->
     page.set_input_files("#file", tmp_path / "huge.mp4")
     page.wait_for_selector(_FAILED, timeout=_WAIT_MS)
     assert "at most 40 MB" in page.inner_text("#message")
+
+
+def test_a_recording_is_seen_as_it_is_made(browser: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The newest picture, not the one before it, which is what browsers show when no boundary follows."""
+    with previewing() as show:
+        found = re.search(r"preview: (http://\S+)", capsys.readouterr().err)
+        assert found is not None
+        context = browser.new_context(viewport={"width": 800, "height": 600})
+        page, faults = context.new_page(), list[str]()
+        page.on("console", lambda message: faults.append(message.text))
+        show(np.full((48, 64, 3), (200, 0, 0), np.uint8))
+        page.goto(found[1], wait_until="commit")
+        for wanted in ((200, 0, 0), (0, 0, 200)):
+            show(np.full((48, 64, 3), wanted, np.uint8))
+            for _ in range(200):
+                shot = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)
+                if np.abs(shot[300, 400] - wanted).max() < 20:
+                    break
+                page.wait_for_timeout(20)
+            else:
+                raise AssertionError(f"expected {wanted} in the middle of the page, got {shot[300, 400]}")
+        assert "token" not in page.url
+        context.close()
+        assert not faults

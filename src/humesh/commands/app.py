@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
+import threading
 import webbrowser
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from humesh.commands.errors import UserError, say, within
+from humesh.commands.errors import UserError, say, say_error, within
+
+if TYPE_CHECKING:
+    from humesh.web.server import Guard
+
+_LOOPBACK, _PORT = "127.0.0.1", 8080
 
 
 def app(
-    host: str = "127.0.0.1",
-    port: int = 8080,
+    host: str = _LOOPBACK,
+    port: int = _PORT,
     device: str = "auto",
     max_mb: int = 500,
     max_minutes: float = 10.0,
@@ -39,19 +50,77 @@ def app(
 
 def serve(jobs: Any, host: str, port: int, browser: bool, only: Any = None) -> int:
     """Serves the page until Ctrl-C, at this port or the next free one."""
-    import errno
-    import logging
-    import os
     import signal
-    import socket
 
-    try:
-        import uvicorn
-
+    with _packages():
         from humesh.web.server import Guard, make_app
+
+        guard = Guard(host)
+        place, url = _listening(guard, host, port)
+        server = _server(make_app(jobs, guard, only))
+    say(f"{url} (Ctrl-C ends)")
+    if guard.everywhere:
+        there = url.replace(_LOOPBACK, socket.gethostname(), 1)
+        say(f"From other computers: {there}, or with this computer's address.")
+    if browser:
+        webbrowser.open(url)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # else it would leave the files
+    try:
+        server.run(sockets=[place])
+    except KeyboardInterrupt:  # which uvicorn raises again when it has ended
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return 0
+
+
+@contextmanager
+def previewing() -> Iterator[Callable[[Any], None]]:
+    """A page for this computer's browsers, whose address is printed; gives what shows a picture on it."""
+    with _packages():
+        from humesh.web.live import Preview, make_live_app
+        from humesh.web.server import Guard
+
+        guard, preview = Guard(_LOOPBACK), Preview()
+        place, url = _listening(guard, _LOOPBACK, _PORT)
+        server = _server(make_live_app(preview, guard))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
+    thread.start()
+    say_error(f"preview: {url}")
+    try:
+        yield preview.show
+    finally:
+        preview.close()
+        server.should_exit = True
+        thread.join(5)
+
+
+@contextmanager
+def _packages() -> Iterator[None]:
+    """UserError where a package that the page needs is not installed."""
+    try:
+        yield
     except ImportError:
         raise UserError('the page needs the packages fastapi and uvicorn; run: pip install "humesh[app]"') from None
-    guard = Guard(host)
+
+
+def _server(app: Any) -> Any:
+    """What serves an application, and ends it within seconds."""
+    import logging
+
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # uploads that end with it are no errors
+            await super().shutdown(sockets)
+
+    config = uvicorn.Config(app, log_level="warning", lifespan="off", server_header=False, timeout_graceful_shutdown=1)
+    return Server(config)
+
+
+def _listening(guard: Guard, host: str, port: int) -> tuple[socket.socket, str]:
+    """A socket at this port or the next free one, and its address with the token; UserError where there is none."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for number in range(port, min(port + 50, 65_535)):
         place = socket.socket(family)
@@ -70,31 +139,5 @@ def serve(jobs: Any, host: str, port: int, browser: bool, only: Any = None) -> i
                 raise UserError(f"--host {host}: expected an address of this computer ({why}).") from None
     else:
         raise UserError(f"--port {port}: expected a free port at or after it, found none; name another one.")
-    name = "127.0.0.1" if guard.everywhere else f"[{host}]" if ":" in host else host
-    url = f"http://{name}:{number}/?token={guard.token}"
-    say(f"{url} (Ctrl-C ends)")
-    if guard.everywhere:
-        say(f"From other computers: {url.replace(name, socket.gethostname(), 1)}, or with this computer's address.")
-    if browser:
-        webbrowser.open(url)
-
-    class Server(uvicorn.Server):
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # uploads that end with it are no errors
-            await super().shutdown(sockets)
-
-    config = uvicorn.Config(
-        make_app(jobs, guard, only),
-        log_level="warning",
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # else it would leave the files
-    try:
-        Server(config).run(sockets=[place])
-    except KeyboardInterrupt:  # which uvicorn raises again when it has ended
-        pass
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return 0
+    name = _LOOPBACK if guard.everywhere else f"[{host}]" if ":" in host else host
+    return place, f"http://{name}:{number}/?token={guard.token}"

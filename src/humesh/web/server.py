@@ -63,18 +63,12 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def make_app(jobs: Jobs, guard: Guard, only: Job | None = None) -> FastAPI:
-    """The web application; `only`: a finished job that is all that is shown (`humesh view`)."""
+def guarded_app(guard: Guard, policy: str) -> FastAPI:
+    """An application without pages yet, which answers only the browsers that the guard lets in; `policy`: of content.
+
+    `request.state.user` is a secret name of the browser, empty with its first request.
+    """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    home = files("humesh.web")
-    page = (home / "page" / "index.html").read_text()
-    (inline,) = re.findall(r'<script type="importmap">(.*?)</script>', page, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; connect-src 'self' blob:; "
-        "img-src 'self' blob: data:; media-src 'self' blob:; form-action 'self'; frame-ancestors 'none'; "
-        "base-uri 'none'"
-    )
 
     @app.middleware("http")
     async def guarded(request: Request, call_next: Any) -> Response:
@@ -99,6 +93,22 @@ def make_app(jobs: Jobs, guard: Guard, only: Job | None = None) -> FastAPI:
             if request.cookies.get(name) != value:
                 response.set_cookie(name, value, httponly=True, samesite="strict", path="/")
         return _sealed(response, policy)
+
+    return app
+
+
+def make_app(jobs: Jobs, guard: Guard, only: Job | None = None) -> FastAPI:
+    """The web application; `only`: a finished job that is all that is shown (`humesh view`)."""
+    home = files("humesh.web")
+    page = (home / "page" / "index.html").read_text()
+    (inline,) = re.findall(r'<script type="importmap">(.*?)</script>', page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; connect-src 'self' blob:; "
+        "img-src 'self' blob: data:; media-src 'self' blob:; form-action 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'"
+    )
+    app = guarded_app(guard, policy)
 
     def job_of(number: str, request: Request) -> Job:
         if only is not None and number == only.id:
