@@ -7,8 +7,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from importlib import import_module
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +23,6 @@ from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
 from humesh.people.person import Person
 from humesh.people.video_people import VideoPeople
-from humesh.recover import Recoverer
-from humesh.scene.result import Result
 
 FRAMES = 9
 
@@ -219,35 +215,6 @@ def test_a_video_from_the_web(
     assert json.loads((out / "clip.json").read_text())["video"]["path"] == address
     assert run(monkeypatch, "predict", address, "-o", out, "--video.formats", "mp4", "npz") == 0
     assert "finished and skipped" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("frames", [0, 3])
-def test_recordings_of_a_webcam_end_with_ctrl_c_and_never_replace_each_other(
-    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], frames: int
-) -> None:
-    out = tmp_path / "out"
-
-    def frames_of_webcam(video: Video, recoverer: Recoverer, **_: object) -> Iterator[Result]:
-        for frame in islice(Video(clip), frames):
-            yield recoverer(Photo.of(frame.pixels), [])
-        raise KeyboardInterrupt
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(import_module("humesh.commands.predict_video"), "recover_live", frames_of_webcam)
-    start = Video.__init__
-    monkeypatch.setattr(Video, "__init__", lambda self, source: start(self, clip))  # no webcam is here
-    for number in range(2):
-        code = run(monkeypatch, "predict", "0", "-o", out, "--no-refine")
-        printed = capsys.readouterr()
-        if not frames:
-            assert code == 2
-            assert "webcam 0: stopped before the first frame; nothing was written" in printed.err
-            assert list(out.iterdir()) == []
-        else:
-            assert code == 0
-            assert "webcam 0: 3 frames" in printed.out
-            assert len(list(out.glob("*_overlay.mp4"))) == number + 1
-            assert all(frames_of(film) == 3 for film in out.glob("*_overlay.mp4"))
 
 
 def test_tracks_and_files_of_people_count_as_finished(

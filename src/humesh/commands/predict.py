@@ -75,6 +75,8 @@ class Options:
     """Where bodies are computed: cpu, cuda, cuda:1, mps; auto: the GPU if there is one."""
     overwrite: bool = False
     """Do again what is finished."""
+    preview: bool = False
+    """Of a webcam or a stream: see in the browser, at the address that is printed, what is being recorded."""
     video: VideoFiles = VideoFiles()
     """Of videos only."""
 

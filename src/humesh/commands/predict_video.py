@@ -9,23 +9,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from humesh.commands.errors import UserError, say_error, shown
+from humesh.commands.errors import UserError, shown
 from humesh.commands.inputs import Input
 from humesh.commands.predict import Options, VideoFiles
+from humesh.commands.predict_live import predict_live
 from humesh.commands.progress import Pace, progress_bar
 from humesh.commands.results import PEOPLE, Claim, Job, Results
 from humesh.geometry.camera import Camera
-from humesh.media.film import Film
-from humesh.media.video import Video, VideoError
+from humesh.media.video import Video
 from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
 from humesh.people.mot import TracksGiven
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer, camera_with
-from humesh.recover_video import Finder, Progress, pose_video, recover_live, track_people
+from humesh.recover_video import Finder, Progress, pose_video, track_people
 from humesh.scene.export import VIDEO_FORMATS, write
 from humesh.scene.mocap import clock, start_frame
-from humesh.scene.pictures import overlay, write_film
+from humesh.scene.pictures import write_film
 from humesh.scene.record import record
 from humesh.scene.result import FileOptions, VideoResult
 
@@ -49,13 +49,15 @@ def predict_video(
     """One video's files; what to print. Raises VideoError, TracksError, UserError."""
     options, focal_px = chosen.video, chosen.focal_px
     if each.kind == "live":
-        return _predict_live(each, job, results, recoverer, focal_px)
+        return predict_live(each, job, results, recoverer, focal_px, chosen.preview)
     if options.interval > 1 and (recoverer.network is None or recoverer.network.spec.group != "frames"):
         raise UserError(f"--video.interval is for methods through time (int), {recoverer.estimator.method!r} is none.")
     video = Video(each.where, options.start_s, options.end_s, options.stride)
     if video.live:  # only opening an address shows it
         live = replace(each, kind="live")
-        return _predict_live(live, video_job(live, job.options, options), results, recoverer, focal_px)
+        results.release(job)
+        again = video_job(live, job.options, options)
+        return predict_live(live, again, results, recoverer, focal_px, chosen.preview, video)
     camera = camera_with(focal_px, video.size)
     with progress_bar(Pace("frames"), transient=True) as bar, results.claimed(job) as claim:
         tasks: dict[str, Any] = {}
@@ -82,27 +84,6 @@ def predict_video(
     return report(
         each.public, len(result.tracks), found, [*result.notes, *_late(result, options.formats, layout)], written
     )
-
-
-def _predict_live(each: Input, job: Job, results: Results, recoverer: Recoverer, focal_px: float | None) -> str:
-    """A film of a webcam or an endless stream until Ctrl-C, each frame posed at once; what to print."""
-    video, frames = Video(int(each.where) if each.where.isdecimal() else each.where), 0
-    with results.claimed(job) as claim:
-        path = Path(f"{claim.target}{job.endings['mp4']}")
-        say_error(f"{each.identity}: filming {results.folder / path.name}; Ctrl-C ends the film.")
-        with Film(path, video.size, video.fps) as film:
-            began = time.monotonic()
-            try:
-                for result in recover_live(video, recoverer, focal_px=focal_px):
-                    film.write(overlay(result), time.monotonic() - began)
-                    frames += 1
-            except (KeyboardInterrupt, VideoError) as end:  # a connection that breaks ends the film as well
-                if not frames and isinstance(end, VideoError):
-                    raise
-                if not frames:
-                    raise UserError(f"{each.identity}: stopped before the first frame; nothing was written.") from None
-        written = claim.finish({"video": {"path": each.public, "frames": frames}}, {"mp4": [path]})
-    return "\n  ".join([f"{each.identity}: {frames} frames", *map(str, written)])
 
 
 def report(where: str, count: int, found: str, notes: Iterable[str], written: list[Path]) -> str:

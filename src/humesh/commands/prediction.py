@@ -21,6 +21,7 @@ from humesh.commands.predict_video import predict_video, report, video_job
 from humesh.commands.progress import progress_bar, say_above
 from humesh.commands.results import Job, Results, digest
 from humesh.errors import HumeshError
+from humesh.media.kinds import is_url
 from humesh.media.photo import Photo
 from humesh.methods.weights import shipped
 from humesh.people.finder import PeopleFinder, RtmlibPeople
@@ -158,6 +159,8 @@ def _check_options(options: Options, found: Sequence[Input], kinds: Counter[Kind
         raise UserError(f"--formats: expected at least one of {', '.join(get_args(Format))}.")
     if options.detections and options.finder != "accurate" and kinds.total() == kinds["photo"]:
         raise UserError(f"--finder {options.finder}: nobody is looked for where --detections gives the people.")
+    if options.preview and not any(each.kind == "live" or is_url(each.where) for each in found):
+        raise UserError("--preview is for webcams and streams, and none is among the inputs.")
     notes = []
     for name, instead in (("formats", "--video.formats"), ("detections", "--video.tracks")):
         if getattr(options, name) == getattr(Options(), name):

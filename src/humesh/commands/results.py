@@ -103,6 +103,10 @@ class Results:
                 return name
         raise AssertionError("there are always more names")
 
+    def release(self, job: Job) -> None:
+        """Lets others have the name that a job got and will not use."""
+        self._reserved = {name: path for name, path in self._reserved.items() if path != job.path}
+
     def owns(self, path: Path) -> bool:
         """Whether a file of this folder belongs to a result."""
         names = {path.name[:length] for length in range(1, len(path.name))} & self._names
