@@ -261,6 +261,8 @@ def test_a_late_person_at_another_rate_is_shown_while_there(clip: VideoResult, t
     assert moved.tracks[1].frames.tolist() == [6, 7, 8, 9, 10, 16, 17, 18, 19, 20]
     assert len(moved.times) == 23
     assert start_frame(clip, clip.tracks[1], 50) == 6
+    with np.load(clip.save(tmp_path / "clip", ["amass"], fps=50)[1]) as file:
+        assert (file["start_frame"], file["start_s"], len(file["poses"])) == (6, 0.12, 15)
     places = moved.tracks[1].pose.translation
     torch.testing.assert_close(places[[0, 2, 4, 5, 7, 9]], clip.tracks[1].pose.translation)
     torch.testing.assert_close(places[6], (places[5] + places[7]) / 2)
@@ -379,3 +381,13 @@ def test_the_command_knows_the_same_rigs() -> None:
     from humesh.commands.predict import Options
 
     assert get_args(get_type_hints(Options)["rig"]) == tuple(RIGS)
+
+
+def test_the_documented_names_are_the_rigs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "other_programs.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.count("|") == 5]
+    named = {row[0]: row[1:3] for row in rows if row[0] in SMPL24.names}
+    assert set(named) == {name for name in SMPL24.names if not name.startswith("right_")}
+    for joint, (mixamo, unity) in named.items():
+        at = SMPL24.index(joint)
+        assert [f"mixamorig:{mixamo}", unity] == [RIGS["mixamo"].names[at], RIGS["unity"].names[at]]
