@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage.data import camera
 
@@ -19,7 +20,7 @@ ray = pytest.importorskip("ray")
 pads = pytest.importorskip("pyarrow.dataset")
 
 from humesh import batch  # noqa: E402
-from humesh.batch import Metrics, Plan, Worker, finished, listed, run  # noqa: E402
+from humesh.batch import Metrics, Plan, RunError, Worker, finished, listed, run  # noqa: E402
 from humesh.errors import BatchError, HumeshError  # noqa: E402
 
 ENDINGS = frozenset({".jpg", ".mp4"})
@@ -127,6 +128,86 @@ def test_folders_patterns_lists_and_files(tmp_path: Path) -> None:
     for nothing in (tmp_path / "none", tmp_path / "a/*.png"):
         with pytest.raises(BatchError, match="found"):
             listed([str(nothing)], ENDINGS)
+
+
+def test_names_that_no_list_of_strings_can_hold_and_brackets(tmp_path: Path) -> None:
+    """A name that is not UTF-8 is reported as a failed input; brackets of a name that is there are no pattern."""
+    (bracket,) = _files(tmp_path / "in", ["[1] new\nline 名.jpg"])
+    try:
+        (tmp_path / "in" / os.fsdecode(b"\xff.jpg")).write_bytes(b"x")
+    except OSError:
+        pytest.skip("a file system of UTF-8 names only")
+    found = listed([str(tmp_path / "in"), bracket], ENDINGS)
+    assert found == [bracket, str(tmp_path / "in" / "\\xff.jpg")]
+    (row,) = Worker._rows(Quick(Plan(str(tmp_path / "out")), 1), str(tmp_path / "gone" / "bad.jpg"))
+    assert row["status"] == "failed"
+
+
+def test_the_same_file_named_twice_is_one_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths are the same for workers in other folders, too."""
+    (one,) = _files(tmp_path / "in", ["1.jpg"])
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfin/1.jpg\r\n")
+    monkeypatch.chdir(tmp_path)
+    assert listed(["in", "in/1.jpg", one, "@list.txt"], ENDINGS) == [one]
+
+
+def test_results_are_no_inputs(tmp_path: Path) -> None:
+    (one,) = _files(tmp_path, ["1.jpg"])
+    _files(tmp_path / "files", ["1_overlay.jpg"])
+    assert listed([str(tmp_path)], ENDINGS, str(tmp_path)) == [one]
+
+
+def test_a_list_that_cannot_be_read_gets_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BatchError, match=r"@.*none\.txt: expected a list of inputs, it cannot be read \(No such file"):
+        listed([f"@{tmp_path / 'none.txt'}"], ENDINGS)
+    (photo,) = _files(tmp_path, ["1.jpg"])
+    Path(photo).write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(BatchError, match="as UTF-8 text, it is none"):
+        listed([f"@{photo}"], ENDINGS)
+
+
+def test_a_full_disk_is_no_fault_of_the_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the run, which can go on later; else a million inputs would be quarantined."""
+
+    def full(*arguments: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    (photo,) = _files(tmp_path, ["1.jpg"])
+    worker = Quick(Plan(str(tmp_path / "out")), 1)
+    monkeypatch.setattr(Quick, "_recovered", full)
+    (row,) = worker({"input": np.array([photo])}).to_pylist()
+    assert row["status"] == "stopped"
+    assert "cannot be written (No space left" in row["message"]
+
+
+def test_networks_that_cannot_be_loaded_end_the_run(tmp_path: Path) -> None:
+    """A wrong --weights must not mark every input as failed."""
+    Image.fromarray(camera()).save(tmp_path / "man.png")
+    worker = Worker(Plan(str(tmp_path / "out"), weights=str(tmp_path / "none.safetensors")), torch.get_num_threads())
+    (row,) = worker({"input": np.array([str(tmp_path / "man.png")])}).to_pylist()
+    assert row["status"] == "stopped"
+    assert "none.safetensors" in row["message"]
+
+
+@pytest.mark.usefixtures("local")
+def test_an_output_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
+    inputs = _files(tmp_path / "in", ["1.jpg"])
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(RunError, match=r"^\S*out\S*: cannot be written \([^\n]*\)\.$"):
+        run(inputs, Plan(str(tmp_path / "out")), worker=Quick)
+
+
+def test_readers_of_the_rows_do_not_see_drafts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run killed while it writes leaves no file that pyarrow's and pandas' readers take for rows."""
+    system, out = batch.file_system(str(tmp_path / "rows"))
+
+    def killed(*arguments: Any) -> None:
+        pads.dataset(out, schema=batch.SCHEMA).to_table()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        batch.write(system, f"{out}/x.parquet", b"half")
 
 
 def test_an_address_of_a_store_is_read_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

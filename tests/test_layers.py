@@ -9,7 +9,7 @@ ROOT = Path(humesh.__file__).parent
 ROWS = [
     {"errors", "threads", "video_options"},
     {"files", "geometry"},
-    {"body", "networks", "media"},
+    {"body", "networks", "media", "batch_files"},
     {"people", "losses"},
     {"crops"},
     {"methods", "data", "scene"},

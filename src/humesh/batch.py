@@ -7,22 +7,21 @@ with the rest; an input that fails gets one row with its sentence, as does one t
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import io
 import json
-import re
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from humesh.errors import BatchError, HumeshError, MissingPackageError
+from humesh.batch_files import FULL, RunError, file_system, listed, located, read_json, write
+from humesh.errors import HumeshError, MissingPackageError
 from humesh.media.kinds import kind_of
 
 try:
@@ -33,9 +32,10 @@ try:
 except ImportError:  # pragma: no cover
     raise MissingPackageError('batches need the packages ray and pyarrow; run: pip install "humesh[ray]"') from None
 
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
-_MAGIC = re.compile(r"[*?\[]")
 _MOST_DEATHS = 3  # of its worker that an input may cause
+_STOPPED = "stopped"  # the status of a row that ends the run, as Ray does not hand over exceptions
+
+__all__ = ["SCHEMA", "Metrics", "Plan", "RunError", "Worker", "file_system", "finished", "listed", "located", "run"]
 
 _floats = pa.list_(pa.float32())
 SCHEMA = pa.schema([
@@ -81,62 +81,6 @@ class Metrics:
     failed: int = 0
 
 
-def file_system(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system of an address or a local path (pyarrow's, else fsspec's), and the path in it."""
-    if not _ADDRESS.match(uri):
-        return fs.LocalFileSystem(), str(Path(uri).absolute())
-    try:
-        return fs.FileSystem.from_uri(uri)
-    except (pa.ArrowInvalid, ValueError, OSError):
-        try:
-            import fsspec
-
-            found = fsspec.filesystem(uri.partition("://")[0].lower())
-        except (ImportError, ValueError) as error:
-            raise BatchError(f"{uri}: expected an address that pyarrow or fsspec opens ({error}).") from None
-        return fs.PyFileSystem(fs.FSSpecHandler(found)), str(found._strip_protocol(uri))
-
-
-def listed(named: Iterable[str], endings: frozenset[str]) -> list[str]:
-    """The inputs that folders (with what is below them), patterns, lists (@file) and files name, each once.
-
-    Of folders and patterns the files with one of the endings. Raises BatchError where nothing is there.
-    """
-    found: dict[str, None] = {}
-    for name in named:
-        if name.startswith("@"):
-            system, path = file_system(name[1:])
-            with system.open_input_stream(path) as stream:
-                lines = stream.read().decode().splitlines()
-            some = [line.strip() for line in lines if line.strip()]
-        else:
-            some = list(_below(name, endings))
-        if not some:
-            raise BatchError(f"{name}: expected photos or videos, found none.")
-        found.update(dict.fromkeys(some))
-    if not found:
-        raise BatchError("expected a folder, pattern, list or address of photos and videos, got none.")
-    return list(found)
-
-
-def _below(name: str, endings: frozenset[str]) -> Iterator[str]:
-    system, path = file_system(name)
-    magic = _MAGIC.search(path)
-    base = path[: path.rfind("/", 0, magic.start())] or "/" if magic else path
-    info = system.get_file_info(base)
-    prefix = name[: len(name) - len(path)] if _ADDRESS.match(name) and name.endswith(path) else ""
-    if info.type == fs.FileType.NotFound:
-        raise BatchError(f"{name}: expected a file, a folder or a pattern, found nothing.")
-    if info.type == fs.FileType.File:
-        yield name
-        return
-    for each in sorted(system.get_file_info(fs.FileSelector(base, recursive=True)), key=lambda one: one.path):
-        hidden = any(part.startswith(".") for part in each.path[len(base) :].split("/") if part)
-        wanted = fnmatch.fnmatch(each.path, path) if magic else Path(each.path).suffix.lower() in endings
-        if each.type == fs.FileType.File and wanted and not hidden:
-            yield prefix + each.path
-
-
 def finished(out: str) -> set[str]:
     """The inputs all of whose rows an output holds."""
     system, path = file_system(out)
@@ -169,39 +113,51 @@ class Worker:
         )
 
     def __call__(self, batch: dict[str, np.ndarray]) -> pa.Table:
-        """Rows of all inputs of a batch."""
+        """Rows of all inputs of a batch; only a row with the sentence where the run has to end."""
+        try:
+            rows = self._rows_of(batch)
+        except RunError as error:
+            rows = [{"status": _STOPPED, "message": str(error)}]
+        return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+    def _rows_of(self, batch: dict[str, np.ndarray]) -> list[dict[str, Any]]:
         names = [str(name) for name in batch["input"]]
         system, out = self.system
         journal = f"{out}/attempts/{_digest(names[0])}.json"  # which input was worked on when a worker died
-        attempts = _read_json(system, journal)
+        attempts = read_json(system, journal)
         rows: list[dict[str, Any]] = []
         for name in names:
             attempts[name] = attempts.get(name, 0) + 1
             if attempts[name] > _MOST_DEATHS:
                 rows.append(_failed(name, f"{name}: its worker died {_MOST_DEATHS} times; the file may be damaged."))
                 continue
-            _write(system, journal, json.dumps(attempts).encode())
+            write(system, journal, json.dumps(attempts).encode())
             rows += self._rows(name)
             attempts[name] = 0  # it lets its worker live
         system.delete_file(journal)
-        return pa.Table.from_pylist(rows, schema=SCHEMA)
+        return rows
 
     def _rows(self, name: str) -> list[dict[str, Any]]:
         """An input's rows; what goes wrong with it becomes its row."""
         try:
             system, path = file_system(name)
+            local = isinstance(system, fs.LocalFileSystem)
+            if local and not self.plan.formats:  # a worker that is killed leaves no folder
+                return self._recovered(name, Path(path), Path())
             with tempfile.TemporaryDirectory(prefix="humesh-batch-") as folder:
-                given = Path(folder) / (Path(path).name or "input")
-                if isinstance(system, fs.LocalFileSystem):
-                    given = Path(path)
-                else:
+                given = Path(path) if local else Path(folder) / (Path(path).name or "input")
+                if not local:
                     with system.open_input_stream(path) as stream, open(given, "wb") as file:
                         while block := stream.read(2**22):
                             file.write(block)
                 return self._recovered(name, given, Path(folder))
+        except RunError:
+            raise
         except HumeshError as error:
             return [_failed(name, str(error))]
         except OSError as error:
+            if error.errno in FULL:
+                raise RunError(f"results cannot be written ({error.strerror}); make room.") from None
             return [_failed(name, f"{name}: cannot be read ({error.strerror or error}).")]
         except Exception as error:  # a bug on one input must not end a million others
             return [_failed(name, f"{name}: this is a bug in humesh ({type(error).__name__}: {error}).")]
@@ -212,7 +168,10 @@ class Worker:
 
         kind = "video" if kind_of(given) == "video" else "photo"
         if kind not in self._recoverers:
-            self._recoverers[kind] = self._make(kind == "video")
+            try:
+                self._recoverers[kind] = self._make(kind == "video")
+            except HumeshError as error:
+                raise RunError(str(error)) from None
         recoverer = self._recoverers[kind]
         result = recoverer(given) if kind == "photo" else recover_video(given, recoverer=recoverer)
         known = PHOTO_FORMATS if kind == "photo" else VIDEO_FORMATS
@@ -222,7 +181,7 @@ class Worker:
             made = folder / "made"
             for path in result.save(made / f"{given.stem[:80]}_{_digest(name)[:8]}", formats):
                 files.append(f"files/{path.name}")
-                _write(self.system[0], f"{self.system[1]}/files/{path.name}", path.read_bytes())
+                write(self.system[0], f"{self.system[1]}/files/{path.name}", path.read_bytes())
         about = {"input": name, "status": "done", "message": " ".join(result.notes), "method": result.method}
         rows = list(_of_photo(result) if kind == "photo" else _of_video(result))
         people = {"people": len(rows), "files": files}
@@ -285,24 +244,6 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:24]
 
 
-def _read_json(system: fs.FileSystem, path: str) -> dict[str, int]:
-    try:
-        with system.open_input_stream(path) as stream:
-            return dict(json.loads(stream.read()))
-    except (OSError, ValueError):
-        return {}
-
-
-def _write(system: fs.FileSystem, path: str, data: bytes) -> None:
-    """Writes a file that appears when it is complete (object stores write them so by themselves)."""
-    system.create_dir(path.rpartition("/")[0], recursive=True)
-    draft = f"{path}.{uuid.uuid4().hex}.part" if isinstance(system, fs.LocalFileSystem) else path
-    with system.open_output_stream(draft) as stream:
-        stream.write(data)
-    if draft != path:
-        system.move(draft, path)
-
-
 def run(
     inputs: list[str],
     plan: Plan,
@@ -316,7 +257,8 @@ def run(
     """Works on the inputs that are not done on the Ray that this process is connected to; writes `out`/rows/*.parquet.
 
     `workers`: actors (default: one for each `threads` cores of the cluster, or for each of its GPUs); `at_once`: inputs
-    that a worker gets together, after which their rows are written. `report` is called after each of these.
+    that a worker gets together, after which their rows are written. `report` is called after each of these. Raises
+    RunError for what is no input's fault.
     """
     import ray
 
@@ -340,12 +282,14 @@ def run(
         batch_format="numpy",
     )
     for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+        if stopped := table.filter(pc.equal(table["status"], _STOPPED))["message"].to_pylist():
+            raise RunError(stopped[0])
         new = table.filter(pc.invert(pc.is_in(table["input"], pa.array(sorted(done), pa.string()))))
         if not len(new):  # a worker that died had handed it over before
             continue
         sink = io.BytesIO()
         parquet.write_table(new.cast(SCHEMA), sink)
-        _write(system, f"{out}/rows/{uuid.uuid4().hex}.parquet", sink.getvalue())
+        write(system, f"{out}/rows/{uuid.uuid4().hex}.parquet", sink.getvalue())
         rows = new.select(["input", "status", "message", "people"]).to_pylist()
         names = {row["input"] for row in rows}
         done |= names

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import ExitStack
 from typing import Annotated, Literal
 
 import tyro
 
 from humesh.commands.errors import UserError, say, within
+from humesh.files import locked
 
 BatchFormat = Literal["jpg", "views", "errors", "mp4", "glb", "obj", "ply", "npz", "json", "bvh", "amass", "usd"]
 
@@ -64,16 +66,25 @@ def batch(
     from humesh.commands.inputs import PHOTO_ENDINGS, VIDEO_ENDINGS
     from humesh.commands.progress import progress_bar, say_above
 
-    named = module.listed(inputs, frozenset(PHOTO_ENDINGS | VIDEO_ENDINGS))
-    done = len(set(named) & module.finished(out))
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(address=ray_address, include_dashboard=False, log_to_driver=False, logging_level="error")
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    named = module.listed(inputs, frozenset(PHOTO_ENDINGS | VIDEO_ENDINGS), out)
+    out = module.located(out)
     plan = module.Plan(out, tuple(formats), weights, body, device)
-    began = time.monotonic()
-    with progress_bar(TextColumn("{task.fields[pace]}")) as bar:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    with ExitStack() as stack:
+        if os.path.isabs(out):  # stores know no locks
+            stack.enter_context(locked(out, "running a batch", UserError))
+        done = len(set(named) & module.finished(out))
+        try:
+            ray.init(address=ray_address, include_dashboard=False, log_to_driver=False, logging_level="error")
+        except (ConnectionError, ValueError) as error:
+            why = str(error).strip().partition("\n")[0].rstrip(".")
+            raise UserError(f"--ray-address {ray_address}: expected a running cluster ({why}).") from None
+        stack.callback(ray.shutdown)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        bar = stack.enter_context(progress_bar(TextColumn("{task.fields[pace]}")))
         task = bar.add_task("inputs", total=len(named), completed=done, pace="")
+        began = time.monotonic()
 
         def report(metrics: module.Metrics, rows: list[dict]) -> None:
             speed = metrics.inputs / (time.monotonic() - began)
@@ -86,10 +97,7 @@ def batch(
                 if row["status"] == "failed":
                     say_above(bar, f"failed: {row['message']}")
 
-        try:
-            metrics = module.run(named, plan, workers, threads, gpus, at_once, report)
-        finally:
-            ray.shutdown()
+        metrics = module.run(named, plan, workers, threads, gpus, at_once, report)
     seconds = time.monotonic() - began
     say(
         f"{metrics.inputs} inputs in {seconds:.0f} s ({metrics.inputs / max(seconds, 1e-9):.2f} a second), "
