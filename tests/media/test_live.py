@@ -17,7 +17,7 @@ from humesh.media.video import Video
 
 
 class Tap:
-    """Items that come when they are put, and one that says when all of them were read."""
+    """Items that come when they are put, and an event is set when all before it were read."""
 
     def __init__(self) -> None:
         self.queue: queue.Queue[Any] = queue.Queue()

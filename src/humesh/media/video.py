@@ -117,7 +117,7 @@ class Video:
             self.passed_over = newest.passed_over
 
     def _wanted(self, clock: _Clock) -> Iterator[tuple[float, Draw]]:
-        """The frames asked for with their seconds, not drawn yet."""
+        """The frames asked for with their seconds, not decoded to pixels yet."""
         place = 0
         for stamp, draw in self._source.pictures(self.start_s):
             seconds = clock(stamp)
