@@ -45,7 +45,7 @@ def test_the_gradient_is_that_of_the_energy() -> None:
     assert torch.allclose(energy, prior.energy(rotations))
     for number in range(0, slope.shape[1], 5):
         nudge = torch.zeros(24, 3).double()
-        nudge[_AT[number // 3], number % 3] = 1e-6
+        nudge[_AT][number // 3, number % 3] = 1e-6
         up, down = (prior.energy(rotations @ rotation_from_axis_angle(s * nudge)) for s in (1, -1))
         assert torch.allclose((up - down) / 2e-6, slope[:, number], rtol=1e-5, atol=1e-4)
     assert torch.linalg.eigvalsh(bend).min() > 0

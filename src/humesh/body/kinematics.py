@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from humesh.body.joints import SMPL24, JointSet
-from humesh.geometry.rotations import nearest_rotation, rotation_about
+from humesh.geometry.rotations import identity, nearest_rotation, rotation_about
 
 _BRANCHES = {"pelvis": "spine1", "spine3": "neck"}  # of several children, the one that the bone points to
 
@@ -46,15 +46,17 @@ def forward_kinematics(
     Points beyond the R rotated joints (the ends of SMPL29) move with their parents and keep their frames.
     """
     parents, group, ends = skeleton.parents, rotations.shape[:-3], len(skeleton) - rotations.shape[-3]
-    rotations = torch.cat([rotations, torch.eye(3).to(rotations).expand(*group, ends, 3, 3)], dim=-3)
-    turn: dict[int, Tensor] = {0: rotations[..., 0, :, :]}
-    at: dict[int, Tensor] = {0: rest[..., 0, :].expand(*group, 3)}
+    resting = rest.unbind(-2)  # lists of joints as indices would be copied to a GPU each time
+    rotations = torch.cat([rotations, identity(rotations).expand(*group, ends, 3, 3)], dim=-3)
+    local = rotations.unbind(-3)
+    turn: dict[int, Tensor] = {0: local[0]}
+    at: dict[int, Tensor] = {0: resting[0].expand(*group, 3)}
     for level in map(list, skeleton.depths[1:]):
         above = [parents[j] for j in level]
         frame = torch.stack([turn[j] for j in above], dim=-3)
-        bones = rest[..., level, :] - rest[..., above, :]
+        bones = torch.stack([resting[j] - resting[parent] for j, parent in zip(level, above, strict=True)], dim=-2)
         here = torch.stack([at[j] for j in above], dim=-2) + (frame @ bones[..., None])[..., 0]
-        turn.update(zip(level, (frame @ rotations[..., level, :, :]).unbind(-3), strict=True))
+        turn.update(zip(level, (frame @ torch.stack([local[j] for j in level], dim=-3)).unbind(-3), strict=True))
         at.update(zip(level, here.unbind(-2), strict=True))
     every = range(len(skeleton))
     return torch.stack([turn[j] for j in every], dim=-3), torch.stack([at[j] for j in every], dim=-2)
@@ -76,7 +78,7 @@ def swing(rest: Float[Tensor, "*g 3"], target: Float[Tensor, "*g 3"]) -> Float[T
     length = middle.norm(dim=-1, keepdim=True)
     opposite = length < 1e-3 * torch.finfo(rest.dtype).eps ** 0.5
     h = torch.where(opposite, _beside(u), middle) / torch.where(opposite, torch.ones_like(length), length)
-    eye = torch.eye(3).to(rest)
+    eye = identity(rest)
     return (2 * h[..., :, None] * h[..., None, :] - eye) @ (2 * u[..., :, None] * u[..., None, :] - eye)
 
 
@@ -164,7 +166,7 @@ def inverse_kinematics(
             f"{tuple(target.shape)} and {tuple(rest.shape)}; pass skeleton=SMPL29 for 29 points."
         )
     target = target.detach() if detach else target
-    group, count, eye = target.shape[:-2], len(SMPL24), torch.eye(3).to(target)
+    group, count, eye = target.shape[:-2], len(SMPL24), identity(target)
     rest = rest.expand_as(target)
     target = target - target[..., :1, :] + rest[..., :1, :]
     parents = [max(parent, 0) for parent in skeleton.parents]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
@@ -53,6 +54,10 @@ class BodyModel(nn.Module):
     def load(cls, body: str | Path = "open", shapes: int = 10) -> BodyModel:
         """A shipped body ("open", "open-low") or one from an SMPL .pkl or .npz; raises BodyFileError."""
         return cls(read_body(body, shapes))
+
+    def on(self, device: torch.device) -> BodyModel:
+        """The body in a device's memory: itself where it is there, else another one."""
+        return self if self.template.device == device else copy.deepcopy(self, {id(self.data): self.data}).to(device)
 
     @property
     def shapes(self) -> int:

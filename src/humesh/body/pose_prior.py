@@ -26,7 +26,7 @@ from humesh.geometry.rotations import axis_angle_rate, rotation_to_axis_angle
 PRIOR_JOINTS = tuple(name for name in SMPL24.names if name not in ("pelvis", "left_hand", "right_hand"))
 """The pelvis turns freely, and the motion data has no hands."""
 
-_AT = SMPL24.indices(*PRIOR_JOINTS)
+_AT = slice(SMPL24.index(PRIOR_JOINTS[0]), SMPL24.index(PRIOR_JOINTS[-1]) + 1)  # they lie side by side
 _LIMIT_SD = 0.1  # rad; how soft the limits are
 
 
@@ -52,6 +52,11 @@ class PosePrior:
         about = json.loads(str(arrays.pop("about")))
         numbers = {name: torch.as_tensor(array, dtype=torch.float64) for name, array in arrays.items()}
         return cls(tail=float(about["tail"]), about=about, **numbers)
+
+    def on(self, device: torch.device) -> PosePrior:
+        """The prior in a device's memory."""
+        names = ("centre", "weight", "mean", "whiten", "low", "high")
+        return PosePrior(**{name: getattr(self, name).to(device) for name in names}, tail=self.tail, about=self.about)
 
     def vectors(self, rotations: Float[Tensor, "*g 24 3 3"]) -> Float[Tensor, "*g D"]:
         """Rotation vectors from the joints' mean rotations, radians."""

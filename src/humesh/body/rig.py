@@ -56,6 +56,10 @@ class Rig:
         offsets, slopes, shares = zip(*parts, strict=True)
         return cls(torch.stack(offsets), torch.stack(slopes, dim=1), torch.stack(shares)), kept
 
+    def on(self, device: torch.device) -> Rig:
+        """The rig in a device's memory."""
+        return Rig(self.offset.to(device), self.slope.to(device), self.share.to(device))
+
     def points(self, body: BodyModel, pose: BodyPose) -> tuple[Float[Tensor, "P K 3"], Float[Tensor, "P 24 3"]]:
         """The points and the 24 joints of posed bodies, metres, camera frame; without the mesh, for many at once."""
         turns, joints = forward_kinematics(pose.rotations, body.rest_joints(pose.shape))

@@ -27,6 +27,7 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import (
     axis_angle_rate,
     cross_matrix,
+    identity,
     nearest_rotation,
     rotation_from_axis_angle,
     rotation_to_axis_angle,
@@ -100,13 +101,13 @@ def posed(body: BodyModel, rig: Rig, pose: BodyPose) -> Posed:
 
     def moves(of_joints: Tensor, share: Tensor, by_shape: Tensor) -> Tensor:
         """What hangs on joint i and below turns about joint i: dx/dd_i = -[lever_i] turn_i."""
-        below = _below().to(share)
+        below = _below(share)
         lever = torch.einsum("pkjc,ij->pkic", of_joints, below) - (share @ below.T)[..., None] * joints[:, None]
         by_turn = (-cross_matrix(lever) @ turns[:, None]).transpose(-3, -2).flatten(-2)  # P K 3 72
-        eye = (share.sum(-1)[..., None, None] * torch.eye(3).to(share)).expand(people, -1, -1, -1)
+        eye = (share.sum(-1)[..., None, None] * identity(share)).expand(people, -1, -1, -1)
         return torch.cat([by_turn, by_shape.permute(0, 2, 3, 1), eye], dim=-1)
 
-    itself = torch.eye(_COUNT).to(rest)
+    itself = identity(rest, _COUNT)
     return Posed(
         hung.sum(-2),
         joints,
@@ -115,9 +116,9 @@ def posed(body: BodyModel, rig: Rig, pose: BodyPose) -> Posed:
     )
 
 
-def _below() -> Float[Tensor, "24 24"]:
+def _below(like: Tensor) -> Float[Tensor, "24 24"]:
     """1 where joint j is joint i or hangs on it."""
-    below = torch.eye(_COUNT)
+    below = identity(like, _COUNT)
     for joint in reversed(range(1, _COUNT)):  # children come after their parents
         below[SMPL24.parents[joint]] += below[joint]
     return below
@@ -196,7 +197,7 @@ class _Problem:
         """The pose prior, the shape prior, and the start's turns, shape and place."""
         s = self.settings
         turn = rotation_to_axis_angle(self.start.rotations.mT @ pose.rotations)
-        trust = torch.full((_COUNT, 1), s.turn_sd**-2).to(turn)
+        trust = torch.full((_COUNT, 1), s.turn_sd**-2, device=turn.device).to(turn.dtype)
         trust[SMPL24.index("pelvis")] = s.root_sd**-2
         rate = axis_angle_rate(turn)
         nats, prior_slope, prior_bend = self.prior.quadratic(pose.rotations)
@@ -221,7 +222,7 @@ class _Problem:
 
 def _block_diagonal(blocks: Float[Tensor, "P N 3 3"]) -> Float[Tensor, "P M M"]:
     count = blocks.shape[1]
-    eye = torch.eye(count).to(blocks)
+    eye = identity(blocks, count)
     return torch.einsum("pnab,nm->pnamb", blocks, eye).flatten(3, 4).flatten(1, 2)
 
 
@@ -284,24 +285,26 @@ def fit(
 
     `landmarks`: MediaPipe's 3D landmarks (metres, any origin) with their confidences, zeros for people without.
     People without a confident keypoint, or whose start is not finite, stay as they are. The work is done in float64 on
-    the CPU, whose small solves beat a GPU's; the answer comes in the start's dtype on its device. ValueError for
-    keypoints of other people or points.
+    the start's device, for everybody at once; a body that is there too saves copies. The poses have the start's dtype.
+    ValueError for keypoints of other people or points.
     """
     if keypoints.shape != (len(start.shape), len(keypoint_set), 3):
         raise ValueError(
             f"fit: expected keypoints of {len(start.shape)} people x {len(keypoint_set)} points of "
             f"{keypoint_set.name!r} x 3, got {tuple(keypoints.shape)}; give one row for each body of the start."
         )
+    device = start.shape.device
     rig, kept = Rig.of(body, keypoint_set)
-    seen = keypoints.double().cpu()[:, kept]
+    rig, prior, camera = rig.on(device), prior.on(device), Camera(camera.matrix.to(device))
+    seen = keypoints[:, kept].to(device, torch.float64)
     confidence = torch.where(seen.isfinite().all(-1), seen[..., 2], 0.0).clamp(0, 1)
     known = torch.cat([start.rotations.flatten(1), start.shape, start.translation], dim=-1).isfinite().all(-1)
-    moved = (confidence > 0).any(-1) & known.cpu()
-    if not moved.any():
+    rows = ((confidence > 0).any(-1) & known).nonzero()[:, 0]
+    if not len(rows):
         return start
-    first = start.map(lambda tensor: tensor.double().cpu()[moved])
-    pixels = torch.where(confidence[..., None] > 0, seen[..., :2], 0.0)[moved]
-    weights = (confidence * (settings.together / rig.crowding).clamp(max=1.0))[moved]
+    first = start.map(lambda tensor: tensor.double()[rows])
+    pixels = torch.where(confidence[..., None] > 0, seen[..., :2], 0.0)[rows]
+    weights = (confidence * (settings.together / rig.crowding).clamp(max=1.0))[rows]
     first = replace(first, rotations=nearest_rotation(first.rotations))
     now = posed(body, rig, first)
     placed = translation_onto_pixels(
@@ -311,13 +314,12 @@ def fit(
     first = replace(first, translation=_choose(behind, placed, first.translation))
     anchor = now.joints - now.joints.mean(1, keepdim=True)
     if landmarks is not None:
-        anchor = _towards_landmarks(anchor, landmarks.double().cpu()[moved], settings.landmarks)
+        anchor = _towards_landmarks(anchor, landmarks.to(device, torch.float64)[rows], settings.landmarks)
         anchor = anchor - anchor.mean(1, keepdim=True)
     problem = _Problem(body, rig, prior, first, anchor, pixels, weights, camera, settings)
     wide = _descend(problem, problem.at(first, _WIDE), _WIDE, settings.wide_steps)
     begin, then = problem.at(first, 1.0), problem.at(wide.pose, 1.0)
     found = _descend(problem, begin.replaced(then.energy < begin.energy, then), 1.0, settings.steps).pose
-    rows = moved.nonzero()[:, 0].to(start.shape.device)
     return BodyPose(
         start.rotations.index_copy(0, rows, found.rotations.to(start.rotations)),
         start.shape.index_copy(0, rows, found.shape.to(start.shape)),

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ def _weighted_solve(
     normal = (weighted[..., None] * rows[..., None, :]).sum((-4, -3))
     scale = normal.diagonal(dim1=-2, dim2=-1).amax(-1)[..., None, None].clamp(min=1e-12)
     side = (weighted * right[..., None]).sum((-3, -2))
-    ridge = torch.eye(3).to(normal) * scale * (1e-12 if normal.dtype == torch.float64 else 1e-7)
+    ridge = identity(normal) * scale * (1e-12 if normal.dtype == torch.float64 else 1e-7)
     return torch.linalg.solve(normal + ridge, side)
 
 

@@ -44,13 +44,13 @@ def axis_angle_rate(vector: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3 3"]:
     a = torch.where(small, torch.ones_like(square), square).sqrt()
     factor = torch.where(small, 1 / 12 + square / 720, (1 - a / 2 / torch.tan(a / 2)) / a**2)
     skew = cross_matrix(vector)
-    return torch.eye(3).to(vector) + skew / 2 + factor[..., None, None] * (skew @ skew)
+    return identity(vector) + skew / 2 + factor[..., None, None] * (skew @ skew)
 
 
 def rotation_about(axis: Float[Tensor, "*#g 3"], cos: Float[Tensor, "*#g"], sin: Float[Tensor, "*#g"]) -> Tensor:
     """Matrix `*g 3 3` of the turn about a unit axis by the angle of (cos, sin), by Rodrigues' formula."""
     return (
-        cos[..., None, None] * torch.eye(3).to(axis)
+        cos[..., None, None] * identity(axis)
         + sin[..., None, None] * cross_matrix(axis)
         + ((1 - cos)[..., None, None] * axis[..., :, None] * axis[..., None, :])
     )
@@ -60,6 +60,11 @@ def rotation_about_z(angle: Float[Tensor, "*g"]) -> Float[Tensor, "*g 3 3"]:
     """Matrix of a turn about the optical axis; positive angles turn x towards y (clockwise on the screen), radians."""
     axis = torch.tensor([0.0, 0.0, 1.0]).to(angle).expand(*angle.shape, 3)
     return rotation_about(axis, angle.cos(), angle.sin())
+
+
+def identity(like: Tensor, size: int = 3) -> Float[Tensor, "N N"]:
+    """The identity matrix of a tensor's dtype, made on its device: a copy to a GPU would be waited for."""
+    return torch.eye(size, dtype=like.dtype, device=like.device)
 
 
 def cross_matrix(vector: Float[Tensor, "*g 3"]) -> Float[Tensor, "*g 3 3"]:
@@ -95,7 +100,7 @@ def nearest_rotation(matrix: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 3 3"]
     Gradients stay finite where singular values coincide (roma's own backward). While exporting, `horn_rotation`.
     """
     empty = (matrix == 0).all(-1).all(-1)[..., None, None]
-    matrix = torch.where(empty, torch.eye(3).to(matrix), matrix)
+    matrix = torch.where(empty, identity(matrix), matrix)
     return horn_rotation(matrix) if torch.compiler.is_exporting() else roma.special_procrustes(matrix)
 
 
@@ -110,10 +115,10 @@ def horn_rotation(matrix: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 3 3"]:
     axial = torch.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], dim=-1)
     trace = m.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
     top = torch.cat([trace, axial[..., None, :]], dim=-1)
-    below = torch.cat([axial[..., :, None], m + m.mT - trace * torch.eye(3).to(m)], dim=-1)
+    below = torch.cat([axial[..., :, None], m + m.mT - trace * identity(m)], dim=-1)
     power = torch.cat([top, below], dim=-2)
     norm = power.square().sum((-2, -1), keepdim=True).sqrt().clamp(min=1e-150)
-    power = power / norm + torch.eye(4).to(m)  # no eigenvalue is below -1 times the norm
+    power = power / norm + identity(m, 4)  # no eigenvalue is below -1 times the norm
     for _ in range(16):
         power = power @ power
         power = power / power.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]

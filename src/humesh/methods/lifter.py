@@ -21,7 +21,7 @@ from humesh.body.pose import BodyPose
 from humesh.body.rig import Rig
 from humesh.crops.crops import Crops, CropSpec, jotr_box, visible_in_crop
 from humesh.geometry.camera import Camera
-from humesh.geometry.rotations import rotation_from_6d_rows
+from humesh.geometry.rotations import identity, rotation_from_6d_rows
 from humesh.losses.targets import Targets
 from humesh.losses.terms import Term
 from humesh.methods.base import Method, Prediction
@@ -223,7 +223,7 @@ def lifted_from(lifter: Lifter, crops: Crops, landmarks: Float[Tensor, "B N L 4"
 
 def with_cameras(crops: Crops) -> Crops:
     """The crops, with some camera for those that are not there, so that what is said of them is finite."""
-    there, eye = crops.present[..., None, None], torch.eye(3).to(crops.keypoints)
+    there, eye = crops.present[..., None, None], identity(crops.keypoints)
     camera = Camera(torch.where(there, crops.photo_camera.matrix, eye))
     return replace(crops, photo_camera=camera, crop_from_photo=torch.where(there, crops.crop_from_photo, eye[:2]))
 
