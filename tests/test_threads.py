@@ -6,13 +6,13 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 
-from humesh.threads import ahead
+from humesh.threads import ahead, ahead_of_time
 
 
 @pytest.mark.parametrize("most", [1, None])
@@ -73,3 +73,24 @@ def test_torch_computes_in_a_forked_process() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_items_are_made_ahead_in_order_but_only_so_many() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        try:
+            for number in range(100):
+                made.append(number)
+                yield number
+            raise ValueError("the end")
+        finally:
+            made.append(-1)
+
+    coming = ahead_of_time(items(), 3)
+    assert [next(coming) for _ in range(5)] == [0, 1, 2, 3, 4]
+    coming.close()  # type: ignore[attr-defined]
+    assert made[-1] == -1  # the thread has ended, and what made the items is closed
+    assert len(made) <= 5 + 3 + 2
+    with pytest.raises(ValueError, match="the end"):
+        list(ahead_of_time(items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +29,7 @@ from humesh.media.video import Video
 from humesh.methods.base import ClipMethod, Prediction, SkeletonPrediction
 from humesh.people.person import Person
 from humesh.scene.result import VISIBLE_ABOVE
+from humesh.threads import ahead_of_time
 
 Progress = Callable[[str, int, int | None], None]
 """Gets what is being done, how many frames are done, and of how many (None: unknown)."""
@@ -37,7 +38,24 @@ Estimate = tuple[int, Person, BodyPose | None]
 """The number of a video's frame, a person in it, and a first estimate of the pose."""
 
 Size = tuple[int, int]
-_GROUPS_AT_ONCE = 8  # groups of crops that a network gets together; more would only take memory
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How much a device works on together: `crops` are gathered over frames before a network gets them.
+
+    A CPU gains nothing from more than a frame; a GPU takes hardly longer for many people than for one.
+    """
+
+    crops: int  # at least, unless the video ends
+    groups: int  # of crops that a network gets together; more would only take memory
+    windows: int  # of clips
+    people: int  # that are fitted together
+
+    @classmethod
+    def on(cls, device: torch.device) -> Batching:
+        """What suits a device."""
+        return cls(1, 8, 1, 32) if device.type == "cpu" else cls(128, 64, 64, 256)
 
 
 class Estimator(Protocol):
@@ -46,6 +64,7 @@ class Estimator(Protocol):
     method: str
     notes: tuple[str, ...]
     of_hidden: str  # what becomes of hidden joints, in words
+    batching: Batching
 
     def has_evidence(self, person: Person) -> bool:
         """Whether a person has what the estimate starts from, visible or not."""
@@ -70,8 +89,9 @@ class NetworkEstimator:
     def __init__(self, body: BodyModel, weights: str | Path, device: torch.device, refine: bool) -> None:
         from humesh.methods.weights import load_method, shipped  # costly to import; landmarks need no network
 
-        header, network = load_method(weights, body)
-        self.body, self.device, self._refine = body, device, refine
+        header, network = load_method(weights, body.on(device))
+        self.body, self.device, self._refine, self.batching = body, device, refine, Batching.on(device)
+        self._fit = _Fit(body, device)
         self.method, self.network = header.method, network.to(device)
         self.notes: tuple[str, ...] = ()
         ours = body.name in SHIPPED
@@ -97,14 +117,13 @@ class NetworkEstimator:
     @torch.no_grad()
     def predict(self, crops: Crops) -> Prediction:
         """The network's own predictions for the wanted crops, one after the other, on the CPU."""
-        poses, errors = [], []
-        for rows in torch.arange(len(crops.present)).split(_GROUPS_AT_ONCE):
-            part = crops.map(itemgetter(rows))
-            prediction, wanted = self.network(part.map(lambda tensor: tensor.to(self.device))), part.wanted
-            poses.append(prediction.pose.map(lambda tensor: tensor.cpu()[wanted]))  # noqa: B023
-            if prediction.expected_error_m is not None:
-                errors.append(prediction.expected_error_m.cpu()[wanted])
-        return Prediction(BodyPose.joined(poses), expected_error_m=torch.cat(errors) if errors else None)
+        there, size = crops.map(lambda tensor: tensor.to(self.device)), self.batching.groups
+        slices = [slice(start, start + size) for start in range(0, len(crops.present), size)]
+        predictions = [self.network(there.map(itemgetter(rows))) for rows in slices]
+        pose = BodyPose.joined([prediction.pose for prediction in predictions])
+        found = [p.expected_error_m for p in predictions if p.expected_error_m is not None]
+        errors = torch.cat(found).cpu()[crops.wanted] if found else None
+        return Prediction(pose.map(lambda tensor: tensor.cpu()[crops.wanted]), expected_error_m=errors)
 
     def estimate(self, photo: Photo, people: list[Person]) -> SkeletonPrediction:
         """The network's predictions, fitted."""
@@ -118,25 +137,42 @@ class NetworkEstimator:
         """Frame by frame, of methods for clips in windows through each track."""
         windows = None
         if isinstance(self.network, ClipMethod):
-            windows = Windows(self.network, self.network.spec.count or 16, interval, self.device)
+            length = self.network.spec.count or 16
+            windows = Windows(self.network, length, interval, self.device, self.batching.windows)
 
         def of_tracks(poses: dict[tuple[int, int], BodyPose]) -> Iterator[Estimate]:
             for (number, track), pose in poses.items():
                 yield from ((number, person, pose) for person in people[number] if person.track == track)
 
-        for frame in video:
-            here = people[frame.number] if frame.number < len(people) else []
-            if here:
-                crops = self.crops(Photo.of(frame.pixels, camera), here)
-                if windows is None:
-                    pose = self.predict(crops).pose
-                    yield from ((frame.number, person, pose.map(itemgetter(row))) for row, person in enumerate(here))
-                else:
-                    windows.add(frame.number, frame.time_s, [person.track or 0 for person in here], crops)
-                    yield from of_tracks(windows.ready())
-            progress("poses", frame.number + 1, len(people))
+        for frames, crops in self._gathered(video, people, camera, progress):
+            if windows is None:
+                pose, here = self.predict(crops).pose, [(n, person) for n, _ in frames for person in people[n]]
+                yield from ((n, person, pose.map(itemgetter(row))) for row, (n, person) in enumerate(here))
+            else:
+                windows.add_frames(
+                    [(n, when, [person.track or 0 for person in people[n]]) for n, when in frames], crops
+                )
+                yield from of_tracks(windows.ready())
         if windows is not None:
             yield from of_tracks(windows.poses())
+
+    def _gathered(
+        self, video: Video, people: list[list[Person]], camera: Camera, progress: Progress
+    ) -> Iterator[tuple[list[tuple[int, float]], Crops]]:
+        """Numbers and times of some frames with people, and the crops of all of these."""
+        # Groups of everyone in a photo differ in size.
+        most = 1 if self.network.spec.group == "people" else self.batching.crops
+        frames, parts = list[tuple[int, float]](), list[Crops]()
+        for frame in ahead_of_time(video):
+            if here := people[frame.number] if frame.number < len(people) else []:
+                frames.append((frame.number, frame.time_s))
+                parts.append(self.crops(Photo.of(frame.pixels, camera), here))
+            if sum(len(part.present) for part in parts) >= most:
+                yield frames, Crops.joined(parts)
+                frames, parts = [], []
+            progress("poses", frame.number + 1, len(people))
+        if parts:
+            yield frames, Crops.joined(parts)
 
     def finish(self, pose: BodyPose | None, people: list[Person], camera: Camera, size: Size) -> SkeletonPrediction:
         """A network's poses in shapes of the body, fitted to the keypoints."""
@@ -147,7 +183,7 @@ class NetworkEstimator:
         if all(person.keypoint_set == MEDIAPIPE33 for person in people):  # of others it is not known which they show
             confidence = confidence_of_joints(_keypoints(people), size)
         settings = NEAR_NETWORK if self._refine else None
-        pose = _fitted(self.body, pose, people, camera, size, settings, self._outline)
+        pose = self._fit(pose, people, camera, size, settings, self._outline)
         return SkeletonPrediction(pose, confidence, confidence >= VISIBLE_ABOVE)
 
 
@@ -156,8 +192,13 @@ class LandmarkEstimator:
 
     of_hidden, method, notes = "put into a rest-like pose", "ik_refine", tuple[str, ...]()
 
-    def __init__(self, body: BodyModel, refine: bool) -> None:
-        self.body, self._solve = body, LandmarkIK(body)
+    def __init__(self, body: BodyModel, device: torch.device, refine: bool) -> None:
+        self.body, self._solve, self._fit, self.batching = (
+            body,
+            LandmarkIK(body),
+            _Fit(body, device),
+            Batching.on(device),
+        )
         self._settings, self._outline = FitSettings() if refine else None, body.name in SHIPPED
 
     def has_evidence(self, person: Person) -> bool:
@@ -179,35 +220,43 @@ class LandmarkEstimator:
         assert all(person.keypoint_set == MEDIAPIPE33 for person in people)
         landmarks = torch.stack([torch.as_tensor(person.landmarks3d) for person in people])
         prediction = self._solve(_keypoints(people), landmarks, camera, size)
-        pose = _fitted(self.body, prediction.pose, people, camera, size, self._settings, self._outline)
+        pose = self._fit(prediction.pose, people, camera, size, self._settings, self._outline)
         return replace(prediction, pose=pose)
 
 
-@torch.no_grad()
-def _fitted(
-    body: BodyModel,
-    pose: BodyPose,
-    people: list[Person],
-    camera: Camera,
-    size: Size,
-    settings: FitSettings | None,
-    outline: bool,
-) -> BodyPose:
-    """The bodies fitted to everyone's 2D keypoints, joint set by joint set; `outline`: the masks give the shapes."""
-    if settings is None:
-        return pose.map(lambda tensor: tensor.float())
-    if outline:
-        pose = replace(pose, shape=shapes_by_outline(pose, people, camera, size))
-    prior, landmarks = PosePrior.load(), torch.from_numpy(np.stack([landmarks_of(person) for person in people]))
-    sets = [person.keypoint_set for person in people if person.keypoint_set is not None]
-    for joint_set in {joint_set.name: joint_set for joint_set in sets}.values():
-        rows = torch.tensor([person.keypoint_set == joint_set for person in people])
-        keypoints = torch.zeros(len(people), len(joint_set), 3).double()  # of nobody else is anything visible
-        keypoints[rows] = _keypoints([p for p in people if p.keypoint_set == joint_set]).double()
-        if joint_set == MEDIAPIPE33:
-            keypoints[..., 2] = believed(keypoints, size)
-        pose = fit(body, prior, pose, keypoints, joint_set, camera, settings, landmarks)
-    return pose.map(lambda tensor: tensor.float())
+class _Fit:
+    """The fit to everyone's 2D keypoints, on a device in float64; on the CPU where the device has none (Apple's)."""
+
+    def __init__(self, body: BodyModel, device: torch.device) -> None:
+        self._device = torch.device("cpu") if device.type == "mps" else device
+        self._body = body.on(self._device)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        pose: BodyPose,
+        people: list[Person],
+        camera: Camera,
+        size: Size,
+        settings: FitSettings | None,
+        outline: bool,
+    ) -> BodyPose:
+        """The bodies fitted, on the CPU, joint set by joint set; `outline`: the masks give the shapes."""
+        if settings is None:
+            return pose.map(lambda tensor: tensor.float())
+        if outline:
+            pose = replace(pose, shape=shapes_by_outline(pose, people, camera, size))
+        prior, landmarks = PosePrior.load(), torch.from_numpy(np.stack([landmarks_of(person) for person in people]))
+        pose = pose.map(lambda tensor: tensor.to(self._device))
+        sets = [person.keypoint_set for person in people if person.keypoint_set is not None]
+        for joint_set in {joint_set.name: joint_set for joint_set in sets}.values():
+            rows = torch.tensor([person.keypoint_set == joint_set for person in people])
+            keypoints = torch.zeros(len(people), len(joint_set), 3).double()  # of nobody else is anything visible
+            keypoints[rows] = _keypoints([p for p in people if p.keypoint_set == joint_set]).double()
+            if joint_set == MEDIAPIPE33:
+                keypoints[..., 2] = believed(keypoints, size)
+            pose = fit(self._body, prior, pose, keypoints, joint_set, camera, settings, landmarks)
+        return pose.map(lambda tensor: tensor.float().cpu())
 
 
 def _keypoints(people: list[Person]) -> Float[Tensor, "P K 3"]:

@@ -72,9 +72,9 @@ class Recoverer:
         where = device_named(device)
         self.body = body if isinstance(body, BodyModel) else BodyModel.load(body)
         self._finder = finder if callable(finder) else None
-        self._fast = finder == "fast"
+        self._fast, self._device = finder == "fast", str(where)
         self.estimator: Estimator = (
-            LandmarkEstimator(self.body, refine)
+            LandmarkEstimator(self.body, where, refine)
             if str(weights) == LANDMARKS
             else NetworkEstimator(self.body, weights, where, refine)
         )
@@ -86,7 +86,13 @@ class Recoverer:
 
     @cached_property
     def _own_finder(self) -> PeopleFinder:
-        return PeopleFinder(fast=self._fast)
+        return PeopleFinder(fast=self._fast, device=self._device)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is odd about all results, in sentences: of the weights, and of the finder once it is loaded."""
+        finder = self._finder or vars(self).get("_own_finder")
+        return (*self.estimator.notes, *(finder.notes if isinstance(finder, PeopleFinder) else ()))
 
     def __call__(self, photo: object, people: Given = None, focal_px: float | None = None) -> Result:
         """The bodies of everyone in a photo (whatever `Photo.of` takes), or of the people given.
@@ -98,7 +104,7 @@ class Recoverer:
         photo = Photo.of(photo, camera_with(focal_px, photo.size))
         people, photo = self._people(photo, people)
         usable = self.usable(people)
-        notes = [*photo.notes, *self.estimator.notes]
+        notes = [*photo.notes, *self.notes]
         if len(usable) < len(people):
             notes.append(f"{len(people) - len(usable)} of {len(people)} people left out: no body seen in their boxes.")
         nobody = torch.zeros(0, len(SMPL24))

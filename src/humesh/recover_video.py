@@ -31,14 +31,13 @@ from humesh.people.person import Person
 from humesh.people.video_people import VideoPeople
 from humesh.recover import IN_VIDEOS, Recoverer, camera_with
 from humesh.scene.result import Motion, Result, VideoResult
-from humesh.threads import ahead
+from humesh.threads import ahead, ahead_of_time
 from humesh.video_options import VideoOptions
 
 Finder = Callable[[Photo, float], list[Person]]
 """From a frame and its time in seconds to the people in it, with their tracks."""
 
 _BATCHES_AT_ONCE = 4  # fitted side by side
-_AT_ONCE = 32  # people in a batch: fits are several times as fast as one by one
 _PLAIN = VideoOptions()
 
 
@@ -98,7 +97,7 @@ def track_people(
 ) -> Iterator[int]:
     """Adds the people of each frame, from the first one that the detections do not hold yet; yields its number."""
     known = len(detections.times)
-    for frame in video:
+    for frame in ahead_of_time(video):
         if frame.number >= known:
             people = [] if frame.broken else finder(Photo.of(frame.pixels, camera), frame.time_s)
             detections.times.append(frame.time_s)
@@ -138,7 +137,7 @@ def pose_video(
             for piece in _pieces(frames)
         ]
         motions.append(Motion(track, frames, BodyPose.joined(parts), found, float(np.mean(scores)), confidence))
-    notes = [*video.notes, *recoverer.estimator.notes]
+    notes = [*video.notes, *recoverer.notes]
     if options.ground:
         motions, more = _on_ground(motions, times, recoverer.body)
         notes += more
@@ -158,7 +157,9 @@ def _posed(
 ) -> Iterator[tuple[int, Person, BodyPose, Tensor]]:
     """Frame, person, pose and joints' confidences of everyone, fitted batch by batch."""
     first = recoverer.estimator.first_in_video(video, people, camera, interval, progress)
-    batches: Iterator[list[tuple[int, Person, BodyPose | None]]] = iter(lambda: list(islice(first, _AT_ONCE)), [])
+    batches: Iterator[list[tuple[int, Person, BodyPose | None]]] = iter(
+        lambda: list(islice(first, recoverer.estimator.batching.people)), []
+    )
 
     def finished(batch: list[tuple[int, Person, BodyPose | None]]) -> list[tuple[int, Person, BodyPose, Tensor]]:
         poses = [pose for *_, pose in batch if pose is not None]

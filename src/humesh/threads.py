@@ -7,7 +7,10 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from functools import partial
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -42,6 +45,48 @@ def ahead(work: Callable[[Item], Done], items: Iterable[Item], most: int | None 
         yield from waiting
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def ahead_of_time(items: Iterable[Item], most: int = 4) -> Iterator[Item]:
+    """The items in order, made in a thread of their own, which is at most so many ahead; its errors are raised here.
+
+    A caller that stops iterating ends the thread after the item it is making.
+    """
+    made, stopped = Queue[Callable[[], Item] | None](most), Event()
+
+    def put(get: Callable[[], Item] | None) -> None:
+        while not stopped.is_set():
+            try:
+                return made.put(get, timeout=0.1)
+            except Full:
+                continue
+
+    def make() -> None:
+        try:
+            for item in items:
+                put(partial(_same, item))
+                if stopped.is_set():
+                    return
+            put(None)
+        except BaseException as error:
+            put(partial(_raise, error))
+
+    thread = Thread(target=make, name="ahead_of_time", daemon=True)
+    thread.start()
+    try:
+        while (get := made.get()) is not None:
+            yield get()
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _same(item: Item) -> Item:
+    return item
+
+
+def _raise(error: BaseException) -> Any:
+    raise error
 
 
 def _done(work: Callable[[Item], Done], item: Item) -> Future[Done]:

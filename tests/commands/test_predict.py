@@ -425,7 +425,7 @@ def test_what_the_build_could_not_fetch_is_said(
 ) -> None:
     """By `info` of each network, by `predict` in one sentence."""
     monkeypatch.setattr(networks, "ASSETS", tmp_path / "none")
-    networks.network.cache_clear()
+    networks._loaded.cache_clear()
     assert run(monkeypatch, "info") == 0
     printed = capsys.readouterr().out
     for name in networks.NETWORKS:

@@ -8,8 +8,10 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from humesh.geometry.camera import Camera
@@ -22,9 +24,9 @@ from humesh.people.networks import NETWORKS, MissingNetworkError, missing_networ
 @pytest.fixture
 def nothing_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(module, "ASSETS", tmp_path)
-    network.cache_clear()
+    module._loaded.cache_clear()
     yield
-    network.cache_clear()
+    module._loaded.cache_clear()
 
 
 @pytest.mark.usefixtures("nothing_built")
@@ -94,3 +96,27 @@ def test_finders_made_at_once_leave_the_standard_error_alone(networks: None) -> 
         for made in [pool.submit(PeopleFinder, workers=1) for _ in range(8)]:
             made.result()
     assert os.path.samestat(before, os.fstat(2))
+
+
+def test_the_gpu_is_used_where_the_runtime_can_and_else_a_note_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not PeopleFinder(fast=True).notes
+    used: list[list[Any]] = []
+    make = onnxruntime.InferenceSession
+
+    def session(path: Path, options: Any, providers: list[Any]) -> Any:
+        used.append(providers)
+        return make(path, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    (note,) = PeopleFinder(fast=True, device="cuda:1").notes
+    assert "onnxruntime-gpu" in note
+    assert not used  # the CPU's networks are loaded already
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    finder = PeopleFinder(fast=True, device="cuda:1")
+    assert not finder.notes
+    assert [providers[0] for providers in used] == 3 * [("CUDAExecutionProvider", {"device_id": 1})]
+    shot = Photo.of(np.zeros((64, 64, 3), np.uint8))
+    assert finder(shot) == []
+    finder.landmarks(shot, np.array([[5.0, 5, 60, 60]]))
+    assert len(used) == 3  # all passes run on the networks of that GPU

@@ -26,7 +26,7 @@ from humesh.media.photo import Photo
 from humesh.methods.weights import shipped
 from humesh.people.finder import PeopleFinder, RtmlibPeople
 from humesh.people.given import GivenPeople
-from humesh.recover import DEFAULT, IN_VIDEOS, PersonFinder, Recoverer
+from humesh.recover import DEFAULT, IN_VIDEOS, PersonFinder, Recoverer, device_named
 from humesh.scene.export import PHOTO_FORMATS, VIDEO_FORMATS, write
 from humesh.scene.record import record
 from humesh.scene.result import FileOptions
@@ -219,7 +219,11 @@ def _with_digest(name: str | Path) -> str:
 def _recoverer(options: Options, weights: str, has_people: bool) -> Recoverer:
     finder: PersonFinder | None = None
     if not has_people:
-        finder = RtmlibPeople() if options.finder == "rtmlib" else PeopleFinder(fast=options.finder == "fast")
+        finder = (
+            RtmlibPeople()
+            if options.finder == "rtmlib"
+            else PeopleFinder(fast=options.finder == "fast", device=str(device_named(options.device)))
+        )
     recoverer = Recoverer(options.body, finder, options.device, weights, options.refine)
     limit_threads(recoverer)
     return recoverer

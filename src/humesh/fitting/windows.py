@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
@@ -34,8 +35,15 @@ class Windows:
     what that gave is kept for one span, pixels are not. Frames without the person are absent.
     """
 
-    def __init__(self, method: ClipMethod, length: int, interval: int = 1, device: torch.device | None = None) -> None:
-        self.method, self.length, self.interval = method, length, interval
+    def __init__(
+        self,
+        method: ClipMethod,
+        length: int,
+        interval: int = 1,
+        device: torch.device | None = None,
+        at_once: int = 1,
+    ) -> None:
+        self.method, self.length, self.interval, self.at_once = method, length, interval, at_once
         self.device = device or torch.device("cpu")
         self.span = length * interval
         self.hop = max(self.span // 2, 1)
@@ -46,16 +54,27 @@ class Windows:
     @torch.no_grad()
     def add(self, frame: int, time_s: float, tracks: list[int], crops: Crops) -> None:
         """The crops `B 1` of a frame's people; frames come in order."""
-        while frame >= self._start + self.span:
-            self._answer()
+        self.add_frames([(frame, time_s, tracks)], crops)
+
+    @torch.no_grad()
+    def add_frames(self, frames: Sequence[tuple[int, float, list[int]]], crops: Crops) -> None:
+        """Frames with their times in seconds and tracks, and the crops `B 1` of all their people, which pass at once.
+
+        They are copied to the device together, once.
+        """
+        seconds = torch.tensor([[time_s] for _, time_s, tracks in frames for _ in tracks]).to(self.device)
         crops = crops.map(lambda tensor: tensor.to(self.device))
         looked = self.method.frame_features(crops)
         blank = crops.pixels.new_zeros(()).expand(crops.pixels.shape)  # of them only the size is needed from here on
-        seconds = torch.full(crops.present.shape, time_s).to(looked)
-        timed = ClipCrops(**vars(replace(crops, pixels=blank)), seconds=seconds)
-        for row, track in enumerate(tracks):
-            one = itemgetter(slice(row, row + 1))
-            self._kept.setdefault(track, {})[frame] = one(looked), timed.map(one)
+        timed = ClipCrops(**vars(replace(crops, pixels=blank)), seconds=seconds.to(looked.dtype))
+        row = 0
+        for frame, _, tracks in frames:
+            while frame >= self._start + self.span:
+                self._run()
+            for track in tracks:
+                one = itemgetter(slice(row, row + 1))
+                self._kept.setdefault(track, {})[frame] = one(looked), timed.map(one)
+                row += 1
 
     def ready(self) -> dict[tuple[int, int], BodyPose]:
         """Poses by (frame, track), in that order, that no later window can change; each is given once."""
@@ -66,7 +85,7 @@ class Windows:
         last = max((frame for frames in self._kept.values() for frame in frames), default=-1)
         while self._kept:
             seen_to = self._start + self.span
-            self._answer()
+            self._run()
             if seen_to > last:
                 self._kept = {}
         return self._mixed(sorted(self._sums))
@@ -80,14 +99,22 @@ class Windows:
         return poses
 
     @torch.no_grad()
-    def _answer(self) -> None:
-        """All windows of the span that begins at the start; then on by a hop."""
-        for track, frames in self._kept.items():
-            for phase in range(self.interval):
-                window = range(self._start + phase, self._start + self.span, self.interval)
-                here = [frame for frame in window if frame in frames]
-                if here:
-                    self._ask(track, window, here, frames)
+    def _run(self) -> None:
+        """All windows of the span that begins at the start, `at_once` together; then on by a hop."""
+        windows = [
+            (track, here, self._clip(window, frames))
+            for track, frames in self._kept.items()
+            for phase in range(self.interval)
+            for window in [range(self._start + phase, self._start + self.span, self.interval)]
+            if (here := [frame for frame in window if frame in frames])
+        ]
+        for first in range(0, len(windows), self.at_once):
+            some = windows[first : first + self.at_once]
+            features, crops = zip(*(clip for _, _, clip in some), strict=True)
+            pose = self.method.through_time(torch.cat(features), ClipCrops.joined(crops)).pose.map(Tensor.cpu)
+            for row, (track, here, _) in enumerate(some):
+                places = [(frame - self._start) // self.interval for frame in here]
+                self._add(track, here, pose.map(lambda tensor: tensor[row, places]))  # noqa: B023
         self._start += self.hop
         left = {
             track: {frame: kept for frame, kept in frames.items() if frame >= self._start}
@@ -95,14 +122,16 @@ class Windows:
         }
         self._kept = {track: frames for track, frames in left.items() if frames}
 
-    def _ask(self, track: int, window: range, here: list[int], frames: dict[int, tuple[Tensor, ClipCrops]]) -> None:
-        blank, crops = frames[here[0]]
+    def _clip(self, window: range, frames: dict[int, tuple[Tensor, ClipCrops]]) -> tuple[Tensor, ClipCrops]:
+        """The features and crops of a window's frames, those without the person absent."""
+        blank, crops = next(frames[frame] for frame in window if frame in frames)
         nobody = torch.zeros_like(crops.present)
         absent = torch.zeros_like(blank), replace(crops, present=nobody, wanted=nobody)
         parts = [frames.get(frame, absent) for frame in window]
-        whole = ClipCrops.joined([crops for _, crops in parts], dim=1)
-        pose = self.method.through_time(torch.cat([looked for looked, _ in parts], dim=1), whole).pose
-        pose = pose.map(lambda tensor: tensor.cpu()[whole.wanted.cpu()])
+        return torch.cat([looked for looked, _ in parts], dim=1), ClipCrops.joined([crops for _, crops in parts], dim=1)
+
+    def _add(self, track: int, here: list[int], pose: BodyPose) -> None:
+        """Adds a window's poses of some frames to their sums."""
         for row, frame in enumerate(here):
             place = (frame - self._start + 0.5) / self.span
             weight = 1e-3 + 1 - abs(2 * place - 1)  # a tent; never nothing, for the ends have one window only

@@ -22,7 +22,7 @@ from humesh.geometry.boxes import box_iou
 from humesh.media.photo import Photo
 from humesh.people import networks
 from humesh.people.fusion import LIMBS, ONE_BODY, fused, nms, outside, rating, similarity
-from humesh.people.networks import LandmarkModel, Pose, Pyramid, Roi, network
+from humesh.people.networks import NETWORK_PX, LandmarkModel, Pose, Pyramid, Roi, network
 from humesh.people.person import Person, box_around_keypoints
 
 _Done = TypeVar("_Done")
@@ -42,18 +42,25 @@ _KNEES, _ANKLES, _HEELS, _TOES = (
 
 
 class PeopleFinder:
-    """Finds people with MoveNet and MediaPipe's pose networks; CPU, no downloads.
+    """Finds people with MoveNet and MediaPipe's pose networks; no downloads.
 
     `min_score`: people rated lower are left out, 0..1. `fast`: one pass of MediaPipe's full landmark model a person
     instead of three of the heavy one. `workers`: threads, by default one a processor core up to four; results do not
-    depend on it. One finder may serve several threads. Raises MissingNetworkError.
+    depend on it. `device`: "cpu", "cuda" or "cuda:N", where the networks run if ONNX Runtime can; `notes` say so if it
+    cannot. One finder may serve several threads. Raises MissingNetworkError.
     """
 
-    def __init__(self, *, min_score: float = 0.3, fast: bool = False, workers: int | None = None) -> None:
-        self.min_score, self.fast = min_score, fast
+    def __init__(
+        self, *, min_score: float = 0.3, fast: bool = False, workers: int | None = None, device: str = "cpu"
+    ) -> None:
+        self.min_score, self.fast, self.device = min_score, fast, device if device.startswith("cuda") else "cpu"
+        self.notes: tuple[str, ...] = ()
+        if self.device != "cpu" and not networks.runtime_has_cuda():
+            self.notes = ("people are found on the CPU: ONNX Runtime has no CUDA here; install onnxruntime-gpu.",)
+            self.device = "cpu"
         self.model: LandmarkModel = "full" if fast else "heavy"
         for name in (f"pose_landmark_{self.model}", "movenet_thunder", "movenet_multipose"):
-            network(name)  # the largest first: the others fit into what loading it leaves behind
+            network(name, self.device)  # the largest first: the others fit into what loading it leaves behind
         self.workers = workers or min(4, os.cpu_count() or 1)
 
     def __call__(self, photo: Photo) -> list[Person]:
@@ -93,11 +100,11 @@ class PeopleFinder:
 
     def _in_box(self, pyramid: Pyramid, box: Float[np.ndarray, "4"]) -> Pose:
         """The candidate in a box: MultiPose's that fits it best or, without one, Thunder's."""
-        found = networks.multipose(pyramid, Roi.about(box, 1.5), least=0.0)
+        found = self._multipose(pyramid, Roi.about(box, 1.5), least=0.0)
         fitting = [(pose, iou) for pose in found if (iou := _iou(_box_of(pose, pyramid), box)) >= _IN_BOX]
         if fitting:
             return max(fitting, key=lambda pair: pair[0].score * pair[1])[0]
-        return networks.thunder(pyramid, Roi.about(box, _MARGIN))
+        return networks.thunder(pyramid, Roi.about(box, _MARGIN), self.device)
 
     def _candidates(self, pyramid: Pyramid) -> list[Pose]:
         """MultiPose's people: of the whole photo at two sizes, and of finer tiles around those who are small there."""
@@ -105,10 +112,10 @@ class PeopleFinder:
         photo = _around_photo(pyramid)
         shapes = [_shape(width, height, side) for side in (_COARSE, _FINE)]
         found: list[Pose] = [
-            *chain.from_iterable(self._map(lambda shape: networks.multipose(pyramid, photo, *shape), shapes))
+            *chain.from_iterable(self._map(lambda shape: self._multipose(pyramid, photo, *shape), shapes))
         ]
         if not found and max(width, height) > _FINE:
-            found = networks.multipose(pyramid, photo, *_shape(width, height, _FINEST))
+            found = self._multipose(pyramid, photo, *_shape(width, height, _FINEST))
         searched = [photo]
         for _ in range(4):
             tiles = list[Roi]()
@@ -120,13 +127,13 @@ class PeopleFinder:
             if not tiles:
                 break
             searched += tiles
-            found += chain.from_iterable(self._map(partial(networks.multipose, pyramid), tiles))
+            found += chain.from_iterable(self._map(partial(self._multipose, pyramid), tiles))
         return found
 
     def _turned(self, pyramid: Pyramid) -> list[Pose]:
         """MultiPose's people in the photo turned by quarters: people upside down or lying."""
         turns = [replace(_around_photo(pyramid), angle=quarter * math.pi / 2) for quarter in (1, 2, 3)]
-        found: list[list[Pose]] = self._map(partial(networks.multipose, pyramid, least=_TURNED), turns)
+        found: list[list[Pose]] = self._map(partial(self._multipose, pyramid, least=_TURNED), turns)
         return nms(chain.from_iterable(found), _SAME_BODY)
 
     def _separated(self, pyramid: Pyramid, starts: Sequence[Pose], known: Sequence[Pose], least: float) -> list[Pose]:
@@ -157,9 +164,12 @@ class PeopleFinder:
         """
 
         def landmarks(roi: Roi, mirrored: bool = False) -> Callable[[], Pose]:
-            return partial(networks.blazepose, pyramid, roi, self.model, mirrored)
+            return partial(networks.blazepose, pyramid, roi, self.model, mirrored, self.device)
 
-        near = [partial(networks.thunder, pyramid, Roi.about(_box_of(start, pyramid), _MARGIN)) for start in starts]
+        near = [
+            partial(networks.thunder, pyramid, Roi.about(_box_of(start, pyramid), _MARGIN), self.device)
+            for start in starts
+        ]
         first = self._run([*near, *(landmarks(start.next_roi) for start in starts)])
         predictions = [list(pair) for pair in zip(first[: len(starts)], first[len(starts) :], strict=True)]
         if not quick:
@@ -168,6 +178,10 @@ class PeopleFinder:
             for number, some in enumerate(predictions):
                 some += second[2 * number : 2 * number + 2]
         return predictions
+
+    def _multipose(self, pyramid: Pyramid, tile: Roi, *size: int, least: float = 0.1) -> list[Pose]:
+        width, height = size or (NETWORK_PX, NETWORK_PX)
+        return networks.multipose(pyramid, tile, width, height, least, self.device)
 
     def _run(self, passes: Sequence[Callable[[], Pose]]) -> list[Pose]:
         return self._map(operator.call, passes)

@@ -46,13 +46,25 @@ def missing_networks() -> list[str]:
     return [name for name in NETWORKS if not (ASSETS / f"{name}.onnx").is_file()]
 
 
-@cache
-def network(name: str) -> Callable[..., list[Any]]:
+def runtime_has_cuda() -> bool:
+    """Whether the ONNX Runtime installed can compute on a GPU (the package onnxruntime-gpu)."""
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def network(name: str, device: str = "cpu") -> Callable[..., list[Any]]:
     """One of `NETWORKS`, loaded once in a process: from a batch of RGB pictures (uint8) to the outputs of given names.
 
-    It may be called by several threads at a time, and runs in the calling thread alone, so that results do not depend
-    on the number of threads. Raises MissingNetworkError.
+    `device`: "cpu", "cuda" or "cuda:N"; where ONNX Runtime has no CUDA the CPU. It may be called by several threads at
+    a time, and on the CPU runs in the calling thread alone, so that results do not depend on the number of threads.
+    Raises MissingNetworkError.
     """
+    return _loaded(name, device)
+
+
+@cache
+def _loaded(name: str, device: str) -> Callable[..., list[Any]]:
     import onnxruntime  # 0.1 s
 
     path = ASSETS / f"{name}.onnx"
@@ -65,8 +77,11 @@ def network(name: str) -> Callable[..., list[Any]]:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only
     run.only_execute_path_to_fetches = True  # what only other outputs need is not computed
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if device.startswith("cuda") and runtime_has_cuda():
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)}))
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # ONNX Runtime's errors have no common base
         raise MissingNetworkError(
             f"{path}: expected the network that humesh was built with, found another or damaged file; install "
@@ -77,7 +92,7 @@ def network(name: str) -> Callable[..., list[Any]]:
 
 if hasattr(os, "register_at_fork"):
     # A session that another thread of the parent was using at the fork keeps its locks in the child for ever.
-    os.register_at_fork(after_in_child=network.cache_clear)
+    os.register_at_fork(after_in_child=_loaded.cache_clear)
 
 
 def _parent(name: str) -> str:
@@ -169,21 +184,26 @@ class Pyramid:
 
 
 def multipose(
-    photo: Pyramid, tile: Roi, width: int = NETWORK_PX, height: int = NETWORK_PX, least: float = 0.1
+    photo: Pyramid,
+    tile: Roi,
+    width: int = NETWORK_PX,
+    height: int = NETWORK_PX,
+    least: float = 0.1,
+    device: str = "cpu",
 ) -> list[Pose]:
     """At most six people of a tile, of a score of `least` or more, best first.
 
     `width`, `height`: px, multiples of 32, that the tile is scaled to: larger ones show smaller people.
     """
-    (rows,) = network("movenet_multipose")(photo.cut(tile, width, height)[None], "people")
+    (rows,) = network("movenet_multipose", device)(photo.cut(tile, width, height)[None], "people")
     best = sorted((row for row in rows[0].astype(np.float64) if row[55] >= least), key=lambda row: -row[55])
     shape = np.array([width, height]) / max(width, height)
     return [pose_of_coco(_in_photo(row[:51].reshape(17, 3), tile, shape), float(row[55]), "multipose") for row in best]
 
 
-def thunder(photo: Pyramid, roi: Roi) -> Pose:
+def thunder(photo: Pyramid, roi: Roi, device: str = "cpu") -> Pose:
     """The one body that Thunder predicts in a region; its score is the mean confidence of the points."""
-    (rows,) = network("movenet_thunder")(photo.cut(roi)[None], "people")
+    (rows,) = network("movenet_thunder", device)(photo.cut(roi)[None], "people")
     points = _in_photo(rows[0, 0].astype(np.float64), roi, np.ones(2))
     return pose_of_coco(points, float(points[:, 2].mean()), "thunder")
 
@@ -210,12 +230,14 @@ def pose_of_coco(points: Float[np.ndarray, "17 3"], score: float, network: str) 
     return Pose(all33, None, score, Roi.around(hips, hips + radius * up), network)
 
 
-def blazepose(photo: Pyramid, roi: Roi, model: LandmarkModel = "heavy", mirrored: bool = False) -> Pose:
+def blazepose(
+    photo: Pyramid, roi: Roi, model: LandmarkModel = "heavy", mirrored: bool = False, device: str = "cpu"
+) -> Pose:
     """The body that a landmark model predicts in a region, or in its mirror image (turned back)."""
     pixels = photo.cut(roi)
     pixels = np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels
     outputs = ("points", "score", "heatmap", "world", "mask")
-    flat, score, heat, world, mask = network(f"pose_landmark_{model}")(pixels[None], *outputs)
+    flat, score, heat, world, mask = network(f"pose_landmark_{model}", device)(pixels[None], *outputs)
     inside = mask[0, :, ::-1, 0] > 0 if mirrored else mask[0, ..., 0] > 0  # logits
     pose = pose_of_landmarks(flat[0], float(score[0, 0]), heat[0], world[0], roi, mirrored)
     return replace(pose, network=model, mask=Mask.of(inside, roi.photo_from_unit))
