@@ -20,8 +20,9 @@ ray = pytest.importorskip("ray")
 pads = pytest.importorskip("pyarrow.dataset")
 
 from humesh import batch  # noqa: E402
-from humesh.batch import Metrics, Plan, RunError, Worker, finished, listed, run  # noqa: E402
-from humesh.errors import BatchError, HumeshError  # noqa: E402
+from humesh.batch import Metrics, Plan, Worker, finished, run  # noqa: E402
+from humesh.batch_files import file_system, listed  # noqa: E402
+from humesh.errors import BatchError, HumeshError, RunError  # noqa: E402
 
 ENDINGS = frozenset({".jpg", ".mp4"})
 
@@ -30,7 +31,7 @@ class Quick(Worker):
     """Recovers nothing: two people in every photo; "bad" ones are refused, "deadly" ones end the process."""
 
     def __init__(self, plan: Plan, threads: int) -> None:
-        self.plan, self.system = plan, batch.file_system(plan.out)
+        self.plan, self.system = plan, file_system(plan.out)
 
     def _recovered(self, name: str, given: Path, folder: Path) -> list[dict[str, Any]]:
         if "bad" in name:
@@ -199,7 +200,7 @@ def test_an_output_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
 
 def test_readers_of_the_rows_do_not_see_drafts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run killed while it writes leaves no file that pyarrow's and pandas' readers take for rows."""
-    system, out = batch.file_system(str(tmp_path / "rows"))
+    system, out = file_system(str(tmp_path / "rows"))
 
     def killed(*arguments: Any) -> None:
         pads.dataset(out, schema=batch.SCHEMA).to_table()

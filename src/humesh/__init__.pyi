@@ -18,6 +18,7 @@ from humesh.errors import ArgumentError as ArgumentError
 from humesh.errors import BatchError as BatchError
 from humesh.errors import HumeshError as HumeshError
 from humesh.errors import MissingPackageError as MissingPackageError
+from humesh.errors import RunError as RunError
 from humesh.evaluation.protocols import EvaluationError as EvaluationError
 from humesh.geometry.camera import Camera as Camera
 from humesh.media.decoding import VideoError as VideoError

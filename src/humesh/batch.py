@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from humesh.batch_files import FULL, RunError, file_system, listed, located, read_json, write
-from humesh.errors import HumeshError, MissingPackageError
+from humesh.batch_files import FULL, file_system, read_json, write
+from humesh.errors import HumeshError, MissingPackageError, RunError
 from humesh.media.kinds import kind_of
 
 try:
@@ -35,7 +35,6 @@ except ImportError:  # pragma: no cover
 _MOST_DEATHS = 3  # of its worker that an input may cause
 _STOPPED = "stopped"  # the status of a row that ends the run, as Ray does not hand over exceptions
 
-__all__ = ["SCHEMA", "Metrics", "Plan", "RunError", "Worker", "file_system", "finished", "listed", "located", "run"]
 
 _floats = pa.list_(pa.float32())
 SCHEMA = pa.schema([

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from humesh.errors import BatchError, MissingPackageError
+from humesh.errors import BatchError, MissingPackageError, RunError
 from humesh.files import writing
 
 try:
@@ -25,10 +25,6 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _MAGIC = re.compile(r"[*?\[]")
 _OURS = ("rows", "files", "attempts")  # folders of an output
-
-
-class RunError(BatchError):
-    """What ends a run, as no input is to blame: results that cannot be written, networks that cannot be loaded."""
 
 
 def file_system(uri: str) -> tuple[fs.FileSystem, str]:

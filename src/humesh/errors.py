@@ -24,6 +24,10 @@ class BatchError(HumeshError, ValueError):
     """Inputs or an output of a batch that cannot be used."""
 
 
+class RunError(BatchError):
+    """What ends a run, as no input is to blame: results that cannot be written, networks that cannot be loaded."""
+
+
 def printable(text: str) -> str:
     """The text without characters that would steer a terminal (escape sequences, bells, lone surrogates)."""
     cut = text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."

@@ -59,6 +59,7 @@ def batch(
         import ray
 
         from humesh import batch as module
+        from humesh import batch_files
     except ImportError:
         raise UserError('batches need the packages ray and pyarrow; run: pip install "humesh[ray]"') from None
     from rich.progress import TextColumn
@@ -66,8 +67,8 @@ def batch(
     from humesh.commands.inputs import PHOTO_ENDINGS, VIDEO_ENDINGS
     from humesh.commands.progress import progress_bar, say_above
 
-    named = module.listed(inputs, frozenset(PHOTO_ENDINGS | VIDEO_ENDINGS), out)
-    out = module.located(out)
+    named = batch_files.listed(inputs, frozenset(PHOTO_ENDINGS | VIDEO_ENDINGS), out)
+    out = batch_files.located(out)
     plan = module.Plan(out, tuple(formats), weights, body, device)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
