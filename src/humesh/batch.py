@@ -280,7 +280,8 @@ def run(
         num_gpus=gpus or None,
         batch_format="numpy",
     )
-    for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+    batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+    for table in batches:
         if stopped := table.filter(pc.equal(table["status"], _STOPPED))["message"].to_pylist():
             raise RunError(stopped[0])
         new = table.filter(pc.invert(pc.is_in(table["input"], pa.array(sorted(done), pa.string()))))

@@ -77,7 +77,7 @@ def batch(
             stack.enter_context(locked(out, "running a batch", UserError))
         done = len(set(named) & module.finished(out))
         try:
-            ray.init(address=ray_address, include_dashboard=False, log_to_driver=False, logging_level="error")
+            ray.init(address=ray_address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError) as error:
             why = str(error).strip().partition("\n")[0].rstrip(".")
             raise UserError(f"--ray-address {ray_address}: expected a running cluster ({why}).") from None

@@ -212,8 +212,11 @@ class Result(_Saved):
         except ImportError:
             raise MissingPackageError("to_trimesh needs the package trimesh; run: pip install trimesh") from None
         surfaces = exact(self.bodies.vertices).numpy() * (1, -1, -1)
-        meshes = [trimesh.Trimesh(surface, self.bodies.faces, process=False) for surface in surfaces]
-        return trimesh.Scene({f"person{number}": mesh for number, mesh in enumerate(meshes)})
+        scene = trimesh.Scene()
+        for number, surface in enumerate(surfaces):
+            mesh = trimesh.Trimesh(surface, self.bodies.faces, process=False)
+            scene.add_geometry(mesh, node_name=f"person{number}", geom_name=f"person{number}")
+        return scene
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows: the overlay, the side and the top."""
