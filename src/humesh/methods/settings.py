@@ -54,7 +54,8 @@ def _typed(kind: Any, value: Any, name: str) -> Any:
 
 
 def _sentence(name: str, kind: Any, value: Any) -> str:
-    named = kind.__name__ if isinstance(kind, type) else str(kind).removeprefix("typing.")
+    plain = isinstance(kind, type) or get_origin(kind) in (dict, list)
+    named = kind.__name__ if plain else str(kind).removeprefix("typing.")
     wanted = f"a whole number from 0 to {_LARGEST}" if kind is int else named
     got = repr(value)
     return f"expected {name} to be {wanted}, got {got if len(got) < 80 else got[:80] + ' ...'}"
