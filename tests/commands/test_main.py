@@ -188,6 +188,8 @@ def writes(event, words):
     elif event in ("os.rename", "os.link", "os.symlink"):
         paths = words[:2]
     for path in paths:
+        if isinstance(path, int):  # a descriptor, whose file was looked at when it was opened
+            continue
         path = os.path.realpath(os.fsdecode(path))
         if path != out and not path.startswith(out + os.sep) and not path.startswith("/dev/"):
             raise OSError(30, "Read-only file system", path)
