@@ -145,8 +145,8 @@ def test_one_batch_is_learned_by_heart(
     rate = 3e-4 if name in ("multi_roi", "ik_refine") else 1e-3  # the largest that does not diverge
     optimiser = torch.optim.Adam([p for p in method.parameters() if p.requires_grad], lr=rate)
     first = last = None
-    for step in range(300):
-        optimiser.param_groups[0]["lr"] = rate * (1 - step / 400)  # smaller and smaller, or Adam's noise stays
+    for step in range(500):
+        optimiser.param_groups[0]["lr"] = rate * (1 - step / 600)  # smaller and smaller, or Adam's noise stays
         optimiser.zero_grad()
         loss, means = _loss(method, batch)
         last = sum(mean.item() for term, mean in means.items() if term not in CONTRASTS)

@@ -53,7 +53,7 @@ class BodyPose:
 
     @classmethod
     def of(cls, pose: Tensor, betas: Tensor, translation: Tensor | None = None) -> BodyPose:
-        """From SMPL's parameters: `pose` *g x 72 or *g x 24 x 3 (axis-angle, radians) or *g x 24 x 3 x 3."""
+        """From SMPL's parameters: `pose` `*g 72` or `*g 24 3` (axis-angle, radians) or `*g 24 3 3`."""
         if pose.shape[-1:] == (3 * len(SMPL24),):
             pose = pose.unflatten(-1, (len(SMPL24), 3))
         rotations = rotation_from_axis_angle(pose) if pose.shape[-2:] == (len(SMPL24), 3) else pose
