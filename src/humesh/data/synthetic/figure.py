@@ -136,7 +136,7 @@ class Wardrobe:
             shaped,
             rest,
             weights,
-            np.concatenate([part[3] + start for part, start in zip(parts, starts, strict=False)]),
+            np.concatenate([part[3] + start for part, start in zip(parts, starts[:-1], strict=True)]),
             np.concatenate([np.full(len(part[3]), part[4]) for part in parts]),
             self.body.rest_joints(betas).double().numpy(),
         )

@@ -111,7 +111,7 @@ class Frame:
         meshes = [f.posed(turn) + shift for f, turn, shift in zip(scene.figures, turns, shifts, strict=True)]
         faces = [*(figure.faces for figure in scene.figures), *([_BOX] * len(boxes))]
         starts = np.cumsum([0, *(len(points) for points in (*meshes, *boxes))])
-        self.faces = np.concatenate([part + start for part, start in zip(faces, starts, strict=False)])
+        self.faces = np.concatenate([part + start for part, start in zip(faces, starts[:-1], strict=True)])
         self.points = np.concatenate([*meshes, *boxes]).astype(np.float32)
         self.owner = np.repeat(np.arange(len(faces)), list(map(len, faces)))  # people, then boxes
         self.piece = np.concatenate([*(f.piece for f in scene.figures), np.full(len(_BOX) * len(boxes), SKIN)])
