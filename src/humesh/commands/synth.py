@@ -32,7 +32,7 @@ def synth(
     """Render synthetic people: photos, or videos with --clips. A run that was stopped goes on where it was.
 
     Args:
-        motion: Motion files: .npz with `poses` (ours or AMASS-style) or .bvh.
+        motion: Motion files: .npz with `poses`, ours or AMASS-style.
         out: Folder for the shards.
         count: How many photos, or frames of videos, in all.
         people: Least and greatest number of people in a photo.

@@ -1,4 +1,4 @@
-"""Motion capture files: SMPL's joint rotations over time, from our npz files, AMASS-style npz files and BVH."""
+"""Motion capture files: SMPL's joint rotations over time, from our .npz files and AMASS-style ones."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
-from humesh.body.bvh import BvhError, read_bvh
 from humesh.body.joints import SMPL24
-from humesh.body.kinematics import swing
 from humesh.errors import HumeshError
 from humesh.files import Array, check_arrays, read_arrays
 
@@ -22,7 +19,7 @@ _Y_UP = Rotation.from_euler("x", -90, degrees=True)  # turns a z-up world
 _BODY_JOINTS = 22  # the joints that SMPL-H and SMPL-X share with SMPL; their hands are left out
 _FASTEST = 1e5  # frames a second
 _MOST_BYTES = 2**30
-_WHAT = "an .npz or .bvh file of motion"
+_WHAT = "an .npz file of motion"
 _LAYOUT = {
     "poses": Array(("...",), "float"),
     "trans": Array(("...",), "float", optional=True),
@@ -73,7 +70,7 @@ class Motion:
     def read(cls, paths: Sequence[str | Path]) -> Motion:
         """All files as one motion; raises MotionError."""
         if not paths:
-            raise MotionError("motion: expected at least one file (.npz or .bvh), got none; give one with --motion.")
+            raise MotionError("motion: expected at least one file (.npz), got none; give one with --motion.")
         parts = [_read(Path(path)) for path in paths]
         names = tuple(sorted({name for part in parts for name in part.categories}))
         clips, category, start = [], [], 0
@@ -91,15 +88,10 @@ def rotations(vectors: Float[np.ndarray, "*g 3"]) -> Float[np.ndarray, "*g 3 3"]
     return Rotation.from_rotvec(np.reshape(vectors, (-1, 3))).as_matrix().reshape(*vectors.shape, 3)
 
 
-def axis_angles(matrices: Float[np.ndarray, "*g 3 3"]) -> Float[np.ndarray, "*g 3"]:
-    """Rotation vectors (radians, at most pi long) of matrices."""
-    return Rotation.from_matrix(matrices.reshape(-1, 3, 3)).as_rotvec().reshape(matrices.shape[:-1])
-
-
 def _read(path: Path) -> Motion:
     if not path.is_file():
         raise MotionError(f"motion {path}: expected a file, found {'a folder' if path.is_dir() else 'nothing'}.")
-    motion = _read_bvh(path) if path.suffix.lower() == ".bvh" else _read_npz(path)
+    motion = _read_npz(path)
     if not len(motion.poses):
         raise MotionError(f"motion {path}: expected poses, the file has none.")
     bad = ~(np.isfinite(motion.poses).all((1, 2)) & np.isfinite(motion.places).all(1))
@@ -181,82 +173,3 @@ def _sequences(
             fps = float(data["seq_fps"][number])
             clips.append(clip(int(frames[0]), len(frames), fps, int(kinds[number]), number))
     return kinds[sequence], tuple(map(str, known)), tuple(clips)
-
-
-_BVH_NAMES = {
-    "pelvis": "hips hip root pelvis",
-    "left_hip": "leftupleg lefthip lthigh leftthigh lhipjoint",
-    "left_knee": "leftleg leftknee lshin leftshin",
-    "left_ankle": "leftfoot leftankle lfoot",
-    "left_foot": "lefttoebase lefttoe lefttoes ltoe",
-    "spine1": "spine lowerback chest spine1 abdomen",
-    "spine2": "spine1 chest2 spine2",
-    "spine3": "spine2 chest3 spine3 upperchest",
-    "neck": "neck neck1",
-    "head": "head",
-    "left_collar": "leftshoulder leftcollar lcollar",
-    "left_shoulder": "leftarm lshldr leftupperarm leftshoulder",
-    "left_elbow": "leftforearm leftelbow lforearm leftlowerarm",
-    "left_wrist": "lefthand leftwrist lhand",
-}  # names of common BVH files (Mixamo, CMU by MotionBuilder, Biovision), lower case, without prefixes and signs
-_NEEDED = ("pelvis", "right_hip", "right_knee", "left_shoulder", "right_elbow")
-_LIMB_BONES = {
-    "hip": ("knee", (0, -1, 0)),
-    "knee": ("ankle", (0, -1, 0)),
-    "shoulder": ("elbow", (1, 0, 0)),
-    "elbow": ("wrist", (1, 0, 0)),
-}  # the bones whose rest directions differ between files: to which joint, and where SMPL's points (left side)
-
-
-def _read_bvh(path: Path) -> Motion:
-    """Places are in metres as far as the unit can be inferred from the legs."""
-    try:
-        clip = read_bvh(path)
-    except BvhError as error:
-        raise MotionError(str(error)) from None
-    number = _smpl_joints(path, clip.names)
-    turns, rest = clip.rotations.copy(), np.zeros((len(clip.names), 3))
-    for joint, parent in enumerate(clip.parents):
-        rest[joint] = clip.offsets[joint] + (rest[parent] if parent >= 0 else 0)
-        if parent >= 0:
-            turns[:, joint] = turns[:, parent] @ turns[:, joint]
-    frames = np.tile(np.eye(3), (len(turns), len(SMPL24), 1, 1))
-    local = frames.copy()
-    for j, (name, parent) in enumerate(zip(SMPL24.names, SMPL24.parents, strict=True)):
-        above = frames[:, parent] if parent >= 0 else np.eye(3)
-        frames[:, j] = turns[:, number[name]] @ _rest_turn(name, number, rest) if name in number else above
-        local[:, j] = np.swapaxes(above, -1, -2) @ frames[:, j]
-    leg = 2 * float(np.linalg.norm(rest[number["right_knee"]] - rest[number["right_hip"]]))
-    places = clip.positions[:, number["pelvis"]] * (REFERENCE_LEG / max(leg, 1e-6))
-    poses, count = axis_angles(local).astype(np.float32), len(local)
-    clips = (Clip(0, count, 1 / max(clip.frame_time, 1e-3), 0),)
-    return Motion(poses, places.astype(np.float32), np.zeros(count, int), (path.stem,), clips)
-
-
-def _smpl_joints(path: Path, names: Sequence[str]) -> dict[str, int]:
-    """The numbers of a file's joints by SMPL's names."""
-    found = {"".join(c for c in name.split(":")[-1].lower() if c.isalnum()): i for i, name in enumerate(names)}
-    number: dict[str, int] = {}
-    for name in SMPL24.names:
-        known = _BVH_NAMES.get(name.replace("right", "left"), "").split()
-        if name.startswith("right"):
-            known = ["right" + k[4:] if k.startswith("left") else "r" + k[1:] for k in known]
-        match = [k for k in [name.replace("_", ""), *known] if k in found and found[k] not in number.values()]
-        if match:
-            number[name] = found[match[0]]
-    if missing := [name for name in _NEEDED if name not in number]:
-        raise MotionError(
-            f"motion {path}: expected a human skeleton of known joint names, found no {', '.join(missing)} among "
-            f"{', '.join(names[:8])}, ...; rename its joints as SMPL's."
-        )
-    return number
-
-
-def _rest_turn(name: str, number: dict[str, int], rest: Float[np.ndarray, "J 3"]) -> Float[np.ndarray, "3 3"]:
-    """The rotation that takes SMPL's rest bone to the file's: global rotations start from there."""
-    side, _, joint = name.partition("_")
-    child, direction = _LIMB_BONES.get(joint, ("", (0, 0, 0)))
-    if f"{side}_{child}" not in number:
-        return np.eye(3)
-    smpl = torch.tensor(direction).double() * torch.tensor([-1 if side == "right" else 1, 1, 1])
-    return swing(smpl, torch.from_numpy(rest[number[f"{side}_{child}"]] - rest[number[name]])).numpy()
