@@ -20,7 +20,7 @@ class Reader:
     """A reader of somebody's dataset, by its place in `data/datasets/`: called with its options it makes one.
 
     The options are its own (`root` and `split` first) and these. `pseudo`: side files of EFT, NeuralAnnot or CLIFF that
-    give people poses and shapes, of the weight `pseudo_weight`. `betas_within`, `within_m`: see `checked_fits`.
+    give people poses and shapes. `betas_within`, `within_m`: see `checked_fits`.
     `bodies`: the user's, for readers and for these checks, by their names in labels. `each_person`: one sample a
     person. The module is imported when first used. DatasetError for options that it does not have, or no samples.
     """
@@ -30,7 +30,6 @@ class Reader:
     def __call__(
         self,
         pseudo: str | list[str] | None = None,
-        pseudo_weight: float = 1.0,
         betas_within: float | None = None,
         within_m: float | None = None,
         bodies: Mapping[str, BodyModel] | None = None,
@@ -51,7 +50,7 @@ class Reader:
         if not len(dataset):
             raise DatasetError(f"{root}: expected samples, the reader finds none; fetch what is missing.")
         if pseudo is not None:
-            dataset = with_fits(dataset, pseudo, pseudo_weight)
+            dataset = with_fits(dataset, pseudo)
         if betas_within is not None or within_m is not None:
             dataset = checked_fits(dataset, betas_within, within_m, bodies or {})
         return EachPerson(dataset) if each_person else dataset
@@ -88,11 +87,9 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "posed_clips": partial(_made, "synthetic.posed.PosedClips"),
     "synthetic": _synthetic,
     "agora": Reader("rendered.Agora"),
-    "bedlam": Reader("rendered.Bedlam"),
     "cmu_panoptic": Reader("cmu_panoptic.CmuPanoptic"),
     "coco": Reader("coco.Coco"),
     "crowdpose": Reader("coco.CrowdPose"),
-    "emdb": Reader("smpl_fits.Emdb"),
     "human36m": Reader("smpl_fits.Human36M"),
     "insta_variety": Reader("insta_variety.InstaVariety"),
     "lsp": Reader("matlab_2d.Lsp"),

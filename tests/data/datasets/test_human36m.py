@@ -93,7 +93,8 @@ def test_fits_and_guessed_cameras(download: Any) -> None:
 
 
 def test_genders_where_the_file_tells_them(download: Any) -> None:
-    dataset = Human36M(download[0], "test", protocol=1, labels="h36m_with_fits.npz")
+    (download[0] / "h36m_with_fits.npz").replace(download[0] / "h36m_valid_protocol1.npz")
+    dataset = Human36M(download[0], "test", protocol=1)
     people = [dataset[i].people[0] for i in range(4)]
     assert [person.body for person in people] == ["smpl-male"] * 3 + ["smpl-female"]
     assert all(person.pose_weight.all() for person in people)
@@ -108,17 +109,17 @@ def test_protocols_and_wrong_downloads(download: Any) -> None:
         Human36M(root, "val", 1)
     with pytest.raises(DatasetError, match="expected the split train, or test with protocol 1 or 2, got None"):
         Human36M(root, "test")
-    with pytest.raises(DatasetError, match=r"expected mine.npz, found annotations, h36m_train.npz"):
-        Human36M(root, "test", 2, labels="mine.npz")
-    np.savez(root / "mine.npz", imgname=np.array(["a.jpg"]), center=np.zeros((1, 2)), scale=np.zeros(1),
+    path = root / "h36m_valid_protocol1.npz"
+    path.unlink()
+    with pytest.raises(DatasetError, match=r"expected h36m_valid_protocol1.npz, found annotations, h36m_train.npz"):
+        Human36M(root, "test", 1)
+    np.savez(path, imgname=np.array(["a.jpg"]), center=np.zeros((1, 2)), scale=np.zeros(1),
              part=np.zeros((1, 24, 3)), S=np.zeros((1, 24, 4)))  # fmt: skip
     with pytest.raises(DatasetError, match=r"expected images like S9_Directions_1.60457274_000001.jpg, got 'a.jpg'"):
-        Human36M(root, "test", 2, labels="mine.npz")
-    np.savez(root / "mine.npz", imgname=np.array(["a.jpg"]))
-    with pytest.raises(
-        DatasetError, match=r"mine.npz: expected labels of Human3.6M in SPIN's format, it has no center, scale"
-    ):
-        Human36M(root, "test", 2, labels="mine.npz")
+        Human36M(root, "test", 1)
+    np.savez(path, imgname=np.array(["a.jpg"]))
+    with pytest.raises(DatasetError, match=r"labels of Human3.6M in SPIN's format, it has no center, scale"):
+        Human36M(root, "test", 1)
 
 
 def test_of_two_training_files_the_one_with_fits_is_read(download: Any) -> None:

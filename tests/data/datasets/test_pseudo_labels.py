@@ -82,7 +82,7 @@ def cliff(path: Path, focal: float = float(np.hypot(160, 128))) -> Path:
 
 @pytest.mark.parametrize("write", [eft, neuralannot])
 def test_crops_fits_are_turned_to_where_the_person_stands(write: Callable[[Path], Path], tmp_path: Path) -> None:
-    sample = with_fits(Labelled2D(), write(tmp_path / "fits.json"), weight=0.5)[0]
+    sample = with_fits(Labelled2D(), write(tmp_path / "fits.json"))[0]
     for person, middle, row in zip(sample.people, MIDDLES, (1, 0), strict=True):
         torch.testing.assert_close(person.pose.rotations[1:], TURNS[row, 1:], rtol=0, atol=1e-5)
         torch.testing.assert_close(person.pose.shape, torch.from_numpy(SHAPES[row]).float())
@@ -91,8 +91,8 @@ def test_crops_fits_are_turned_to_where_the_person_stands(write: Callable[[Path]
         pixel = sample.photo.camera.project(away[None].double())[0]
         np.testing.assert_allclose(pixel.numpy(), middle, atol=1e-2)
         assert torch.linalg.det(turn).allclose(torch.ones(()))
-        assert (person.pose_weight == 0.5).all()
-        assert person.shape_weight == 0.5
+        assert (person.pose_weight == 1).all()
+        assert person.shape_weight == 1
         assert person.translation_weight == 0
         assert person.body == "smpl-neutral"
 
@@ -139,5 +139,5 @@ def test_what_is_wrong_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with_fits(DrawnPeople(1), neuralannot(tmp_path / "n.json"))
     # Any reader takes them as an option.
     monkeypatch.setattr("humesh.data.datasets.matlab_2d.Lsp", Labelled2D)
-    dataset = Reader("matlab_2d.Lsp")(pseudo=str(neuralannot(tmp_path / "n.json")), pseudo_weight=0.25)
-    assert dataset[0].people[0].shape_weight == 0.25
+    dataset = Reader("matlab_2d.Lsp")(pseudo=str(neuralannot(tmp_path / "n.json")))
+    assert dataset[0].people[0].shape_weight == 1

@@ -61,10 +61,10 @@ def test_the_truth_comes_back_in_metres(download: Any, open_body: BodyModel) -> 
 
 def test_wrong_downloads_are_refused(download: Any) -> None:
     root, _ = download
-    with pytest.raises(DatasetError, match=r"expected trainset/annots.json, found testset"):
+    with pytest.raises(DatasetError, match=r"expected testset/annots.json, found annots.json, images"):
+        ThreeDOH(root / "testset", "test")
+    with pytest.raises(DatasetError, match="expected the split test, got 'train'"):
         ThreeDOH(root, "train")
-    with pytest.raises(DatasetError, match="expected the split train or test, got 'val'"):
-        ThreeDOH(root, "val")
     path = root / "testset" / "annots.json"
     path.write_text('{"00000": {"pose": []}}')
     with pytest.raises(DatasetError, match=r"annots.json, 00000: expected .* it has no betas, trans, scale"):

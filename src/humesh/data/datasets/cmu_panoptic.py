@@ -40,7 +40,7 @@ class CmuPanoptic(PhotoDataset):
     """Extracted frames of HD cameras, perhaps of nobody; joints without confidence have weight 0.
 
     Test: the sequences of an `activity` of `ACTIVITIES`, cameras 16 and 30; train: all other sequences of the download,
-    five other cameras. `cameras`: numbers of HD cameras. `every`: takes each such frame. Joints: 19, or 15 where a
+    five other cameras. `cameras`: numbers of HD cameras. Joints: 19, or 15 where a
     sequence has no others. The lenses distort, and so 2D labels do; the camera is the pinhole without. A person keeps
     the file's `id` in a sequence; the owner warns that one person may have several.
     """
@@ -53,9 +53,7 @@ class CmuPanoptic(PhotoDataset):
         Files("*/hdImgs/00_*/00_*.jpg|*/hdImgs/00_*/00_*.png", 1, "hdVideos, extracted by extractAll.sh"),
     )
 
-    def __init__(
-        self, root: str | Path, split: str, activity: str = "", cameras: Sequence[int] = (), every: int = 1
-    ) -> None:
+    def __init__(self, root: str | Path, split: str, activity: str = "", cameras: Sequence[int] = ()) -> None:
         super().__init__(root, split)
         if split == "test" and activity not in ACTIVITIES:
             raise DatasetError(f"CMU Panoptic: expected one of {', '.join(ACTIVITIES)}, got {activity!r}.")
@@ -83,10 +81,10 @@ class CmuPanoptic(PhotoDataset):
                 if camera not in known:
                     raise DatasetError(f"{path}: expected the HD camera {camera}, it is not there.")
                 images = self._numbered(name, f"hdImgs/{camera}/{camera}_*.jpg", f"hdImgs/{camera}/{camera}_*.png")
-                frames = [frame for frame in sorted(images.keys() & labels.keys()) if frame % every == 0]
+                frames = sorted(images.keys() & labels.keys())
                 rows += [(name, camera, frame, images[frame], labels[frame]) for frame in frames]
         self.rows = rows
-        self.tracks = runs([(f"{name}/{camera}", frame) for name, camera, frame, _, _ in rows], every)
+        self.tracks = runs([(f"{name}/{camera}", frame) for name, camera, frame, _, _ in rows])
 
     def _numbered(self, name: str, *patterns: str) -> dict[int, Path]:
         """A sequence's files by their frames."""

@@ -120,12 +120,12 @@ def smpl_label(
     return pose, float(model is not None)
 
 
-def with_smpl(person: LabelledPerson, label: tuple[BodyPose, float], body: str, weight: float = 1.0) -> LabelledPerson:
-    """The person with a pose and shape of a `weight`, and a translation of another (see `smpl_label`), of a `body`."""
+def with_smpl(person: LabelledPerson, label: tuple[BodyPose, float], body: str) -> LabelledPerson:
+    """The person with a fit of a `body`, whose translation has a weight of its own (see `smpl_label`)."""
     pose, translation = label
     return replace(
-        person, body=body, pose=pose, pose_weight=torch.full((len(SMPL24),), weight),
-        shape_weight=torch.tensor(weight), translation_weight=torch.tensor(translation),
+        person, body=body, pose=pose, pose_weight=torch.ones(len(SMPL24)), shape_weight=torch.ones(()),
+        translation_weight=torch.tensor(translation),
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ _OWNER28 = """
     *right_clavicle right_shoulder right_elbow right_wrist right_hand left_hip left_knee left_ankle *left_foot left_foot
     right_hip right_knee right_ankle *right_foot right_foot
 """
-_CHEST_HEIGHT = (0, 1, 2, 4, 5, 6, 7, 8)  # the owner's choice of the 14 cameras, which most trainings use
-_AXES = {"annot2": 2, "annot3": 3, "univ_annot3": 3}
+_CAMERAS = (0, 1, 2, 4, 5, 6, 7, 8)  # the owner's choice of the 14: those at chest height
+_AXES = {"annot2": 2, "annot3": 3, "univ_annot3": 3}  # pixels; mm of the true skeleton, mm of one of a set height
 _Row = tuple[Path, int, int, Path]  # labels, camera, frame from 0, image
 
 
@@ -36,11 +36,11 @@ class MpiInf3dhp(PhotoDataset):
     """One person in a studio with green walls, and a test set also outdoors; every `every`th frame.
 
     Training: `S1/Seq1/annot.mat`, `camera.calibration`, and the frames of each video extracted as images,
-    `imageFrames/video_0/frame_000001.jpg` (`ffmpeg -i video_0.avi -start_number 1 ...`), of `cameras`; 21 joints. Test:
-    `TS1/annot_data.mat` and `imageSequence/img_000001.jpg` (also below `mpi_inf_3dhp_test_set/`), the valid frames; 17
-    joints. `universal`: 3D points are `univ_annot3` (skeletons of one height, which the benchmark scores), else
-    `annot3` (the measured ones); by default universal for the test alone. The test's cameras are fitted to its pairs of
-    `annot3` and `annot2`; those of TS5 and TS6 have distorting lenses, which a pinhole only approximates.
+    `imageFrames/video_0/frame_000001.jpg` (`ffmpeg -i video_0.avi -start_number 1 ...`), of the eight cameras at chest
+    height; 21 joints, measured (`annot3`). Test: `TS1/annot_data.mat` and `imageSequence/img_000001.jpg` (also below
+    `mpi_inf_3dhp_test_set/`), the valid frames; 17 joints of skeletons of one height (`univ_annot3`), which the
+    benchmark scores. The test's cameras are fitted to its pairs of `annot3` and `annot2`; those of TS5 and TS6 have
+    distorting lenses, which a pinhole only approximates.
     """
 
     name, splits = "MPI-INF-3DHP", ("train", "test")
@@ -52,17 +52,9 @@ class MpiInf3dhp(PhotoDataset):
         Files("TS*/imageSequence/*.jpg|*/TS*/imageSequence/*.jpg", 1, "get_testset.sh"),
     )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str,
-        universal: bool | None = None,
-        every: int = 1,
-        cameras: Sequence[int] = _CHEST_HEIGHT,
-    ) -> None:
+    def __init__(self, root: str | Path, split: str, every: int = 1) -> None:
         super().__init__(root, split)
-        self.train, self.cameras = split == "train", tuple(cameras)
-        self.field = "univ_annot3" if (not self.train if universal is None else universal) else "annot3"
+        self.train = split == "train"
         self._known: dict[Path, dict[str, Any]] = {}
         rows = [row for row in (self._training() if self.train else self._test()) if row[2] % every == 0]
         if self.train and not rows:
@@ -76,7 +68,7 @@ class MpiInf3dhp(PhotoDataset):
     def _training(self) -> Iterator[_Row]:
         """The images there are; their labels wait until they are needed."""
         for path in self.files("S*/Seq*/annot.mat"):
-            for camera in self.cameras:
+            for camera in _CAMERAS:
                 for image in sorted((path.parent / "imageFrames" / f"video_{camera}").glob("frame_*.jpg")):
                     yield path, camera, int(image.stem.removeprefix("frame_")) - 1, image
 
@@ -88,38 +80,39 @@ class MpiInf3dhp(PhotoDataset):
     def __getitem__(self, index: int) -> Sample:
         path, camera, frame, image = self.rows[index]
         labels, joint_set = self._labels(path), MUCO21 if self.train else MPI_INF_3DHP17
-        pixels, points = labels["annot2"][camera], labels[self.field][camera]
+        pixels, points = labels["annot2"][camera], labels["annot3" if self.train else "univ_annot3"][camera]
         if frame >= len(pixels):
             raise DatasetError(f"{image}: expected one of the {len(pixels)} frames that {path} labels; extract anew.")
         photo = stored_photo(image, labels["cameras"][camera], CALIBRATED if self.train else FITTED)
         folder = path.parent.parent.name if self.train else path.parent.name
         subject = int(re.sub(r"\D", "", folder) or 0) + (0 if self.train else 100)
         person = person_3d(subject, joint_set, photo, pixels[frame], points[frame])
-        person = replace(person, metric=self.field == "annot3")
+        person = replace(person, metric=self.train)
         sequence = f"{folder}/{path.parent.name}/video_{camera}" if self.train else folder
         return Sample(photo, (person,), f"{sequence}/{frame:06d}", sequence, frame)
 
     def _labels(self, path: Path) -> dict[str, Any]:
         """By camera (the test has one) pixels, metres and the camera itself; of a test also which frames are valid."""
         if path not in self._known:
-            read: Callable[[Path], dict[str, Any]] = self._training_labels if self.train else _test_labels
-            self._known[path] = loaded(path, read, "annotations of MPI-INF-3DHP")
+            self._known[path] = loaded(
+                path, self._training_labels if self.train else _test_labels, "annotations of MPI-INF-3DHP"
+            )
         return self._known[path]
 
     def _training_labels(self, path: Path) -> dict[str, Any]:
-        stored, found = read_matlab(path, tuple(_AXES)), dict[str, Any]()
+        stored, found = read_matlab(path, ("annot2", "annot3")), dict[str, Any]()
         owners = _OWNER28.split()
         order = [owners.index(name) for name in MUCO21.names]
-        for name, axes in _AXES.items():
-            by_camera = cells(stored[name])
-            if max(self.cameras) >= len(by_camera):
-                raise stored[name].wrong(f"a cell for each of {max(self.cameras) + 1} cameras")
-            points = {c: by_camera[c].numbers(-1, len(owners), axes).astype(np.float32) for c in self.cameras}
+        for name in ("annot2", "annot3"):
+            axes, by_camera = _AXES[name], cells(stored[name])
+            if max(_CAMERAS) >= len(by_camera):
+                raise stored[name].wrong(f"a cell for each of {max(_CAMERAS) + 1} cameras")
+            points = {c: by_camera[c].numbers(-1, len(owners), axes).astype(np.float32) for c in _CAMERAS}
             found[name] = {c: values[:, order] / (1 if axes == 2 else 1000) for c, values in points.items()}
         (path,) = self.files("camera.calibration", folder=path.parent)
         lines = [line.split()[1:] for line in path.read_text().splitlines() if line.split()[:1] == ["intrinsic"]]
         known = Entry([Entry(numbers, path, "intrinsic").numbers(4, 4)[:3, :3] for numbers in lines], path)
-        return found | {"cameras": {camera: known[camera].camera() for camera in self.cameras}}
+        return found | {"cameras": {camera: known[camera].camera() for camera in _CAMERAS}}
 
 
 def _test_labels(path: Path) -> dict[str, Any]:
@@ -214,10 +207,9 @@ class MuCo(PhotoDataset):
 class MuPoTS3D(PhotoDataset):
     """MuPoTS-3D's 20 videos of two or three people, a test set: the frames with a valid person; 17 joints.
 
-    `TS1/annot.mat`, `occlusion.mat` and `img_000000.jpg` (also below `MultiPersonTestSet/`). `universal`: 3D points are
-    `univ_annot3` (skeletons of one height, which the benchmark scores), else `annot3` (the measured ones, whose places
-    are true as well). The owner gives no intrinsics: each video's camera is fitted to its pairs of `annot3` and
-    `annot2`. `sequences`: numbers of the videos.
+    `TS1/annot.mat`, `occlusion.mat` and `img_000000.jpg` (also below `MultiPersonTestSet/`). 3D points are
+    `univ_annot3` (skeletons of one height, which the benchmark scores). The owner gives no intrinsics: each video's
+    camera is fitted to its pairs of `annot3` and `annot2`. `sequences`: numbers of the videos.
     """
 
     name, splits = "MuPoTS-3D", ("test",)
@@ -228,12 +220,9 @@ class MuPoTS3D(PhotoDataset):
         Files("TS*/img_*.jpg|MultiPersonTestSet/TS*/img_*.jpg", 1, "MultiPersonTestSet"),
     )
 
-    def __init__(
-        self, root: str | Path, split: str, universal: bool = True, sequences: Sequence[int] = tuple(range(1, 21))
-    ) -> None:
+    def __init__(self, root: str | Path, split: str, sequences: Sequence[int] = tuple(range(1, 21))) -> None:
         super().__init__(root, split)
         self.folder = self.files("TS*/annot.mat", "MultiPersonTestSet/TS*/annot.mat")[0].parent.parent
-        self.field = "univ_annot3" if universal else "annot3"
         self._labels = {number: self._read(self.folder / f"TS{number}") for number in sequences}
         rows = [(s, int(f)) for s, truth in self._labels.items() for f in np.flatnonzero(truth["valid"].any(1))]
         self.rows, self.tracks = rows, runs(rows)
@@ -266,12 +255,12 @@ class MuPoTS3D(PhotoDataset):
         number, frame = self.rows[index]
         truth, sequence = self._labels[number], f"TS{number}"
         photo = stored_photo(self.folder / sequence / f"img_{frame:06d}.jpg", truth["camera"], FITTED)
-        pixels, points, hidden = (truth[field][frame] for field in ("annot2", self.field, "hidden"))
+        pixels, points, hidden = (truth[field][frame] for field in ("annot2", "univ_annot3", "hidden"))
         people = [
             person_3d(10 * number + i, MPI_INF_3DHP17, photo, pixels[i], points[i], hidden=hidden[i])
             for i in np.flatnonzero(truth["valid"][frame]).tolist()
         ]
-        people = [replace(person, metric=self.field == "annot3") for person in people]
+        people = [replace(person, metric=False) for person in people]
         return Sample(photo, tuple(people), f"{sequence}/{frame:06d}", sequence, frame)
 
 

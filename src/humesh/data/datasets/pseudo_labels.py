@@ -82,8 +82,8 @@ def _cliff(rows: Entry) -> Iterator[Fit]:
         yield Fit(pose, shape, None, photo_key(name.text()), centre, moved, rows["focal_l"][i].number(1.0))
 
 
-def with_fits(dataset: Dataset, files: str | Path | Sequence[str | Path], weight: float = 1.0) -> View:
-    """A dataset of photos whose people get the pose and shape of side files, with that weight.
+def with_fits(dataset: Dataset, files: str | Path | Sequence[str | Path]) -> View:
+    """A dataset of photos whose people get the pose and shape of side files.
 
     A fit is a person's if it has the id of their annotation (their identity), and else if they are the nearest to each
     other in the photo and not far apart. People who have a pose keep it.
@@ -100,10 +100,10 @@ def with_fits(dataset: Dataset, files: str | Path | Sequence[str | Path], weight
                 by_id[fit.identity] = fit
             if fit.photo:
                 by_photo[fit.photo].append(fit)
-    return View(dataset, partial(_fitted, by_id=by_id, by_photo=dict(by_photo), weight=weight))
+    return View(dataset, partial(_fitted, by_id=by_id, by_photo=dict(by_photo)))
 
 
-def _fitted(sample: Sample, by_id: Mapping[int, Fit], by_photo: Mapping[str, Sequence[Fit]], weight: float) -> Sample:
+def _fitted(sample: Sample, by_id: Mapping[int, Fit], by_photo: Mapping[str, Sequence[Fit]]) -> Sample:
     key, boxes = photo_key(sample.name), np.array([p.seen.box for p in sample.people]).reshape(-1, 4)
     centres, reach = (boxes[:, :2] + boxes[:, 2:]) / 2, _NEAR * (boxes[:, 2:] - boxes[:, :2]).max(-1)
     near = by_photo.get(key, [])
@@ -117,7 +117,7 @@ def _fitted(sample: Sample, by_id: Mapping[int, Fit], by_photo: Mapping[str, Seq
             j = int(away[i].argmin()) if near else -1
             fit = near[j] if near and away[i, j] <= reach[i] and away[:, j].argmin() == i else None
         if fit is not None and not person.pose_weight.any():
-            person = _with_fit(person, fit, photo.camera, centres[i], weight)
+            person = _with_fit(person, fit, photo.camera, centres[i])
         people.append(person)
     return replace(sample, people=tuple(people), photo=photo)
 
@@ -127,9 +127,7 @@ def photo_key(name: str) -> str:
     return Path(name).stem.rpartition("_")[2]
 
 
-def _with_fit(
-    person: LabelledPerson, fit: Fit, camera: Camera, centre: Float[np.ndarray, "2"], weight: float
-) -> LabelledPerson:
+def _with_fit(person: LabelledPerson, fit: Fit, camera: Camera, centre: Float[np.ndarray, "2"]) -> LabelledPerson:
     """The person with a fit's pose and shape; `centre`: of their box, px. The translation counts only from CLIFF."""
     values = torch.from_numpy(fit.rotations).float()
     rotations = nearest_rotation(values.reshape(24, 3, 3)) if values.shape[1] == 9 else rotation_from_axis_angle(values)
@@ -140,7 +138,7 @@ def _with_fit(
         translation = torch.from_numpy(fit.translation).float()
         known = abs(fit.focal / float(camera.focal_px) - 1) < 0.01  # depth is in proportion to the focal length
     pose = BodyPose(rotations, torch.from_numpy(fit.shape).float()[:10], translation)
-    return with_smpl(person, (pose, weight * known), "smpl-neutral", weight)
+    return with_smpl(person, (pose, float(known)), "smpl-neutral")
 
 
 def turned_towards(pixel: Float[Tensor, "2"], camera: Camera) -> Float[Tensor, "3 3"]:

@@ -1,4 +1,4 @@
-"""Human3.6M, 3DPW, EMDB and 3DOH50K: photos and videos of real people with SMPL fits and calibrated cameras."""
+"""Human3.6M, 3DPW and 3DOH50K: photos and videos of real people with SMPL fits and calibrated cameras."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ _GENDERS = {"m": "smpl-male", "f": "smpl-female"}
 _3DPW = (
     "poses", "betas", "trans", "genders", "jointPositions", "poses2d", "cam_poses", "cam_intrinsics", "campose_valid",
 )  # fmt: skip
-_EMDB = ("name", "gender", "emdb1", "emdb2", "n_frames", "good_frames_mask", "camera", "smpl", "kp2d", "bboxes")
 
 
 class ThreeDPW(PhotoDataset):
@@ -49,7 +48,7 @@ class ThreeDPW(PhotoDataset):
         super().__init__(root, split, bodies)
         paths = self.files(f"sequenceFiles/{split}/*.pkl")
         self._names = [path.stem for path in paths]
-        self._sequences = [_pickled(path, "a sequence of 3DPW", _3DPW) for path in paths]
+        self._sequences = [loaded(path, _sequence, "a sequence of 3DPW") for path in paths]
         flags = [sequence["campose_valid"] for sequence in self._sequences]
         self._valid = [people.numbers(len(list(people)), -1) > 0 for people in flags]
         rows = [(s, int(f)) for s, valid in enumerate(self._valid) for f in np.flatnonzero(valid.any(0))]
@@ -80,52 +79,8 @@ class ThreeDPW(PhotoDataset):
         return with_smpl(person, label, body)
 
 
-def _pickled(path: Path, what: str, keys: tuple[str, ...]) -> Entry:
-    return loaded(path, lambda file: Entry(read_pickle(file), file).has(*keys, what=what), what)
-
-
-class Emdb(PhotoDataset):
-    """EMDB (Kaufmann et al., ICCV 2023): the frames that the owner calls good (the person is in view), of one person.
-
-    `P0/<sequence>/images/00000.jpg` and `P0/<sequence>/P0_<sequence>_data.pkl`, as the owner's `dataset.md` describes
-    them, of EMDB 1, of EMDB 2 or of all sequences. Points: SMPL's 24 joints in the photo (`kp2d`); the owner gives none
-    in 3D, so they (and the translation) are labelled only where the gendered body is in `bodies` ("smpl-male",
-    "smpl-female", "smpl-neutral"). Detected: the same 2D joints and the annotated box.
-    """
-
-    name, splits = "EMDB", ("emdb1", "emdb2", "all")
-    page = "https://eth-ait.github.io/emdb/"
-    parts = (Files("P*/*/*_data.pkl", 1, "EMDB"), Files("P*/*/images/*.jpg", 1, "EMDB"))
-
-    def __init__(self, root: str | Path, split: str, bodies: Bodies | None = None) -> None:
-        super().__init__(root, split, bodies)
-        paths = self.files("P*/*/*_data.pkl")
-        sequences = [(path, _pickled(path, "a sequence of EMDB", _EMDB)) for path in paths]
-        self._sequences = [(path, s) for path, s in sequences if split == "all" or s[split].integer(0, 1)]
-        if not self._sequences:
-            raise DatasetError(f"{self.root}: expected sequences of {split}, the {len(paths)} there are none of it.")
-        good = [sequence["good_frames_mask"].numbers(-1) > 0 for _, sequence in self._sequences]
-        rows = [(s, int(f)) for s, flags in enumerate(good) for f in np.flatnonzero(flags)]
-        self.rows, self.tracks = rows, runs(rows)
-
-    def __getitem__(self, index: int) -> Sample:
-        number, frame = self.rows[index]
-        path, sequence = self._sequences[number]
-        camera, smpl, name = sequence["camera"], sequence["smpl"], sequence["name"].text()
-        photo = stored_photo(path.parent / "images" / f"{frame:05d}.jpg", camera["intrinsics"].camera())
-        body = f"smpl-{sequence['gender'].text()}"
-        model = self.bodies.get(body)
-        vectors = np.concatenate([smpl["poses_root"][frame].numbers(3), smpl["poses_body"][frame].numbers(69)])
-        extrinsics = camera["extrinsics"][frame].extrinsics()
-        label = smpl_label(vectors, smpl["betas"].first(10), smpl["trans"][frame].numbers(3), extrinsics, model)
-        points = None if model is None else model.joints(label[0]).double().numpy()
-        pixels = sequence["kp2d"][frame].numbers(len(SMPL24), 2)
-        given = sequence["bboxes"]["bboxes"][frame].numbers(4, nan=True, most=1e5)
-        box = given if (given[2:] > given[:2]).all() else None
-        participant = path.parent.parent.name.removeprefix("P")  # P0 to P9 are in several sequences
-        identity = int(participant) if participant.isdecimal() else 0
-        person = with_smpl(person_3d(identity, SMPL24, photo, pixels, points, box=box), label, body)
-        return Sample(photo, (person,), f"{name}/{frame:05d}", name, frame)
+def _sequence(path: Path) -> Entry:
+    return Entry(read_pickle(path), path).has(*_3DPW, what="a sequence of 3DPW")
 
 
 _KEYS = ("pose", "betas", "trans", "scale", "intri", "extri", "bbox", "smpl_joints_2d", "smpl_joints_3d")
@@ -141,18 +96,16 @@ class ThreeDOH(PhotoDataset):
     is visible, 0 where an object hides it. The fields' names are from memory: check with `humesh data check`.
     """
 
-    name, splits = "3DOH50K", ("train", "test")
+    name, splits = "3DOH50K", ("test",)
     page = "https://www.yangangwang.com/papers/ZHANG-OOH-2020-03.html"
     parts = (
         Files("testset/annots.json", 1, "3DOH50K testset"),
         Files("testset/images/*.jpg", 1290, "3DOH50K testset"),
-        Files("trainset/annots.json", 1, "3DOH50K trainset", needed=False),
-        Files("trainset/images/*.jpg", 1, "3DOH50K trainset", needed=False),
     )
 
     def __init__(self, root: str | Path, split: str, bodies: Bodies | None = None) -> None:
         super().__init__(root, split, bodies)
-        (path,) = self.files(f"{split}set/annots.json")
+        (path,) = self.files("testset/annots.json")
         self.images = path.parent / "images"
         self.rows = sorted(json_entry(path, "3DOH50K's annots.json"), key=lambda person: str(person.key))
         for person in self.rows:
@@ -185,6 +138,7 @@ _FILES = {
     ("test", 1): ("h36m_valid_protocol1.npz",),
     ("test", 2): ("h36m_valid_protocol2.npz", "h36m_mosh_valid_p2.npz", "h36m_valid_protocol1.npz"),
 }
+_STEP = 5  # frames of a video from one that is labelled to the next
 _SPIN = ("imgname", "center", "scale", "part", "S")
 _NAME = re.compile(r"(?P<video>S(?P<subject>\d+)_(?P<action>[^/]+)\.(?P<camera>\d{8}))_(?P<frame>\d+)\.(jpg|png)$")
 # Where SPIN's 24 joints hold Human3.6M's 17; what SPIN calls head there is their top of the head.
@@ -201,7 +155,6 @@ class Human36M(PhotoDataset):
     `annotations/Human36M_subject9_camera.json` are there, else before a guessed one, where they are not `metric`. Pose
     and shape (SMPL of the file's `gender`, m or f, else neutral) where the file has them, which SPIN's of protocol 1
     has not; translations stand at the pelvis and have weight 0. Of several training files one with fits is read.
-    `step`: how many video frames apart the file's are, for `tracks`. `labels`: another file's name.
     """
 
     name, splits = "Human3.6M", tuple(SUBJECTS)
@@ -212,13 +165,11 @@ class Human36M(PhotoDataset):
         Files("annotations/Human36M_subject*_camera.json", 7, "cameras, from 3DMPPE", needed=False),
     )
 
-    def __init__(
-        self, root: str | Path, split: str, protocol: int | None = None, labels: str | None = None, step: int = 5
-    ) -> None:
+    def __init__(self, root: str | Path, split: str, protocol: int | None = None) -> None:
         super().__init__(root, split)
         if (split, protocol) not in _FILES:
             raise DatasetError(f"Human3.6M: expected the split train, or test with protocol 1 or 2, got {protocol!r}.")
-        self._labels = self._read((labels,) if labels else _FILES[split, protocol])
+        self._labels = self._read(_FILES[split, protocol])
         cameras, rows = CAMERAS if split == "train" or protocol == 1 else CAMERAS[-1:], []
         for row, name in enumerate(self._labels["imgname"]):
             found = _NAME.search(name.path())
@@ -227,7 +178,7 @@ class Human36M(PhotoDataset):
             subject, camera = int(found["subject"]), found["camera"]
             if camera in cameras and subject in SUBJECTS[split]:
                 rows.append((row, found["video"], int(found["frame"]), subject, camera))
-        self.rows, self.tracks = rows, runs([(video, frame) for _, video, frame, *_ in rows], step)
+        self.rows, self.tracks = rows, runs([(video, frame) for _, video, frame, *_ in rows], _STEP)
         self._cameras: dict[int, Entry | None] = {}
 
     def _read(self, names: tuple[str, ...]) -> Entry:
