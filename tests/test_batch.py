@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ pads = pytest.importorskip("pyarrow.dataset")
 
 from humesh import batch  # noqa: E402
 from humesh.batch import Metrics, Plan, Worker, finished, run  # noqa: E402
-from humesh.batch_files import file_system, listed  # noqa: E402
+from humesh.batch_files import clear_scratch, file_system, listed, scratch_folder  # noqa: E402
+from humesh.commands.batch import batch as command  # noqa: E402
+from humesh.commands.errors import UserError  # noqa: E402
 from humesh.errors import BatchError, HumeshError, RunError  # noqa: E402
 
 ENDINGS = frozenset({".jpg", ".mp4"})
@@ -66,12 +70,16 @@ def _rows(out: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.usefixtures("local")
 def test_two_hundred_photos_with_broken_ones_and_dying_workers(tmp_path: Path) -> None:
-    """Every input once, with its rows; one that kills its worker once is done again, one that always does is named."""
+    """Every input once, with its rows; one that kills its worker once is done again, one that always does is named.
+
+    No temporary folder of a killed worker stays.
+    """
+    folders = set(Path(tempfile.gettempdir()).glob("humesh-batch-*"))
     names = [f"{number:03}.jpg" for number in range(192)]
     names += [f"bad{number}.jpg" for number in range(5)] + ["fatal0.jpg", "fatal1.jpg", "deadly.jpg"]
     inputs, reports = _files(tmp_path / "in", names), list[tuple[int, list]]()
     metrics = run(
-        inputs, Plan(str(tmp_path / "out")), at_once=10, worker=Quick,
+        inputs, Plan(str(tmp_path / "out"), ("glb",)), at_once=10, worker=Quick,
         report=lambda metrics, rows: reports.append((metrics.inputs, rows)),
     )  # fmt: skip
     assert metrics == Metrics(inputs=200, people=388, failed=6)
@@ -85,6 +93,7 @@ def test_two_hundred_photos_with_broken_ones_and_dying_workers(tmp_path: Path) -
     assert "its worker died 3 times" in failed["deadly.jpg"]
     assert reports[-1][0] == 200
     assert not list((tmp_path / "out/attempts").iterdir())
+    assert set(Path(tempfile.gettempdir()).glob("humesh-batch-*")) <= folders
 
 
 @pytest.mark.usefixtures("local")
@@ -241,6 +250,38 @@ def test_a_photo_with_its_networks(tmp_path: Path) -> None:
     assert len(row["expected_error_m"]) == 24
     (file,) = row["files"]
     assert (tmp_path / "out" / file).read_bytes()[:4] == b"glTF"
+
+
+def test_a_cluster_that_does_not_answer_is_named_within_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray itself would wait for minutes, or for ever."""
+    _files(tmp_path / "in", ["1.jpg"])
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was started"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", "127.0.0.1:none"):
+        with pytest.raises(UserError, match=rf"^--ray-address {address}: expected the HOST:PORT of a running cluster"):
+            command([str(tmp_path / "in")], str(tmp_path / "out"), ray_address=address)
+
+
+def test_folders_of_killed_workers_are_cleared_and_those_of_live_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = "import os, signal; from humesh.batch_files import scratch_folder\nwith scratch_folder() as folder:\n"
+    program += "    (folder / 'photo.jpg').write_bytes(b'x'); os.kill(os.getpid(), signal.SIGKILL)"
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "TMPDIR": str(tmp_path),
+    }
+    subprocess.run([sys.executable, "-c", program], env=environment, timeout=60, check=False)
+    (dead,) = tmp_path.iterdir()
+    with scratch_folder() as live:
+        clear_scratch()
+        assert live.is_dir()
+        assert not dead.exists()
+    assert not list(tmp_path.iterdir())
 
 
 TWO_NODES = """

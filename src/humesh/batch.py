@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from humesh.batch_files import FULL, file_system, read_json, write
+from humesh.batch_files import FULL, clear_scratch, file_system, read_json, scratch_folder, write
 from humesh.errors import HumeshError, MissingPackageError, RunError
 from humesh.media.kinds import kind_of
 
@@ -104,6 +103,7 @@ class Worker:
 
         from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer
 
+        clear_scratch()
         torch.set_num_threads(threads)
         self.plan, self.system = plan, file_system(plan.out)
         self._recoverers: dict[str, Any] = {}
@@ -141,15 +141,15 @@ class Worker:
         try:
             system, path = file_system(name)
             local = isinstance(system, fs.LocalFileSystem)
-            if local and not self.plan.formats:  # a worker that is killed leaves no folder
+            if local and not self.plan.formats:
                 return self._recovered(name, Path(path), Path())
-            with tempfile.TemporaryDirectory(prefix="humesh-batch-") as folder:
-                given = Path(path) if local else Path(folder) / (Path(path).name or "input")
+            with scratch_folder() as folder:
+                given = Path(path) if local else folder / (Path(path).name or "input")
                 if not local:
                     with system.open_input_stream(path) as stream, open(given, "wb") as file:
                         while block := stream.read(2**22):
                             file.write(block)
-                return self._recovered(name, given, Path(folder))
+                return self._recovered(name, given, folder)
         except RunError:
             raise
         except HumeshError as error:
@@ -261,6 +261,7 @@ def run(
     """
     import ray
 
+    clear_scratch()
     system, out = file_system(plan.out)
     done, metrics = finished(plan.out), Metrics()
     left = [name for name in inputs if name not in done]
@@ -297,4 +298,5 @@ def run(
         metrics.people += sum(row["people"] > 0 for row in rows)
         metrics.failed += sum(row["status"] == "failed" for row in rows)
         report(metrics, rows)
+    clear_scratch()
     return metrics

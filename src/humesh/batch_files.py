@@ -7,11 +7,15 @@ import fnmatch
 import json
 import os
 import re
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from humesh.errors import BatchError, MissingPackageError, RunError
-from humesh.files import writing
+from humesh.errors import BatchError, HumeshError, MissingPackageError, RunError
+from humesh.files import locked, writing
 
 try:
     import pyarrow as pa
@@ -24,6 +28,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _MAGIC = re.compile(r"[*?\[]")
+_SCRATCH = "humesh-batch-"
 _OURS = ("rows", "files", "attempts")  # folders of an output
 
 
@@ -131,3 +136,22 @@ def write(system: fs.FileSystem, path: str, data: bytes) -> None:
             stream.write(data)
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror or error}).") from None
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder for one input, locked while its worker lives."""
+    temporary = tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True)
+    with temporary as folder, locked(folder, "working on an input", RunError):
+        yield Path(folder)
+
+
+def clear_scratch() -> None:
+    """Removes the temporary folders that killed workers left on this machine: those whose lock nobody holds."""
+    if sys.platform == "win32":  # it has no such locks
+        return
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        with suppress(HumeshError, OSError):  # a live worker's, or another user's
+            if not folder.is_symlink() and (folder / ".humesh.lock").stat().st_size:  # 0: it is about to be locked
+                with locked(folder, "clearing it", RunError):
+                    shutil.rmtree(folder, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from contextlib import ExitStack
 from typing import Annotated, Literal
@@ -13,6 +14,7 @@ import tyro
 from humesh.commands.errors import UserError, say, within
 from humesh.files import locked
 
+_PATIENCE_S = 5.0  # for a cluster's answer; Ray itself would wait for minutes
 BatchFormat = Literal["jpg", "views", "errors", "mp4", "glb", "obj", "ply", "npz", "json", "bvh", "amass", "usd"]
 
 
@@ -55,6 +57,7 @@ def batch(
         ("--at-once", at_once, 10_000),
     ):
         within(option, value, 1, most)
+    _check_address(ray_address)
     try:
         import ray
 
@@ -105,3 +108,18 @@ def batch(
         f"{metrics.people} people, {metrics.failed} failed; {done} were done before. {out}"
     )
     return 1 if metrics.failed else 0
+
+
+def _check_address(address: str | None) -> None:
+    """UserError where nothing listens at a cluster's HOST:PORT."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon:  # auto: Ray itself knows where
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"--ray-address {address}: expected the HOST:PORT of a running cluster ({why}); start one there with "
+            "`ray start --head`, or leave the option out."
+        ) from None
