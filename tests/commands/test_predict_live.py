@@ -12,9 +12,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from http.client import HTTPConnection
-from importlib import import_module
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from humesh.commands import main
+from humesh.commands import main, predict_live
 from humesh.commands.app import previewing
 from humesh.media.film import Film
 from humesh.media.photo import Photo
@@ -65,7 +67,7 @@ def webcam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         film.write(_grey(90), 0.0)
     start = Video.__init__
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(import_module("humesh.commands.predict_live"), "recover_live", results)
+    monkeypatch.setattr(predict_live, "recover_live", results)
     monkeypatch.setattr(Video, "__init__", lambda self, source: start(self, clip))  # no webcam is here
     return script
 
@@ -158,6 +160,94 @@ def test_a_stream_is_filmed_until_sigterm(
     assert "live.ts: 3 frames in" in printed
     assert re.search(r"\d+ frames were passed over", printed)
     assert times_of(out / "live_overlay.mp4") == pytest.approx([each - times[0] for each in times[:3]], abs=1e-3)
+
+
+def _unplugged_after(frames: int, stream: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lets every connection of a stream end after that many frames; the list grows with each connection."""
+    sent, connections = stream.frames, list[int]()
+
+    def some(fps: int) -> Iterator[Any]:
+        connections.append(len(connections))
+        yield from islice(sent(fps), frames)
+
+    monkeypatch.setattr(stream, "frames", some)
+    return connections
+
+
+def _nobody(stop_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is in the frames; SIGTERM with one of them."""
+    count = iter(range(stop_at))
+
+    def search(self: VideoPeople, photo: Photo, time_s: float) -> list[Any]:
+        if next(count, None) is None:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return []
+
+    monkeypatch.setattr(VideoPeople, "__call__", search)
+
+
+def test_a_stream_that_ends_is_opened_again_and_the_film_goes_on(
+    live_stream: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(predict_live, "PAUSES_S", (0.05, 0.1, 0.15))
+    monkeypatch.setattr(predict_live, "_STEADY_S", 0.0)  # each connection counts as a good one
+    _unplugged_after(8, live_stream, monkeypatch)
+    _nobody(12, monkeypatch)
+    out = tmp_path / "out"
+    assert run(monkeypatch, "predict", f"{live_stream.address}/live.ts", "-o", out, "--no-refine") == 0
+    printed = capsys.readouterr()
+    sentence = r"/live\.ts: the stream ended; it is opened again in 0\.05 s \(1 of 3\)\."
+    breaks = len(re.findall(sentence, printed.err))
+    assert breaks > 0
+    times = np.array(times_of(out / "live_overlay.mp4"))
+    assert len(times) == 12
+    assert (np.diff(times) > 0).all()
+    assert (np.diff(times) > 0.05).sum() >= breaks  # the pauses are in the film, too
+
+
+def test_a_stream_that_stays_away_ends_the_film_after_some_trials(
+    live_stream: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(predict_live, "PAUSES_S", (0.01, 0.02, 0.03))
+    connections = _unplugged_after(6, live_stream, monkeypatch)
+    _nobody(1000, monkeypatch)
+    out, opened = tmp_path / "out", predict_live._opened
+
+    def unplugged(each: Any) -> Video:
+        if connections:
+            raise VideoError("the camera is gone.")
+        return opened(each)
+
+    monkeypatch.setattr(predict_live, "_opened", unplugged)
+    assert run(monkeypatch, "predict", f"{live_stream.address}/live.ts", "-o", out, "--no-refine") == 0
+    printed = capsys.readouterr()
+    found = re.findall(r"(ended|gone); it is opened again in (\S+) s \((\d) of 3\)", printed.err)
+    assert found == [("ended", "0.01", "1"), ("gone", "0.02", "2"), ("gone", "0.03", "3")]
+    assert "the camera is gone." in printed.out
+    assert len(times_of(out / "live_overlay.mp4")) == json.loads((out / "live.json").read_text())["video"]["frames"] > 0
+
+
+def test_a_file_on_the_net_without_a_length_is_not_read_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """H.264 without a container has no length, but its server says how many bytes it has."""
+    with av.open(str(tmp_path / "raw.h264"), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for value in (50, 90, 130):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(_grey(value), format="rgb24")))
+        container.mux(stream.encode())
+    _nobody(1000, monkeypatch)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/raw.h264"
+        code = run(monkeypatch, "predict", url, "-o", tmp_path / "out", "--no-refine")
+        server.shutdown()
+        thread.join()
+    assert code == 0
+    assert "opened again" not in capsys.readouterr().err
 
 
 def test_a_preview_is_of_what_is_live(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,15 @@ from humesh.commands.inputs import Input
 from humesh.commands.progress import Pace, progress_bar
 from humesh.commands.results import Job, Results
 from humesh.media.film import Film
-from humesh.media.video import Video, VideoError
+from humesh.media.video import Video, VideoError, letterboxed
 from humesh.recover import Recoverer
 from humesh.recover_video import recover_live
 from humesh.scene.pictures import LivePictures
 from humesh.scene.result import Result
+
+PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Before a source that ended or broke is opened again; after the last of them the film ends."""
+_STEADY_S = 60.0  # a source that ran for that long is opened again as often as at first
 
 
 def predict_live(
@@ -37,8 +43,8 @@ def predict_live(
 
     Raises VideoError, UserError.
     """
-    video = video or Video(int(each.where) if each.where.isdecimal() else each.where)
-    times, errors, stop = list[float](), list[VideoError](), Stop()
+    source = _Source(each, video or _opened(each))
+    times, errors, stop, size = list[float](), list[VideoError](), Stop(), source.video.size
     with stop, results.claimed(job) as claim:
         path = Path(f"{claim.target}{job.endings['mp4']}")
         say_error(f"{each.identity}: filming {results.folder / path.name}; Ctrl-C ends the film.")
@@ -46,26 +52,86 @@ def predict_live(
             threadpool_limits(1, "blas"),  # small products of matrices wait longer for BLAS's threads than they take
             previewing() if preview else nullcontext(None) as show,
             progress_bar(Pace("frames"), transient=True) as bar,
-            Film(path, video.size, video.fps) as film,
-            closing(recover_live(video, recoverer, focal_px=focal_px)) as recovered,
+            Film(path, size, source.video.fps) as film,
+            closing(source.results(recoverer, focal_px)) as recovered,
         ):
-            task, picture_of = bar.add_task("", total=None), LivePictures(recoverer.body, video.size)
+            task, picture_of = bar.add_task("", total=None), LivePictures(recoverer.body, size)
             while (result := _next(recovered, stop, errors)) is not None:
                 assert result.time_s is not None
                 picture = picture_of(result)
+                if picture.shape[1::-1] != size:  # a camera that came back with another setting
+                    picture = letterboxed(picture, size)
                 film.write(picture, result.time_s)
                 times.append(result.time_s)
                 if show is not None:
                     show(picture)
-                about = f"{each.identity}: {video.passed_over} passed over"
+                about = f"{each.identity}: {source.passed_over} passed over"
                 bar.update(task, completed=len(times), description=shown(about, bar.console.encoding))
             if not times:
                 raise [*errors, UserError(f"{each.identity}: stopped before the first frame; nothing was written.")][0]
         written = claim.finish({"video": {"path": each.public, "frames": len(times)}}, {"mp4": [path]})
-    lines = [f"{each.identity}: {len(times)} frames in {times[-1] - times[0]:.1f} s", *video.notes, *map(str, errors)]
-    if video.passed_over:
-        lines.append(f"{video.passed_over} frames were passed over, because newer ones had come.")
+    notes = dict.fromkeys([*source.notes, *map(str, errors)])
+    lines = [f"{each.identity}: {len(times)} frames in {times[-1] - times[0]:.1f} s", *notes]
+    if source.passed_over:
+        lines.append(f"{source.passed_over} frames were passed over, because newer ones had come.")
     return "\n  ".join([*lines, *map(str, written)])
+
+
+def _opened(each: Input) -> Video:
+    return Video(int(each.where) if each.where.isdecimal() else each.where)
+
+
+class _Source:
+    """A webcam or stream that is opened again when it ends or breaks."""
+
+    def __init__(self, each: Input, video: Video) -> None:
+        self.each, self.videos = each, [video]
+
+    @property
+    def video(self) -> Video:
+        """The one that is open now."""
+        return self.videos[-1]
+
+    @property
+    def passed_over(self) -> int:
+        """Frames that newer ones replaced."""
+        return sum(video.passed_over for video in self.videos)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was guessed or broken."""
+        return [note for video in self.videos for note in video.notes]
+
+    def results(self, recoverer: Recoverer, focal_px: float | None) -> Generator[Result, None, None]:
+        """The results with their seconds since the first frame; VideoError where the source stays away."""
+        tries, zero, last = 0, 0.0, None  # zero: what the clock showed at the film's time 0; last: its last frame
+        while True:
+            error, first, shift = None, None, 0.0
+            try:
+                if tries:
+                    self.videos.append(_opened(self.each))
+                with closing(recover_live(self.video, recoverer, focal_px=focal_px)) as recovered:
+                    for result in recovered:
+                        time_s = result.time_s or 0.0
+                        if last is None:
+                            zero = time.monotonic() - time_s
+                        elif first is None:  # the times of a new connection begin anew
+                            shift = max(time.monotonic() - zero, last + 1 / self.video.fps) - time_s
+                        first = time_s if first is None else first
+                        if time_s - first > _STEADY_S:
+                            tries = 0
+                        last = time_s + shift
+                        yield replace(result, time_s=last)
+            except VideoError as raised:
+                error = raised
+            if last is None or not self.video.endless or tries == len(PAUSES_S):
+                if error is not None:
+                    raise error
+                return
+            pause, tries = PAUSES_S[tries], tries + 1
+            why = str(error or f"{self.each.identity}: the stream ended").rstrip(".")
+            say_error(f"{why}; it is opened again in {pause:g} s ({tries} of {len(PAUSES_S)}).")
+            time.sleep(pause)
 
 
 def _next(recovered: Iterator[Result], stop: Stop, errors: list[VideoError]) -> Result | None:

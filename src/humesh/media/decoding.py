@@ -143,6 +143,7 @@ class Decoder:
         self.base, self.aspect = stream.time_base, stream.sample_aspect_ratio
         self.duration_s = None if self.webcam else declared_seconds(container, stream)
         self.live = self.webcam or (self.url and self.duration_s is None)  # no end, other frames each time
+        self.endless = self.webcam or (self.live and container.size <= 0)  # some files do not say how long they last
         self.untimed = self.live and container.format.name in _WITHOUT_TIMES
         self.avi = container.format.name == "avi"  # its `frames` counts empty ones, which have no picture
         self.fps, self.notes = self._frame_rate(container, stream)

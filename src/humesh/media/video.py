@@ -43,10 +43,11 @@ class Video:
     """The frames of a video with start_s <= time < end_s, every `stride`-th; streams, again and again for files.
 
     `source`: a file that FFmpeg reads, an animated picture, a folder of pictures (by name, 2 before 10), an address
-    (https://, rtsp://, ...) or the number of a webcam; `live`: one without an end, which cannot be read again;
-    `newest` gives its frames without falling behind. `size` (width, height) px; `fps` (nominal), `duration_s`
-    and `count` (expected, None if not known) are those of the frames asked for. `notes`: what was guessed, broken or
-    bridged, complete after iterating. `sound`: where the sound that belongs to the frames may be read, if anywhere.
+    (https://, rtsp://, ...) or the number of a webcam; `live`: one without an end, which cannot be read again
+    (`endless`: nor has it a size, as a file on the net has); `newest` gives its frames without falling behind. `size`
+    (width, height) px; `fps` (nominal), `duration_s` and `count` (expected, None if not known) are those of the frames
+    asked for. `notes`: what was guessed, broken or bridged, complete after iterating. `sound`: where the sound that
+    belongs to the frames may be read, if anywhere.
     Raises VideoError; ArgumentError (a TypeError) for what is no source.
     """
 
@@ -73,10 +74,11 @@ class Video:
             self._source = _Animation(self.path)
         else:
             self._source = Decoder(source if self.path is None else self.path)
-        self.live, self.passed_over = False, 0
+        self.live = self.endless = False
+        self.passed_over = 0
         self.sound: str | Path | None = None
         if isinstance(self._source, Decoder):
-            self.live = self._source.live
+            self.live, self.endless = self._source.live, self._source.endless
             self.sound = None if self.live or isinstance(self._source.source, int) else self._source.source
         self.size, self.notes = self._source.size, list(self._source.notes)
         self.fps = self._source.fps / stride
