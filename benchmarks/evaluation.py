@@ -23,7 +23,7 @@ from humesh.data.sample import LabelledPerson, Sample
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.predictions import Predictions
 from humesh.evaluation.protocols import PROTOCOLS
-from humesh.evaluation.run import Records, run
+from humesh.evaluation.run import run
 from humesh.evaluation.summary import summary
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo
@@ -87,7 +87,7 @@ def main() -> None:
     for count in (arguments.people // 10, arguments.people // 2, arguments.people):
         made_up = MadeUp(count, body)
         wall, cpu = time.perf_counter(), time.process_time()
-        records = Records.joined(run(made_up, ruler, made_up.predict))
+        records = run(made_up, ruler, made_up.predict)
         result = summary(ruler.protocol, records)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -9,7 +9,7 @@ from parity import ik_evaluation
 from parity.arrays import Arrays
 from parity.ik_evaluation import Image, agora_scores
 
-from humesh.evaluation import agora
+from humesh.evaluation.matching import INVALID, MISSED, match_agora
 
 PARITY = Path(__file__).parents[1] / "data/parity/ik_refine/eval_agora.npz"
 FACTS = ("nmje_mm", "match_image_gt_pred", "count_miss_fp", "precision_recall_f1", "mpjpe_mm")
@@ -122,7 +122,7 @@ def _image(count: int) -> Image:
 
 
 def _match(image: Image, least_iou: float = 0.1) -> torch.Tensor:
-    return agora.match(image.truth_px, image.valid, image.predicted_px, least_iou)
+    return match_agora(image.truth_px, image.valid, image.predicted_px, least_iou)
 
 
 def test_perfect_people_in_another_order_and_place() -> None:
@@ -142,7 +142,7 @@ def test_misses_and_false_positives_normalise_the_error() -> None:
     moved[:, 20] += torch.tensor([0.0, 0.0, 0.24])  # one of 24 joints off by 240 mm: 10 mm
     missed = image._replace(predicted_px=image.predicted_px[1:], predicted=moved)
     scores = agora_scores([missed])
-    assert _match(missed).tolist() == [agora.MISSED, 0, 1]
+    assert _match(missed).tolist() == [MISSED, 0, 1]
     assert (scores["people"], scores["misses"], scores["false_positives"]) == (3, 1, 0)
     assert (scores["precision"], scores["recall"], scores["f1"]) == (1.0, 0.67, 0.8)  # 2 / (2 + 0.5)
     assert scores["mpjpe"] == pytest.approx(10)
@@ -159,7 +159,7 @@ def test_an_invalid_person_is_taken_out_and_the_prediction_stays_free() -> None:
         truth=image.truth.repeat(2, 1, 1),
         valid=torch.tensor([False, True]),
     )
-    assert _match(two).tolist() == [agora.INVALID, 0]
+    assert _match(two).tolist() == [INVALID, 0]
     scores = agora_scores([two])
     assert (scores["people"], scores["misses"], scores["false_positives"], scores["f1"]) == (1, 0, 0, 1.0)
     alone = agora_scores([image._replace(valid=torch.tensor([False]))])
@@ -175,24 +175,24 @@ def test_a_rejected_pair_can_end_the_matching_early() -> None:
     both = _image(2)._replace(
         truth_px=torch.stack([wide, small]), predicted_px=image.predicted_px, predicted=image.predicted
     )
-    assert _match(both).tolist() == [agora.MISSED, agora.MISSED]
-    assert _match(both, least_iou=0.005).tolist() == [agora.MISSED, 0]
+    assert _match(both).tolist() == [MISSED, MISSED]
+    assert _match(both, least_iou=0.005).tolist() == [MISSED, 0]
     # The small person is found: the pair of them and the wide prediction is rejected all the same, and ends it.
     found = both._replace(predicted_px=torch.stack([seen, small]), predicted=both.truth)
-    assert _match(found).tolist() == [agora.MISSED, 1]
+    assert _match(found).tolist() == [MISSED, 1]
 
 
 def test_boxes_count_the_pixels_of_both_ends() -> None:
     line = torch.stack([torch.linspace(0, 99, 24), torch.full((24,), 7.0)], dim=-1)[None]  # 100 px x 1 px
     image = _image(1)._replace(truth_px=line, predicted_px=line + torch.tensor([81.0, 0.0]))
     assert _match(image).tolist() == [0]  # 19 of 181 px
-    assert _match(image._replace(predicted_px=line + torch.tensor([82.0, 0.0]))).tolist() == [agora.MISSED]  # 18
+    assert _match(image._replace(predicted_px=line + torch.tensor([82.0, 0.0]))).tolist() == [MISSED]  # 18
 
 
 def test_nobody_predicted_or_annotated() -> None:
     image = _image(2)
     nobody = image._replace(predicted_px=image.predicted_px[:0], predicted=image.predicted[:0])
-    assert _match(nobody).tolist() == [agora.MISSED] * 2
+    assert _match(nobody).tolist() == [MISSED] * 2
     scores = agora_scores([nobody])
     assert (scores["people"], scores["misses"], scores["false_positives"]) == (2, 2, 0)
     assert (scores["precision"], scores["recall"], scores["f1"]) == (0.0, 0.0, 0.0)

@@ -198,6 +198,26 @@ def test_who_has_no_keypoints_gets_a_crop_around_the_box(tmp_path: Path, body: B
         assert torch.equal(answers.vertices, expected.vertices)
 
 
+def test_methods_of_keypoints_get_those_of_the_landmark_model(body: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lifter needs keypoints: who has none gets the landmark model's, others keep theirs."""
+    sample = DrawnPeople(1, people=2)[0]
+    first, second = (replace(person, seen=replace(person.seen, landmarks3d=None)) for person in sample.people[:2])
+    bare = replace(first, seen=Person(first.seen.box, 1.0))
+    asked: list[np.ndarray] = []
+
+    def landmarks(photo: Photo, boxes: np.ndarray) -> list[Person]:
+        asked.append(boxes)
+        return [first.seen]
+
+    predictor = MethodPredictor(Recoverer(body, weights="lifter", refine=False))
+    monkeypatch.setattr(predictor, "_finder", type("Finder", (), {"landmarks": staticmethod(landmarks)}))
+    expected = predictor(replace(sample, people=(first, second)), [0, 1])
+    assert not asked
+    found = predictor(replace(sample, people=(bare, second)), [0, 1])
+    assert [boxes.tolist() for boxes in asked] == [[bare.seen.box.tolist()]]
+    assert torch.equal(found.vertices, expected.vertices)
+
+
 def test_skeletons_and_bodies_before_the_refiner_are_scored(tmp_path: Path, body: BodyModel) -> None:
     sample = DrawnPeople(3, people=2)[1]
     people = list(range(len(sample.people)))

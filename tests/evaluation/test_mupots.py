@@ -11,7 +11,9 @@ from parity.arrays import Arrays
 from parity.ik_evaluation import Frame, mupots_scores
 
 from humesh.body.joints import MPI_INF_3DHP17
-from humesh.evaluation import mupots
+from humesh.evaluation.matching import BONES as OURS
+from humesh.evaluation.matching import MATCH_JOINTS, MISSED, match_mupots, with_bone_lengths
+from humesh.evaluation.protocols import PCK_JOINTS
 
 PARITY = Path(__file__).parents[1] / "data/parity/ik_refine/eval_mupots.npz"
 
@@ -34,9 +36,9 @@ def test_the_tools_numbers_are_reproduced() -> None:
 
 
 def test_names_spell_the_benchmarks_numbers() -> None:
-    assert [tuple(MPI_INF_3DHP17.indices(*bone)) for bone in mupots.BONES] == BONES
-    assert MPI_INF_3DHP17.indices(*mupots.PCK_JOINTS) == list(range(14))
-    assert MPI_INF_3DHP17.indices(*mupots.MATCH_JOINTS) == list(range(1, 14))
+    assert [tuple(MPI_INF_3DHP17.indices(*bone)) for bone in OURS] == BONES
+    assert MPI_INF_3DHP17.indices(*PCK_JOINTS) == list(range(14))
+    assert MPI_INF_3DHP17.indices(*MATCH_JOINTS) == list(range(1, 14))
 
 
 def _made_up(seed: int) -> dict[str, np.ndarray]:
@@ -144,7 +146,7 @@ def _people(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_perfect_people_in_another_order_score_full_marks() -> None:
     pixels, places = _people(2)
     frame = Frame(pixels, places, pixels.flip(0), places.flip(0))
-    assert mupots.match(pixels, pixels.flip(0)).tolist() == [1, 0]
+    assert match_mupots(pixels, pixels.flip(0)).tolist() == [1, 0]
     scores, recall = mupots_scores([[frame], [frame, frame]])
     assert recall == 1.0
     for metric, values in scores.items():
@@ -166,8 +168,8 @@ def test_nobody_predicted_or_annotated() -> None:
     nobody = Frame(pixels, places, pixels[:0], places[:0])
     empty = Frame(pixels[:0], places[:0], pixels, places)
     perfect = Frame(pixels, places, pixels, places)
-    assert mupots.match(pixels, pixels[:0]).tolist() == [mupots.MISSED] * 2
-    assert mupots.match(pixels[:0], pixels).shape == (0,)
+    assert match_mupots(pixels, pixels[:0]).tolist() == [MISSED] * 2
+    assert match_mupots(pixels[:0], pixels).shape == (0,)
     scores, recall = mupots_scores([[nobody, empty], [empty], [], [perfect]])
     assert recall == 0.5
     assert scores["pck_all"].nan_to_num(-1).tolist() == pytest.approx([0, -1, -1, 100])
@@ -179,8 +181,8 @@ def test_the_annotations_order_decides_and_40_px_are_too_far() -> None:
     pixels = torch.full((1, 17, 2), 100.0).double()
     near, far = pixels + torch.tensor([39.9, 39.9]), pixels + torch.tensor([40.0, 0.0])
     truth = torch.cat([pixels + 20, pixels])  # both are near the one prediction, the second is nearer
-    assert mupots.match(truth, pixels).tolist() == [0, mupots.MISSED]
-    assert mupots.match(pixels, torch.cat([far, near, near])).tolist() == [1]
+    assert match_mupots(truth, pixels).tolist() == [0, MISSED]
+    assert match_mupots(pixels, torch.cat([far, near, near])).tolist() == [1]
 
 
 def test_a_missing_joint_is_not_near_and_other_joints_do_not_match_people() -> None:
@@ -188,16 +190,16 @@ def test_a_missing_joint_is_not_near_and_other_joints_do_not_match_people() -> N
     seen = torch.zeros_like(pixels)
     for joint in ("head_top", "pelvis", "spine", "head"):
         seen[:, MPI_INF_3DHP17.index(joint)] = 10.0
-    assert mupots.match(pixels, seen).tolist() == [mupots.MISSED]
+    assert match_mupots(pixels, seen).tolist() == [MISSED]
     seen[:, MPI_INF_3DHP17.index("left_ankle"), 0] = 10.0  # (10, 0) is a pixel
-    assert mupots.match(pixels, seen).tolist() == [0]
+    assert match_mupots(pixels, seen).tolist() == [0]
 
 
 def test_rescaling_undoes_a_wrong_size_and_keeps_directions_and_the_pelvis() -> None:
     truth = torch.rand(3, 17, 3).double()
-    rescaled = mupots.with_bone_lengths(1.7 * truth + 2, truth)
+    rescaled = with_bone_lengths(1.7 * truth + 2, truth)
     pelvis = MPI_INF_3DHP17.index("pelvis")
     assert torch.allclose(rescaled[:, pelvis], 1.7 * truth[:, pelvis] + 2)
     moved = rescaled - rescaled[:, [pelvis]] + truth[:, [pelvis]]
     assert torch.allclose(moved, truth, atol=1e-12)
-    assert mupots.with_bone_lengths(torch.zeros_like(truth), truth).isfinite().all()
+    assert with_bone_lengths(torch.zeros_like(truth), truth).isfinite().all()

@@ -10,9 +10,8 @@ import pytest
 
 from humesh.body.joints import H36M17, LIMBS12, LSP14, SMPL24
 from humesh.data import DATASETS
-from humesh.evaluation.explain import explain
 from humesh.evaluation.protocols import PROTOCOLS, UNITS, Stretch
-from humesh.evaluation.published import ABLATIONS, PUBLISHED, published
+from humesh.evaluation.published import ABLATIONS, PUBLISHED, explain, published
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
 

@@ -44,7 +44,7 @@ def score(files: Path, tmp_path: Path) -> Callable[..., Summary]:
         write_predictions(tmp_path / "p.npz", dataset, offset, leave_out)
         predictor = PredictionsFile(tmp_path / "p.npz", bodies.predicted)
         ruler = Ruler(replace(protocol, stretches=None), bodies, bodies.predicted)
-        return summary(protocol, Records.joined(run(dataset, ruler, predictor)))
+        return summary(protocol, run(dataset, ruler, predictor))
 
     return score
 
@@ -106,7 +106,7 @@ def _answers(sample: Sample, ruler: Ruler, copies: int, broken: bool = False) ->
 def test_none_and_more_than_present_are_matched(name: str, files: Path) -> None:
     dataset, bodies = FakePeople(files), BodyFiles(files)
     ruler = Ruler(PROTOCOLS[name], bodies, bodies.predicted)
-    nobody = Records.joined(run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 0)))
+    nobody = run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 0))
     assert nobody.people["missed"].all()
     assert not nobody.photos["extra"].any()
     numbers = _numbers(summary(ruler.protocol, nobody))
@@ -114,11 +114,11 @@ def test_none_and_more_than_present_are_matched(name: str, files: Path) -> None:
     assert {metric for metric, value in numbers.items() if value == 0} == counted & set(numbers)
     assert np.isnan(numbers.get("mpjpe", numbers.get("pck_matched", 0)))
     assert len(numbers) >= 3
-    twice = Records.joined(run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 2)))
+    twice = run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 2))
     assert not twice.people["missed"].any()
     assert twice.photos["extra"].tolist() == [2] * 8
     assert np.nanmax(twice.people["joints_mm"]) < 1e-3
-    broken = Records.joined(run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1, broken=True)))
+    broken = run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1, broken=True))
     assert broken.people["missed"].sum() == 8  # one of two in each photo is no body
     broken_ones = benchmark_details(broken, dataset, lambda sample, _: _answers(sample, ruler, 1, broken=True), ruler)
     page = "".join(broken_ones)
@@ -142,7 +142,7 @@ def test_mupots_and_agora_are_what_their_tools_say(seed: int, files: Path) -> No
             changed = answers.vertices[kept] + noise, answers.joints[kept] + noise[:, :24]
             known[number] = Predictions(*changed, answers.translation[kept], answers.boxes[kept])
         numbers = {dataset[number].name: number for number in known}
-        records = Records.joined(run(dataset, ruler, lambda s, _, numbers=numbers, known=known: known[numbers[s.name]]))
+        records = run(dataset, ruler, lambda s, _, numbers=numbers, known=known: known[numbers[s.name]])
         found = {n.name: n.ours for n in summary(ruler.protocol, records).numbers}
         tool = MPI_INF_3DHP17 if name == "mupots" else SMPL24
         rows = dataset[0].people[0].joint_set.indices(*tool.names)
@@ -180,9 +180,9 @@ def test_finished_parts_are_not_done_again_and_damaged_ones_are(files: Path, tmp
         asked.append(sample.name)
         return _answers(sample, ruler, 1)
 
-    once = Records.joined(run(dataset, ruler, answer, tmp_path))
+    once = run(dataset, ruler, answer, tmp_path)
     assert len(asked) == 8
-    again = Records.joined(run(dataset, ruler, answer, tmp_path))
+    again = run(dataset, ruler, answer, tmp_path)
     assert len(asked) == 8
     assert np.array_equal(once.people["joints_mm"], again.people["joints_mm"])
     for name in ruler.protocol.metrics:
@@ -197,9 +197,6 @@ def test_finished_parts_are_not_done_again_and_damaged_ones_are(files: Path, tmp
     for name, values in (("person", one), ("sample", floats), ("mpjpe", np.zeros(1))):
         np.savez(first, **whole | {f"people/{name}": values})
         assert Records.load(first, ruler.protocol) is None
-    halves = [run(dataset, ruler, answer, None, (rank, 2)) for rank in range(2)]
-    both = Records.joined([records for half in halves for records in half])
-    assert np.array_equal(both.people["sample"], once.people["sample"])
 
 
 def test_acceleration_is_that_of_neighbouring_frames_of_one_person(files: Path) -> None:
@@ -227,7 +224,7 @@ def test_a_subset_is_what_its_list_says(files: Path, tmp_path: Path) -> None:
     dataset, bodies = FakePeople(files), BodyFiles(files)
     listed = replace(PROTOCOLS["3dpw-pc"], stretches=read_stretches(tmp_path / "pc.txt"))
     ruler = Ruler(listed, bodies, bodies.predicted)
-    records = Records.joined(run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1)))
+    records = run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1))
     assert set(records.people["sequence"].tolist()) == {"courtyard_hug_00"}
     assert set(records.people["frame"].tolist()) == {1, 2}
     check_complete(listed, records)
@@ -264,7 +261,7 @@ def test_subsets_leave_out_who_has_no_keypoints(files: Path) -> None:
 def test_nobody_to_evaluate_is_told(files: Path) -> None:
     dataset, bodies = FakePeople(files), BodyFiles(files)
     ruler = Ruler(replace(PROTOCOLS["3dpw"], stretches=(Stretch("nowhere"),)), bodies, bodies.predicted)
-    records = Records.joined(run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1)))
+    records = run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1))
     with pytest.raises(EvaluationError, match="3dpw: expected people to evaluate, found none"):
         check_complete(ruler.protocol, records)
 

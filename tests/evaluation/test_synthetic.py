@@ -37,7 +37,7 @@ def _records(change: Callable[[torch.Tensor], torch.Tensor], drop: int = -1) -> 
         nothing = torch.zeros(len(kept), 0, 3)
         return Predictions(nothing, change(joints), torch.zeros(len(kept), 3), torch.zeros(len(kept), 4), tuple(kept))
 
-    return Records.joined(run(PEOPLE, Ruler(PROTOCOL, BodyFiles("open-low"), BODY), predictor))
+    return run(PEOPLE, Ruler(PROTOCOL, BodyFiles("open-low"), BODY), predictor)
 
 
 def _rows(records: Records) -> dict[str, Row]:

@@ -165,7 +165,6 @@ def _make_predictions(folder: Path) -> None:
     turns = np.tile(np.eye(3), (2, 24, 1, 1))
     places = np.array([[0.0, 0, 4], [1, 0, 5]])
     np.savez(folder / "bodies.npz", name=names, rotations=turns, shape=np.zeros((2, 10)), translation=places)
-    np.savez(folder / "pose.npz", name=names, pose=np.zeros((2, 72)), shape=np.zeros((2, 10)), translation=places)
     np.savez(folder / "points.npz", name=names, points=np.ones((2, 4, 3)), point_names=np.array(list("abcd")),
              box=np.ones((2, 4)), person=np.array([0, 0]))  # fmt: skip
 

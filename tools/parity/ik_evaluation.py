@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from humesh.body.joints import MPI_INF_3DHP17, SMPL24
-from humesh.evaluation import agora, mupots
+from humesh.evaluation.matching import MISSED, match_agora, match_mupots, with_bone_lengths
 from humesh.evaluation.metrics import auc, mpjpe, pck
+from humesh.evaluation.protocols import PCK_JOINTS
 from parity.arrays import Arrays
 
 METRICS = {
@@ -64,14 +65,14 @@ def mupots_scores(
 
     Matched: means over the matched people; all: each missed person counts 0. NaN: there is nobody to take it over.
     """
-    limbs, pelvis = MPI_INF_3DHP17.indices(*mupots.PCK_JOINTS), MPI_INF_3DHP17.index("pelvis")
+    limbs, pelvis = MPI_INF_3DHP17.indices(*PCK_JOINTS), MPI_INF_3DHP17.index("pelvis")
     rows, everybody, right = [], 0, 0
     for frames in sequences:
         errors = [torch.zeros(0, len(MPI_INF_3DHP17), dtype=torch.float64)]
         for frame in frames:
-            found = mupots.match(frame.truth_px, frame.predicted_px)
+            found = match_mupots(frame.truth_px, frame.predicted_px)
             truth, predicted = frame.truth[found >= 0].double(), frame.predicted[found[found >= 0]].double()
-            apart = (mupots.with_bone_lengths(predicted, truth) if rescale else predicted) - truth
+            apart = (with_bone_lengths(predicted, truth) if rescale else predicted) - truth
             errors.append(1000 * (apart - apart[:, [pelvis]] if root_relative else apart).norm(dim=-1))
         of, annotated = torch.cat(errors), sum(len(frame.truth) for frame in frames)
         everybody, right = everybody + annotated, right + len(of)
@@ -88,7 +89,7 @@ def agora_scores(images: Sequence[Image]) -> dict[str, float]:
     """The numbers of AGORA's tool over all images, rounded where it rounds; errors about the middle of the hips."""
     joints, vertices, people, predictions = [], [], 0, 0
     for image in images:
-        found = agora.match(image.truth_px, image.valid, image.predicted_px)
+        found = match_agora(image.truth_px, image.valid, image.predicted_px)
         people, predictions = people + int(image.valid.sum()), predictions + len(image.predicted)
         here, there = found >= 0, found[found >= 0]
         truth, predicted = image.truth[here].double(), image.predicted[there].double()
@@ -136,8 +137,8 @@ def _mupots(f: Arrays) -> None:
     matches = [
         (*place, person, prediction)
         for place, frame in zip(places.tolist(), frames, strict=True)
-        for person, prediction in enumerate(mupots.match(frame.truth_px, frame.predicted_px).tolist())
-        if prediction != mupots.MISSED
+        for person, prediction in enumerate(match_mupots(frame.truth_px, frame.predicted_px).tolist())
+        if prediction != MISSED
     ]
     f.compare("matches_seq_frame_gt_pred", np.array(matches, dtype=np.int64).reshape(-1, 4))
 
@@ -154,7 +155,7 @@ def _agora(f: Arrays) -> None:
     matches = [
         (place, person, prediction)
         for place, image in zip(places, images, strict=True)
-        for person, prediction in enumerate(agora.match(image.truth_px, image.valid, image.predicted_px).tolist())
+        for person, prediction in enumerate(match_agora(image.truth_px, image.valid, image.predicted_px).tolist())
     ]
     f.compare("match_image_gt_pred", np.array(matches, dtype=np.int64).reshape(-1, 3))
     told = agora_scores(images)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,35 +19,28 @@ from humesh.evaluation.options import REAL, Options
 if TYPE_CHECKING:
     from humesh.evaluation.benchmark import Outcome
 
-_EXPLAIN = "explain"
-
 
 def evaluate(evaluation: tyro.conf.OmitArgPrefixes[Options]) -> int:
-    """Score a method by a benchmark's protocol; `humesh evaluate explain 3dpw` prints what the number means.
+    """Score a method by a benchmark's protocol; `humesh evaluate --explain 3dpw` prints what the number means.
 
     "clips" scores through time on moving keypoints without pictures (--motion, --count, --frames, --seed).
-    "synthetic" scores on people that are rendered for it (--motion, --count, --people, --detector, --seed), always the
-    same ones for the same options. "real" scores on your own labelled photos, --root FOLDER with a labels.json (see
+    "synthetic" scores on people that are rendered for it (--motion, --count, --detector, --seed), always the same ones
+    for the same options. "real" scores on your own labelled photos, --root FOLDER with a labels.json (see
     docs/benchmarks.md). The other benchmarks read --root, the dataset as its owner gives it away; a run that was
-    stopped goes on where it was, and under torchrun several processes share the sequences.
+    stopped goes on where it was.
     """
     options = evaluation
-    if options.what == _EXPLAIN or options.explain:
-        return _explain(options.benchmark or options.what.removeprefix(_EXPLAIN))
+    if options.explain:
+        return _explain(options.benchmark or options.what)
     _check(options)
     from humesh.commands.prediction import limit_threads
     from humesh.evaluation import benchmark
 
-    if options.submission is not None:
-        photos, people = benchmark.submit(options, options.submission, _progress)
-        say(f"wrote {options.submission}: {people} people of {photos} pictures")
-        return 0
     if options.benchmark == REAL:
-        outcome: Outcome | None = benchmark.evaluate_real(options, _progress, limit_threads)
+        outcome = benchmark.evaluate_real(options, _progress, limit_threads)
     else:
-        outcome = benchmark.evaluate(options, _progress, processes())
-    if outcome is not None:
-        _tell(options, outcome)
+        outcome = benchmark.evaluate(options, _progress)
+    _report(options, outcome)
     return 0
 
 
@@ -60,27 +50,16 @@ def _check(options: Options) -> None:
         raise UserError("evaluate: expected a method and a benchmark; `humesh evaluate --explain` lists these.")
     if options.benchmark != REAL:
         _known(options.benchmark)
-    is_agora = options.benchmark == "agora" or options.submission is None
-    for option, path, endings in (
-        ("-o", options.out, (".csv", ".json")),
-        ("--report", options.report, (".html", ".htm")),
-        ("--submission", options.submission, (".zip",)),
-    ):
-        if path is not None and (path.suffix not in endings or not is_agora):
-            more = ", and the benchmark agora" if option == "--submission" else ""
-            raise UserError(f"{option} {path}: expected a name that ends in {' or '.join(endings)}{more}.")
+    for option, path, endings in (("-o", options.out, (".json",)), ("--report", options.report, (".html", ".htm"))):
+        if path is not None and path.suffix not in endings:
+            raise UserError(f"{option} {path}: expected a name that ends in {' or '.join(endings)}.")
         nameable(option, path)
     if unused := options.unused():
-        where = f"the benchmark {options.benchmark}" if options.submission is None else "--submission"
+        where = f"the benchmark {options.benchmark}"
         raise UserError(f"{', '.join(unused)}: expected no such option for {where}; leave it out.")
-    what, detector = options.what, options.detector
-    if detector is not None and (what.endswith(".npz") or (what == "landmarks" and detector != "finder")):
-        raise UserError(f"--detector {detector}: expected no such option for {what}; leave it out.")
     within("--count", options.count, 1, 1_000_000)
     within("--frames", options.frames, 1, 1024)
     within("--seed", options.seed, 0, 2**32 - 1)
-    if options.people is not None and not 1 <= options.people[0] <= options.people[1] <= 8:
-        raise UserError("--people: expected 1 to 8 people, least first, got {} {}.".format(*options.people))
 
 
 def _known(name: str) -> None:
@@ -93,8 +72,8 @@ def _known(name: str) -> None:
 
 
 def _explain(name: str) -> int:
-    from humesh.evaluation.explain import explain
     from humesh.evaluation.protocols import PROTOCOLS
+    from humesh.evaluation.published import explain
 
     if name == REAL:
         from humesh.evaluation import real
@@ -111,19 +90,14 @@ def _explain(name: str) -> int:
     return 0
 
 
-def processes() -> tuple[int, int]:
-    """This process's number and how many torchrun has started, (0, 1) without it."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-
-
 @contextmanager
 def _progress(photos: int) -> Iterator[Callable[[int], None]]:
-    with progress_bar(transient=True, disable=processes()[0] > 0) as progress:
+    with progress_bar(transient=True) as progress:
         task = progress.add_task("photos", total=photos)
         yield lambda more: progress.advance(task, more)
 
 
-def _tell(options: Options, outcome: Outcome) -> None:
+def _report(options: Options, outcome: Outcome) -> None:
     """Prints the table and writes the files."""
     say("\n".join(outcome.heading) + "\n")
     head, *lines = outcome.table
@@ -131,13 +105,7 @@ def _tell(options: Options, outcome: Outcome) -> None:
         say(f"| {' | '.join(line)} |")
     for note in outcome.notes:
         say(note)
-    if options.out is not None and options.out.suffix == ".csv":
-        stream = io.StringIO()
-        table = csv.DictWriter(stream, outcome.people[0])
-        table.writeheader()
-        table.writerows(_plain(outcome.people))
-        _write(options.out, stream.getvalue())
-    elif options.out is not None:
+    if options.out is not None:
         _write(options.out, json.dumps(_plain(outcome.content), indent=1, ensure_ascii=False) + "\n")
     if options.report is not None:
         _write(options.report, outcome.report())

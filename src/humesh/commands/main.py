@@ -23,7 +23,7 @@ VERBS = {
     "data": "Check that a dataset that you downloaded is complete, and draw 16 of its samples with their labels.",
     "export-model": "Write a method's network as ONNX, for a fixed number of groups and crops.",
     "evaluate": "Score a method by a benchmark's protocol; "
-    "`humesh evaluate explain 3dpw` prints what the number means.",
+    "`humesh evaluate --explain 3dpw` prints what the number means.",
     "info": "Say version, device, bodies, and the methods with their weights' licences.",
     "synth": "Render synthetic people: photos, or videos with --clips. A run that was stopped goes on where it was.",
     "train": "Train a method after a recipe; the same command goes on after it was stopped or killed.",

@@ -4,47 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import distributed
 
 from humesh.body.files import H36M_FILES, SHIPPED
 from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.data import DATASETS
 from humesh.data.synthetic.scenes import SyntheticPeople
-from humesh.estimators import NetworkEstimator
 from humesh.evaluation import real
-from humesh.evaluation.agora import write_submission
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.options import Options
 from humesh.evaluation.predictions import Detections, PredictionsFile, Predictor
-from humesh.evaluation.predictor import MethodPredictor, Window
+from humesh.evaluation.predictor import MethodPredictor, Window, network_of
 from humesh.evaluation.protocols import PROTOCOLS, EvaluationError, Protocol, read_stretches
 from humesh.evaluation.published import Published, published, to_compare
 from humesh.evaluation.report import benchmark_details, page, real_details
-from humesh.evaluation.run import Chained, Records, check_complete, run
+from humesh.evaluation.run import Chained, check_complete, run
 from humesh.evaluation.summary import Row, Summary, comparison, grouped, summary, table
 from humesh.evaluation.synthetic import ClipFrames
 from humesh.methods.weights import read_weights, shipped
 from humesh.people.given import GivenPeople
-from humesh.recover import LANDMARKS, Recoverer
+from humesh.recover import Recoverer
 from humesh.scene.record import humesh_version
 
+_OF_METHODS = ("refine", "detections", "frames", "stage", "detector", "device")  # options
 Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 """From a number of photos to a context whose function gets how many more are done."""
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What an evaluation tells: lines before a table, the table, lines after it; for files its JSON and a row a person.
+    """What an evaluation prints (lines before a table, the table, lines after it), and its JSON.
 
     `report`: makes the HTML file, for which the worst cases are predicted again.
     """
@@ -53,12 +47,11 @@ class Outcome:
     table: list[list[str]]
     notes: list[str]
     content: dict[str, Any]
-    people: list[dict[str, Any]]
     report: Callable[[], str]
 
 
-def evaluate(options: Options, progress: Progress, share: tuple[int, int] = (0, 1)) -> Outcome | None:
-    """Scores a method by a protocol; None in all but the first of the processes that share the dataset."""
+def evaluate(options: Options, progress: Progress) -> Outcome:
+    """Scores a method by a protocol."""
     protocol = PROTOCOLS[options.benchmark]
     if options.subset is not None:
         protocol = replace(protocol, stretches=read_stretches(options.subset))
@@ -68,12 +61,8 @@ def evaluate(options: Options, progress: Progress, share: tuple[int, int] = (0, 
     predictor, method = _predictor(options, protocol, body)
     keep = options.keep / f"{protocol.name}-{fingerprint(options, protocol, len(dataset))}"
     keep.mkdir(parents=True, exist_ok=True)
-    with progress(len(dataset) // share[1]) as advance:
-        parts = run(dataset, ruler, predictor, keep, share, advance)
-    parts = _gathered(parts, share[1])
-    if share[0] > 0:
-        return None
-    records = Records.joined(parts)
+    with progress(len(dataset)) as advance:
+        records = run(dataset, ruler, predictor, keep, advance)
     check_complete(protocol, records)
     if records.people["missed"].all() and (error := predictor.matched_nobody(str(records.people["name"][0]))):
         raise error
@@ -86,9 +75,6 @@ def evaluate(options: Options, progress: Progress, share: tuple[int, int] = (0, 
     notes = [f"the network was fed: {fed}", *_notes(ruler, result, predictor, method, row)]
     if row is not None and unlike:
         notes.append(f"no difference to {row.system}: {unlike}")
-    names = [name for name in records.people if name != "joints_mm"]
-    columns = (records.people[name].tolist() for name in names)
-    people = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     content = {
         "model": options.what, "benchmark": protocol.name, "fingerprint": protocol.fingerprint, **asdict(result),
         "people_in_paper": protocol.people, "published": asdict(row) if row else None, "notes": notes,
@@ -104,7 +90,7 @@ def evaluate(options: Options, progress: Progress, share: tuple[int, int] = (0, 
     lines = comparison(result, row.system if row else "paper")
     if protocol.dataset == "synthetic":
         rows = grouped(protocol, records, [slices.split(",") for slices in records.people["slices"].tolist()])
-        lines, content = table(rows, "slice"), content | {"slices": _rows(rows), "everybody": people}
+        lines, content = table(rows, "slice"), content | {"slices": _rows(rows)}
     after = [f"{row.system}: {row.source}"] if row else []
     after += [*(f"note: {note}" for note in notes), f"everybody's errors: {keep / 'people.npz'}"]
     if isinstance(predictor, MethodPredictor) and predictor.window is not None:
@@ -114,7 +100,7 @@ def evaluate(options: Options, progress: Progress, share: tuple[int, int] = (0, 
         details = benchmark_details(records, dataset, predictor, ruler)
         return page(f"{options.what} on {protocol.name}", lines, [*heading[1:], *notes], details)
 
-    return Outcome(heading, lines, after, content, people, report)
+    return Outcome(heading, lines, after, content, report)
 
 
 def evaluate_real(options: Options, progress: Progress, prepare: Callable[[Recoverer], None]) -> Outcome:
@@ -129,13 +115,8 @@ def evaluate_real(options: Options, progress: Progress, prepare: Callable[[Recov
     if options.what.endswith(".npz"):
         raise EvaluationError(f"{options.what}: expected a method or weights for the benchmark real, not predictions.")
     photos = real.read_labels(options.root)
-    sets = list(dict.fromkeys(photo.set for photo in photos))
-    if strange := [name for name in options.sets if name not in sets]:
-        raise EvaluationError(f"--sets {strange[0]}: expected sets of labels.json, which are {', '.join(sets)}.")
-    photos = [photo for photo in photos if not options.sets or photo.set in options.sets]
-    refine, notes = not options.unrefined, list[str]()
-    body = _predicted_body(options, BodyFiles(options.body))
-    recoverer = Recoverer(body, weights=options.what, refine=refine, device=options.device)
+    body, notes = _predicted_body(options, BodyFiles(options.body)), list[str]()
+    recoverer = Recoverer(body, weights=options.what, device=options.device)
     prepare(recoverer)
     with progress(len(photos)) as advance:
         if options.detections is None:
@@ -145,7 +126,7 @@ def evaluate_real(options: Options, progress: Progress, prepare: Callable[[Recov
             notes = given.match([photo.path for photo in photos])
             scores = real.run(photos, recoverer, lambda photo: given.on(photo, photo.path)[0], None, advance)
     rows = real.by_set(scores)
-    title = f"{options.what}{'' if refine else ' --unrefined'} on the labelled photos of {options.root}"
+    title = f"{options.what} on the labelled photos of {options.root}"
     people = [
         {
             "set": score.photo.set, "image": score.photo.path.name, "found": score.row is not None,
@@ -155,29 +136,15 @@ def evaluate_real(options: Options, progress: Progress, prepare: Callable[[Recov
         }
         for score in scores
     ]  # fmt: skip
-    about = {"model": options.what, "refine": refine, "humesh_version": humesh_version(), "units": real.UNITS}
+    about = {"model": options.what, "humesh_version": humesh_version(), "units": real.UNITS}
     lines = table(rows, "set")
     return Outcome(
         [f"{title}: {len(photos)} photos, {len(scores)} people; 95 % intervals: bootstrap over photos"],
         lines,
         notes,
         about | {"sets": _rows(rows), "people": people},
-        people,
         lambda: page(title, lines, (), real_details(scores, recoverer)),
     )
-
-
-def submit(options: Options, path: Path, progress: Progress) -> tuple[int, int]:
-    """Writes AGORA's submission file from the images below the root, which have no labels; photos and people."""
-    found = [] if options.root is None else options.root.rglob("*.png")
-    photos = sorted(path for path in found if not path.name.startswith("."))
-    if not photos:
-        where = options.root or "(not given)"
-        raise EvaluationError(f"--root {where}: expected a folder with AGORA's test pictures (.png), found none.")
-    body = _predicted_body(options, BodyFiles(options.body))
-    recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=options.device)
-    with progress(len(photos)) as advance:
-        return write_submission(path, photos, lambda photo: (advance(1), recoverer(photo))[1])
 
 
 def _dataset(options: Options, protocol: Protocol) -> Chained:
@@ -189,8 +156,7 @@ def _dataset(options: Options, protocol: Protocol) -> Chained:
         seed = 2026 if options.seed is None else options.seed
         if protocol.dataset == "posed_clips":
             return Chained([ClipFrames(options.motion, options.count or 64, seed)])
-        people = options.people or (1, 2)
-        return Chained([SyntheticPeople(options.motion, options.count or 300, people=people, seed=seed)])
+        return Chained([SyntheticPeople(options.motion, options.count or 300, people=(1, 2), seed=seed)])
     if options.root is None:
         raise EvaluationError(f"{protocol.name}: expected the dataset's folder, got none; give it with --root.")
     make = DATASETS[protocol.dataset]
@@ -204,7 +170,7 @@ def _dataset(options: Options, protocol: Protocol) -> Chained:
 
 def _predicted_body(options: Options, bodies: BodyFiles) -> BodyModel:
     """The body of the predictions, for which the weights are; EvaluationError where it is SMPL's and not given."""
-    if options.what == LANDMARKS or options.what.endswith(".npz"):
+    if options.what.endswith(".npz"):
         return bodies.predicted
     header, _ = read_weights(shipped().get(options.what, options.what))
     if header.body not in SHIPPED and options.body in SHIPPED:
@@ -215,18 +181,12 @@ def _predicted_body(options: Options, bodies: BodyFiles) -> BodyModel:
 def _predictor(options: Options, protocol: Protocol, body: BodyModel) -> tuple[MethodPredictor | PredictionsFile, str]:
     """What predicts, and the method's name in the zoo where it has one."""
     if options.what.endswith(".npz"):
-        given = {"--refine": options.refine, "--detections": options.detections, "--frames": options.frames,
-                 "--stage": options.stage, "--device": options.device != "auto"}  # fmt: skip
-        if unused := [option for option, value in given.items() if value]:
-            raise EvaluationError(f"{unused[0]}: expected no such option for predictions of a file; leave it out.")
+        if given := [name for name in _OF_METHODS if getattr(options, name) != getattr(Options(), name)]:
+            raise EvaluationError(f"--{given[0]}: expected no such option for predictions of a file; leave it out.")
         return PredictionsFile(Path(options.what), body), ""
-    device = options.device
-    if "LOCAL_RANK" in os.environ and device in ("auto", "cuda") and torch.cuda.is_available():
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
-    recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=device)
-    network = recoverer.estimator.network if isinstance(recoverer.estimator, NetworkEstimator) else None
-    is_temporal, is_given = network is not None and network.spec.temporal, protocol.matching == "given"
-    if options.frames is not None and not is_temporal:
+    recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=options.device)
+    network, is_given = network_of(recoverer).network, protocol.matching == "given"
+    if options.frames is not None and not network.spec.temporal:
         raise EvaluationError(f"--frames: expected a method that looks through time, got {options.what}; leave it out.")
     if options.frames is not None and not is_given:
         where = f"in {protocol.name} they are found photo by photo"
@@ -236,20 +196,15 @@ def _predictor(options: Options, protocol: Protocol, body: BodyModel) -> tuple[M
         None if options.detections is None else Detections(options.detections),
         None if is_given else lambda photo: recoverer.finder(photo),
         options.stage,
-        Window.of(network, protocol, options.frames) if network is not None and is_temporal and is_given else None,
-        redetect=_redetects(options, protocol),
+        Window.of(network, protocol, options.frames) if network.spec.temporal and is_given else None,
+        redetect=options.detector == "finder",
     )
-    return predictor, "" if options.what == LANDMARKS else recoverer.estimator.method
-
-
-def _redetects(options: Options, protocol: Protocol) -> bool:
-    """Whether the method gets the finder's keypoints of rendered people; "landmarks" has no use for others."""
-    return options.detector == "finder" or (protocol.dataset == "synthetic" and options.what == LANDMARKS)
+    return predictor, recoverer.estimator.method
 
 
 def fingerprint(options: Options, protocol: Protocol, photos: int) -> str:
     """Ten hex digits that differ where the kept parts of another run would be of no use."""
-    names = ("what", "refine", "frames", "stage", "count", "people", "detector", "seed")
+    names = ("what", "refine", "frames", "stage", "count", "detector", "seed")
     facts: list[Any] = [protocol.fingerprint, humesh_version(), photos, *(getattr(options, name) for name in names)]
     beside = [Path(options.body).parent / name for name in H36M_FILES]  # of a single body file
     weights = shipped().get(options.what, options.what)
@@ -264,19 +219,6 @@ def fingerprint(options: Options, protocol: Protocol, photos: int) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:10]
 
 
-def _gathered(parts: list[Records], world: int) -> list[Records]:
-    """All processes' records, in the first one; it waits for the slowest, a day at most."""
-    if world == 1:
-        return parts
-    distributed.init_process_group("gloo", timeout=timedelta(days=1))
-    try:
-        every: list[Any] | None = [None] * world if distributed.get_rank() == 0 else None
-        distributed.gather_object(parts, every)
-        return [] if every is None else [records for part in every for records in part]
-    finally:
-        distributed.destroy_process_group()
-
-
 def _fed(options: Options, protocol: Protocol, predictor: Predictor) -> str:
     """Where the people came from that the method was given."""
     if not isinstance(predictor, MethodPredictor):
@@ -284,7 +226,7 @@ def _fed(options: Options, protocol: Protocol, predictor: Predictor) -> str:
     if options.detections is not None:
         fed = f"the people of {options.detections}"
     elif protocol.dataset == "synthetic":
-        fed = "the finder's keypoints" if _redetects(options, protocol) else "simulated keypoints"
+        fed = "the finder's keypoints" if options.detector == "finder" else "simulated keypoints"
     else:
         fed = protocol.fed if protocol.matching == "given" else "the people found by humesh's own finder"
     window = predictor.window

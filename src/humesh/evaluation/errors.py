@@ -15,9 +15,9 @@ from humesh.body.label_bodies import NEUTRAL, BodyFiles
 from humesh.body.model import BodyModel
 from humesh.body.pose import Bodies, BodyPose
 from humesh.data.sample import LabelledPerson, Sample
-from humesh.evaluation import agora, mupots
+from humesh.evaluation.matching import by_overlap, match_agora, match_mupots, with_bone_lengths
 from humesh.evaluation.metrics import aligned, auc, pck, point_errors
-from humesh.evaluation.predictions import Predictions, boxes_of, by_overlap
+from humesh.evaluation.predictions import Predictions, boxes_of
 from humesh.evaluation.protocols import EvaluationError, Protocol, Source
 
 PCK_MM = 150.0  # Mehta et al., 3DV 2017
@@ -88,10 +88,10 @@ class Ruler:
         truth_px = torch.stack(pixels) if pixels else torch.zeros(0, len(tool), 2)
         predicted_px = sample.photo.camera.project(self.points(predictions))
         if is_mupots:
-            rows = mupots.match(truth_px, predicted_px)
+            rows = match_mupots(truth_px, predicted_px)
         else:
             valid = torch.tensor([i in evaluated for i in people], dtype=torch.bool)
-            rows = agora.match(truth_px, valid, predicted_px)
+            rows = match_agora(truth_px, valid, predicted_px)
         return {i: row for i, row in zip(people, rows.tolist(), strict=True) if row >= 0}
 
     def joints(self, bodies: Bodies, body: BodyModel) -> Float[Tensor, "*g K 3"]:
@@ -135,7 +135,7 @@ class Ruler:
                 if not annotated:
                     raise
         if protocol.true_bone_lengths:
-            points = mupots.with_bone_lengths(points, truth)
+            points = with_bone_lengths(points, truth)
         rooted, true = (p - p[:, self._root].mean(1, keepdim=True) for p in (points, truth))
         predicted, true, known = rooted[:, self._evaluated], true[:, self._evaluated], known[:, self._evaluated]
         errors = 1000 * point_errors(predicted, true)

@@ -9,15 +9,13 @@ from typing import Annotated, Literal
 import tyro
 
 REAL, SYNTHETIC, CLIPS = "real", "synthetic", "clips"
-_USED = {  # besides what, benchmark, body and device; others are refused
-    SYNTHETIC: {"refine", "motion", "count", "people", "detector", "seed", "keep", "report", "out"},
-    CLIPS: {"refine", "motion", "count", "seed", "frames", "keep", "report", "out"},
-    REAL: {"root", "detections", "unrefined", "sets", "keep", "report", "out"},
+_USED = {
+    SYNTHETIC: {"refine", "motion", "count", "detector", "seed"},
+    CLIPS: {"refine", "motion", "count", "seed", "frames"},
+    REAL: {"root", "detections"},
 }
-_USED_BY_SUBMISSION = {"root", "refine", "submission"}
-_USED_BY_OTHERS = {
-    "root", "detections", "subset", "against", "refine", "frames", "stage", "keep", "report", "out",
-}  # fmt: skip
+_USED_BY_OTHERS = {"root", "detections", "subset", "against", "refine", "frames", "stage"}
+_USED_BY_ALL = {"what", "benchmark", "body", "device", "keep", "report", "out"}
 
 
 @dataclass(frozen=True)
@@ -25,32 +23,27 @@ class Options:
     """What is scored, how, and what is written of it.
 
     Args:
-        what: A method whose weights are shipped, a weights file (.safetensors), "landmarks" (without a network), or
-            anybody's predictions (.npz, see docs/benchmarks.md).
+        what: A method whose weights are shipped, a weights file (.safetensors), or anybody's predictions (.npz, see
+            docs/benchmarks.md).
         benchmark: real, synthetic, clips, 3dpw, 3dpw-oc, h36m-p1, mupots, agora, ...; see --explain without a name.
         root: The dataset's folder.
-        detections: People to give to the method instead of the benchmark's: a file as for `humesh predict`, or a folder
-            with one file for each sequence.
+        detections: People to give to the method instead of the benchmark's, as for `humesh predict`.
         subset: A list of sequences and frames instead of the benchmark's own, lines PREFIX or PREFIX FIRST STOP.
         body: "open", an SMPL file, or the folder of SMPL's files (neutral, male, female) that labels are for, with
             J_regressor_h36m_correct.npy beside them.
         explain: Print the protocol (of all benchmarks: their names) and do nothing.
         against: Whose published row to compare with (a part of its name), instead of the same method's.
         report: An .html file with worst cases as pictures, and errors by joint, sequence and occlusion.
-        submission: Instead of scoring: write AGORA's test server's .zip of everybody in the pictures of --root.
         keep: Where finished sequences, and people found in real photos, are kept.
         device: Where networks run: cpu, cuda, cuda:1, mps; auto: a GPU where there is one.
         motion: Motion files that nothing was trained on (.npz with `poses`).
         count: How many photos or clips; default: 300, 64 clips.
-        people: Least and greatest number of people in a photo; default: 1 2.
         detector: Whose keypoints the method gets: simulated ones (the default), or the finder's on the rendered photo.
         refine: Fit a method's bodies to the keypoints afterwards, as `humesh predict --refine` does.
         frames: T, the frames that a temporal method sees together; default: the protocol's, or as it was trained.
         stage: Score an intermediate result: jotr's layer0, layer1, ...; ik_refine's skeleton or inverse_kinematics.
         seed: Another seed is another test set; default: 2026.
-        unrefined: Of real photos, which are scored as `humesh predict` does them: leave out the fit to the keypoints.
-        sets: Of real photos: only these sets of the labels; default: all.
-        out: A .json file for the numbers, or a .csv file with a line for each person.
+        out: A .json file for the numbers.
     """
 
     what: tyro.conf.Positional[str] = ""
@@ -62,24 +55,19 @@ class Options:
     explain: bool = False
     against: str = ""
     report: Path | None = None
-    submission: Path | None = None
     keep: Path = Path("humesh_evaluation")
     device: str = "auto"
     motion: tuple[Path, ...] = ()
     count: int | None = None
-    people: tuple[int, int] | None = None
     detector: Literal["simulated", "finder"] | None = None
     refine: bool = False
     frames: int | None = None
     stage: str = ""
     seed: int | None = None
-    unrefined: bool = False
-    sets: tuple[str, ...] = ()
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
 
     def unused(self) -> list[str]:
         """The options that are given, but that this benchmark does not use."""
-        used = _USED.get(self.benchmark, _USED_BY_OTHERS) if self.submission is None else _USED_BY_SUBMISSION
-        always = {"what", "benchmark", "body", "device", *used}
+        used = _USED_BY_ALL | _USED.get(self.benchmark, _USED_BY_OTHERS)
         given = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
-        return [f"--{name}" for name in given if name not in always]
+        return [f"--{name}" for name in given if name not in used]

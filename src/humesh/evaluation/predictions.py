@@ -19,17 +19,16 @@ from humesh.body.pose import BodyPose
 from humesh.data.sample import Sample
 from humesh.evaluation.protocols import EvaluationError
 from humesh.files import Array, check_arrays, read_arrays
-from humesh.geometry.boxes import box_around, box_iou
-from humesh.geometry.rotations import rotation_from_axis_angle
+from humesh.geometry.boxes import box_around
 from humesh.people.given import GivenPeople
 from humesh.people.person import Person
 
 _MOST_BYTES = 2**31  # of a file of predictions
-_POSED = {"shape": Array(("people", "shapes")), "translation": Array(("people", 3))}
-_ROWS = {
-    "points": {"points": Array(("people", "points", 3)), "point_names": Array(("points",), "text")},
-    "rotations": {"rotations": Array(("people", len(SMPL24), 3, 3)), **_POSED},
-    "pose": {"pose": Array(("people", 3 * len(SMPL24))), **_POSED},
+_POINTS = {"points": Array(("people", "points", 3)), "point_names": Array(("points",), "text")}
+_BODIES = {
+    "rotations": Array(("people", len(SMPL24), 3, 3)),
+    "shape": Array(("people", "shapes")),
+    "translation": Array(("people", 3)),
 }
 _ALWAYS = {
     "name": Array(("people",), "text"),
@@ -74,44 +73,27 @@ Predictor = Callable[[Sample, list[int]], Predictions]
 """From a sample, and the places of its people that are evaluated, to predictions."""
 
 
-def by_overlap(truths: Float[Tensor, "G 4"], boxes: Float[Tensor, "P 4"], least: float) -> dict[int, int]:
-    """Pairs of boxes (place in `truths`: place in `boxes`) from the largest overlap on, each box once."""
-    overlap = box_iou(truths[:, None], boxes[None])
-    pairs: dict[int, int] = {}
-    for pair in overlap.flatten().sort(descending=True, stable=True).indices.tolist():
-        i, k = divmod(pair, len(boxes))
-        if float(overlap[i, k]) >= least and i not in pairs and k not in pairs.values():
-            pairs[i] = k
-    return pairs
-
-
 def boxes_of(people: Sequence[Person]) -> Float[Tensor, "P 4"]:
     """Everybody's box."""
     return torch.tensor(np.array([person.box for person in people]).reshape(-1, 4)).float()
 
 
 class Detections:
-    """People that a detector found, by photo: one file (see `GivenPeople`), or a folder with SEQUENCE.json for each."""
+    """People that a detector found, by photo, from a file (see `GivenPeople`)."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._by_sequence = path.is_dir() and not any(path.rglob("*_keypoints.json"))
-        self._files = {} if self._by_sequence else {"": GivenPeople(path)}
-        self._sequences: dict[str, str] = {}  # of the photos' names in the one file
+        self.path, self._given = path, GivenPeople(path)
+        self._sequences: dict[str, str] = {}  # of the file's photos
 
     def people(self, sample: Sample) -> list[Person]:
         """The people found in a sample's photo."""
-        if self._by_sequence:
-            if sample.sequence not in self._files:
-                self._files[sample.sequence] = GivenPeople(self.path / f"{sample.sequence}.json")
-            return self._files[sample.sequence].people(sample.name)
-        names = self._files[""].names(sample.name)
+        names = self._given.names(sample.name)
         if len(names) > 1 or any(self._sequences.setdefault(n, sample.sequence) != sample.sequence for n in names):
             raise EvaluationError(
                 f"--detections {self.path}: expected photos of several sequences distinguished by the folders in their "
-                f"names, got {names[0]!r}, which may be in more than one; or give a folder with one SEQUENCE.json each."
+                f"names, got {names[0]!r}, which may be in more than one; name them as the dataset's samples are."
             )
-        return self._files[""].people(sample.name)
+        return self._given.people(sample.name)
 
     def matched_nobody(self, name: str) -> EvaluationError:
         """The error that nobody was matched, although the benchmark has a photo of that name with people in it."""
@@ -122,21 +104,21 @@ class Detections:
 
 
 class PredictionsFile:
-    """Predictions of any system in a .npz, a row for each person: how anything outside of humesh is scored.
+    """Predictions of any system in a .npz, a row for each person.
 
-    `name` (the samples' names), `rotations` N 24 3 3 or `pose` N 72 (axis-angle), `shape` N 10, `translation` N 3 in
-    the camera's frame; or, of skeletons, `points` N K 3 (metres, camera frame) with `point_names` K. Optionally `box`
-    N 4 (px; else that around the joints) and `person` (the place, among the sample's people, of the one the row is
-    for; else people are matched by their boxes).
+    `name` (the samples' names), `rotations` N 24 3 3, `shape` N 10, `translation` N 3 (metres, camera frame); or, of
+    skeletons, `points` N K 3 (metres, camera frame) with `point_names` K. Optionally `box` N 4 (px; else that around
+    the joints) and `person` (the place, among the sample's people, of the one the row is for; else people are matched
+    by their boxes).
     """
 
     def __init__(self, path: Path, body: BodyModel) -> None:
         self.path, self.body = path, body
         arrays = read_arrays(path, what="a .npz file of predictions", error=EvaluationError, most_bytes=_MOST_BYTES)
-        kind = next((kind for kind in ("points", "rotations", "pose") if kind in arrays), "rotations")
+        layout = _POINTS if "points" in arrays else _BODIES
         sizes = check_arrays(
             arrays,
-            _ALWAYS | _ROWS[kind],
+            _ALWAYS | layout,
             where=f"predictions {path}",
             what="arrays as in docs/benchmarks.md",
             error=EvaluationError,
@@ -144,13 +126,10 @@ class PredictionsFile:
         )
         if not sizes["people"]:
             raise EvaluationError(f"predictions {path}: expected a row for each person, got none.")
-        if kind == "pose":
-            vectors = torch.from_numpy(arrays["pose"].astype(np.float64)).reshape(-1, len(SMPL24), 3)
-            arrays["rotations"] = rotation_from_axis_angle(vectors).numpy()
-        self.joint_names = tuple(map(str, arrays["point_names"].tolist())) if kind == "points" else ()
+        self.joint_names = tuple(map(str, arrays["point_names"].tolist())) if layout is _POINTS else ()
         self._people = arrays.get("person")
-        names = {*_ROWS["points" if kind == "points" else "rotations"], "box"} - {"point_names"}
-        self._tensors = {name: torch.from_numpy(arrays[name]).float() for name in names if name in arrays}
+        names = ({*layout, "box"} - {"point_names"}) & arrays.keys()
+        self._tensors = {name: torch.from_numpy(arrays[name]).float() for name in names}
         self._rows = defaultdict[str, list[int]](list)
         for row, sample in enumerate(arrays["name"].tolist()):
             self._rows[sample].append(row)

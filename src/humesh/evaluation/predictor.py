@@ -10,14 +10,14 @@ from operator import itemgetter
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from humesh.body.joints import COCO17
-from humesh.body.pose import Bodies, BodyPose
+from humesh.body.pose import BodyPose
 from humesh.crops.crops import ClipCrops, Crops
 from humesh.data.sample import Sample
 from humesh.estimators import NetworkEstimator
-from humesh.evaluation.predictions import Detections, Predictions, boxes_of, by_overlap
+from humesh.evaluation.matching import by_overlap
+from humesh.evaluation.predictions import Detections, Predictions, boxes_of
 from humesh.evaluation.protocols import EvaluationError, Protocol
 from humesh.media.photo import Photo
 from humesh.methods.base import Method
@@ -68,6 +68,12 @@ class Window:
                 yield [min(place, period - place) for place in folded], sum(place < count for place in places)
 
 
+def network_of(recoverer: Recoverer) -> NetworkEstimator:
+    """What predicts in a recoverer."""
+    assert isinstance(recoverer.estimator, NetworkEstimator)
+    return recoverer.estimator
+
+
 class MethodPredictor:
     """A recoverer's bodies of the labelled people as their detections have them, of `detections`, or of those found.
 
@@ -88,12 +94,10 @@ class MethodPredictor:
         redetect: bool = False,
     ) -> None:
         self.recoverer, self.detections, self.find, self.window = recoverer, detections, find, window
-        self.redetect, self.skeleton = redetect, stage == "skeleton"
-        estimator = recoverer.estimator
-        self.estimator = estimator if isinstance(estimator, NetworkEstimator) else None  # None: landmarks alone
+        self.redetect, self.skeleton, self.estimator = redetect, stage == "skeleton", network_of(recoverer)
         if stage:
-            known = () if self.estimator is None else self.estimator.network.stages
-            if self.estimator is None or stage not in known:
+            known = self.estimator.network.stages
+            if stage not in known:
                 raise EvaluationError(f"--stage {stage}: expected one of this method's: {', '.join(known) or 'none'}.")
             self.estimator.network.use_stage(stage)
 
@@ -104,20 +108,15 @@ class MethodPredictor:
     def __call__(self, sample: Sample, people: list[int]) -> Predictions:
         """The bodies of one photo's people; a temporal method sees this one frame."""
         given, labelled = self._people(sample, people)
-        if self.estimator is None:
-            result = self.recoverer(sample.photo, given)
-            rows = {id(person.box): row for row, person in enumerate(given)}  # the people come back as other objects
-            kept = None if labelled is None else tuple(labelled[rows[id(person.box)]] for person in result.people)
-            return _of_bodies(result.bodies, result.pose.translation, result.people, kept)
-        if self.skeleton and given:
-            crops = self.estimator.crops(sample.photo, given)
-            device = self.estimator.device
-            with torch.no_grad():
-                prediction = self.estimator.network(crops.map(lambda tensor: tensor.to(device)))
-            nothing, joints = torch.zeros(len(given), 0, 3), prediction.skeleton.cpu()[crops.wanted]
-            return Predictions(nothing, joints, torch.zeros(len(given), 3), boxes_of(given), labelled)
-        pose = self.estimator.predict(self.estimator.crops(sample.photo, given)).pose if given else None
-        return self._finished(pose, given, sample, labelled)
+        if not given:
+            return self._finished(None, given, sample, labelled)
+        crops = self.estimator.crops(sample.photo, given)
+        if not self.skeleton:
+            return self._finished(self.estimator.predict(crops).pose, given, sample, labelled)
+        with torch.no_grad():
+            prediction = self.estimator.network(crops.map(lambda tensor: tensor.to(self.estimator.device)))
+        nothing, joints = torch.zeros(len(given), 0, 3), prediction.skeleton.cpu()[crops.wanted]
+        return Predictions(nothing, joints, torch.zeros(len(given), 3), boxes_of(given), labelled)
 
     def matched_nobody(self, name: str) -> EvaluationError | None:
         """The error that nobody was matched, of detections that are for other photos than such as `name`."""
@@ -128,7 +127,7 @@ class MethodPredictor:
 
         The video's crops are held until its end, in half precision.
         """
-        if self.window is None or self.estimator is None:
+        if self.window is None:
             for number, sample, people in samples:
                 yield number, sample, people, self(sample, people)
             return
@@ -161,10 +160,10 @@ class MethodPredictor:
         if pose is None:  # of nobody
             pose = BodyPose.rest(0, shapes=body.shapes)
         else:
-            pose = self.recoverer.estimator.finish(pose, given, photo.camera, photo.size).pose
+            pose = self.estimator.finish(pose, given, photo.camera, photo.size).pose
         with torch.no_grad():
             bodies = body(pose).cpu()
-        return _of_bodies(bodies, pose.translation, given, labelled)
+        return Predictions(bodies.vertices, bodies.joints, pose.translation, boxes_of(given), labelled)
 
     def _people(self, sample: Sample, people: list[int], matched: bool = False) -> _Given:
         """The people that the method gets; `matched`: only those whose labels are known."""
@@ -189,12 +188,12 @@ class MethodPredictor:
 
     def _with_keypoints(self, people: list[Person], photo: Photo) -> list[Person]:
         """The people with keypoints, where the method needs some: those that MediaPipe sees, or none (JOTR)."""
-        spec = None if self.estimator is None else self.estimator.network.spec
-        if spec is not None and spec.keypoints is None and not spec.landmarks:
+        spec = self.estimator.network.spec
+        if spec.keypoints is None and not spec.landmarks:
             return people
         bare = [row for row, person in enumerate(people) if not _has_keypoints(person)]
         boxes = [replace(people[row], keypoints=None, keypoint_set=None, landmarks3d=None) for row in bare]
-        if spec is not None and not spec.landmarks:
+        if not spec.landmarks:
             nothing = np.zeros((len(COCO17), 3))
             completed = [replace(box, keypoints=nothing, keypoint_set=COCO17) for box in boxes]
         else:
@@ -224,12 +223,6 @@ def _track(frames: list[_Frame], estimator: NetworkEstimator, window: Window) ->
         pose = estimator.predict(clip).pose
         for row, place in enumerate(places[:new]):
             yield frames[place].number, pose.map(itemgetter(row))
-
-
-def _of_bodies(
-    bodies: Bodies, translation: Tensor, people: list[Person], labelled: tuple[int, ...] | None
-) -> Predictions:
-    return Predictions(bodies.vertices, bodies.joints, translation, boxes_of(people), labelled)
 
 
 def _has_keypoints(person: Person) -> bool:

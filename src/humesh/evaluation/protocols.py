@@ -13,11 +13,13 @@ from typing import Literal
 
 from humesh.body.joints import H36M17, LIMBS12, LSP14, MPI_INF_3DHP17, SMPL24
 from humesh.errors import HumeshError
-from humesh.evaluation.mupots import PCK_JOINTS
 from humesh.files import read_text
 
 UNITS = {"mpjpe": "mm", "pa_mpjpe": "mm", "pve": "mm", "accel": "mm/frame²", "pck": "%", "auc": "%"}
 """The metrics and what they are counted in; where they are computed: `humesh.evaluation.errors`."""
+
+PCK_JOINTS = MPI_INF_3DHP17.names[: MPI_INF_3DHP17.index("left_ankle") + 1]
+"""The 14 joints of MuPoTS-3D's metrics: all but pelvis, spine and head (whose top is in)."""
 
 Reading = tuple[tuple[str, str | int | tuple[int, ...]], ...]
 Source = Literal["h36m regressor", "body joints", "limbs of the body, rest by h36m regressor"]

@@ -18,9 +18,9 @@ from humesh.body.pose import Bodies
 from humesh.crops.crops import cut
 from humesh.data.sample import Dataset
 from humesh.evaluation.errors import Ruler
-from humesh.evaluation.explain import explain
 from humesh.evaluation.metrics import aligned
 from humesh.evaluation.predictions import Predictor
+from humesh.evaluation.published import explain
 from humesh.evaluation.real import LabelledPhoto, Recover, Score
 from humesh.evaluation.run import Records
 from humesh.evaluation.summary import grouped, table

@@ -132,16 +132,14 @@ def run(
     ruler: Ruler,
     predictor: Predictor,
     keep: Path | None = None,
-    share: tuple[int, int] = (0, 1),
     advance: Callable[[int], None] = lambda photos: None,
-) -> list[Records]:
-    """The records of a dataset's parts; those found in the folder `keep` are not made again.
+) -> Records:
+    """The records of a dataset; its parts found in the folder `keep` are not made again.
 
-    `share`: this process's number and how many there are. `advance` gets the number of photos that are done.
+    `advance` gets the number of photos that are done.
     """
-    parts = sorted(parts_of(dataset), key=len, reverse=True)[share[0] :: share[1]]
     every = []
-    for part in parts:
+    for part in parts_of(dataset):
         path = None if keep is None else keep / f"{part.start:07d}-{part.stop:07d}.npz"
         records = None if path is None else Records.load(path, ruler.protocol)
         if records is None:
@@ -151,7 +149,7 @@ def run(
         else:
             advance(len(part))
         every.append(records)
-    return every
+    return Records.joined(every)
 
 
 def scored(
