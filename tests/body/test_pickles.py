@@ -188,11 +188,8 @@ BAD = {
     "tuples in tuples, hashed": b"(d)" + b"\x85" * 100_000 + b"Ns.",
     "a list that holds itself": b"(lp0\ng0\na.",
     "a dictionary that holds itself": b"(dp0\nS'a'\ng0\ns.",
-    "a billion lists": BILLION + b".",
     "a list as a key": b"(d(lNs.",
     "an array as a key": b"(d" + ARRAY + b"Ns.",
-    "numbers as keys that collide": b"(d" + b"I%d\nNs" % (2**61 - 1) + b".",
-    "tuples as keys": b"(d" + b"".join(b"I%d\n\x85Ns" % i for i in range(1200)) + b".",
     "a frozen set": pickle.dumps(frozenset([1]), 4),
     "half a dictionary": b"(dNS'x'\n(Nu.",
     "items of a tuple": b")N\x85(NNu.",
@@ -214,8 +211,6 @@ BAD = {
     "an array with items": ARRAY + b"NNs.",
     "numbers with fields": ARRAY.replace(b"S'<'\nNNN", b"S'<'\nN(S'a'\nt}") + b".",
     "an array within its shape": ARRAY.replace(b"S'b'\ntR", b"S'b'\ntRp0\n").replace(b"(I4\nt", b"g0\n") + b".",
-    "one array's bytes a thousand times": b"(lS'" + b"0" * 1_000_000 + b"'\np7\n0"
-    + (_ndarray(b"(I125000\nt", b"S'f8'\n", b"g7\n") + b"a") * 1000 + b".",
     "another encoding": b"c_codecs\nencode\n(Vabc\nVutf7\ntR.",
     "empty bytes with an argument": b"c__builtin__\nbytes\n(I1000000000\ntR.",
     "an object of another kind": b"ccopy_reg\n_reconstructor\n(c__builtin__\nobject\nc__builtin__\nobject\nNtR.",
@@ -241,19 +236,6 @@ def test_what_is_named_is_told() -> None:
         read_pickle(b"\x80\x04X\x00\x02\x00\x00" + b"\n\x01" * 256 + b"X\x01\x00\x00\x00n\x93.")
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 400
-    with pytest.raises(PickleError, match=r"nested too deep or holds itself"):
-        read_pickle(BAD["tuples in tuples"])
-    with pytest.raises(PickleError, match=r"would take too much memory"):
-        read_pickle(BAD["a billion lists"])
-    with pytest.raises(PickleError, match=r"would take too much memory"):
-        read_pickle(BAD["one array's bytes a thousand times"])
-
-
-def test_small_parts_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("humesh.body.pickles._MOST_OPCODES", 1000)
-    assert len(read_pickle(b"(" + b"N" * 997 + b"t.")) == 997
-    with pytest.raises(PickleError, match=r"too many small parts"):
-        read_pickle(b"(" + b"N" * 998 + b"t.")
 
 
 def test_arrays_of_objects_are_read_as_plain_values() -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of torch, read as data: both formats as torch reads them, and one sentence for all else."""
+"""Checkpoints of torch: both formats as torch reads them, NumPy's numbers too, and one sentence for all else."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from humesh.body.pickles import PickleError, RefusedError, read_pickle
-from humesh.body.tensors import TENSORS, read_tensors
+from humesh.body.pickles import TENSORS, PickleError, RefusedError, read_pickle, read_tensors
 
 
 def saved(content: Any, new: bool = True) -> bytes:
@@ -33,7 +32,8 @@ def content() -> dict[str, Any]:
         "kinds": [torch.arange(5).to(kind) for kind in (torch.float16, torch.bfloat16, torch.int8, torch.uint8)],
         "truth": torch.tensor([True, False]),
         "parameter": torch.nn.Parameter(torch.ones(2)),
-        "others": (torch.Size([1, 2]), torch.float32, np.float64(0.5), {1, 2}, OrderedDict(a=1), None, "text"),
+        "numpy": (np.float64(0.5), np.int32(3), np.arange(2.0)),
+        "others": (torch.Size([1, 2]), torch.float32, {1, 2}, OrderedDict(a=1), None, "text"),
     }
 
 
@@ -44,23 +44,23 @@ def same(one: Any, other: Any) -> bool:
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == (list(other) if isinstance(other, set) else other))
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    return bool(one == other)
 
 
 @pytest.mark.parametrize("new", [True, False])
 def test_a_checkpoint_is_as_torch_reads_it(tmp_path: Path, new: bool) -> None:
     (tmp_path / "a.pt").write_bytes(saved(content(), new))
-    for source in (tmp_path / "a.pt", saved(content(), new)):
-        found = read_tensors(source)
-        assert same(found, content())
-        views = found["views"]
-        assert views[0].untyped_storage().data_ptr() == views[1].untyped_storage().data_ptr()
+    assert same(read_tensors(tmp_path / "a.pt"), content())
 
 
-def test_pickles_one_after_another_have_a_memo_each() -> None:
-    stream = io.BytesIO()
-    torch.save(content()["state_dict"], stream, pickle_protocol=4, _use_new_zipfile_serialization=False)
-    assert same(read_tensors(stream.getvalue()), content()["state_dict"])
+def test_numpys_numbers_of_before_numpy_2_are_read(tmp_path: Path) -> None:
+    def older(pickled: bytes) -> bytes:
+        return pickled.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+
+    (tmp_path / "a.pt").write_bytes(_changed("data.pkl", older, saved({"score": np.float64(0.5), "a": np.arange(3)})))
+    assert same(read_tensors(tmp_path / "a.pt"), {"score": np.float64(0.5), "a": np.arange(3)})
 
 
 @pytest.mark.parametrize("protocol", [2, 5])
@@ -71,12 +71,12 @@ def test_tensors_pickled_by_themselves_are_read(protocol: int) -> None:
         read_pickle(pickle.dumps(tensors, protocol))
 
 
-def _changed(name: str, change: Any, raw: bytes | None = None, compression: int = zipfile.ZIP_STORED) -> bytes:
+def _changed(name: str, change: Any, raw: bytes | None = None) -> bytes:
     """A checkpoint with one member changed (or left out: None)."""
     stream = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(raw or saved({"a": torch.arange(8.0)}))) as old,
-        zipfile.ZipFile(stream, "w", compression) as new,
+        zipfile.ZipFile(stream, "w") as new,
     ):
         for member in old.namelist():
             data = change(old.read(member)) if member.endswith(name) else old.read(member)
@@ -112,15 +112,10 @@ BAD = {
     "no numbers": _changed("data/0", lambda _: None),
     "fewer numbers": _changed("data/0", lambda raw: raw[:-4]),
     "half a number": _changed("data/0", lambda raw: raw[:-3]),
-    "a bomb": _changed("data/0", lambda _: bytes(10**7), compression=zipfile.ZIP_DEFLATED),
-    "packed": _changed("data/0", lambda raw: raw, compression=zipfile.ZIP_DEFLATED),  # its claims may be untrue
-    "big-endian": _changed("byteorder", lambda _: b"big"),
-    "truth values of 7": _changed("data/0", lambda _: b"\7\1", saved({"a": torch.tensor([True, False])})),
+    "more numbers": _changed("data/0", lambda _: bytes(10**7)),
     "a longer shape": _replaced(b"K\x08\x85q", b"K\x09\x85q"),
-    "a view of 4 GB": _replaced(b"K\x08\x85q\x08K\x01", b"J\0\0\0\x40\x85q\x08K\0"),
     "a negative offset": _replaced(b"QK\0", b"QJ\xff\xff\xff\xff"),
     "a negative stride": _replaced(b"K\x01\x85", b"J\xff\xff\xff\xff\x85"),
-    "a shape without strides": _replaced(b"K\x01\x85", b")"),
     "a storage of another kind": _replaced(b"FloatStorage", b"device"),
     "something else elsewhere": _replaced(b"storage", b"storing"),
     "no storage": _replaced(b"tq\x07Q", b"tq\x07"),
@@ -128,14 +123,16 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_damaged_checkpoints_end_in_one_sentence(name: str) -> None:
+def test_damaged_checkpoints_end_in_one_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.pt").write_bytes(BAD[name])
     with pytest.raises(PickleError, match=r"expected|refused") as error:
-        read_tensors(BAD[name])
+        read_tensors(tmp_path / "a.pt")
     assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize("new", [True, False])
-def test_code_is_named_and_not_run(new: bool, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RefusedError, match=r"it names builtins\.print;"):
-        read_tensors(saved({"a": torch.zeros(1), "b": _Bomb()}, new))
+def test_code_is_named_and_not_run(tmp_path: Path, new: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.pt").write_bytes(saved({"a": torch.zeros(1), "b": _Bomb()}, new))
+    with pytest.raises(RefusedError, match=r"it names print;"):
+        read_tensors(tmp_path / "a.pt")
     assert not capsys.readouterr().out

@@ -1,8 +1,8 @@
 """Pickles read as data: nothing that a file names is imported or called.
 
 Python's own unpickler reads the file, but every name in it becomes a `Name` and every call a `Call`, which only keep
-what the file holds; builders make arrays and plain values of them, after checking sizes against the bytes present. It
-is the unpickler written in Python: the one in C takes gigabytes of memory for a memo index in a 20-byte file.
+what the file holds; builders make arrays and plain values of them. It is the unpickler written in Python: the one in C
+takes gigabytes of memory for a memo index in a 20-byte file. Checkpoints go through PyTorch's own safe loader.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import pickle
 import re
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,15 +20,19 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from numpy._core import multiarray
 from scipy import sparse
+from torch import Tensor
 
 from humesh.errors import HumeshError
-from humesh.files import MOST_BYTES, array_of_bytes, reason
+from humesh.files import array_of_bytes, reason
 
-_MOST_OPCODES = 8_000_000  # a camera frame of AGORA has 1.6 million and more
-_DEEPEST = 64  # levels of containers
-_ROOM = 2**28  # bytes that the values of any file may take; those of a larger one four times its size
 _MOST_SPARSE = 2 * 10**7  # numbers in a sparse matrix that is filled up
+_WIDTHS = "bool int8 uint8 int16 uint16 int32 uint32 int64 uint64 float16 float32 float64"
+_NUMPYS: list[Any] = [multiarray.scalar, multiarray._reconstruct, np.ndarray, np.dtype]
+_NUMPYS += [type(np.dtype(name)) for name in _WIDTHS.split()]
+"""What a checkpoint may name besides what PyTorch allows: learning rates and scores are often NumPy's numbers."""
 
 
 class PickleError(HumeshError, ValueError):
@@ -73,31 +78,13 @@ class Call:
         self.items.append((key, value))
 
 
-class _Table(dict[Any, Any]):
-    """A dictionary with plain keys: hashing a tuple of tuples can exhaust the stack, large integers can collide."""
-
-    def __init__(self, pairs: Iterable[Any] = ()) -> None:
-        for key, value in pairs:
-            self[key] = value
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if type(key) not in (str, bytes, int, float, bool, type(None)) or (type(key) is int and abs(key) >= 2**60):
-            raise PickleError("expected plain keys in a pickled dictionary; the file is damaged.")
-        super().__setitem__(key, value)
-
-
 class Unpickler(pickle._Unpickler):
-    """The pickles of a stream, one for each `load`; `builders`: what may be named, `stored`: persistent ids met."""
+    """The pickle of a stream; `builders`: what it may name."""
 
     def __init__(self, stream: BytesIO, builders: Mapping[Name, Any]) -> None:
         super().__init__(stream, encoding="latin1")  # of Python 2's strings, which hold the bytes of arrays too
-        self.builders, self.stored = builders, list[Call]()
-        self.dispatch = _Dispatch()  # type: ignore[misc]
-
-    def load(self) -> Any:
-        """The next pickle, which has a memo of its own."""
-        vars(self)["memo"] = {}
-        return super().load()
+        self.builders = builders
+        self.dispatch = _OPCODES  # type: ignore[misc]
 
     def find_class(self, module: str, name: str) -> Name:
         """The name under which the builders have what a file names; RefusedError where they have none."""
@@ -112,106 +99,48 @@ class Unpickler(pickle._Unpickler):
             raise RefusedError(f"{module}.{name}")
         return found
 
-    def persistent_load(self, pid: Any) -> Call:
-        """The storage that a checkpoint of torch names, kept in `stored`."""
-        self.stored.append(self.find_class(*STORED)(pid))
-        return self.stored[-1]
-
-
-_ORDERED = Name("collections", "OrderedDict")
-STORED = Name("persistent", "id")  # the builder of persistent ids, in the files that may have them
-
-
-class _Dispatch(dict[int, Any]):
-    """The opcodes that plain data has; it counts those that a file uses."""
-
-    def __init__(self) -> None:
-        super().__init__(_OPCODES)
-        self.left = _MOST_OPCODES
-
-    def __getitem__(self, code: int) -> Any:
-        self.left -= 1
-        if self.left < 0:
-            raise PickleError("expected a file of arrays, it has too many small parts.")
-        return super().__getitem__(code)
-
-    def __missing__(self, code: int) -> Any:
-        raise PickleError(f"expected plain data, got the pickle opcode 0x{code:02x}; the file is damaged.")
-
-
-def _read_dictionary(reader: Any) -> None:
-    items = reader.pop_mark()
-    reader.append(_Table(zip(items[::2], items[1::2], strict=True)))
-
-
-def _read_bytearray(reader: Any) -> None:  # Python would make room for as many bytes as the file claims
-    reader.append(bytearray(reader.read(int.from_bytes(reader.read(8), "little"))))
-
 
 _PYTHONS: Mapping[int, Any] = pickle._Unpickler.dispatch
 _OPCODES: dict[int, Any] = {
     **_PYTHONS,
-    pickle.EMPTY_DICT[0]: lambda reader: reader.append(_Table()),
-    pickle.DICT[0]: _read_dictionary,
-    pickle.BYTEARRAY8[0]: _read_bytearray,
     pickle.EMPTY_SET[0]: _PYTHONS[pickle.EMPTY_LIST[0]],  # sets come out as lists
     pickle.ADDITEMS[0]: _PYTHONS[pickle.APPENDS[0]],
     pickle.NEWOBJ[0]: _PYTHONS[pickle.REDUCE[0]],
 }
 for _code in pickle.INST + pickle.OBJ + pickle.NEWOBJ_EX + pickle.EXT1 + pickle.EXT2 + pickle.EXT4 + pickle.FROZENSET:
-    del _OPCODES[_code]
+    del _OPCODES[_code]  # plain data has none of them
 
 
 class Values:
-    """The values of what an Unpickler gives, each made once; what is used again is counted again.
+    """The values of what an Unpickler gives, each made once.
 
     `builders`: by name a function of a Call and these Values, a constant, or None for what is only named.
     """
 
-    def __init__(self, builders: Mapping[Name, Any], size: int) -> None:
-        self.builders, self.left, self.depth = builders, max(_ROOM, 4 * size), 0
-        self.done: dict[int, tuple[Any, int]] = {}  # value and bytes by node, which lives as long as the graph
-
-    def spend(self, size: int) -> None:
-        """Counts bytes before they are taken."""
-        self.left -= size
-        if self.left < 0:
-            raise PickleError("expected a file of arrays, what it holds would take too much memory.")
+    def __init__(self, builders: Mapping[Name, Any]) -> None:
+        self.builders = builders
+        self._done: dict[int, Any] = {}  # by node, which lives as long as the graph
 
     def value(self, node: Any) -> Any:
         """What a node stands for; PickleError, or ValueError, TypeError and others for a damaged file."""
-        kind = type(node)
-        if kind in (type(None), bool, int, float, str, bytes):
-            if kind is int and node.bit_length() > 1000:
-                raise PickleError("expected numbers of a usual size in a pickle; the file is damaged.")
-            self.spend(8 + (len(node) if kind in (str, bytes) else 0))
-            return node
-        if id(node) in self.done:
-            self.spend(self.done[id(node)][1])
-        else:
-            if self.depth > _DEEPEST:
-                raise PickleError("expected plain data, got something that is nested too deep or holds itself.")
-            before, self.depth = self.left, self.depth + 1
-            value = self._made(node)
-            self.depth -= 1
-            self.done[id(node)] = value, before - self.left
-        return self.done[id(node)][0]
+        if isinstance(node, Call | list | tuple | dict) and type(node) is not Name:
+            if id(node) not in self._done:
+                self._done[id(node)] = self._made(node)
+            return self._done[id(node)]
+        if type(node) is Name:
+            if self.builders[node] is None or callable(self.builders[node]):  # a name, where a value should be
+                raise RefusedError(".".join(node))
+            return self.builders[node]
+        if type(node) is int and node.bit_length() > 1000:
+            raise PickleError("expected numbers of a usual size in a pickle; the file is damaged.")
+        return node
 
     def _made(self, node: Any) -> Any:
-        self.spend(64)
-        match node:
-            case Call():
-                return self.built(node)
-            case Name():
-                if self.builders[node] is None or callable(self.builders[node]):  # a name, where a value should be
-                    raise RefusedError(".".join(node))
-                return self.builders[node]
-            case list() | tuple():
-                return type(node)([self.value(item) for item in node])
-            case dict():
-                return {key: self.value(item) for key, item in node.items()}
-        self.spend(len(node))
-        return node  # a bytearray
+        if isinstance(node, Call):
+            return self.built(node)
+        if isinstance(node, dict):
+            return {self.value(key): self.value(item) for key, item in node.items()}
+        return type(node)([self.value(item) for item in node])
 
     def built(self, call: Call) -> Any:
         """What a call would make."""
@@ -234,10 +163,10 @@ class Values:
                 raise ValueError("an array of objects is not made of a list")
             return np.fromiter(content, object, len(content)).reshape(shape, order=order)  # type: ignore[call-overload]
         data = content.encode("latin1") if type(content) is str else content
-        self.spend(len(data))
         return array_of_bytes(data, dtype, shape, order)
 
 
+_ORDERED = Name("collections", "OrderedDict")
 _NDARRAY = Name("numpy", "ndarray")
 
 
@@ -271,14 +200,13 @@ def _encoded(call: Call, values: Values) -> bytes:
     text, *encoding = call.args
     if encoding not in ([], ["latin1"], ["latin-1"]):
         raise PickleError("expected latin1 bytes, got another encoding.")
-    values.spend(len(text))
     return bytes(text, "latin1")
 
 
 def _ordered(call: Call, values: Values) -> OrderedDict[Any, Any]:
     """A dictionary of items set afterwards, or of a list of pairs as Python 2 keeps it."""
-    table = _Table([*(call.args[0] if call.args else ()), *call.items])
-    return OrderedDict((key, values.value(value)) for key, value in table.items())
+    pairs = [*(call.args[0] if call.args else ()), *call.items]
+    return OrderedDict((values.value(key), values.value(value)) for key, value in pairs)
 
 
 def _chumpy(call: Call, values: Values) -> np.ndarray:
@@ -336,15 +264,45 @@ def read_pickle(
     """What a pickle of any protocol holds: plain values and arrays, chumpy's and sparse ones too; Python 2's as latin1.
 
     `also`: further builders; `only`: of a dictionary's keys these. Raises OSError, and PickleError for a file that
-    names anything else, is damaged, nested deep, holds itself or would take more memory than a few times its size.
+    names anything else, is damaged, nested deep or holds itself.
     """
-    if isinstance(source, Path) and source.stat().st_size > MOST_BYTES:
-        raise PickleError(f"expected a file of at most {MOST_BYTES >> 30} GiB, it is larger.")
     data, builders = source if isinstance(source, bytes) else source.read_bytes(), {**BUILDERS, **also}
     try:
-        root, values = Unpickler(BytesIO(data), builders).load(), Values(builders, len(data))
+        root, values = Unpickler(BytesIO(data), builders).load(), Values(builders)
         return values.value(root) if only is None else values.known(root, only)
     except PickleError:
         raise
     except Exception as problem:  # of a foreign file's every byte: pickle, codecs, NumPy, SciPy have no common base
         raise PickleError(f"expected a pickle, it is damaged ({reason(problem)}).") from None
+
+
+def _view(call: Call, values: Values) -> Tensor:
+    return torch._utils._rebuild_tensor(*map(values.value, call.args[:4]))  # storage, offset, size, stride
+
+
+def _storage(call: Call, values: Values) -> Any:
+    return torch.load(BytesIO(values.value(call.args[0])), map_location="cpu", weights_only=True)
+
+
+TENSORS: dict[Name, Any] = {
+    Name("torch._utils", "_rebuild_tensor"): _view,
+    Name("torch._utils", "_rebuild_tensor_v2"): _view,
+    Name("torch._utils", "_rebuild_parameter"): lambda call, values: values.value(call.args[0]),
+    Name("torch.storage", "_load_from_bytes"): _storage,
+}
+"""For `also` of `read_pickle`: torch's tensors come out as such, on the CPU and without gradients."""
+
+
+def read_tensors(path: Path) -> Any:
+    """What a checkpoint of torch holds, tensors on the CPU; PickleError where it is damaged or names anything else."""
+    old = [(value, f"numpy.core.multiarray.{value.__name__}") for value in _NUMPYS[:2]]  # before NumPy 2
+    with path.open("rb") as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the sentence below says what is wrong
+        try:
+            with torch.serialization.safe_globals([*_NUMPYS, *old]):
+                return torch.load(stream, map_location="cpu", weights_only=True)
+        except Exception as problem:  # of a foreign file's every byte: zip's, pickle's and torch's errors
+            if named := re.search(r"GLOBAL (\S+) (was not|whose)", str(problem)):
+                raise RefusedError(named[1]) from None
+            why = " ".join(str(problem).rpartition("WeightsUnpickler error:")[2].split())[:120] or "it is cut off"
+            raise PickleError(f"expected a checkpoint of tensors as torch writes it, it is damaged ({why}).") from None

@@ -18,8 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humesh.body.model import BodyModel
-from humesh.body.pickles import PickleError, RefusedError
-from humesh.body.tensors import read_tensors
+from humesh.body.pickles import PickleError, RefusedError, read_tensors
 from humesh.errors import HumeshError
 from humesh.files import parse_json, writing
 from humesh.methods import METHODS

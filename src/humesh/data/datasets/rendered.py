@@ -16,9 +16,8 @@ from rich.progress import track
 from torch import Tensor
 
 from humesh.body.joints import SMPL24
-from humesh.body.pickles import Call, Name, PickleError, Values, read_pickle
+from humesh.body.pickles import TENSORS, Call, Name, PickleError, Values, read_pickle
 from humesh.body.pose import BodyPose
-from humesh.body.tensors import TENSORS
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.entries import Entry
 from humesh.data.datasets.labels import only_2d, person_3d, smpl_label, with_smpl
