@@ -154,11 +154,15 @@ def test_a_text_called_jpg_gets_its_sentence_while_another_user_works(
 
 def test_a_file_cancelled_while_it_is_sent_stays_away(page: Any, tmp_path: Path) -> None:
     Image.fromarray(camera()).save(tmp_path / "man.png")
-    page.route("**/jobs?*", lambda route: None)  # it never arrives
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 20_000}  # bytes a second
+    network.send("Network.emulateNetworkConditions", slow)
     page.set_input_files("#file", tmp_path / "man.png")
     page.wait_for_selector("#cancel")
+    page.wait_for_timeout(500)
     page.click("#cancel")
-    page.unroute("**/jobs?*")
+    network.send("Network.emulateNetworkConditions", slow | {"uploadThroughput": -1})
     page.set_input_files("#file", tmp_path / "man.png")
     page.wait_for_selector(_DONE, timeout=_WAIT_MS)
     assert page.locator("#result").is_visible()

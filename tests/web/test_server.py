@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,32 @@ def test_a_fault_of_ours_ends_no_server(shop: Shop, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(shop.jobs, "work", shop.work)
     job = client.post("/jobs", content=b"x", headers=SAME).json()
     assert _done(client, job["id"])["state"] == "done"
+
+
+@pytest.mark.parametrize("notices", [True, False])
+def test_work_that_takes_too_long_ends_and_the_next_is_done(
+    notices: bool, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it hangs in something that nobody can interrupt."""
+    monkeypatch.setattr(module, "_CLOSING_S", 0.05)
+    shop.jobs.limits = Limits(work_s=0.1)
+    hangs = threading.Event()
+
+    def work(job: Job, limits: Limits) -> None:
+        while not hangs.wait(0.01):
+            if job.cancelled and notices:
+                raise CancelledError
+
+    client = shop.browser()
+    monkeypatch.setattr(shop.jobs, "work", work)
+    job = client.post("/jobs", params={"name": "long.mp4"}, content=b"x", headers=SAME).json()
+    message = _done(client, job["id"])["message"]
+    assert message.startswith("long.mp4: expected to be done within 0.00166667 minutes, it takes longer; cut it")
+    monkeypatch.setattr(shop.jobs, "work", shop.work)
+    shop.jobs.limits = Limits(work_s=30.0)
+    job = client.post("/jobs", content=b"x", headers=SAME).json()
+    assert _done(client, job["id"])["state"] == "done"
+    hangs.set()
 
 
 @pytest.mark.parametrize("name", ["secret.txt", "../secret.txt", "..%2f..%2fetc%2fpasswd", "/etc/passwd", "given/file"])

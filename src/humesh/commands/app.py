@@ -25,6 +25,7 @@ def app(
     device: str = "auto",
     max_mb: int = 500,
     max_minutes: float = 10.0,
+    max_job_minutes: float = 30.0,
     browser: bool = True,
 ) -> int:
     """Open a page in the browser: drop a photo or a video on it, see the bodies in 3D; Ctrl-C ends it.
@@ -35,13 +36,15 @@ def app(
         device: Where networks run: auto, cpu, cuda[:N] or mps.
         max_mb: Largest file that is taken.
         max_minutes: Longest video that is taken.
+        max_job_minutes: Longest work on a file, which then ends, so that the next one has its turn.
         browser: Open the browser.
     """
     from humesh.web.jobs import Jobs, Limits
     from humesh.web.work import Worker
 
     within("--port", port, 1, 65_000)
-    jobs = Jobs(Worker(device), Limits(max_mb, 60 * max_minutes))
+    within("--max-job-minutes", max_job_minutes, 0.1, 10_000)
+    jobs = Jobs(Worker(device), Limits(max_mb, 60 * max_minutes, 60 * max_job_minutes))
     try:
         return serve(jobs, host, port, browser)
     finally:

@@ -20,7 +20,7 @@ from humesh.errors import HumeshError
 
 KEPT_S = 3600.0
 _NAME_BYTES = 120  # of a file's name, which gets endings of its results; file systems take 255
-_CLOSING_S = 10.0  # that the work in hand may take to notice that it shall end
+_CLOSING_S = 10.0  # that work may take to notice that it shall end
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Limits:
     """What the page takes."""
 
     megabytes: int = 500
-    seconds: float = 600.0
+    seconds: float = 600.0  # of a video
+    work_s: float = 1800.0  # for a file
 
     @property
     def bytes(self) -> int:
@@ -38,7 +39,12 @@ class Limits:
     @property
     def sentence(self) -> str:
         """The limits in words."""
-        return f"Files of at most {self.megabytes} MB, videos of at most {self.seconds / 60:g} minutes."
+        work = f"at most {self.work_s / 60:g} minutes of work"
+        return f"Files of at most {self.megabytes} MB, videos of at most {self.seconds / 60:g} minutes, {work}."
+
+
+class TooLongError(HumeshError, ValueError):
+    """A video or its work beyond the page's limits."""
 
 
 @dataclass(eq=False)
@@ -91,11 +97,14 @@ class Jobs:
         threading.Thread(target=self._sweep, name="humesh-sweep", daemon=True).start()
 
     def begin(self, user: str, name: str) -> Job | None:
-        """A job whose file is about to come; None while another one of the user's is not done."""
+        """A job whose file is about to come; None while another one of the user's is waiting or worked on.
+
+        One whose file is still being sent is given up: browsers tell of a cancelled upload later than of the next one.
+        """
         self.forget()
         with self.changed:
             for other in [job for job in self.jobs.values() if job.user == user]:
-                if other.state not in ("done", "failed"):
+                if other.state in ("waiting", "working"):
                     return None
                 self.remove(other)
             job = Job(user, plain_name(name), Path(tempfile.mkdtemp(dir=self.folder)))
@@ -173,17 +182,39 @@ class Jobs:
                     return
                 job = self.queue.popleft()
                 job.state = "working"
-            state = "failed"
-            try:
-                self.work(job, self.limits)
+            state, error = "failed", self._worked(job)
+            if error is None:
                 state = "done"
-            except CancelledError:
-                pass
-            except HumeshError as error:
+            elif isinstance(error, HumeshError):
                 job.message = str(error).replace(str(job.input), job.name)
-            except Exception as error:  # a bug must not end the server for everybody
+            elif not isinstance(error, CancelledError):  # a bug must not end the server for everybody
                 job.message = f"this is a bug in humesh ({type(error).__name__}); report it with the file."
-                traceback.print_exc()
+                traceback.print_exception(error)
             job.since, job.state = time.monotonic(), state
             if job.cancelled:
                 shutil.rmtree(job.folder, ignore_errors=True)
+
+    def _worked(self, job: Job) -> Exception | None:
+        """Works on a job; what it raised, TooLongError where it was not done in time.
+
+        Work that does not notice that it shall end goes on in its thread, and the next job has another one.
+        """
+        errors: list[Exception] = []
+
+        def work() -> None:
+            try:
+                self.work(job, self.limits)
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=work, name="humesh-job", daemon=True)
+        thread.start()
+        thread.join(self.limits.work_s)
+        if not thread.is_alive():
+            return errors[0] if errors else None
+        job.cancelled = True
+        thread.join(_CLOSING_S)
+        return TooLongError(
+            f"{job.name}: expected to be done within {self.limits.work_s / 60:g} minutes, it takes longer; cut it, or "
+            "use the command line."
+        )

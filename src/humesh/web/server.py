@@ -137,6 +137,8 @@ def make_app(jobs: Jobs, guard: Guard, only: Job | None = None) -> FastAPI:
             raise HTTPException(409, "Your last file is still worked on: wait for it, or cancel it.")
         try:
             await _receive(request, job, jobs.limits)
+            if job.cancelled or await request.is_disconnected():
+                raise HTTPException(409, "The file was cancelled.")
         except BaseException:  # also where the server ends
             jobs.remove(job)
             raise

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from humesh.errors import HumeshError
 from humesh.media.film import Film
 from humesh.media.kinds import kind_of
 from humesh.media.video import Video
@@ -20,7 +19,7 @@ from humesh.recover import IN_VIDEOS, Recoverer
 from humesh.recover_video import recover_video
 from humesh.scene.pictures import write_film
 from humesh.scene.result import Result, VideoResult
-from humesh.web.jobs import Job, Limits
+from humesh.web.jobs import Job, Limits, TooLongError
 
 _SIDE = 1280  # px of the picture behind the bodies, at most
 _STEPS = {
@@ -31,10 +30,6 @@ _STEPS = {
 }
 
 Progress = Callable[[str, int, int | None], None]
-
-
-class TooLongError(HumeshError, ValueError):
-    """A video beyond the page's limit."""
 
 
 class Worker:
