@@ -195,14 +195,13 @@ def on_device(name: str, frames: int = 100) -> None:
     """Frames a second of the fit of a video for 1, 5 and 20 people, and vertices' distances from the CPU's."""
     from humesh.body.joints import MEDIAPIPE33
     from humesh.body.rig import Rig
-    from humesh.estimators import NetworkEstimator
     from humesh.geometry.camera import Camera
     from humesh.people.person import Person
-    from humesh.recover import device_named
+    from humesh.recover import Recoverer, device_named
 
     body, camera, size = BodyModel.load("open"), Camera.virtual(1100.0, (1280, 720)), (1280, 720)
     devices = list(dict.fromkeys((device_named(name), torch.device("cpu"))))
-    estimators = [NetworkEstimator(body, "lifter", device, refine=True) for device in devices]
+    recoverers = [Recoverer(body, device=str(device)) for device in devices]
     rig, _ = Rig.of(body, MEDIAPIPE33)
     for people in (1, 5, 20):
         count = people * frames
@@ -215,14 +214,14 @@ def on_device(name: str, frames: int = 100) -> None:
             for k, p in zip(keypoints, points, strict=True)
         ]
         vertices = []
-        for device, estimator in zip(devices, estimators, strict=True):
-            step = estimator.batching.people
+        for device, recoverer in zip(devices, recoverers, strict=True):
+            step = recoverer.batching.people
             for part in (found[:step], found):  # the first to warm up
                 start, done = time.perf_counter(), []
                 for first in range(0, len(part), step):
                     some = part[first : first + step]
                     begin = pose.map(lambda tensor: tensor[first : first + len(some)])  # noqa: B023
-                    done.append(estimator.finish(begin, some, camera, size).pose)
+                    done.append(recoverer.fitted(begin, some, camera, size))
                 seconds = time.perf_counter() - start
             vertices.append(torch.cat([body(some).vertices for some in done]))
             print(f"{device}: fit of {people} people: {frames / seconds:.1f} frames a second")

@@ -19,7 +19,7 @@ import humesh
 from humesh.scene.result import VideoResult
 pixels, box = np.zeros((40, 60, 3), np.uint8), np.array([0.0, 0, 30, 40])
 body = humesh.BodyModel.load("open-low")
-mute = humesh.Recoverer(body, finder=lambda photo: [], weights="landmarks")
+mute = humesh.Recoverer(body, finder=lambda photo: [])
 pose = humesh.BodyPose(torch.eye(3).expand(1, 24, 3, 3), torch.zeros(1, 10), torch.full((1, 3), torch.nan))
 ones = torch.ones(1, 24)
 lost = humesh.Result(humesh.Photo.of(pixels), [humesh.Person(box, 1.0)], pose, ones, ones.bool(), body, "made up")
@@ -75,5 +75,5 @@ def test_a_box_that_no_photo_can_show_is_refused(number: float) -> None:
 
 def test_a_finder_may_be_named() -> None:
     for name, fast in ((None, False), ("accurate", False), ("fast", True)):
-        finder = Recoverer("open-low", name, weights="landmarks").finder
+        finder = Recoverer("open-low", name).finder
         assert getattr(finder, "fast", None) is fast

@@ -14,7 +14,6 @@ ROWS = [
     {"crops"},
     {"methods", "data", "scene"},
     {"fitting"},
-    {"estimators"},
     {"recover"},
     {"evaluation"},
     {"training", "recover_video"},

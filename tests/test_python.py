@@ -180,7 +180,7 @@ def test_what_is_no_photo_is_refused_before_anything_is_loaded(source: Any, monk
 def test_a_recoverer_takes_whatever_holds_a_photo(body: BodyModel, tmp_path: Path) -> None:
     image = Image.new("RGBA", SIZE, "red")
     image.save(tmp_path / "a.png")
-    recoverer = humesh.Recoverer(body, finder=lambda photo: [], weights="landmarks")
+    recoverer = humesh.Recoverer(body, finder=lambda photo: [])
     with (tmp_path / "a.png").open("rb") as stream:
         for source in (tmp_path / "a.png", str(tmp_path / "a.png"), image, np.asarray(image), stream):
             assert recoverer(source).photo.size == SIZE

@@ -11,7 +11,7 @@ import humesh
 from humesh.body.joints import COCO17, LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.media.photo import Photo
-from humesh.recover import DEFAULT, LANDMARKS
+from humesh.methods.weights import WeightsError
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +20,9 @@ def cameraman() -> Photo:
     return Photo.of(np.repeat(photo_of_cameraman()[..., None], 3, axis=-1))
 
 
-@pytest.fixture(scope="module", params=[LANDMARKS, DEFAULT])
-def recoverer(request: pytest.FixtureRequest) -> humesh.Recoverer:
-    """Without a network, and with the one that runs by default."""
-    return humesh.Recoverer(weights=request.param)
+@pytest.fixture(scope="module")
+def recoverer() -> humesh.Recoverer:
+    return humesh.Recoverer()
 
 
 @pytest.fixture(scope="module")
@@ -100,17 +99,10 @@ def test_people_without_anything_seen_are_left_out_and_said(
     assert "1 of 2 people left out: no body seen in their boxes." in given.notes
 
 
-def test_whoever_movenet_alone_finds_is_posed_by_a_network_and_left_out_without_one(
-    recovery: humesh.Result, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whoever_movenet_alone_finds_is_posed(recoverer: humesh.Recoverer, recovery: humesh.Result) -> None:
     seen = recovery.people[0]
     without = replace(seen, landmarks3d=None)
-    assert len(humesh.Recoverer()(recovery.photo, [without]).people) == 1
-    plain = humesh.Recoverer(weights="landmarks")
-    monkeypatch.setattr(plain._own_finder, "landmarks", lambda photo, boxes: [without])
-    given = plain(recovery.photo, [without])
-    assert given.people == []
-    assert "1 of 1 people left out: no body seen in their boxes." in given.notes
+    assert len(recoverer(recovery.photo, [without]).people) == 1
 
 
 def test_hidden_joints_are_noted(recoverer: humesh.Recoverer, recovery: humesh.Result) -> None:
@@ -119,15 +111,13 @@ def test_hidden_joints_are_noted(recoverer: humesh.Recoverer, recovery: humesh.R
     keypoints = seen.keypoints.copy()
     keypoints[MEDIAPIPE33.indices("left_elbow"), 2] = 0
     given = recoverer(recovery.photo, [replace(seen, keypoints=keypoints)])
-    how = "put into a rest-like pose" if recoverer.estimator.method == "ik_refine" else "guessed by the network"
-    assert any(f"not seen and {how}" in note and "left_elbow" in note for note in given.notes)
+    assert any("not seen and guessed by the network" in note and "left_elbow" in note for note in given.notes)
     assert not given.visible[0, SMPL24.index("left_elbow")]
     assert given.confidence[0, SMPL24.index("left_elbow")] == 0
 
 
-def test_another_body_can_be_used(recoverer: humesh.Recoverer, recovery: humesh.Result) -> None:
-    how = LANDMARKS if recoverer.estimator.method == "ik_refine" else DEFAULT
-    low = humesh.Recoverer(BodyModel.load("open-low"), weights=how)(recovery.photo)
+def test_another_body_can_be_used(recovery: humesh.Result) -> None:
+    low = humesh.Recoverer(BodyModel.load("open-low"))(recovery.photo)
     assert low.bodies.vertices.shape[1] < recovery.bodies.vertices.shape[1]
     assert (low.bodies.joints - recovery.bodies.joints).norm(dim=-1).mean() < 0.02
 
@@ -137,3 +127,8 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         humesh.Recoverer(device="cuda:77")
     with pytest.raises(ValueError, match=r"^device: expected auto, cpu, cuda\[:N\] or mps, got 'toaster'\.$"):
         humesh.Recoverer(device="toaster")
+
+
+def test_weights_that_are_neither_a_file_nor_shipped_are_refused() -> None:
+    with pytest.raises(WeightsError, match=r"^weights landmarks: expected a \.safetensors file .* lifter, lifter_v"):
+        humesh.Recoverer(weights="landmarks")

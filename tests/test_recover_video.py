@@ -90,9 +90,8 @@ def _all(video: Video, finder: Any) -> VideoDetections:
     return detections
 
 
-@pytest.mark.parametrize("weights", ["landmarks", "lifter"])
-def test_everybody_comes_back_in_every_frame(clip: Video, body: BodyModel, weights: str) -> None:
-    recoverer = humesh.Recoverer(body, weights=weights)
+def test_everybody_comes_back_in_every_frame(clip: Video, body: BodyModel) -> None:
+    recoverer = humesh.Recoverer(body)
     finder = KnownPeople(body, {3: range(FRAMES), 4: range(5, FRAMES)})
     results = list(recover_video(clip, recoverer, finder=finder).frames)
     assert len(results) == FRAMES
@@ -113,7 +112,7 @@ def test_everybody_comes_back_in_every_frame(clip: Video, body: BodyModel, weigh
 
 def test_smoothing_calms_and_costs_nothing(clip: Video, body: BodyModel) -> None:
     detections = _all(clip, KnownPeople(body, {1: range(FRAMES)}, noise=1.5))
-    recoverer = humesh.Recoverer(body, weights="landmarks")
+    recoverer = humesh.Recoverer(body)
     true = body.joints(truth(1))[:, LIMBS]
     true = true - true.mean(1, keepdim=True)
     errors, shaking = [], []
@@ -128,7 +127,7 @@ def test_smoothing_calms_and_costs_nothing(clip: Video, body: BodyModel) -> None
 
 def test_gaps_are_bridged_or_end_a_motion_and_glimpses_are_left_out(clip: Video, body: BodyModel) -> None:
     seen = {1: [*range(8), *range(11, FRAMES)], 2: [*range(2), *range(17, FRAMES)], 5: [4, 5]}
-    recoverer = humesh.Recoverer(body, weights="landmarks", refine=False)
+    recoverer = humesh.Recoverer(body, refine=False)
     settings = VideoOptions(bridge_s=0.3, least_s=0.2)
     recovery = pose_video(clip, _all(clip, KnownPeople(body, seen)), recoverer, settings)
     assert [motion.track for motion in recovery.tracks] == [1, 2]
@@ -239,7 +238,7 @@ def test_a_kept_file_that_contradicts_itself_is_made_again(tmp_path: Path, name:
 
 
 def test_nobody_and_broken_frames(clip: Video, body: BodyModel) -> None:
-    recoverer = humesh.Recoverer(body, weights="landmarks", refine=False)
+    recoverer = humesh.Recoverer(body, refine=False)
     results = list(recover_video(clip, recoverer, finder=lambda photo, time_s: []).frames)
     assert [result.people for result in results] == [[]] * FRAMES
 
@@ -257,7 +256,7 @@ def test_nobody_and_broken_frames(clip: Video, body: BodyModel) -> None:
 
 
 def test_a_guessed_camera_is_noted_and_a_given_one_is_kept(clip: Video, body: BodyModel) -> None:
-    recoverer = humesh.Recoverer(body, weights="landmarks", refine=False)
+    recoverer = humesh.Recoverer(body, refine=False)
     detections = _all(clip, KnownPeople(body, {1: range(FRAMES)}))
     guessed = pose_video(clip, detections, recoverer)
     assert guessed.camera_source.startswith("guessed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.pose_prior import PosePrior
 from humesh.body.rig import Rig
-from humesh.estimators import LandmarkEstimator, NetworkEstimator
 from humesh.fitting.fit import FitSettings, fit
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import nearest_rotation, rotation_from_axis_angle
 from humesh.media.video import Video
 from humesh.people.person import Person
+from humesh.recover import Recoverer
+from humesh.recover_video import _predicted
 
 aten = torch.ops.aten
 GPU = torch.device("meta:1")  # torch computes nothing there; no other test has tensors on it
@@ -169,38 +171,31 @@ def _person(track: int, camera: Camera, body: BodyModel) -> Person:
     return Person(box, 1.0, keypoints[-1].numpy(), MEDIAPIPE33, points[-1].numpy(), track=track)
 
 
-def _estimates(
-    estimator: NetworkEstimator | LandmarkEstimator, video: Video, people: list[list[Person]]
-) -> dict[tuple[int, int], BodyPose]:
-    first = list(estimator.first_in_video(video, people, CAMERA, 1, lambda *_: None))
-    poses, some = [pose for *_, pose in first if pose is not None], [person for _, person, _ in first]
-    done = estimator.finish(BodyPose.stacked(poses) if poses else None, some, CAMERA, (640, 480)).pose
-    return {(number, person.track or 0): done.map(itemgetter(row)) for row, (number, person, _) in enumerate(first)}
+def _poses(recoverer: Recoverer, video: Video, people: list[list[Person]]) -> dict[tuple[int, int], BodyPose]:
+    numbers, some, poses = zip(*_predicted(video, people, recoverer, 1, CAMERA, lambda *_: None), strict=True)
+    done = recoverer.fitted(BodyPose.stacked(poses), list(some), CAMERA, (640, 480))
+    return {
+        (n, person.track or 0): done.map(itemgetter(i)) for i, (n, person) in enumerate(zip(numbers, some, strict=True))
+    }
 
 
-@pytest.mark.parametrize("weights", ["lifter", "lifter_video", "landmarks"])
+@pytest.mark.parametrize("weights", ["lifter", "lifter_video"])
 def test_a_video_is_copied_batch_by_batch(
     open_body: BodyModel, gpu: PretendedGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str
 ) -> None:
     quick = FitSettings(wide_steps=1, steps=1)
-    monkeypatch.setattr("humesh.estimators.NEAR_NETWORK", quick)
-    monkeypatch.setattr("humesh.estimators.FitSettings", lambda: quick)
+    monkeypatch.setattr(import_module("humesh.recover"), "fit", partial(fit, settings=quick))
     for number in range(4):
         Image.new("RGB", (640, 480)).save(tmp_path / f"{number}.png")
     video, counts = Video(tmp_path), []
-    make = (
-        partial(LandmarkEstimator, open_body)
-        if weights == "landmarks"
-        else partial(NetworkEstimator, open_body, weights)
-    )
-    on_gpu, on_cpu = (make(device, refine=True) for device in (GPU, torch.device("cpu")))
+    on_gpu, on_cpu = (Recoverer(open_body, device=device, weights=weights) for device in (str(GPU), "cpu"))
     for frames, persons in ((2, 1), (4, 3)):
         here = [_person(track, CAMERA, open_body) for track in range(1, 1 + persons)]
         people = [here] * frames
         before = gpu.counts
-        found = _estimates(on_gpu, video, people)
+        found = _poses(on_gpu, video, people)
         counts.append(tuple(after - was for after, was in zip(gpu.counts, before, strict=True)))
-        wanted = _estimates(on_cpu, video, people)
+        wanted = _poses(on_cpu, video, people)
         assert set(found) == set(wanted)
         assert len(found) == frames * persons
         for key, pose in wanted.items():

@@ -19,13 +19,15 @@ from torch import Tensor
 
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
+from humesh.crops.crops import Crops, confidence_of_joints
 from humesh.errors import ArgumentError
-from humesh.estimators import Progress
 from humesh.fitting.contact import foot_contact, ground_plane, grounded, sliding
 from humesh.fitting.motion import bridged, smoothed_pose, with_one_shape
+from humesh.fitting.windows import Windows
 from humesh.geometry.camera import GUESSED, Camera
 from humesh.media.photo import Photo
 from humesh.media.video import Video
+from humesh.methods.base import ClipMethod
 from humesh.people.detections import VideoDetections
 from humesh.people.person import Person
 from humesh.people.video_people import VideoPeople
@@ -34,9 +36,12 @@ from humesh.scene.result import Motion, Result, VideoResult
 from humesh.threads import ahead, ahead_of_time
 from humesh.video_options import VideoOptions
 
+Progress = Callable[[str, int, int | None], None]
+"""Gets what is being done, how many frames are done, and of how many (None: unknown)."""
 Finder = Callable[[Photo, float], list[Person]]
 """From a frame and its time in seconds to the people in it, with their tracks."""
 
+_Predicted = tuple[int, Person, BodyPose]  # the number of a frame, a person in it, and the pose
 _BATCHES_AT_ONCE = 4  # fitted side by side
 _PLAIN = VideoOptions()
 
@@ -148,7 +153,7 @@ def pose_video(
         notes.append(f"{count} poses were put in between where a person was not seen for a moment.")
     if source == GUESSED:
         notes.append(f"{video.name} does not say its focal length; it was guessed as that of a 28 mm lens on film.")
-    method, path = recoverer.estimator.method, str(video.path or video.name)
+    method, path = recoverer.method, str(video.path or video.name)
     return VideoResult(times, video.size, lens, source, motions, recoverer.body, method, tuple(notes), path, video)
 
 
@@ -156,22 +161,61 @@ def _posed(
     video: Video, people: list[list[Person]], recoverer: Recoverer, interval: int, camera: Camera, progress: Progress
 ) -> Iterator[tuple[int, Person, BodyPose, Tensor]]:
     """Frame, person, pose and joints' confidences of everyone, fitted batch by batch."""
-    first = recoverer.estimator.first_in_video(video, people, camera, interval, progress)
-    batches: Iterator[list[tuple[int, Person, BodyPose | None]]] = iter(
-        lambda: list(islice(first, recoverer.estimator.batching.people)), []
-    )
+    predicted = _predicted(video, people, recoverer, interval, camera, progress)
+    batches: Iterator[list[_Predicted]] = iter(lambda: list(islice(predicted, recoverer.batching.people)), [])
 
-    def finished(batch: list[tuple[int, Person, BodyPose | None]]) -> list[tuple[int, Person, BodyPose, Tensor]]:
-        poses = [pose for *_, pose in batch if pose is not None]
-        some, estimates = [person for _, person, _ in batch], BodyPose.stacked(poses) if poses else None
-        done = recoverer.estimator.finish(estimates, some, camera, video.size)
-        return [
-            (number, person, done.pose.map(itemgetter(row)), done.confidence[row])
-            for row, (number, person, _) in enumerate(batch)
-        ]
+    def fitted(batch: list[_Predicted]) -> list[tuple[int, Person, BodyPose, Tensor]]:
+        numbers, some, poses = zip(*batch, strict=True)
+        pose = recoverer.fitted(BodyPose.stacked(poses), list(some), camera, video.size)
+        confidence = confidence_of_joints(list(some), video.size)
+        rows = [pose.map(itemgetter(row)) for row in range(len(batch))]
+        return list(zip(numbers, some, rows, confidence, strict=True))
 
-    for batch in ahead(finished, batches, _BATCHES_AT_ONCE):
+    for batch in ahead(fitted, batches, _BATCHES_AT_ONCE):
         yield from batch.result()
+
+
+def _predicted(
+    video: Video, people: list[list[Person]], recoverer: Recoverer, interval: int, camera: Camera, progress: Progress
+) -> Iterator[_Predicted]:
+    """The network's own predictions, frame by frame, of methods for clips in windows through each track."""
+    windows = None
+    if isinstance(recoverer.network, ClipMethod):
+        length = recoverer.network.spec.count or 16
+        windows = Windows(recoverer.network, length, interval, recoverer.device, recoverer.batching.windows)
+
+    def of_tracks(poses: dict[tuple[int, int], BodyPose]) -> Iterator[_Predicted]:
+        for (number, track), pose in poses.items():
+            yield from ((number, person, pose) for person in people[number] if person.track == track)
+
+    for frames, crops in _gathered(video, people, recoverer, camera, progress):
+        if windows is None:
+            pose, here = recoverer.predict(crops).pose, [(n, person) for n, _ in frames for person in people[n]]
+            yield from ((n, person, pose.map(itemgetter(row))) for row, (n, person) in enumerate(here))
+        else:
+            windows.add_frames([(n, when, [person.track or 0 for person in people[n]]) for n, when in frames], crops)
+            yield from of_tracks(windows.ready())
+    if windows is not None:
+        yield from of_tracks(windows.poses())
+
+
+def _gathered(
+    video: Video, people: list[list[Person]], recoverer: Recoverer, camera: Camera, progress: Progress
+) -> Iterator[tuple[list[tuple[int, float]], Crops]]:
+    """Numbers and times of some frames with people, and the crops of all of these."""
+    # Groups of everyone in a photo differ in size.
+    most = 1 if recoverer.network.spec.group == "people" else recoverer.batching.crops
+    frames, parts = list[tuple[int, float]](), list[Crops]()
+    for frame in ahead_of_time(video):
+        if here := people[frame.number] if frame.number < len(people) else []:
+            frames.append((frame.number, frame.time_s))
+            parts.append(recoverer.crops(Photo.of(frame.pixels, camera), here))
+        if sum(len(part.present) for part in parts) >= most:
+            yield frames, Crops.joined(parts)
+            frames, parts = [], []
+        progress("poses", frame.number + 1, len(people))
+    if parts:
+        yield frames, Crops.joined(parts)
 
 
 def _pieces(frames: np.ndarray) -> list[slice]:

@@ -298,7 +298,7 @@ def test_what_changed_is_done_again_and_said(
         (["--focal-px", "900", "--no-refine"], "refine"),
         (["--detections", boxes], "finder, refine, focal_px, detections"),
         (["--detections", boxes], "detections"),
-        (["--weights", "landmarks", "--detections", boxes], "weights, detections"),
+        (["--weights", "lifter_video", "--detections", boxes], "weights, detections"),
     ):
         boxes.write_text(json.dumps({"grey.png": [], "about": [[0, 0, 1 + len(boxes.name) + len(what), 9]]}))
         capsys.readouterr()

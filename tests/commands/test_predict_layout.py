@@ -43,7 +43,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
             film.write(np.full((48, 64, 3), 10 * number, np.uint8), number / 25)
     lines = [f"{frame},{who},{5 * who},5,20,30,1\n" for who in (1, 2) for frame in range(4 * who - 3, 15)]
     (tmp_path / "tracks.txt").write_text("".join(lines))
-    given = ("--video.tracks", tmp_path / "tracks.txt", "--no-refine", "--weights", "landmarks")
+    given = ("--video.tracks", tmp_path / "tracks.txt", "--no-refine", "--weights", "lifter")
     return ["predict", tmp_path / "clip.mp4", "-o", tmp_path / "out", *given]
 
 

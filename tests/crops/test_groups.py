@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from humesh.body.joints import COCO17, JOTR30, MEDIAPIPE33, SMPL24, JointSet
-from humesh.crops.crops import CropSpec, group_people, keypoints_as
+from humesh.crops.crops import CropSpec, confidence_of_joints, group_people, keypoints_as
 from humesh.media.photo import Photo
 from humesh.people.person import Person
 
@@ -72,3 +72,24 @@ def test_what_cannot_be_matched_is_refused() -> None:
     paws = JointSet("dog4", ("front_left_paw", "front_right_paw", "tail", "snout"))
     with pytest.raises(ValueError, match="share joints with 'jotr30', got 'dog4'"):
         keypoints_as(_person(10, paws), JOTR30)
+
+
+def test_joints_are_as_visible_as_their_landmarks() -> None:
+    """In a photo of 100 x 80 pixels; knees under 0.7 are guesses where the ankle is under 0.3."""
+    points = np.array([[50.0, 40, 0.9]] * len(MEDIAPIPE33))
+    points[MEDIAPIPE33.indices("left_elbow"), 0] = 101
+    points[MEDIAPIPE33.indices("right_elbow"), 1] = -1
+    points[MEDIAPIPE33.indices("left_hip"), 2] = 0.5
+    points[MEDIAPIPE33.indices("left_pinky"), 2] = 0.1
+    points[MEDIAPIPE33.indices("left_knee", "right_knee"), 2] = 0.6
+    points[MEDIAPIPE33.indices("left_ankle"), 2] = 0.2
+    person = Person(np.array([0.0, 0, 90, 70]), 1.0, points, MEDIAPIPE33)
+    (confidence,) = confidence_of_joints([person], (100, 80))
+    found = dict(zip(SMPL24.names, confidence.tolist(), strict=True))
+    expected = dict.fromkeys(SMPL24.names, 0.9) | {
+        "left_elbow": 0, "right_elbow": 0, "left_hip": 0.5, "pelvis": 0.7, "spine1": 0.7, "spine2": 0.8, "spine3": 0.8,
+        "left_hand": 0.5, "left_knee": 0, "right_knee": 0.6, "left_ankle": 0.2,
+    }  # fmt: skip
+    assert found == pytest.approx(expected)
+    assert confidence_of_joints([person, _person(10)], (100, 80)).eq(1).all()
+    assert confidence_of_joints([], (100, 80)).shape == (0, 24)

@@ -17,7 +17,6 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec, seconds_of
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
-from humesh.estimators import NetworkEstimator
 from humesh.evaluation.predictions import Detections
 from humesh.evaluation.predictor import MethodPredictor, Window
 from humesh.evaluation.protocols import PROTOCOLS, EvaluationError
@@ -75,14 +74,9 @@ def _numbered(index: int, people: tuple[int, ...]) -> Sample:
     return Sample(photo, tuple(replace(person, identity=who, seen=box) for who in people), f"a/{index}", "a", index)
 
 
-def _network(recoverer: Recoverer) -> NetworkEstimator:
-    assert isinstance(recoverer.estimator, NetworkEstimator)
-    return recoverer.estimator
-
-
 def _temporal(monkeypatch: pytest.MonkeyPatch) -> tuple[Recoverer, _Through]:
     recoverer, network = Recoverer(BodyModel.load("open-low"), weights="lifter", refine=False), _Through()
-    monkeypatch.setattr(_network(recoverer), "network", network)
+    monkeypatch.setattr(recoverer, "network", network)
     return recoverer, network
 
 
@@ -167,8 +161,8 @@ def test_layers_of_one_jotr_are_scored(tmp_path: Path, body: BodyModel) -> None:
     people = list(range(len(sample.people)))
     recoverer = _recoverer(tmp_path, "jotr", SMALL_JOTR, body)
     last = MethodPredictor(recoverer)(sample, people)
-    network = _network(recoverer).network
-    crops = _network(recoverer).crops(sample.photo, [person.seen for person in sample.people])
+    network = recoverer.network
+    crops = recoverer.crops(sample.photo, [person.seen for person in sample.people])
     with torch.no_grad():
         seen = (crops.keypoints[:, 0, :, 2] > 0.05).float()
         inside = ((crops.keypoints[:, 0, :, :2] >= 0) & (crops.keypoints[:, 0, :, :2] < 64)).all(-1)
@@ -193,8 +187,8 @@ def test_who_has_no_keypoints_gets_a_crop_around_the_box(tmp_path: Path, body: B
         alone = replace(sample, people=(replace(sample.people[0], seen=seen),))
         answers = MethodPredictor(recoverer)(alone, [0])
         assert answers.people == (0,)
-        crops = _network(recoverer).crops(sample.photo, [unseen])
-        expected = body(_network(recoverer).predict(crops).pose)
+        crops = recoverer.crops(sample.photo, [unseen])
+        expected = body(recoverer.predict(crops).pose)
         assert torch.equal(answers.vertices, expected.vertices)
 
 
@@ -222,9 +216,9 @@ def test_skeletons_and_bodies_before_the_refiner_are_scored(tmp_path: Path, body
     sample = DrawnPeople(3, people=2)[1]
     people = list(range(len(sample.people)))
     recoverer = _recoverer(tmp_path, "ik_refine", SMALL_IK | {"head_gain": 1.0}, body)
-    crops = _network(recoverer).crops(sample.photo, [person.seen for person in sample.people])
+    crops = recoverer.crops(sample.photo, [person.seen for person in sample.people])
     with torch.no_grad():
-        prediction = _network(recoverer).network(crops)
+        prediction = recoverer.network(crops)
     refined = MethodPredictor(recoverer)(sample, people)
     first = MethodPredictor(recoverer, stage="inverse_kinematics")(sample, people)
     assert torch.allclose(first.joints, body(prediction.first_pose).joints[0], atol=1e-4)

@@ -20,7 +20,8 @@ CAMERA = Camera.guess((1280, 960))
 PRIOR = PosePrior.load()
 FACING = torch.diag(torch.tensor([1.0, -1.0, -1.0])).double()  # a T-posed body upright in the camera's axes, facing it
 LIMBS = SMPL24.indices(*LIMBS12.names)
-SEEN_WELL = FitSettings(pixel_sd_m=0.002, prior=0.0, shape_sd=5.0, joint_sd_m=1.0, turn_sd=2.0, root_sd=2.0)
+PLAIN = FitSettings(pixel_sd_m=0.025, outlier_sd=3.0, together=5.0, prior=0.8, joint_sd_m=0.12, wide_steps=8, steps=16)
+SEEN_WELL = replace(PLAIN, pixel_sd_m=0.002, prior=0.0, shape_sd=5.0, joint_sd_m=1.0, turn_sd=2.0, root_sd=2.0)
 """For exact keypoints: nothing but them is believed much."""
 
 

@@ -42,8 +42,7 @@ class Options:
     """Folder for the results."""
     weights: str = ""
     """A method whose weights are shipped (default: lifter for photos and webcams, lifter_video for videos), or a file
-    of a trained one (.safetensors, see `humesh convert`); "landmarks": the finder's landmarks are posed by the inverse
-    kinematics of ik_refine, without a network."""
+    of a trained one (.safetensors, see `humesh convert`)."""
     refine: bool = True
     """Afterwards fit every body's joints to the 2D keypoints of the finder, held by a pose prior, so that it sits on
     the photo; --no-refine leaves the method's own prediction."""

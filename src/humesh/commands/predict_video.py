@@ -50,8 +50,8 @@ def predict_video(
     options, focal_px = chosen.video, chosen.focal_px
     if each.kind == "live":
         return predict_live(each, job, results, recoverer, focal_px, chosen.preview)
-    if options.interval > 1 and (recoverer.network is None or recoverer.network.spec.group != "frames"):
-        raise UserError(f"--video.interval is for methods through time (int), {recoverer.estimator.method!r} is none.")
+    if options.interval > 1 and recoverer.network.spec.group != "frames":
+        raise UserError(f"--video.interval is for methods through time (int), {recoverer.method!r} is none.")
     video = Video(each.where, options.start_s, options.end_s, options.stride)
     if video.live:  # only opening an address shows it
         live = replace(each, kind="live")

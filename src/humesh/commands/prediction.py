@@ -240,6 +240,5 @@ def _given(detections: Path | None, found: Sequence[Input]) -> GivenPeople | Non
 
 def limit_threads(recoverer: Recoverer) -> None:
     """One thread for methods of many small steps: more only wait for each other, above all on busy machines."""
-    network = recoverer.network
-    if network is None or not any(isinstance(part, torch.nn.Conv2d) for part in network.modules()):
+    if not any(isinstance(part, torch.nn.Conv2d) for part in recoverer.network.modules()):
         torch.set_num_threads(1)

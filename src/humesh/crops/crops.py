@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from humesh.body.joints import JOTR30, MEDIAPIPE33, JointSet
+from humesh.body.joints import JOTR30, MEDIAPIPE33, SMPL24, JointSet
 from humesh.errors import HumeshError
 from humesh.geometry.boxes import affine_apply, affine_inverse, crop_around
 from humesh.geometry.camera import Camera
@@ -21,7 +21,17 @@ from humesh.media.photo import Photo
 from humesh.people.person import Person
 
 Box = Float[np.ndarray, "4"]  # x0 y0 x1 y1 px
-_MADE_OF = {"pelvis": ("left_hip", "right_hip"), "neck": ("left_shoulder", "right_shoulder")}
+_HIPS, _SHOULDERS = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
+_LANDMARKS_OF = {
+    **dict.fromkeys(("pelvis", "spine1"), _HIPS),
+    **dict.fromkeys(("spine2", "spine3"), (*_HIPS, *_SHOULDERS)),
+    **dict.fromkeys(("neck", "left_collar", "right_collar"), _SHOULDERS),
+    "head": ("nose", "left_ear", "right_ear"),
+    **{f"{side}_foot": (f"{side}_heel", f"{side}_foot_index") for side in ("left", "right")},
+    **{f"{side}_hand": (f"{side}_pinky", f"{side}_index") for side in ("left", "right")},
+}
+"""Whose mean confidence a joint of SMPL has that is no landmark of MediaPipe's itself."""
+_MADE_OF = {"pelvis": _HIPS, "neck": _SHOULDERS}
 
 
 SEEN_ABOVE = 0.05
@@ -189,6 +199,34 @@ def landmarks_of(person: Person) -> Float[np.ndarray, "33 4"]:
     points = np.asarray(person.landmarks3d, dtype=np.float64)
     hips = points[MEDIAPIPE33.indices("left_hip", "right_hip")].mean(0)
     return np.concatenate([points - hips, np.asarray(person.keypoints)[:, 2:]], axis=-1)
+
+
+def keypoints_of(people: list[Person]) -> Float[Tensor, "P K 3"]:
+    """The keypoints (x, y px, confidence) of people who have those of one joint set."""
+    return torch.stack([torch.as_tensor(person.keypoints) for person in people])
+
+
+def believed(keypoints: Float[Tensor, "P 33 3"], size: tuple[int, int]) -> Float[Tensor, "P 33"]:
+    """Confidences in a photo of (width, height): 0 outside of it, and of unsure knees whose ankles are not visible.
+
+    Of people cut off at the hips the landmark model guesses knees somewhere inside the photo, at up to 0.6.
+    """
+    pixels = keypoints[..., :2].double()
+    confidence = keypoints[..., 2].double() * ((pixels >= 0) & (pixels <= torch.tensor(size))).all(-1)
+    for side in ("left", "right"):
+        knee, ankle = MEDIAPIPE33.indices(f"{side}_knee", f"{side}_ankle")
+        guessed = (confidence[..., knee] < 0.7) & (confidence[..., ankle] < 0.3)
+        confidence[..., knee] = torch.where(guessed, 0.0, confidence[..., knee])
+    return confidence
+
+
+def confidence_of_joints(people: list[Person], size: tuple[int, int]) -> Float[Tensor, "P 24"]:
+    """How well SMPL's joints are seen in a photo of (width, height); 1 where not all have MediaPipe's keypoints."""
+    if not people or any(person.keypoint_set != MEDIAPIPE33 for person in people):
+        return torch.ones(len(people), len(SMPL24))
+    points = believed(keypoints_of(people), size).unbind(-1)
+    chosen = [MEDIAPIPE33.indices(*_LANDMARKS_OF.get(joint, (joint,))) for joint in SMPL24.names]
+    return torch.stack([torch.stack([points[row] for row in rows]).mean(0) for rows in chosen], dim=-1)
 
 
 def keypoints_as(person: Person, joint_set: JointSet | None) -> Float[np.ndarray, "K 3"]:

@@ -19,7 +19,7 @@ from humesh.evaluation import real
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.options import Options
 from humesh.evaluation.predictions import Detections, PredictionsFile, Predictor
-from humesh.evaluation.predictor import MethodPredictor, Window, network_of
+from humesh.evaluation.predictor import MethodPredictor, Window
 from humesh.evaluation.protocols import PROTOCOLS, EvaluationError, Protocol, read_stretches
 from humesh.evaluation.published import Published, published, to_compare
 from humesh.evaluation.report import benchmark_details, page, real_details
@@ -185,7 +185,7 @@ def _predictor(options: Options, protocol: Protocol, body: BodyModel) -> tuple[M
             raise EvaluationError(f"--{given[0]}: expected no such option for predictions of a file; leave it out.")
         return PredictionsFile(Path(options.what), body), ""
     recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=options.device)
-    network, is_given = network_of(recoverer).network, protocol.matching == "given"
+    network, is_given = recoverer.network, protocol.matching == "given"
     if options.frames is not None and not network.spec.temporal:
         raise EvaluationError(f"--frames: expected a method that looks through time, got {options.what}; leave it out.")
     if options.frames is not None and not is_given:
@@ -199,7 +199,7 @@ def _predictor(options: Options, protocol: Protocol, body: BodyModel) -> tuple[M
         Window.of(network, protocol, options.frames) if network.spec.temporal and is_given else None,
         redetect=options.detector == "finder",
     )
-    return predictor, recoverer.estimator.method
+    return predictor, recoverer.method
 
 
 def fingerprint(options: Options, protocol: Protocol, photos: int) -> str:

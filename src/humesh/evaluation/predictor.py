@@ -15,7 +15,6 @@ from humesh.body.joints import COCO17
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import ClipCrops, Crops
 from humesh.data.sample import Sample
-from humesh.estimators import NetworkEstimator
 from humesh.evaluation.matching import by_overlap
 from humesh.evaluation.predictions import Detections, Predictions, boxes_of
 from humesh.evaluation.protocols import EvaluationError, Protocol
@@ -68,12 +67,6 @@ class Window:
                 yield [min(place, period - place) for place in folded], sum(place < count for place in places)
 
 
-def network_of(recoverer: Recoverer) -> NetworkEstimator:
-    """What predicts in a recoverer."""
-    assert isinstance(recoverer.estimator, NetworkEstimator)
-    return recoverer.estimator
-
-
 class MethodPredictor:
     """A recoverer's bodies of the labelled people as their detections have them, of `detections`, or of those found.
 
@@ -94,12 +87,12 @@ class MethodPredictor:
         redetect: bool = False,
     ) -> None:
         self.recoverer, self.detections, self.find, self.window = recoverer, detections, find, window
-        self.redetect, self.skeleton, self.estimator = redetect, stage == "skeleton", network_of(recoverer)
+        self.redetect, self.skeleton = redetect, stage == "skeleton"
         if stage:
-            known = self.estimator.network.stages
+            known = self.recoverer.network.stages
             if stage not in known:
                 raise EvaluationError(f"--stage {stage}: expected one of this method's: {', '.join(known) or 'none'}.")
-            self.estimator.network.use_stage(stage)
+            self.recoverer.network.use_stage(stage)
 
     @cached_property
     def _finder(self) -> PeopleFinder:
@@ -110,11 +103,11 @@ class MethodPredictor:
         given, labelled = self._people(sample, people)
         if not given:
             return self._finished(None, given, sample, labelled)
-        crops = self.estimator.crops(sample.photo, given)
+        crops = self.recoverer.crops(sample.photo, given)
         if not self.skeleton:
-            return self._finished(self.estimator.predict(crops).pose, given, sample, labelled)
+            return self._finished(self.recoverer.predict(crops).pose, given, sample, labelled)
         with torch.no_grad():
-            prediction = self.estimator.network(crops.map(lambda tensor: tensor.to(self.estimator.device)))
+            prediction = self.recoverer.network(crops.map(lambda tensor: tensor.to(self.recoverer.device)))
         nothing, joints = torch.zeros(len(given), 0, 3), prediction.skeleton.cpu()[crops.wanted]
         return Predictions(nothing, joints, torch.zeros(len(given), 3), boxes_of(given), labelled)
 
@@ -135,7 +128,7 @@ class MethodPredictor:
         tracks: dict[int, list[_Frame]] = {}
         for number, sample, people in samples:
             given, labelled = self._people(sample, people, matched=True)
-            crops = self.estimator.crops(sample.photo, given) if given else None
+            crops = self.recoverer.crops(sample.photo, given) if given else None
             for row, place in enumerate(labelled or ()):
                 assert crops is not None
                 one = crops.map(itemgetter(slice(row, row + 1))).map(torch.clone)
@@ -146,7 +139,7 @@ class MethodPredictor:
         for identity, frames in tracks.items():
             gaps = [i + 1 for i, (a, b) in enumerate(pairwise(frames)) if b.number != a.number + 1]
             for start, stop in pairwise([0, *gaps, len(frames)]):
-                track = _track(frames[start:stop], self.estimator, self.window)
+                track = _track(frames[start:stop], self.recoverer, self.window)
                 poses |= {(number, identity): pose for number, pose in track}
         for (number, sample, people), (given, labelled) in video:
             rows = [poses[number, sample.people[place].identity] for place in labelled or ()]
@@ -160,7 +153,7 @@ class MethodPredictor:
         if pose is None:  # of nobody
             pose = BodyPose.rest(0, shapes=body.shapes)
         else:
-            pose = self.estimator.finish(pose, given, photo.camera, photo.size).pose
+            pose = self.recoverer.fitted(pose, given, photo.camera, photo.size)
         with torch.no_grad():
             bodies = body(pose).cpu()
         return Predictions(bodies.vertices, bodies.joints, pose.translation, boxes_of(given), labelled)
@@ -188,7 +181,7 @@ class MethodPredictor:
 
     def _with_keypoints(self, people: list[Person], photo: Photo) -> list[Person]:
         """The people with keypoints, where the method needs some: those that MediaPipe sees, or none (JOTR)."""
-        spec = self.estimator.network.spec
+        spec = self.recoverer.network.spec
         if spec.keypoints is None and not spec.landmarks:
             return people
         bare = [row for row, person in enumerate(people) if not _has_keypoints(person)]
@@ -211,7 +204,7 @@ class _Frame:
     crop: Crops
 
 
-def _track(frames: list[_Frame], estimator: NetworkEstimator, window: Window) -> Iterator[tuple[int, BodyPose]]:
+def _track(frames: list[_Frame], recoverer: Recoverer, window: Window) -> Iterator[tuple[int, BodyPose]]:
     """The sample's number and the pose of each frame of one person, who is in all of them."""
     first, last, step = frames[0].time_s, frames[-1].time_s, 1 / window.fps
     if first is not None and last is not None and len(frames) > 1:
@@ -220,7 +213,7 @@ def _track(frames: list[_Frame], estimator: NetworkEstimator, window: Window) ->
     for places, new in window.parts(len(frames)):
         crops = Crops.joined([frames[place].crop for place in places], dim=1)
         clip = ClipCrops(**vars(crops) | {"pixels": crops.pixels.float()}, seconds=seconds)
-        pose = estimator.predict(clip).pose
+        pose = recoverer.predict(clip).pose
         for row, place in enumerate(places[:new]):
             yield frames[place].number, pose.map(itemgetter(row))
 

@@ -42,38 +42,25 @@ _NEAR_M = 0.1  # no body is nearer to the camera
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How much each source is believed: standard deviations about the truth; tuned with benchmarks/fitting.py."""
+    """How much each source is believed: standard deviations about the truth, for the finder's keypoints.
 
-    pixel_sd_m: float = 0.025  # of keypoints, at the person's depth: 1.5 % of the height, as MediaPipe's
-    outlier_sd: float = 3.0  # keypoints this many sd off count a quarter (Geman-McClure's scale)
-    together: float = 5.0  # keypoints of one body part (a face) count together as this many
-    prior: float = 0.8  # the pose prior's weight beyond what is usual; 1 would be its full probability
+    Tuned on labelled photographs, from the lifter's predictions; more steps gain nothing.
+    """
+
+    pixel_sd_m: float = 0.018  # of keypoints, at the person's depth: 1 % of the height
+    outlier_sd: float = 5.0  # keypoints this many sd off count a quarter (Geman-McClure's scale)
+    together: float = 2.0  # keypoints of one body part (a face) count together as this many
+    prior: float = 0.6  # the pose prior's weight beyond what is usual; 1 would be its full probability
     usual: float = -55.0  # nats; poses more likely than this are not pulled any further (the mean of held-out mocap)
     usual_sd: float = 15.0
     turn_sd: float = 0.4  # rad, of the start's parent-relative rotations
     root_sd: float = 0.2  # rad, of the start's whole body; people cut off at the hips would lean without
-    joint_sd_m: float = 0.12  # of the start's joints about their middle, apart from how the whole body is turned
+    joint_sd_m: float = 0.06  # of the start's joints about their middle, apart from how the whole body is turned
     shape_sd: float = 0.5  # of the start's shape coefficients, besides N(0, 1) of people
     landmarks: float = 0.5  # how far the start's joints are moved towards the 3D landmarks, at full confidence
     depth_sd: float = 0.3  # of the start's place, in shares of its depth
-    wide_steps: int = 8  # with a wider robust scale, for starts that are far off
-    steps: int = 16
-
-
-NEAR_NETWORK = FitSettings(
-    pixel_sd_m=0.018,
-    outlier_sd=5.0,
-    together=2.0,
-    prior=0.6,
-    turn_sd=0.4,
-    root_sd=0.2,
-    joint_sd_m=0.06,
-    wide_steps=3,
-    steps=5,
-)
-"""For starts from our networks, which know more than landmarks do, and the finder's keypoints, which are nearer to the
-truth than MediaPipe's alone: on labelled photographs these spreads, a weaker prior and a wider robust scale gain 1.5
-points of PCK@0.05 at the same PA-MPJPE; more steps gain nothing."""
+    wide_steps: int = 3  # with a wider robust scale, for starts that are far off
+    steps: int = 5
 
 
 @dataclass(frozen=True)

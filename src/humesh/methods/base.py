@@ -27,14 +27,6 @@ class Prediction:
     """Of each joint once the body is aligned as a whole, metres; None: not estimated."""
 
 
-@dataclass(frozen=True, eq=False)
-class SkeletonPrediction(Prediction):
-    """Bodies fitted to skeletons, with what is known of each of their joints."""
-
-    confidence: Float[Tensor, "*g J"]
-    seen: Bool[Tensor, "*g J"]  # False: the joint's place is a rest-like guess
-
-
 class Method(nn.Module):
     """A network with its crops. `config_type` builds it; the body gives skeletons and is never saved with it.
 
