@@ -1,4 +1,3 @@
-from humesh.body.bvh import BvhError as BvhError
 from humesh.body.files import BodyFileError as BodyFileError
 from humesh.body.files import PointsError as PointsError
 from humesh.body.model import BodyModel as BodyModel

@@ -15,7 +15,6 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
-from humesh.body.bvh import read_bvh
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
@@ -28,6 +27,8 @@ from humesh.scene.gltf import continuous
 from humesh.scene.mocap import Z_UP, clock, start_frame, steady, write_amass, write_bvh
 from humesh.scene.record import load
 from humesh.scene.result import FileOptions, Motion, ResultError, VideoResult
+
+from .bvh import read_bvh
 
 Y_UP = np.array([1.0, -1.0, -1.0])
 PER_PERSON = ("bvh", "amass")

@@ -12,10 +12,11 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from humesh.body.bvh import read_bvh
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.scene.result import FileOptions, Motion, OptionsError, Result, VideoResult
+
+from .bvh import read_bvh
 
 Y_UP = np.array([1.0, -1.0, -1.0])
 

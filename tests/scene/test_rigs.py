@@ -12,7 +12,6 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation, Slerp
 
-from humesh.body.bvh import read_bvh
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
@@ -20,6 +19,8 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.scene.result import FileOptions, Motion, OptionsError, Result, VideoResult
 from humesh.scene.rigs import RIGS
+
+from .bvh import read_bvh
 
 Y_UP = np.array([1.0, -1.0, -1.0])
 SIDES = ("Left", "Right")

@@ -64,28 +64,6 @@ def _read_motion(_: Path, path: Path) -> None:
     Motion.read([path])
 
 
-def _make_bvh(folder: Path) -> None:
-    from humesh.body.pose import BodyPose
-    from humesh.media.photo import Photo
-    from humesh.scene.mocap import write_bvh
-    from humesh.scene.result import Result
-
-    pose, photo = BodyPose.rest(1), Photo.of(np.zeros((8, 8, 3), np.uint8))
-    facts = pose, torch.ones(1, 24), torch.ones(1, 24, dtype=torch.bool), small_body(), "made up"
-    write_bvh(Result(photo, _people()[:1], *facts), 0, folder / "own.bvh")
-    joint = "JOINT Arm { OFFSET 0 1 0 CHANNELS 3 Zrotation Xrotation Yrotation End Site { OFFSET 0 1 0 } }"
-    root = "ROOT Hips { OFFSET 0 0 0 CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
-    rows = "\n".join(" ".join(map(str, row)) for row in _rng().normal(0, 9, (3, 9)).round(3).tolist())
-    text = f"HIERARCHY\n{root}\n{joint}\n}}\nMOTION\nFrames: 3\nFrame Time: 0.0333333\n{rows}\n"
-    (folder / "small.bvh").write_text(text.replace(" {", "\n{\n").replace(" }", "\n}\n"))
-
-
-def _read_bvh(_: Path, path: Path) -> None:
-    from humesh.body.bvh import read_bvh
-
-    read_bvh(path).joints()
-
-
 def _make_video_npz(folder: Path) -> None:
     from humesh.body.pose import BodyPose
     from humesh.geometry.camera import Camera
@@ -282,7 +260,6 @@ READERS: dict[str, FileReader] = {
     "body_pkl": FileReader(partial(_make_bodies, ending="pkl"), _read_body),
     "body_npz": FileReader(partial(_make_bodies, ending="npz"), _read_body),
     "motion_npz": FileReader(_make_motion, _read_motion),
-    "bvh": FileReader(_make_bvh, _read_bvh),
     "video_npz": FileReader(_make_video_npz, _read_video_npz),
     "sightings": FileReader(_make_sightings, _read_sightings),
     "records": FileReader(_make_records, _read_records),

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from humesh.body.bvh import POSITIONS, ROTATIONS
 from humesh.body.joints import SMPL24, JointSet
 from humesh.body.pose import BodyPose
 from humesh.files import write_arrays
@@ -20,6 +19,8 @@ from humesh.scene.rigs import RIGS
 Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """Turns the camera's frame (x right, y down, z forward) into AMASS's world, z up: x right, y forward."""
 
+_POSITIONS = ("Xposition", "Yposition", "Zposition")
+_ROTATIONS = ("Zrotation", "Xrotation", "Yrotation")
 _Y_UP = np.diag([1.0, -1.0, -1.0])
 _HEIGHT = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
 _TIP = 0.5  # of the last bone's length: how far an end site lies beyond a joint without children
@@ -168,7 +169,7 @@ def bvh_text(
     def add(joint: int, depth: int) -> None:
         tab, root = "  " * depth, parents[joint] < 0
         offset = np.zeros(3) if root else rest[joint] - rest[parents[joint]]
-        channels = (*POSITIONS, *ROTATIONS) if root else ROTATIONS
+        channels = (*_POSITIONS, *_ROTATIONS) if root else _ROTATIONS
         order.append(joint)
         lines.extend([f"{tab}{'ROOT' if root else 'JOINT'} {skeleton.names[joint]}", tab + "{"])
         lines.append(f"{tab}  OFFSET {_numbers(offset)}")
