@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -44,30 +43,9 @@ def test_a_whole_folder_is_read(folder: Path) -> None:
     read(folder)
 
 
-@pytest.mark.parametrize(
-    "text", ["{}", "[]", "3", "{", "[" * 100_000, '{"frames": 0}', '{"frames": "1"}', '{"frames": 1e99}']
-)
-def test_how_they_were_made_is_checked(folder: Path, text: str) -> None:
-    (folder / "synthetic.json").write_text(text)
-    with pytest.raises(ShardError, match=r"synthetic.json: .*delete it and run `humesh synth` again"):
-        read(folder)
-
-
-def test_without_it_they_are_not_read(folder: Path) -> None:
-    (folder / "synthetic.json").unlink()
-    with pytest.raises(ShardError, match=r"synthetic.json: expected .*run `humesh synth` again.*no such file"):
-        read(folder)
-
-
-def test_frames_of_videos_are_whole_videos(folder: Path) -> None:
-    (folder / "synthetic.json").write_text(json.dumps({"frames": 3}))
-    with pytest.raises(ShardError, match="expected videos of 3 frames, got 2 in all"):
-        read(folder)
-
-
 def test_other_shards_are_refused_before_anything_is_written(folder: Path, whole: Path) -> None:
     (folder / "synthetic.json").write_text("[]")
-    with pytest.raises(ShardError, match=r"synthetic.json: damaged"):
+    with pytest.raises(ShardError, match=r"holds shards made in another way \(\[\]\)"):
         list(write_shards(folder, Plan((str(whole.parent / "poses.npz"),), 2, (1, 1), 48, 1)))
     assert (folder / "synthetic.json").read_text() == "[]"
 

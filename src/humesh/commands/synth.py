@@ -22,23 +22,19 @@ def synth(
     count: int = 2000,
     people: tuple[int, int] = (1, 1),
     size: int = 256,
-    clips: bool = False,
-    frames: int = 16,
     seed: int = 0,
     workers: int = 1,
     backgrounds: Path | None = None,
     preview: Path | None = None,
 ) -> int:
-    """Render synthetic people: photos, or videos with --clips. A run that was stopped goes on where it was.
+    """Render photos of synthetic people. A run that was stopped goes on where it was.
 
     Args:
         motion: Motion files: .npz with `poses`, ours or AMASS-style.
         out: Folder for the shards.
-        count: How many photos, or frames of videos, in all.
+        count: How many photos.
         people: Least and greatest number of people in a photo.
         size: Side of a photo in pixels.
-        clips: Make videos of people moving instead of photos.
-        frames: Frames in a video.
         seed: The same seed gives the same bytes.
         workers: Processes.
         backgrounds: A folder of photos for the preview's backgrounds (training chooses its own).
@@ -51,24 +47,20 @@ def synth(
     if not 1 <= people[0] <= people[1] <= 8:
         raise UserError(f"--people: expected 1 to 8 people (least first), got {people[0]} {people[1]}.")
     for option, value, least, most in (
-        ("--size", size, 32, 2048), ("--count", count, 1, 10**8), ("--frames", frames, 2, 10_000),
-        ("--workers", workers, 1, 256), ("--seed", seed, 0, 2**63 - 1),
+        ("--size", size, 32, 2048), ("--count", count, 1, 10**8), ("--workers", workers, 1, 256),
+        ("--seed", seed, 0, 2**63 - 1),
     ):  # fmt: skip
         within(option, value, least, most)
-    length = frames if clips else 1
-    count = -(-count // length) * length
     try:
         if out is not None:
-            plan = Plan(tuple(map(str, motion)), count, people, size, seed, length)
+            plan = Plan(tuple(map(str, motion)), count, people, size, seed)
             with progress_bar(transient=True) as bar:
                 task = bar.add_task("synthetic people", total=count)
                 for ready in write_shards(out, plan, workers):
                     bar.update(task, completed=ready)
-            say(f"{count} {'frames' if clips else 'photos'} in {out}")
+            say(f"{count} photos in {out}")
         if preview is not None:
-            dataset: Dataset = SyntheticPeople(
-                motion, 16 * length, people=people, size=size, seed=seed, frames=length, backgrounds=backgrounds
-            )
+            dataset: Dataset = SyntheticPeople(motion, 16, people=people, size=size, seed=seed, backgrounds=backgrounds)
             if out is not None:
                 dataset = ShardedPeople(out, backgrounds=backgrounds)
             save_picture(contact_sheet(dataset), preview)

@@ -164,5 +164,4 @@ class SyntheticPeople(VariedLayers):
         seed: int = 0, frames: int = 1, backgrounds: str | Path | None = None,
     ) -> None:  # fmt: skip
         scenes = SceneSampler(Motion.read(motion), people=people, size=size, seed=seed, frames=frames)
-        videos = [range(start, start + frames) for start in range(0, count, frames)] if frames > 1 else []
-        super().__init__(scenes.layer, count, videos, backgrounds=backgrounds, seed=seed)
+        super().__init__(scenes.layer, count, backgrounds=backgrounds, seed=seed, frames=frames)

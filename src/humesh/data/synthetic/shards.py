@@ -49,20 +49,18 @@ class ShardError(HumeshError, ValueError):
 
 @dataclass(frozen=True)
 class Plan:
-    """How shards are made: `count` layers; `frames`: of each video, 1 for photos."""
+    """How shards are made: `count` layers."""
 
     motion: tuple[str, ...]
     count: int
     people: tuple[int, int] = (1, 1)
     size: int = 256
     seed: int = 0
-    frames: int = 1
 
     @property
     def shards(self) -> list[range]:
-        """The layers of each shard: whole videos."""
-        each = max(1, PER_SHARD // self.frames) * self.frames
-        return [range(start, min(start + each, self.count)) for start in range(0, self.count, each)]
+        """The layers of each shard."""
+        return [range(start, min(start + PER_SHARD, self.count)) for start in range(0, self.count, PER_SHARD)]
 
 
 def write_shards(folder: str | Path, plan: Plan, workers: int = 1) -> Iterator[int]:
@@ -73,12 +71,14 @@ def write_shards(folder: str | Path, plan: Plan, workers: int = 1) -> Iterator[i
     """
     folder = Path(folder)
     Motion.read(plan.motion)  # wrong files are refused before anything is written
-    about = {**asdict(plan), "motion": [Path(m).name for m in plan.motion]}
+    about = {**asdict(plan), "motion": [Path(m).name for m in plan.motion], "people": list(plan.people)}
     try:
         with locked(folder, "writing shards", ShardError):
             head = folder / "synthetic.json"
-            if head.exists() and (found := _about(folder)) != json.loads(json.dumps(about)):
-                raise ShardError(f"{folder}: holds shards made in another way ({found}); give another folder.")
+            what = f"how shards were made ({_AGAIN})"
+            found = read_json(head, what=what, error=ShardError, most_bytes=10**6) if head.exists() else about
+            if found != about:
+                raise ShardError(f"{folder}: holds shards made in another way ({found!s:.200}); give another folder.")
             write_text(head, json.dumps(about, sort_keys=True))
             missing = [number for number in range(len(plan.shards)) if not _path(folder, number).exists()]
             ready = plan.count - sum(len(plan.shards[number]) for number in missing)
@@ -124,9 +124,7 @@ def _end_with_parent() -> None:
 
 @lru_cache(maxsize=1)
 def _scenes(plan: Plan) -> SceneSampler:
-    return SceneSampler(
-        Motion.read(plan.motion), people=plan.people, size=plan.size, seed=plan.seed, frames=plan.frames
-    )
+    return SceneSampler(Motion.read(plan.motion), people=plan.people, size=plan.size, seed=plan.seed)
 
 
 def _path(folder: Path, shard: int) -> Path:
@@ -158,16 +156,6 @@ def _packed(layer: Layer) -> dict[str, bytes]:
     Image.fromarray(rgb).save(colours, format="JPEG", quality=93, subsampling=0)
     Image.fromarray(np.dstack([layer.code, layer.alpha])).save(masks, format="PNG", compress_level=6)
     return {"jpg": colours.getvalue(), "png": masks.getvalue()}
-
-
-def _about(folder: Path) -> dict[str, object]:
-    """How a folder's shards were made; `frames` of each video among it."""
-    path = folder / "synthetic.json"
-    about = read_json(path, what=f"how shards were made ({_AGAIN})", error=ShardError, most_bytes=10**6)
-    frames = about.get("frames") if isinstance(about, dict) else None
-    if type(frames) is not int or not 1 <= frames <= 10_000:
-        raise _damaged(path, "it does not say how many `frames` a video has")
-    return dict(about)
 
 
 def _damaged(path: Path, why: str) -> ShardError:
@@ -235,24 +223,17 @@ class ShardedPeople(VariedLayers):
         self, folders: str | Path | Sequence[str | Path], *, backgrounds: str | Path | None = None,
         variations: int = 1, seed: int = 0,
     ) -> None:  # fmt: skip
-        self.shards, videos, stored = list[Shard](), list[range](), 0
+        self.shards = list[Shard]()
         for folder in map(Path, [folders] if isinstance(folders, str | Path) else folders):
             paths = sorted(path for path in folder.glob("people-*.npz") if path.stem[7:].isdecimal())
             if not paths:
                 raise ShardError(
                     f"{folder}: expected shards of synthetic people, found none; run `humesh synth -o {folder}`."
                 )
-            frames = int(str(_about(folder)["frames"]))
-            for shard in map(Shard, paths):
-                if len(shard) % frames:
-                    raise ShardError(f"{folder}: expected videos of {frames} frames, got {len(shard)} in all.")
-                starts = range(stored, stored + len(shard), frames)
-                videos += [range(start, start + frames) for start in starts] if frames > 1 else []
-                self.shards.append(shard)
-                stored += len(shard)
+            self.shards += map(Shard, paths)
         self._starts = np.cumsum([0, *map(len, self.shards)])
         super().__init__(
-            self._stored_layer, stored, videos, backgrounds=backgrounds, seed=seed, variations=variations,
+            self._stored_layer, int(self._starts[-1]), backgrounds=backgrounds, seed=seed, variations=variations,
             crowding=_CROWDING,
         )  # fmt: skip
 

@@ -36,21 +36,17 @@ _DYED = {TOP: 0.5, BOTTOM: 0.5, SHOES: 0.3, OTHER: 0.3, HAIR: 0.15}
 class VariedLayers:
     """Photos of layers: sample i is layer i % stored in its variation i // stored; a video's frames vary alike.
 
-    `videos`: the layers of each video, none for photos. `variations`: how many of them the length counts. `crowding`:
-    how often people of another layer are pasted in front. `backgrounds`: a folder of photos, beside drawn ones.
+    `frames`: of each video, 1 for photos. `variations`: how many of them the length counts. `crowding`: how often
+    people of another layer are pasted in front. `backgrounds`: a folder of photos, beside drawn ones.
     """
 
     def __init__(
-        self, layer: Callable[[int], Layer], stored: int, videos: Sequence[range], *, backgrounds: str | Path | None,
-        seed: int, variations: int = 1, crowding: float = 0.0,
+        self, layer: Callable[[int], Layer], stored: int, *, backgrounds: str | Path | None, seed: int, frames: int = 1,
+        variations: int = 1, crowding: float = 0.0,
     ) -> None:  # fmt: skip
-        self.layer, self.stored, self.seed, self.crowding = layer, stored, seed, crowding
+        self.layer, self.stored, self.seed, self.frames, self.crowding = layer, stored, seed, frames, crowding
         self.backgrounds, self._length = Backgrounds(backgrounds), stored * variations
-        self._first = np.full(stored, -1)  # of each layer's video
-        for video in videos:
-            self._first[video.start : video.stop] = video.start
-        starts = range(0, self._length, max(stored, 1))
-        self.tracks = tuple(range(start + v.start, start + v.stop) for start in starts for v in videos)
+        self.tracks = tuple(range(i, i + frames) for i in range(0, stored, frames)) if frames > 1 else ()
         self._last: tuple[int, Layer] | None = None
 
     def __len__(self) -> int:
@@ -60,16 +56,15 @@ class VariedLayers:
         if index < 0:
             raise IndexError(f"sample {index}: expected a number from 0 on.")
         variation, number = divmod(index, self.stored)
-        video = int(self._first[number])
-        of_scene = number if video < 0 else video
-        scene, frame = default_rng([self.seed, variation, of_scene]), default_rng([self.seed, variation, number, 1])
+        start = number - number % self.frames
+        scene, frame = default_rng([self.seed, variation, start]), default_rng([self.seed, variation, number, 1])
         layer, others, first = self.layer(number), list[Layer](), None
         if self.crowding and scene.random() < self.crowding:
             other = self.layer(int(scene.integers(self.stored)))
             others = [other] if other.code.shape == layer.code.shape else []
-        if video >= 0:
-            if self._last is None or self._last[0] != video:
-                self._last = video, self.layer(video)
+        if self.frames > 1:
+            if self._last is None or self._last[0] != start:
+                self._last = start, self.layer(start)
             first = self._last[1]
         name = f"scene {number}" + f", variation {variation}" * (variation > 0)
         return vary(layer, self.backgrounds, scene, frame, name, others, first)
@@ -147,11 +142,8 @@ def _recoloured(layer: Layer, g: Generator) -> Float[np.ndarray, "H W 3"]:
     for first in REGIONS * (1 + np.arange(len(layer.identity))):
         for region, often in _DYED.items():
             if g.random() < often:
-                new, keep, dyed = (
-                    255 * draw_colour(g) * (0.5 if region == HAIR else 1),
-                    g.uniform(0.2, 1),
-                    first + region,
-                )
+                new, keep = 255 * draw_colour(g) * (0.5 if region == HAIR else 1), g.uniform(0.2, 1)
+                dyed = first + region
                 # Light surfaces darken by a gain; dark ones, whose contrast would become noise, are lifted.
                 gain[dyed] = np.clip(new / mean[dyed], 0, 2.5)
                 gain[dyed] = gain[dyed] * keep + (1 - keep) * gain[dyed].mean()
