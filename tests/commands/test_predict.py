@@ -345,7 +345,6 @@ def _json(path: Path) -> dict[str, Any]:
         (["grey.png", "--video.no-beside"], "--video.beside is for videos in files"),
         (["0", "--video.end-s", "3"], "--video.end-s is for videos in files"),
         (["grey.png", "--detections", "b.json", "--finder", "fast"], "--finder fast: nobody is looked for"),
-        (["clip.mp4", "--video.tracks", "t.txt", "--finder", "rtmlib"], "--finder rtmlib: nobody is looked for"),
         (["clip.mp4", "clap.mp4", "--video.tracks", "t.txt"], "one file holds the people of one video, got 2"),
         (["clip.mp4", "--video.formats", "npz", "--video.no-beside"], "--video.no-beside is for the film"),
         (["clip.mp4", "--video.folders"], "--video.folders: expected a folder of frames"),
@@ -425,7 +424,7 @@ def test_what_the_build_could_not_fetch_is_said(
 ) -> None:
     """By `info` of each network, by `predict` in one sentence."""
     monkeypatch.setattr(networks, "ASSETS", tmp_path / "none")
-    networks._loaded.cache_clear()
+    networks.network.cache_clear()
     assert run(monkeypatch, "info") == 0
     printed = capsys.readouterr().out
     for name in networks.NETWORKS:

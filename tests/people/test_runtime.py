@@ -24,9 +24,9 @@ from humesh.people.networks import NETWORKS, MissingNetworkError, missing_networ
 @pytest.fixture
 def nothing_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(module, "ASSETS", tmp_path)
-    module._loaded.cache_clear()
+    module.network.cache_clear()
     yield
-    module._loaded.cache_clear()
+    module.network.cache_clear()
 
 
 @pytest.mark.usefixtures("nothing_built")
@@ -42,11 +42,11 @@ def test_a_lacking_network_is_reported_in_a_sentence(tmp_path: Path) -> None:
 
 def test_the_networks_take_batches_and_give_what_is_asked_for(networks: None) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), np.uint8)
-    both = network("pose_landmark_full")(pixels, "score", "points")
+    both = network("pose_landmark_full", "cpu")(pixels, "score", "points")
     assert [part.shape for part in both] == [(2, 1), (2, 195)]
-    (points,) = network("pose_landmark_full")(pixels[1:], "points")
+    (points,) = network("pose_landmark_full", "cpu")(pixels[1:], "points")
     np.testing.assert_allclose(points[0], both[1][1], atol=1e-3)
-    assert network("pose_landmark_full") is network("pose_landmark_full")
+    assert network("pose_landmark_full", "cpu") is network("pose_landmark_full", "cpu")
 
 
 @pytest.mark.usefixtures("nothing_built")
@@ -54,23 +54,23 @@ def test_the_networks_take_batches_and_give_what_is_asked_for(networks: None) ->
 def test_a_damaged_network_is_reported(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "movenet_thunder.onnx").write_bytes(content)
     with pytest.raises(MissingNetworkError, match=r"movenet_thunder.onnx: .* damaged file; install humesh again"):
-        network("movenet_thunder")
+        network("movenet_thunder", "cpu")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 def test_forked_processes_find_the_same_people(finder: PeopleFinder, one_rendered: np.ndarray) -> None:
     """While another thread of the parent is busy, too: what that thread holds is held for ever in the child."""
-    photo, sessions = Photo(one_rendered, Camera.guess((240, 525))), [network(name) for name in NETWORKS]
+    photo, sessions = Photo(one_rendered, Camera.guess((240, 525))), [network(name, "cpu") for name in NETWORKS]
     here = [person.box.tolist() for person in finder(photo)]
     assert len(here) == 1
     stop = threading.Event()
 
     def busy() -> None:
         while not stop.is_set():
-            network("movenet_multipose")(np.zeros((1, 256, 256, 3), np.uint8), "people")
+            network("movenet_multipose", "cpu")(np.zeros((1, 256, 256, 3), np.uint8), "people")
 
     def find(answers: multiprocessing.connection.Connection) -> None:
-        assert not any(network(name) is session for name, session in zip(NETWORKS, sessions, strict=True))
+        assert not any(network(name, "cpu") is session for name, session in zip(NETWORKS, sessions, strict=True))
         answers.send([person.box.tolist() for person in finder(photo)])
 
     fork = multiprocessing.get_context("fork")

@@ -133,7 +133,7 @@ HALPE26 = _joints(
     f"{_FACE} {_ARMS} {_LEGS} head_top neck pelvis left_big_toe right_big_toe left_small_toe right_small_toe left_heel "
     "right_heel",
 )
-"""The body points of Halpe, which rtmlib's BodyWithFeet gives."""
+"""The body points of Halpe, feet included."""
 
 MEDIAPIPE33 = _joints(
     "mediapipe33",

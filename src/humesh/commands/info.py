@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
+import onnxruntime
 import torch
 
 from humesh.body.files import SHIPPED
@@ -21,8 +21,7 @@ def info() -> int:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none found, the CPU is used"
     say(f"GPU: {device}; {torch.get_num_threads()} CPU threads")
     say("\nPerson finders")
-    for package, what in {"onnxruntime": "runs the networks below", "rtmlib": "optional extra"}.items():
-        say(f"  {package:12} {_version(package):12} {what}")
+    say(f"  onnxruntime {onnxruntime.__version__} runs these networks:")
     lacks, missing = "missing: install humesh again with a connection to the npm registry", missing_networks()
     for name in NETWORKS:
         say(f"  {name:20} {lacks if name in missing else 'Google, Apache-2.0'}")
@@ -38,10 +37,3 @@ def info() -> int:
         licence = "shipped with humesh, Apache-2.0: free for any use" if name in free else card.licence
         say(f"               weights: {licence}")
     return 0
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"

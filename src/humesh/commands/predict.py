@@ -11,7 +11,7 @@ import tyro
 from humesh.commands.errors import UserError
 from humesh.video_options import VideoOptions
 
-Finder = Literal["accurate", "fast", "rtmlib"]
+Finder = Literal["accurate", "fast"]
 Format = Literal["jpg", "views", "errors", "mp4", "glb", "obj", "ply", "npz", "json", "bvh"]
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 VideoFormat = Literal["mp4", "glb", "bvh", "amass", "usd", "npz"]

@@ -24,7 +24,7 @@ from humesh.errors import HumeshError
 from humesh.media.kinds import is_url
 from humesh.media.photo import Photo
 from humesh.methods.weights import shipped
-from humesh.people.finder import PeopleFinder, RtmlibPeople
+from humesh.people.finder import PeopleFinder
 from humesh.people.given import GivenPeople
 from humesh.recover import DEFAULT, IN_VIDEOS, PersonFinder, Recoverer, device_named
 from humesh.scene.export import PHOTO_FORMATS, VIDEO_FORMATS, write
@@ -170,11 +170,11 @@ def _check_options(options: Options, found: Sequence[Input], kinds: Counter[Kind
         if kinds.total() > kinds["photo"]:
             notes.append(f"--{name} is for the photos; on the videos it has no effect.")
     has_folder = any(os.path.isdir(each.where) for each in found)
-    _check_video_options(options.video, kinds["video"], has_folder, "" if kinds["photo"] else options.finder)
+    _check_video_options(options.video, kinds["video"], has_folder)
     return notes
 
 
-def _check_video_options(video: VideoFiles, videos: int, has_folder: bool, finder: str) -> None:
+def _check_video_options(video: VideoFiles, videos: int, has_folder: bool) -> None:
     """UserError for options that are wrong, or that apply to none of the inputs."""
     used = [name for name, value in vars(video).items() if value != getattr(VideoFiles(), name)]
     if used and not videos:
@@ -192,8 +192,6 @@ def _check_video_options(video: VideoFiles, videos: int, has_folder: bool, finde
         raise UserError("--video.no-beside is for the film, but mp4 is not among --video.formats.")
     if video.tracks is not None and videos > 1:
         raise UserError(f"--video.tracks: one file holds the people of one video, got {videos} videos.")
-    if video.tracks is not None and finder == "rtmlib":
-        raise UserError("--finder rtmlib: nobody is looked for where --video.tracks gives the tracks.")
     for name in video.formats:
         module, extra = VIDEO_FORMATS[name].needs or ("sys", "")
         if find_spec(module) is None:
@@ -219,11 +217,7 @@ def _with_digest(name: str | Path) -> str:
 def _recoverer(options: Options, weights: str, has_people: bool) -> Recoverer:
     finder: PersonFinder | None = None
     if not has_people:
-        finder = (
-            RtmlibPeople()
-            if options.finder == "rtmlib"
-            else PeopleFinder(fast=options.finder == "fast", device=str(device_named(options.device)))
-        )
+        finder = PeopleFinder(fast=options.finder == "fast", device=str(device_named(options.device)))
     recoverer = Recoverer(options.body, finder, options.device, weights, options.refine)
     limit_threads(recoverer)
     return recoverer

@@ -53,18 +53,14 @@ def runtime_has_cuda() -> bool:
     return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
-def network(name: str, device: str = "cpu") -> Callable[..., list[Any]]:
+@cache
+def network(name: str, device: str) -> Callable[..., list[Any]]:
     """One of `NETWORKS`, loaded once in a process: from a batch of RGB pictures (uint8) to the outputs of given names.
 
     `device`: "cpu", "cuda" or "cuda:N"; where ONNX Runtime has no CUDA the CPU. It may be called by several threads at
     a time, and on the CPU runs in the calling thread alone, so that results do not depend on the number of threads.
     Raises MissingNetworkError.
     """
-    return _loaded(name, device)
-
-
-@cache
-def _loaded(name: str, device: str) -> Callable[..., list[Any]]:
     import onnxruntime  # 0.1 s
 
     path = ASSETS / f"{name}.onnx"
@@ -92,7 +88,7 @@ def _loaded(name: str, device: str) -> Callable[..., list[Any]]:
 
 if hasattr(os, "register_at_fork"):
     # A session that another thread of the parent was using at the fork keeps its locks in the child for ever.
-    os.register_at_fork(after_in_child=_loaded.cache_clear)
+    os.register_at_fork(after_in_child=network.cache_clear)
 
 
 def _parent(name: str) -> str:
