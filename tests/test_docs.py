@@ -16,7 +16,7 @@ from humesh.evaluation.options import Options
 from humesh.evaluation.published import ABLATIONS
 from humesh.media.film import Film
 from humesh.methods import METHODS
-from humesh.training.prepare import overridden
+from humesh.training.recipe import overridden
 from humesh.training.recipes import RECIPES
 
 EVALUATES = {field.name for field in fields(Options)}

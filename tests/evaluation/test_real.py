@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from dataclasses import replace
@@ -18,9 +17,6 @@ from humesh.body.joints import COCO17, LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.commands.main import main
-from humesh.commands.train import train
-from humesh.crops.crops import GroupError
-from humesh.errors import HumeshError
 from humesh.evaluation.protocols import EvaluationError
 from humesh.evaluation.real import UNITS, WITHIN, Label, LabelledPhoto, Score, by_set, read_labels, run, scored
 from humesh.media.photo import Photo
@@ -28,11 +24,6 @@ from humesh.people.given import GivenPeople
 from humesh.people.person import Mask, Person
 from humesh.recover import Recoverer
 from humesh.scene.result import Result
-from humesh.training.loop import Place
-from humesh.training.prepare import prepare
-from humesh.training.recipe import Source
-from humesh.training.recipes import RECIPES
-from humesh.training.validation import real_errors
 
 LIMBS = SMPL24.indices(*LIMBS12.names)
 SIZE = (240, 320)
@@ -399,51 +390,3 @@ def test_what_is_wrong_is_told_in_one_sentence(
         assert len(got.splitlines()) == 1
     assert evaluate(monkeypatch, "--explain", "real") == 0
     assert "250 mm" in capsys.readouterr().out
-
-
-def test_a_training_is_validated_on_real_photos(
-    labelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Each validation has the numbers of the evaluate command; people are found once."""
-    looked: list[str] = []
-
-    def find(photo: Photo) -> list[Person]:
-        looked.append(photo.path)
-        return GivenPeople("found.json").on(photo, photo.path)[0]
-
-    monkeypatch.setattr(Recoverer, "finder", property(lambda recoverer: find))
-    config = {"decoder_layers": 1, "encoder_layers": 0, "width": 16, "hidden": 16}
-    small = replace(
-        RECIPES["debug"],
-        steps=2,
-        batch=2,
-        data=(Source("drawn", options={"count": 6}),),
-        config={**RECIPES["debug"].config, **config},
-        held_out=2,
-        validate_every=1,
-    )
-    said: list[str] = []
-    scores = prepare("debug", small, Place(labelled / "run", say=said.append, real=labelled)).run()
-    assert not [name for name in scores if name.startswith("real")], "they are not held-out samples"
-    assert len(looked) == 2
-    with (labelled / "run" / "validation.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    assert [row["step"] for row in rows] == ["1", "2"]
-    assert evaluate(monkeypatch, "run/weights.safetensors", "real", "--root", labelled, "-o", "n.json") == 0
-    (means,) = (row for row in json.loads(Path("n.json").read_text())["sets"] if row["set"] == "mean of the sets")
-    for name, key in (("PA-MPJPE", "pa_mpjpe"), ("PCK@0.05", "pck@0.05"), ("PCK@0.1", "pck@0.1")):
-        assert float(rows[-1][f"real {name}"]) == pytest.approx(means[key]["ours"], rel=1e-6)
-    last = next(sentence for sentence in said if sentence.startswith("step 2: "))
-    assert f"real PA-MPJPE {means['pa_mpjpe']['ours']:.1f} mm" in last
-    assert f"real PCK@0.1 {means['pck@0.1']['ours']:.1f} %" in last
-
-    def too_many(*_: object) -> None:
-        raise GroupError("expected at most 3 people in a group, got 4; give fewer boxes.")
-
-    monkeypatch.setattr(Recoverer, "__call__", too_many)
-    assert real_errors(labelled, labelled / "run" / "weights.safetensors", "open-low", "cpu", said.append) == {}
-    assert said[-1].startswith("the real photos are not validated on: expected at most 3 people")
-    (labelled / "labels.json").write_text("[]")
-    with pytest.raises(HumeshError, match="expected people with 6 or more labelled limb joints, found none"):
-        train("debug", labelled / "another", workers=0, real=labelled)
-    assert not (labelled / "another").exists()

@@ -30,9 +30,9 @@ from humesh.data import DATASETS
 from humesh.data.sample import Dataset
 from humesh.training.data import Given, sources
 from humesh.training.loop import Place
-from humesh.training.paper_recipes import PUBLISHED
 from humesh.training.prepare import prepare
 from humesh.training.recipe import Recipe, Source, TrainingError
+from humesh.training.recipes import PUBLISHED
 
 _TESTS = Path(__file__).parents[1]
 

@@ -34,7 +34,7 @@ from humesh.evaluation.protocols import PROTOCOLS
 from humesh.evaluation.run import Chained
 from humesh.methods.weights import read_weights
 from humesh.training.loop import Training
-from humesh.training.paper_recipes import PUBLISHED
+from humesh.training.recipes import PUBLISHED
 
 
 def _module(name: str) -> ModuleType:
@@ -103,7 +103,7 @@ class Spy:
         found = []
         for module, optimiser in (
             (self.training.learner, self.training.optimiser),
-            (self.training.discriminators, getattr(self.training, "their_optimiser", None)),
+            (self.training.discriminators, getattr(self.training.discriminators, "optimiser", None)),
         ):
             if module is None or optimiser is None:
                 continue

@@ -13,8 +13,8 @@ from humesh.commands.describe import FED_BY
 from humesh.methods import METHODS
 from humesh.training.data import Given, sources
 from humesh.training.loop import Place
-from humesh.training.prepare import overridden, prepare
-from humesh.training.recipe import Source, TrainingError
+from humesh.training.prepare import prepare
+from humesh.training.recipe import Source, TrainingError, overridden
 from humesh.training.recipes import RECIPES
 
 every_recipe = pytest.mark.parametrize("name", RECIPES)

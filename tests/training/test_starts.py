@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from humesh.body.model import BodyModel
 from humesh.methods.weights import build, save_weights
 from humesh.networks.encoders import Encoder, HrNet
-from humesh.training import starts
+from humesh.training import prepare as preparing
 from humesh.training.data import Given
 from humesh.training.loop import Place
-from humesh.training.prepare import prepare
+from humesh.training.prepare import prepare, start_learned, start_pretrained
 from humesh.training.recipe import TrainingError
 from humesh.training.recipes import RECIPES
-from humesh.training.starts import start_learned, start_pretrained
 
 # What pose_hrnet's last module, which gives its finest branch alone, does not have.
 LAST_FUSIONS = tuple(f"stage4.2.fuse_layers.{i}." for i in (1, 2, 3))
@@ -127,7 +126,7 @@ def test_timm_fetches_the_named_encoder(monkeypatch: pytest.MonkeyPatch, resnet:
         return SimpleNamespace(state_dict=lambda: resnet)
 
     method = _Method("resnet18", Encoder("resnet18"))
-    monkeypatch.setattr(starts.timm, "create_model", create)
+    monkeypatch.setattr(preparing.timm, "create_model", create)
     assert "starts from timm" in start_pretrained(method, "timm")
     assert asked == [("resnet18", True, {"num_classes": 0})]
     assert torch.equal(method.encoder.get_submodule("conv1").weight, resnet["conv1.weight"])
@@ -135,7 +134,7 @@ def test_timm_fetches_the_named_encoder(monkeypatch: pytest.MonkeyPatch, resnet:
     def offline(*_: Any, **__: Any) -> Any:
         raise OSError("no\nconnection")
 
-    monkeypatch.setattr(starts.timm, "create_model", offline)
+    monkeypatch.setattr(preparing.timm, "create_model", offline)
     with pytest.raises(TrainingError, match=r"cannot fetch the weights of resnet18 \(no connection\); give a file"):
         start_pretrained(method, "timm")
 

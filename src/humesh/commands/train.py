@@ -41,7 +41,6 @@ def train(
     weights: Annotated[tuple[str, ...], Append] = (),
     init: str = "",
     pretrained: Annotated[tuple[str, ...], Append] = (),
-    real: Path | None = None,
     dry_run: bool = False,
 ) -> int:
     """Train a method after a recipe; the same command goes on after it was stopped or killed.
@@ -73,19 +72,17 @@ def train(
             from another's weights starts without.
         pretrained: What the encoder starts from: timm (its own download) or a file of ImageNet or COCO-pose weights in
             their authors' names; smpl_mean_params.npz for regressors. May be repeated.
-        real: A folder of labelled photos (see docs/benchmarks.md), on which every validation measures as well what
-            `humesh predict` would make of them; nothing is chosen by it.
         dry_run: Only print the recipe; with data also counts and labels.
     """
     import torch
 
     from humesh.commands.describe import describe
-    from humesh.evaluation.real import read_labels
     from humesh.recover import device_named
     from humesh.training.data import Given
     from humesh.training.files import checkpoints
     from humesh.training.loop import Place
-    from humesh.training.prepare import known, overridden, prepare
+    from humesh.training.prepare import prepare
+    from humesh.training.recipe import known, overridden
     from humesh.training.recipes import RECIPES
 
     within("--workers", workers, 0, 256)
@@ -98,9 +95,7 @@ def train(
     rank, local = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
     where = device_named(device or (f"cuda:{local}" if torch.cuda.is_available() else "cpu"))
     speak = say if rank == 0 else lambda sentence: None
-    place = Place(out or Path("run"), where, workers, speak, real=real)
-    if real is not None:
-        read_labels(real)  # what is wrong with them is not to be found out after the first steps
+    place = Place(out or Path("run"), where, workers, speak)
     start = None if init in ("", "none") else Path(init)
     given = Given(_places(data), _places(labels), backgrounds, start, pretrained)
     if dry_run:

@@ -26,11 +26,13 @@ _HALVED = (HrNet, PatchEmbed, PostNormLayer, PreNormBlock, LifterBlock, TimeBloc
 
 
 class Discriminators(nn.Module):
-    """HMR's discriminators of poses and shapes (CVPR 2018)."""
+    """HMR's discriminators of poses and shapes (CVPR 2018), with its optimiser of theirs."""
 
-    def __init__(self, shapes: int) -> None:
+    def __init__(self, shapes: int, device: torch.device) -> None:
         super().__init__()
         self.pose, self.shape = PoseDiscriminator(len(SMPL24) - 1), shape_discriminator(shapes)
+        self.to(device)
+        self.optimiser = torch.optim.Adam(self.parameters(), 1e-4, weight_decay=1e-4)
 
     def forward(self, pose: BodyPose) -> Tensor:
         """All scores of bodies `*g`, the shape's last."""
@@ -44,9 +46,9 @@ class Discriminators(nn.Module):
         terms = discriminator_terms(*scores, weight.float(), batch.crops.present.float())
         return torch.stack([mean_of_labelled(term) for term in terms]).sum()
 
-    def step(self, optimiser: torch.optim.Optimizer, predicted: BodyPose, batch: Batch) -> Tensor:
+    def step(self, predicted: BodyPose, batch: Batch) -> Tensor:
         """Their step on a batch's predictions; the loss."""
-        optimiser.zero_grad(set_to_none=True)  # the generator's side left gradients here
+        self.optimiser.zero_grad(set_to_none=True)  # the generator's side left gradients here
         loss = self.loss(predicted, batch)
         loss.backward()
         if distributed.is_initialized():
@@ -54,7 +56,7 @@ class Discriminators(nn.Module):
                 assert parameter.grad is not None
                 distributed.all_reduce(parameter.grad)
                 parameter.grad.div_(distributed.get_world_size())
-        optimiser.step()
+        self.optimiser.step()
         return loss.detach()
 
 

@@ -26,7 +26,7 @@ from humesh.training.data import loaded
 from humesh.training.files import Table, check_same, checkpoints, read_checkpoint, write_checkpoint
 from humesh.training.learner import PRECISIONS, Discriminators, Learner, in_half_precision, optimiser_of
 from humesh.training.recipe import Recipe, TrainingError
-from humesh.training.validation import held_out_errors, real_errors
+from humesh.training.validation import held_out_errors
 
 _BAD_STEPS = 3  # steps in a row without finite gradients after which training stops
 
@@ -35,8 +35,7 @@ _BAD_STEPS = 3  # steps in a row without finite gradients after which training s
 class Place:
     """Where and how a training runs; nothing of it decides the result but the rounding of the device.
 
-    `say` gets sentences for the user, `watch` the step and its losses after each step. `real`: a folder of labelled
-    photos to validate on, too.
+    `say` gets sentences for the user, `watch` the step and its losses after each step.
     """
 
     out: Path
@@ -44,7 +43,6 @@ class Place:
     workers: int = 0
     say: Callable[[str], None] = field(default_factory=lambda: lambda sentence: None)
     watch: Callable[[int, Mapping[str, float]], None] = field(default_factory=lambda: lambda step, means: None)
-    real: Path | None = None
 
     @property
     def rank(self) -> int:
@@ -80,11 +78,10 @@ class Training:
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=recipe.precision == "float16")
         self._saved: dict[str, Any] = {"learner": self.learner, "optimiser": self.optimiser, "scaler": self.scaler}
         self.discriminators: Discriminators | None = None
-        if (chosen := recipe.discriminators) is not None:
-            self.discriminators = Discriminators(body.shapes).to(place.device)
-            parameters = self.discriminators.parameters()
-            self.their_optimiser = torch.optim.Adam(parameters, chosen.rate, weight_decay=chosen.decay)
-            self._saved |= {"discriminators": self.discriminators, "their_optimiser": self.their_optimiser}
+        if recipe.discriminators:
+            self.discriminators = Discriminators(body.shapes, place.device)
+            optimiser = self.discriminators.optimiser
+            self._saved |= {"discriminators": self.discriminators, "their_optimiser": optimiser}
         self.mean = {key: value.detach().clone() for key, value in self.learner.method.state_dict().items()}
         self.step, self.bad, self.stopped = 0, 0, False
         self.sums: dict[str, Tensor] = {}
@@ -179,7 +176,7 @@ class Training:
         if self.bad == 0:
             self._update_mean()
             if self.discriminators is not None:
-                means["discriminators"] = self.discriminators.step(self.their_optimiser, pose, batch)
+                means["discriminators"] = self.discriminators.step(pose, batch)
         return {"loss": loss.detach(), "gradient": norm.detach(), **means}
 
     def _skip(self, means: Mapping[str, Tensor]) -> None:
@@ -223,20 +220,15 @@ class Training:
             method.train()
 
     def _validate(self) -> None:
-        """Errors of the running mean on what was held out, and on real photos where these are given; pictures."""
+        """Errors and pictures of the running mean on what was held out."""
         place, size, count = self.place, self.recipe.batch // self.place.world, self.recipe.held_out
         numbers = ([*range(n, min(n + size, count))] for n in range(0, count, size))
         with self.averaged() as method:
             batches = (b.to(place.device) for b in loaded(self.check, numbers, place.workers, place.device))
             sheet = place.out / "pictures" / f"step-{self.step:07d}.jpg"
             self.scores = held_out_errors(method, self.learner.bodies[0], batches, self.recipe.seed, sheet)
-        found = dict(self.scores)
-        if place.real is not None:
-            weights = self.save_weights()
-            found |= real_errors(place.real, weights, self.recipe.body, str(place.device), place.say)
-        Table(place.out / "validation.csv", self.step - 1).write(self.step, found)
-        named = (f"{k} {v:.1f} {'%' if 'PCK' in k else 'mm'}" for k, v in found.items())
-        place.say(f"step {self.step}: " + ", ".join(named))
+        Table(place.out / "validation.csv", self.step - 1).write(self.step, self.scores)
+        place.say(f"step {self.step}: " + ", ".join(f"{k} {v:.1f} mm" for k, v in self.scores.items()))
 
     def save(self) -> None:
         """Writes a checkpoint; it appears only when it is complete, and the last two are kept."""
@@ -271,19 +263,15 @@ class Training:
                 "another folder with -o, or remove them to start anew."
             )
 
-    def save_weights(self) -> Path:
-        """Writes the running mean as the method's weights; the file."""
+    def save_weights(self) -> None:
+        """Writes the running mean as the method's weights."""
         scores = ", ".join(f"{key} {value:.1f} mm on held-out samples" for key, value in self.scores.items())
         notes = {"recipe": self.name, "settings": self.recipe.as_json(), "steps": str(self.step), "scores": scores}
         if (learned := self.learner.learned) is not None:
             notes["learned"] = json.dumps(dict(zip(learned.names, learned.scales.tolist(), strict=True)))
-        body, path = (
-            "open" if self.learner.bodies[0].name in SHIPPED else "smpl",
-            self.place.out / "weights.safetensors",
-        )
+        body = "open" if self.learner.bodies[0].name in SHIPPED else "smpl"
         with self.averaged() as method:
-            save_weights(path, self.recipe.method, method, body, notes)
-        return path
+            save_weights(self.place.out / "weights.safetensors", self.recipe.method, method, body, notes)
 
     def _means(self) -> dict[str, float]:
         """The means of the losses since they were last asked for, over all processes."""

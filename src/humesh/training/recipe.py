@@ -1,17 +1,20 @@
-"""What a training is: everything that decides its result, in one record."""
+"""What a training is: everything that decides its result, in one record, and its settings as a command has them."""
 
 from __future__ import annotations
 
-import dataclasses
+import ast
+import difflib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import cos, inf, pi
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from humesh.data import DATASETS, Reader
 from humesh.data.augment import Augment
 from humesh.errors import HumeshError
+from humesh.methods import METHODS
+from humesh.methods.settings import from_values
 
 
 class TrainingError(HumeshError, ValueError):
@@ -38,17 +41,6 @@ class Source:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Adversarial:
-    """Adversarial training (HMR, CVPR 2018): the discriminators' own learning rate and weight decay.
-
-    Their scores count as the loss term "adversarial". Real ones are the batch's fits, motion capture's among them.
-    """
-
-    rate: float = 1e-4  # HMR's
-    decay: float = 1e-4
-
-
 SMPL = "your SMPL file"
 """The body of recipes that train SMPL's: the user's file must be given for it."""
 
@@ -69,13 +61,13 @@ class Recipe:
     network by the start of their names, 0: they stay as they are. `drops`: shares of the steps after which "step"
     multiplies the rate by `drop`; "cosine" ends at a hundredth. `weights`: of the loss terms, others do not count, and
     `optional` ones need not exist; `learned`: those that are also weighed by learning (JOTR); `delayed`: terms that
-    count only after a share of the steps. `clip`: the largest gradient norm. `ema`: decay
-    of the running mean of the weights, which is what is kept. `stride`: frames between those of a clip.
-    `joints_from_fits`: SMPL's joints are labelled as people's fits have them (see `joints_of_fit`). `held_out`: samples
-    of the first data set that are only validated on. `pretrained`: what the paper's network starts from, in words; it
-    comes with --pretrained. `starts_from`: the recipe whose weights this one goes on from, given with --init. `lacks`:
-    data and conditions of the paper that cannot be had here. TrainingError for numbers that no training can have, and
-    for data sets' splits that are for evaluation.
+    count only after a share of the steps. `discriminators`: of poses and shapes (HMR, CVPR 2018), the term
+    "adversarial"; the batch's fits are their real bodies. `clip`: the largest gradient norm. `ema`: decay of the
+    running mean of the weights, which is what is kept. `stride`: frames between those of a clip. `joints_from_fits`:
+    SMPL's joints are labelled as people's fits have them (see `joints_of_fit`). `held_out`: samples of the first data
+    set that are only validated on. `pretrained`: what the paper's network starts from, in words (--pretrained).
+    `starts_from`: the recipe whose weights this one goes on from (--init). `lacks`: data and conditions of the paper
+    that cannot be had here. TrainingError for numbers that no training can have, and for splits of evaluation.
     """
 
     about: str
@@ -97,7 +89,7 @@ class Recipe:
     drop: float = 0.1
     learned: tuple[str, ...] = ()
     delayed: Mapping[str, float] = field(default_factory=dict)
-    discriminators: Adversarial | None = None
+    discriminators: bool = False
     augment: Augment = field(default_factory=Augment)
     clip: float = 1.0
     ema: float = 0.999
@@ -129,7 +121,7 @@ class Recipe:
 
     def as_json(self) -> str:
         """All of it that decides the result, as text: the same for the same training."""
-        settings = dataclasses.asdict(self)
+        settings = asdict(self)
         for source in settings["data"]:
             for key in [key for key, value in source.items() if key == "note" or value in ("", None, False)]:
                 del source[key]
@@ -144,3 +136,58 @@ class Recipe:
         elif self.schedule == "cosine":
             factor *= 0.01 + 0.99 * (1 + cos(pi * min(done, 1.0))) / 2
         return self.rate * factor
+
+
+def overridden(recipe: Recipe, settings: Iterable[str] = (), weights: Iterable[str] = ()) -> Recipe:
+    """The recipe with fields of its method's configuration and loss weights changed, each given as "key=value"."""
+    kind = METHODS[recipe.method].network().config_type
+    given = dict[str, Any]()
+    for key, text in map(_pair, settings):
+        known(key, [f.name for f in fields(kind)], f"--set: {recipe.method} has no setting")
+        if key == "pretrained":
+            raise TrainingError("--set pretrained: give what the encoder starts from with --pretrained timm or FILE.")
+        given[key] = _parsed(text, get_type_hints(kind)[key])
+    config, changed = {**recipe.config, **given}, dict(recipe.weights)
+    try:
+        from_values(kind, config)
+    except ValueError as error:
+        raise TrainingError(f"--set: {error}.") from None
+    for key, text in map(_pair, weights):
+        try:
+            changed[key] = float(text)
+        except ValueError:
+            raise TrainingError(f"--weights {key}: expected a number, got {text!r}.") from None
+    optional = tuple(recipe.weights) if config != recipe.config else ()  # an ablation may have no such term any more
+    return replace(recipe, config=config, weights=changed, optional=optional)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise TrainingError(f"expected key=value, got {text!r}.")
+    return key.strip(), value.strip()
+
+
+def known(name: str, names: Iterable[str], complaint: str) -> None:
+    """TrainingError for a name that there is not, with the nearest ones."""
+    names = list(names)
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(names)}."
+    raise TrainingError(f"{complaint} {name!r}; {hint}")
+
+
+def _parsed(text: str, kind: Any) -> Any:
+    """A value as Python reads it, text for a field of texts, values with commas between for a tuple."""
+    if kind is str or get_origin(kind) is Literal:
+        return text
+    if get_origin(kind) is tuple:
+        parts = text.strip("()[] ").split(",")
+        return tuple(_parsed(part.strip(" '\""), get_args(kind)[0]) for part in parts if part.strip())
+    plain = {"true": True, "false": False, "none": None}
+    try:
+        value = plain[text.lower()] if text.lower() in plain else ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text  # of another type than any field that gets here
+    return float(value) if type(value) is int and float in (kind, *get_args(kind)) else value

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from math import isfinite
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +11,16 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from humesh.body.files import SHIPPED
 from humesh.body.joints import LIMBS12
-from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.data.batch import Batch
-from humesh.errors import HumeshError
 from humesh.evaluation.metrics import acceleration_error, mpjpe, pa_mpjpe
-from humesh.evaluation.real import by_set, read_labels, run
 from humesh.evaluation.report import draw_bones
 from humesh.files import writing
 from humesh.methods.base import Method
-from humesh.recover import Recoverer
 
 _PICTURED, _WIDTH = 8, 192  # groups, and px of a crop in the picture
 _LABEL, _PREDICTION = (255, 255, 255), (255, 120, 0)
-_OF_REAL = {"pa_mpjpe": "real PA-MPJPE", "pck@0.05": "real PCK@0.05", "pck@0.1": "real PCK@0.1"}
 _HIPS = LIMBS12.indices("left_hip", "right_hip")
 
 
@@ -79,20 +72,3 @@ def _contact_sheet(batch: Batch, points: Float[Tensor, "B N K 3"]) -> Image.Imag
             draw_bones(side, _WIDTH * (0.5 + from_side / 2.4), targets.joint_set, colour)  # 2.4 m across
         columns.append(np.concatenate([np.asarray(top), np.asarray(side)]))
     return Image.fromarray(np.concatenate(columns, axis=1))
-
-
-def real_errors(
-    folder: Path, weights: Path, body: str, device: str, say: Callable[[str], None] = lambda sentence: None
-) -> dict[str, float]:
-    """PA-MPJPE (mm) and PCK (%) of a weights file on labelled photos, as `humesh evaluate WEIGHTS real` has them.
-
-    The people of the photos are found once and kept in the folder `real` beside the weights. `say` gets what keeps the
-    photos from being scored, such as more people than the method allows; there are no errors then.
-    """
-    try:
-        recoverer = Recoverer("open" if body in SHIPPED else BodyFiles(body).predicted, weights=weights, device=device)
-        scores = run(read_labels(folder), recoverer, lambda photo: recoverer.finder(photo), weights.parent / "real")
-    except HumeshError as error:
-        say(f"the real photos are not validated on: {error}")
-        return {}
-    return {_OF_REAL[n.name]: n.ours for n in by_set(scores)[-1].numbers if n.name in _OF_REAL and isfinite(n.ours)}
