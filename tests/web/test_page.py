@@ -82,10 +82,15 @@ def _blue(pixels: np.ndarray) -> float:
     return float((pixels[..., 2] - pixels[..., 0] > 25).mean())
 
 
+def _wait_for_result(page: Any) -> None:
+    page.wait_for_selector(f"{_DONE}, {_FAILED}", timeout=_WAIT_MS)
+    assert page.locator(_DONE).count() == 1, page.inner_text("#message")
+
+
 def test_a_photo_becomes_a_body_to_look_at_and_to_download(page: Any, tmp_path: Path) -> None:
     Image.fromarray(camera()).save(tmp_path / "man.png")
     page.set_input_files("#file", tmp_path / "man.png")
-    page.wait_for_selector(_DONE, timeout=_WAIT_MS)
+    _wait_for_result(page)
     page.wait_for_timeout(500)
     before = _pixels(page)
     assert 0.01 < _blue(before) < 0.3
@@ -121,7 +126,7 @@ def test_a_video_plays_and_somebody_is_followed(page: Any, tmp_path: Path) -> No
         for frame in range(8):
             film.write(np.roll(pixels, 6 * frame, axis=1), frame / 8)
     page.set_input_files("#file", tmp_path / "clip.mp4")
-    page.wait_for_selector(_DONE, timeout=_WAIT_MS)
+    _wait_for_result(page)
     page.wait_for_timeout(500)
     assert _blue(_pixels(page)) > 0.01
     page.select_option("#follow", index=1)
@@ -164,7 +169,7 @@ def test_a_file_cancelled_while_it_is_sent_stays_away(page: Any, tmp_path: Path)
     page.click("#cancel")
     network.send("Network.emulateNetworkConditions", slow | {"uploadThroughput": -1})
     page.set_input_files("#file", tmp_path / "man.png")
-    page.wait_for_selector(_DONE, timeout=_WAIT_MS)
+    _wait_for_result(page)
     assert page.locator("#result").is_visible()
     page.click("#again")
     assert page.locator("#drop").is_visible()

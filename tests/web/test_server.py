@@ -120,6 +120,15 @@ def test_work_that_takes_too_long_ends_and_the_next_is_done(
     hangs.set()
 
 
+def test_the_page_chooses_its_jobs_id_and_can_cancel_before_an_answer(shop: Shop) -> None:
+    one, other, chosen = shop.browser(), shop.browser(), {"id": "0123456789abcdef01234567"}
+    assert one.post("/jobs", params={"id": "../etc"}, content=b"x", headers=SAME).status_code == 422
+    assert one.post("/jobs", params=chosen, content=b"x", headers=SAME).json()["id"] == chosen["id"]
+    assert other.post("/jobs", params=chosen, content=b"y", headers=SAME).status_code == 409  # not another one's
+    assert one.delete(f"/jobs/{chosen['id']}", headers=SAME).status_code == 200
+    assert other.post("/jobs", params=chosen, content=b"y", headers=SAME).status_code == 200
+
+
 @pytest.mark.parametrize("name", ["secret.txt", "../secret.txt", "..%2f..%2fetc%2fpasswd", "/etc/passwd", "given/file"])
 def test_only_listed_files_are_served(shop: Shop, name: str) -> None:
     client = shop.browser()

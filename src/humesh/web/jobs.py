@@ -96,18 +96,18 @@ class Jobs:
         self.thread.start()
         threading.Thread(target=self._sweep, name="humesh-sweep", daemon=True).start()
 
-    def begin(self, user: str, name: str) -> Job | None:
-        """A job whose file is about to come; None while another one of the user's is waiting or worked on.
-
-        One whose file is still being sent is given up: browsers tell of a cancelled upload later than of the next one.
-        """
+    def begin(self, user: str, name: str, number: str = "") -> Job | None:
+        """A job whose file is about to come; None while another one of the user's is not done."""
         self.forget()
         with self.changed:
+            if number in self.jobs:
+                return None
             for other in [job for job in self.jobs.values() if job.user == user]:
-                if other.state in ("waiting", "working"):
+                if other.state not in ("done", "failed"):
                     return None
                 self.remove(other)
             job = Job(user, plain_name(name), Path(tempfile.mkdtemp(dir=self.folder)))
+            job.id = number or job.id
             job.input.parent.mkdir()
             self.jobs[job.id] = job
         return job

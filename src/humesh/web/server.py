@@ -1,4 +1,4 @@
-"""The page's server: uploads in, states and files out, for the browsers that know its address (FastAPI).
+"""The servers of the page and of a preview, for the browsers that know their address (FastAPI).
 
 A page of another site can make a browser send requests here, and its name may even lead here (DNS rebinding). So
 `Host` must be an address of this computer, `Origin` the same one where a request changes something, and the secret
@@ -11,18 +11,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import io
 import ipaddress
 import re
 import secrets
 import socket
+from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
+from jaxtyping import UInt8
+from PIL import Image
 from starlette.requests import ClientDisconnect
 
 from humesh.web.jobs import Job, Jobs, Limits
@@ -32,6 +37,13 @@ _EVERYWHERE = ("", "0.0.0.0", "::")
 _ASK = """<!doctype html><meta charset="utf-8"><title>humesh</title><form method="get" action="./">
 <p>This page wants the token of the address that the program printed.</p>
 <input name="token" aria-label="token" autofocus> <button>Enter</button></form>"""
+_LIVE_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'"
+)
+_LARGEST = (1280, 1280)  # pixels of a preview's picture; larger ones are scaled down
+_POLL_S = 0.01
+_HEAD = b"--humesh-picture\r\nContent-Type: image/jpeg\r\n\r\n"
 
 
 class Guard:
@@ -128,16 +140,18 @@ def make_app(jobs: Jobs, guard: Guard, only: Job | None = None) -> FastAPI:
         return {"limits": jobs.limits.sentence, "job": mine and mine.id, "only": only is not None}
 
     @app.post("/jobs")
-    async def give(request: Request, name: str = "file") -> dict[str, Any]:
-        """Takes a file as the body of the request, never more of it than the limit."""
+    async def give(request: Request, name: str = "file", id: str = "") -> dict[str, Any]:
+        """Takes a file as the body of the request, never more of it than the limit; `id`: of the job, 24 hex digits."""
         if only is not None or not request.state.user:
             raise HTTPException(403, "This page takes no files.")
-        job = jobs.begin(request.state.user, name)
+        if not re.fullmatch(r"[0-9a-f]{24}|", id):
+            raise HTTPException(422, "Expected a job's id of 24 hexadecimal digits.")
+        job = jobs.begin(request.state.user, name, id)
         if job is None:
             raise HTTPException(409, "Your last file is still worked on: wait for it, or cancel it.")
         try:
             await _receive(request, job, jobs.limits)
-            if job.cancelled or await request.is_disconnected():
+            if job.cancelled:
                 raise HTTPException(409, "The file was cancelled.")
         except BaseException:  # also where the server ends
             jobs.remove(job)
@@ -198,3 +212,58 @@ def _sealed(response: Response, policy: str) -> Response:
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+class Preview:
+    """The picture to be shown; a browser that is slow misses pictures and never lags behind."""
+
+    def __init__(self) -> None:
+        self._newest: tuple[int, np.ndarray | None] = 0, None  # its number and pixels, replaced at once
+        self._ended = False
+
+    def show(self, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Replaces the picture, which must not be changed afterwards; costs nothing while nobody watches."""
+        self._newest = self._newest[0] + 1, pixels
+
+    def close(self) -> None:
+        """Ends the stream of every browser."""
+        self._ended = True
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body of a multipart/x-mixed-replace answer, from the present picture on.
+
+        Chromium shows a picture when the head of the next part has come, so that is sent at once.
+        """
+        last = 0
+        yield _HEAD
+        while not self._ended:
+            number, pixels = self._newest
+            if pixels is None or number == last:
+                await asyncio.sleep(_POLL_S)
+                continue
+            yield await asyncio.to_thread(_jpeg, pixels) + b"\r\n" + _HEAD
+            last = number
+
+
+def _jpeg(pixels: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    image, file = Image.fromarray(pixels), io.BytesIO()
+    image.thumbnail(_LARGEST)
+    image.save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def make_live_app(preview: Preview, guard: Guard) -> FastAPI:
+    """The web application that shows a preview."""
+    app, home = guarded_app(guard, _LIVE_POLICY), files("humesh.web") / "page"
+    page = (home / "live.html").read_text()
+
+    @app.get("/")
+    def index() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @app.get("/live")
+    def live() -> StreamingResponse:
+        return StreamingResponse(preview.stream(), media_type="multipart/x-mixed-replace; boundary=humesh-picture")
+
+    app.mount("/page", StaticFiles(directory=Path(str(home))))
+    return app

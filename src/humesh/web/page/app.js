@@ -5,6 +5,7 @@ const at = (id) => document.getElementById(id);
 const PERIOD_MS = 400;
 let job = null;
 let sending = null;
+let leaving = null;
 let viewer = null;
 
 async function asked(path, options = {}) {
@@ -32,9 +33,12 @@ async function send(file, name) {
   closeCamera();
   sending?.abort();
   const { signal } = sending = new AbortController();
+  const id = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  job = { id }; // chosen here, so that it can be cancelled before the server has answered
   say(`Sending ${name} ...`);
   try {
-    job = await asked(`jobs?name=${encodeURIComponent(name)}`, { method: "POST", body: file, signal });
+    await leaving;
+    await asked(`jobs?id=${id}&name=${encodeURIComponent(name)}`, { method: "POST", body: file, signal });
     await follow();
   } catch (error) {
     if (!signal.aborted) say(error.message, { error: true });
@@ -151,7 +155,7 @@ async function leave() {
   viewer?.close();
   viewer = null;
   delete document.body.dataset.ready;
-  if (old) await fetch(`jobs/${old.id}`, { method: "DELETE" }).catch(() => {});
+  if (old) await (leaving = fetch(`jobs/${old.id}`, { method: "DELETE" }).catch(() => {}));
 }
 at("cancel").addEventListener("click", leave);
 at("again").addEventListener("click", leave);
