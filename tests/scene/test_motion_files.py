@@ -24,7 +24,7 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.scene.export import VIDEO_FORMATS, write
 from humesh.scene.gltf import continuous
-from humesh.scene.mocap import Z_UP, clock, start_frame, steady, write_amass, write_bvh
+from humesh.scene.mocap import clock, motion_of, retimed, start_frame
 from humesh.scene.record import load
 from humesh.scene.result import FileOptions, Motion, ResultError, VideoResult
 
@@ -367,24 +367,6 @@ def test_amass_files_hold_the_same_motion_in_a_world_with_z_up(two: VideoResult,
             np.testing.assert_allclose(world[k], np.stack([x, z, -y], axis=1), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", PER_PERSON)
-def test_padded_files_stay_in_step(two: VideoResult, tmp_path: Path, name: str) -> None:
-    """Each file is as long as the video: frame k is the video's, before and after a person its nearest pose is held."""
-    for row, person in enumerate(two.tracks):
-        path, joints = tmp_path / f"{person.track}.{name}", two.body.joints(person.pose).numpy()
-        if name == "bvh":
-            write_bvh(two, row, path, FileOptions(pad=True))
-            clip = read_bvh(path)
-            got = clip.joints()[:, [clip.names.index(joint) for joint in SMPL24.names]] * Y_UP
-        else:
-            write_amass(two, row, path, FileOptions(pad=True))
-            data, world = amass_joints(two.body, path, 12)
-            got = world @ Z_UP
-            assert data["start_frame"] == 0
-        rows = np.searchsorted(person.frames, np.arange(12), side="right") - 1
-        np.testing.assert_allclose(got, joints[rows.clip(0)], atol=1e-5)
-
-
 def test_our_motion_reader_reads_amass_files(two: VideoResult, tmp_path: Path) -> None:
     path = write(two, VIDEO_FORMATS["amass"], tmp_path / "clip_amass.npz")[0]
     read, ours = MotionFiles.read([path]), two.tracks[0].pose
@@ -402,7 +384,7 @@ def test_our_motion_reader_reads_amass_files(two: VideoResult, tmp_path: Path) -
 def test_even_videos_keep_their_frames(body: BodyModel) -> None:
     recovery = video(body, [motion(1, list(range(300)), 1)], 300, 0.0)
     rounded = replace(recovery, times=np.round(np.arange(300) / 30, 3))  # Matroska's milliseconds: median 33 ms
-    pose, fps = steady(rounded, rounded.tracks[0])
+    pose, fps = motion_of(rounded, 0)
     assert fps == pytest.approx(30, rel=1e-4)
     np.testing.assert_allclose(pose.rotations, recovery.tracks[0].pose.rotations, atol=2e-6)
 
@@ -431,16 +413,16 @@ def test_rates_are_what_was_meant(body: BodyModel, times: np.ndarray, rate: floa
 
 
 def test_people_of_uneven_videos_share_one_clock(two: VideoResult) -> None:
-    """Who comes later starts on a frame of the common grid, so that padded files and offsets agree."""
+    """Who comes later starts on a frame of the common grid."""
     times = np.cumsum(np.array([0, 1, 1, 3, 1, 1, 2, 1, 1, 4, 1, 1]) / 25)
-    for person in two.tracks:
-        pose, fps = steady(replace(two, times=times), person)
-        whole, same = steady(replace(two, times=times), person, FileOptions(pad=True))
-        start = start_frame(replace(two, times=times), person)
-        assert fps == same == 25
-        assert start == pytest.approx(25 * times[person.frames[0]])
-        assert len(whole.translation) == 18
-        torch.testing.assert_close(whole.translation[start : start + len(pose.translation)], pose.translation)
+    uneven = replace(two, times=times)
+    common = retimed(uneven, FileOptions(fps=25))
+    for row, person in enumerate(two.tracks):
+        pose, fps = motion_of(uneven, row)
+        start = start_frame(uneven, person)
+        assert fps == 25
+        assert start == pytest.approx(25 * times[person.frames[0]]) == common.tracks[row].frames[0]
+        torch.testing.assert_close(pose.translation[0], common.tracks[row].pose.translation[0])
 
 
 def test_uneven_videos_are_resampled(body: BodyModel) -> None:
@@ -452,7 +434,7 @@ def test_uneven_videos_are_resampled(body: BodyModel) -> None:
     places = torch.from_numpy(times)[:, None] * torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
     pose = BodyPose(rotation_from_axis_angle(angles), torch.zeros(9, 10, dtype=torch.float64), places)
     person = Motion(0, np.arange(9), pose, np.ones(9, bool), 1.0)
-    got, fps = steady(replace(video(body, [person], 9), times=times), person)
+    got, fps = motion_of(replace(video(body, [person], 9), times=times), 0)
     assert fps == pytest.approx(25)
     even = np.arange(11) / 25
     np.testing.assert_allclose(got.translation[:, 0], even, atol=1e-9)
@@ -460,7 +442,7 @@ def test_uneven_videos_are_resampled(body: BodyModel) -> None:
     np.testing.assert_allclose(turned, 3 * even, atol=1e-9)
     there = [0, 1, 2, 3, 5, 6, 7, 8]
     gap = Motion(0, np.array(there), pose.map(lambda tensor: tensor[there]), np.ones(8, bool), 1.0)
-    held, _ = steady(replace(video(body, [gap], 9), times=times), gap)
+    held, _ = motion_of(replace(video(body, [gap], 9), times=times), 0)
     np.testing.assert_allclose(held.translation[3:6, 0], 0.12, atol=1e-9)
 
 

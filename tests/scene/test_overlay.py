@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
-from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -20,7 +18,6 @@ from humesh.scene.pictures import (
     facing,
     framing,
     overlay,
-    write_turntable,
 )
 from humesh.scene.render import PALETTE, Stage, colours
 from humesh.scene.result import Result
@@ -37,13 +34,12 @@ def test_overlay_changes_the_photo_only_under_the_bodies(recovery: Result) -> No
     assert (changed <= np.ceil(corners.max(0))).all()
 
 
-def test_nobody(nobody: Result, tmp_path: Path) -> None:
+def test_nobody(nobody: Result) -> None:
     assert np.array_equal(overlay(nobody), nobody.photo.pixels)
     sheet = contact_sheet(nobody)
     assert sheet.shape == (120, 160 + 2 + 90 + 2 + 90, 3)  # the photo's height; views are 3 : 4
     assert (sheet[:, -90:] == BACKGROUND.astype(np.uint8)).all()
     assert (sheet[:, 162:252] == BACKGROUND.astype(np.uint8)).all()
-    write_turntable(nobody, tmp_path / "nobody.mp4", seconds=0.2, size=(32, 32))
 
 
 def test_somebody_live_keeps_their_colour_when_others_come_and_go(recovery: Result, nobody: Result) -> None:
@@ -109,15 +105,3 @@ def test_the_first_colours_differ_for_colour_blind_viewers(kind: str) -> None:
     seen = np.clip(PALETTE[:5] ** 2.2 @ np.array(_BLINDNESS[kind]).T, 0, 1) ** (1 / 2.2)
     nearest = min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2))
     assert nearest > 0.08  # 20 of 255 steps
-
-
-def test_turntable(recovery: Result, tmp_path: Path) -> None:
-    write_turntable(recovery, tmp_path / "t.mp4", seconds=0.4, fps=20, size=(65, 49))
-    with av.open(str(tmp_path / "t.mp4")) as film:
-        stream = film.streams.video[0]
-        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
-        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(stream)]
-        assert float(film.duration / av.time_base) == pytest.approx(0.4, abs=0.01)
-    assert len(frames) == 8
-    assert frames[0].shape == (50, 66, 3)
-    assert np.abs(frames[0].astype(int) - frames[4]).max() > 30

@@ -133,7 +133,7 @@ HALPE26 = _joints(
     f"{_FACE} {_ARMS} {_LEGS} head_top neck pelvis left_big_toe right_big_toe left_small_toe right_small_toe left_heel "
     "right_heel",
 )
-"""The body points of Halpe, feet included."""
+"""The body points of Halpe, which rtmlib's BodyWithFeet gives."""
 
 MEDIAPIPE33 = _joints(
     "mediapipe33",
@@ -190,3 +190,29 @@ PANOPTIC15 = _joints("panoptic15", "neck head_top " + " ".join(PANOPTIC19.names[
 
 LIMBS12 = _joints("limbs12", f"{_ARMS} {_LEGS}")
 """The twelve limb joints that every data set and detector shares; reprojection errors are measured on them."""
+
+# Bones of other programs' rigs by SMPL's joints. All have SMPL's tree and rest in the T-pose, facing +z; SMPL's `hand`
+# is the middle finger's knuckle.
+_MIXAMO = {
+    "pelvis": "Hips", "spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2", "neck": "Neck", "head": "Head",
+    "hip": "UpLeg", "knee": "Leg", "ankle": "Foot", "foot": "ToeBase",
+    "collar": "Shoulder", "shoulder": "Arm", "elbow": "ForeArm", "wrist": "Hand", "hand": "HandMiddle1",
+}  # fmt: skip
+_UNITY = {
+    "pelvis": "Hips", "spine1": "Spine", "spine2": "Chest", "spine3": "UpperChest", "neck": "Neck", "head": "Head",
+    "hip": "UpperLeg", "knee": "LowerLeg", "ankle": "Foot", "foot": "Toes",
+    "collar": "Shoulder", "shoulder": "UpperArm", "elbow": "LowerArm", "wrist": "Hand", "hand": "MiddleProximal",
+}  # fmt: skip
+
+
+def _renamed(name: str, bones: dict[str, str], prefix: str = "") -> JointSet:
+    def bone(joint: str) -> str:
+        side, _, part = joint.rpartition("_")
+        return f"{prefix}{side.capitalize()}{bones[part]}"
+
+    parents = (SMPL24.names[parent] if parent >= 0 else None for parent in SMPL24.parents)
+    return JointSet(name, tuple(map(bone, SMPL24.names)), tuple(parent and bone(parent) for parent in parents))
+
+
+RIGS = {"smpl": SMPL24, "mixamo": _renamed("mixamo", _MIXAMO, "mixamorig:"), "unity": _renamed("unity", _UNITY)}
+"""SMPL's joints, in SMPL's order, under the bone names that retargeting in other programs looks for."""

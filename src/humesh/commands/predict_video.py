@@ -130,7 +130,7 @@ def _late(result: VideoResult, formats: Iterable[str], layout: FileOptions) -> l
     starts = [(motion.track, start_frame(result, motion, layout.fps)) for motion in result.tracks]
     rate, _ = clock(result, layout.fps)
     late = [f"person {who} at frame {at} ({at / rate:.2f} s)" for who, at in starts if at]
-    if layout.pad or not late or not own:
+    if not late or not own:
         return []
     kinds = " or ".join(name.upper() for name in own)
-    return [f"Each {kinds} file starts when its person comes: {', '.join(late)}; --video.pad starts all at once."]
+    return [f"Each {kinds} file starts when its person comes: {', '.join(late)}."]

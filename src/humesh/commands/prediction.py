@@ -45,7 +45,6 @@ def run(inputs: Sequence[str], options: Options) -> int:
     layout = _layout(options)
     formats = options.formats * (kinds["photo"] > 0), options.video.formats * (kinds["video"] > 0)
     layout.check(*formats)
-    notes += layout.notes(*formats)
     results, jobs = Results(options.out), [(each, _job(each, options)) for each in found]
     _check_out(options.out)
     for note in notes:
@@ -94,7 +93,7 @@ def _job(each: Input, options: Options) -> Job:
     used: dict[str, Any] = {"weights": _with_digest(_weights(each, options)), "finder": options.finder}
     used |= {"refine": options.refine, "body": _with_digest(options.body), "focal_px": options.focal_px}
     used |= {"units": options.units, "floor": options.floor}
-    of_motion = ("pad", "fps", "root_motion") if each.kind == "photo" else ("pad",)
+    of_motion = ("fps", "root_motion") if each.kind == "photo" else ()
     used |= {name: value for name, value in _layout(options).changed().items() if name not in of_motion}
     if each.kind != "photo":
         if each.kind == "video" and options.video.tracks is not None:
@@ -110,7 +109,7 @@ def _job(each: Input, options: Options) -> Job:
 def _layout(options: Options) -> FileOptions:
     """How files for other programs are laid out."""
     placed, moving = (options.units, options.floor), (options.root_motion, options.fps)
-    return FileOptions(*placed, options.video.pad, options.rig, *moving, options.up)
+    return FileOptions(*placed, options.rig, *moving, options.up)
 
 
 def _photo(

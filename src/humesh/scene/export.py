@@ -12,14 +12,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from humesh.body.mesh import vertex_normals
 from humesh.errors import ArgumentError
 from humesh.files import write_text, writing
 from humesh.scene.gltf import write_glb, write_rigged_glb
-from humesh.scene.meshes import write_obj, write_ply
 from humesh.scene.mocap import write_amass, write_bvh
-from humesh.scene.pictures import contact_sheet, error_rings, overlay, write_film, write_turntable
+from humesh.scene.pictures import contact_sheet, overlay, write_film
 from humesh.scene.record import json_text, record, write_npz
-from humesh.scene.result import PLAIN, FileOptions, OptionsError, Result, VideoResult
+from humesh.scene.result import PLAIN, Y_TO_Z, FileOptions, OptionsError, Result, VideoResult, exact
 from humesh.scene.usd import write_usd
 
 
@@ -53,14 +53,28 @@ def _picture(draw: Callable[[Result], UInt8[np.ndarray, "H W 3"]]) -> Callable[.
     return write
 
 
+def _write_obj(result: Result, path: Path, options: FileOptions) -> None:
+    """Writes one object and group for each person (person0, person1, ...), with normals, y up or z up, as text."""
+    vertices, faces = exact(result.bodies.vertices).numpy() * np.array([1.0, -1.0, -1.0]), result.bodies.faces
+    vertices[..., 1] += options.lift(result.body, result.pose)
+    if options.up == "z":
+        vertices = vertices @ Y_TO_Z.T
+    turned = "turned by diag(1, -1, -1)" if options.up == "y" else "as x, z, -y"
+    lines = [f"# humesh: {options.units}, {options.up} up; camera frame {turned}"]
+    for person, points in enumerate(options.scale * vertices):
+        corners = (faces.astype(np.int64) + 1 + person * len(points)).tolist()  # OBJ counts from 1 over all objects
+        lines += [f"o person{person}", f"g person{person}"]
+        lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in points.tolist()]
+        lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in vertex_normals(points, faces).tolist()]
+        lines += [f"f {a}//{a} {b}//{b} {c}//{c}" for a, b, c in corners]
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
 PHOTO_FORMATS = {
     "jpg": Format("_overlay.jpg", _picture(overlay)),
     "views": Format("_views.jpg", _picture(contact_sheet)),
-    "errors": Format("_errors.jpg", _picture(error_rings)),
-    "mp4": Format(".mp4", lambda result, path, _: write_turntable(result, path)),
     "glb": Format(".glb", write_glb, rigged=write_rigged_glb),
-    "obj": Format(".obj", write_obj),
-    "ply": Format(".ply", write_ply),
+    "obj": Format(".obj", _write_obj),
     "npz": Format(".npz", lambda result, path, _: write_npz(result, path)),
     "bvh": Format(".bvh", write_bvh, per_person=True),
     "json": Format(".json", lambda result, path, _: write_text(path, json_text(record(result)))),

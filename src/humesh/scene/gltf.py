@@ -32,7 +32,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from humesh.body.joints import SMPL24
+from humesh.body.joints import RIGS, SMPL24
 from humesh.body.mesh import vertex_normals
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
@@ -41,7 +41,6 @@ from humesh.scene.mocap import clock, motion_of, retimed, start_frame
 from humesh.scene.record import humesh_version
 from humesh.scene.render import colours
 from humesh.scene.result import PLAIN, FileOptions, Motion, Result, VideoResult, exact
-from humesh.scene.rigs import RIGS
 
 _HALF_TURN_ABOUT_X = [1.0, 0.0, 0.0, 0.0]  # quaternion x y z w
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
@@ -70,7 +69,7 @@ def write_rigged_glb(result: Result | VideoResult, person: int, path: str | Path
     if isinstance(result, VideoResult):
         motion, count = result.tracks[person], len(result.tracks)
         number, score = motion.track, motion.score
-        about = {"start_frame": 0 if options.pad else start_frame(result, motion, options.fps)}
+        about = {"start_frame": start_frame(result, motion, options.fps)}
     else:
         number, score, count = person, result.people[person].score, len(result.people)
     shape, name = pose.shape[0], f"person{number}"
@@ -93,8 +92,8 @@ def write_rigged_glb(result: Result | VideoResult, person: int, path: str | Path
 
 def _still(result: Result, options: FileOptions) -> _Scene:
     photo, body = result.photo, result.body
-    lift = options.lift(body, result.pose)
-    scene = _CameraScene(body, result.method, photo.camera, photo.size, "photo_camera", lift)
+    scene, lift = _Scene(body, result.method), options.lift(body, result.pose)
+    scene.add_camera("photo_camera", photo.camera, photo.size, lift, len(result.people))
     for number, colour in enumerate(colours(len(result.people))):
         pose = result.pose.map(itemgetter(number)).map(exact)
         extras = {"score": round(float(result.people[number].score), 6)}
@@ -106,7 +105,8 @@ def _moving(result: VideoResult, options: FileOptions) -> _Scene:
     result = retimed(result, options)
     body, times = result.body, result.times - result.times[:1]
     lift = options.lift(body, *(motion.pose for motion in result.tracks))
-    scene = _CameraScene(body, result.method, result.camera, result.size, "video_camera", lift)
+    scene = _Scene(body, result.method)
+    scene.add_camera("video_camera", result.camera, result.size, lift, len(result.tracks))
     fps, even = clock(result, options.fps)
     start = round(float(result.times[0]), 6) if len(times) else 0.0
     scene.document["extras"] |= {"start_s": start, "fps": fps, "frames": len(even)}
@@ -148,9 +148,23 @@ class _Scene:
         kinds = ("nodes", "cameras", "meshes", "skins", "materials", "animations", "accessors", "bufferViews")
         self.document |= {kind: [] for kind in kinds}
 
-    def _siblings(self) -> list[int]:
-        """The nodes that people are added to."""
-        return self.document["scenes"][0]["nodes"]
+        self._people: list[int] = self.document["scenes"][0]["nodes"]  # the list that people are added to
+
+    def add_camera(self, name: str, camera: Camera, size: tuple[int, int], lift: float, people: int) -> None:
+        """Adds the camera and, for people if there are any, the node "camera_frame", both `lift` metres up."""
+        nodes, place = self.document["nodes"], {"translation": [0.0, lift, 0.0]} if lift else {}
+        width, height = size
+        # glTF knows no principal point, so the view is that of a centred one.
+        yfov = 2 * math.atan(height / 2 / float(camera.matrix[1, :2].norm()))
+        perspective = {"yfov": yfov, "aspectRatio": width / height, "znear": 0.01}
+        self.document["cameras"].append({"name": name, "type": "perspective", "perspective": perspective})
+        self._people.append(len(nodes))
+        nodes.append({"name": name, "camera": 0, **place})
+        if people:  # without children a validator calls it an empty node
+            self._people.append(len(nodes))
+            self._people = []
+            frame = {"name": "camera_frame", "rotation": _HALF_TURN_ABOUT_X, "children": self._people}
+            nodes.append(frame | place)
 
     def add(
         self,
@@ -166,12 +180,12 @@ class _Scene:
 
         Bones are called `bones`, or by the joints' names after the person's, which several people need.
         """
-        nodes, siblings = self.document["nodes"], self._siblings()
+        nodes = self.document["nodes"]
         self._shared = self._shared or self._skin()
         rest, mesh = rest_joints.numpy(), surface.numpy()
         number, person = len(self.document["meshes"]), len(nodes)
         joints = list(range(person + 1, person + 1 + len(rest)))
-        siblings.append(person)
+        self._people.append(person)
         nodes.append({"name": name, "children": joints[:1]})
         turns, called = quaternions(pose.rotations), bones or [f"{name}_{joint}" for joint in SMPL24.names]
         for joint, parent in enumerate(SMPL24.parents):
@@ -264,32 +278,6 @@ class _Scene:
                 data += padding * (-len(data) % 4)
                 chunks += struct.pack("<I4s", len(data), kind) + data
         return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
-
-
-class _CameraScene(_Scene):
-    """People under "camera_frame", with the camera; `lift`: how high above the origin that is, in metres."""
-
-    def __init__(
-        self, body: BodyModel, method: str, camera: Camera, size: tuple[int, int], lens: str, lift: float
-    ) -> None:
-        super().__init__(body, method)
-        self._place = {"translation": [0.0, lift, 0.0]} if lift else {}
-        self._people: list[int] = []  # the children of "camera_frame", which holds this very list
-        width, height = size
-        # glTF knows no principal point, so the view is that of a centred one.
-        yfov = 2 * math.atan(height / 2 / float(camera.matrix[1, :2].norm()))
-        perspective = {"yfov": yfov, "aspectRatio": width / height, "znear": 0.01}
-        self.document["scenes"][0]["nodes"].append(0)
-        self.document["nodes"].append({"name": lens, "camera": 0, **self._place})
-        self.document["cameras"].append({"name": lens, "type": "perspective", "perspective": perspective})
-
-    def _siblings(self) -> list[int]:
-        nodes = self.document["nodes"]
-        if not self._people:  # without children a validator calls it an empty node
-            self.document["scenes"][0]["nodes"].append(len(nodes))
-            frame = {"name": "camera_frame", "rotation": _HALF_TURN_ABOUT_X, "children": self._people}
-            nodes.append(frame | self._place)
-        return self._people
 
 
 def skin_weights(weights: Float[np.ndarray, "V J"]) -> tuple[UInt8[np.ndarray, "V M"], Float[np.ndarray, "V M"]]:

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from humesh.body.joints import SMPL24, JointSet
+from humesh.body.joints import RIGS, SMPL24, JointSet
 from humesh.body.pose import BodyPose
 from humesh.files import write_arrays
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
 from humesh.scene.result import PLAIN, Y_TO_Z, FileOptions, Motion, Result, VideoResult, exact
-from humesh.scene.rigs import RIGS
 
 Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """Turns the camera's frame (x right, y down, z forward) into AMASS's world, z up: x right, y forward."""
@@ -74,17 +73,6 @@ def _present(at: Float[np.ndarray, " K"], motion: Motion) -> Int[np.ndarray, " F
     return inside if len(inside) else np.abs(at - first).argmin()[None]
 
 
-def steady(result: VideoResult, motion: Motion, options: FileOptions = PLAIN) -> tuple[BodyPose, float]:
-    """A motion [F] (float64, CPU) at a constant rate, and the rate in frames a second (`clock`).
-
-    From its first frame to its last, with `options.pad` through all of the video. Where a person is not there its last
-    pose, or the first that comes, is held.
-    """
-    fps, at = clock(result, options.fps)
-    pose, _ = _sampled(motion, at if options.pad else at[_present(at, motion)])
-    return _in_place(pose, options), fps
-
-
 def retimed(result: VideoResult, options: FileOptions) -> VideoResult:
     """The video at the rate and with the root motion of the options; who is not there has no frames."""
     if options.fps is None:
@@ -129,11 +117,17 @@ def _in_place(pose: BodyPose, options: FileOptions) -> BodyPose:
     return replace(pose, translation=pose.translation * _HEIGHT + pose.translation[:1] * (1 - _HEIGHT))
 
 
-def motion_of(result: Result | VideoResult, person: int, options: FileOptions) -> tuple[BodyPose, float]:
-    """One person (their place in the result) and a rate: of a video `steady`, of a photo one frame."""
-    if isinstance(result, VideoResult):
-        return steady(result, result.tracks[person], options)
-    return result.pose.map(lambda tensor: exact(tensor[person : person + 1])), 30.0
+def motion_of(result: Result | VideoResult, person: int, options: FileOptions = PLAIN) -> tuple[BodyPose, float]:
+    """One person (their place in the result) as poses [F] (float64, CPU) and a rate in frames a second.
+
+    Of a video from their first frame to their last at the constant rate of `clock`; where they are not there their last
+    pose is held. Of a photo one frame.
+    """
+    if isinstance(result, Result):
+        return result.pose.map(lambda tensor: exact(tensor[person : person + 1])), 30.0
+    motion, (fps, at) = result.tracks[person], clock(result, options.fps)
+    pose, _ = _sampled(motion, at[_present(at, motion)])
+    return _in_place(pose, options), fps
 
 
 def write_bvh(result: Result | VideoResult, person: int, path: str | Path, options: FileOptions = PLAIN) -> None:
@@ -214,9 +208,8 @@ def write_amass(result: VideoResult, person: int, path: str | Path, options: Fil
     The world is z up: x the picture's right, y away from the camera, z against the picture's down (the camera is taken
     to stand level). Betas are those of the result's body, so the open body's mean nothing to SMPL.
     """
-    motion = result.tracks[person]
-    pose, fps = steady(result, motion, options)
-    start = 0 if options.pad else start_frame(result, motion, options.fps)
+    pose, fps = motion_of(result, person, options)
+    start = start_frame(result, result.tracks[person], options.fps)
     root, turn, rotations = SMPL24.index("pelvis"), torch.from_numpy(Z_UP), pose.rotations.clone()
     rest = result.body.rest_joints(pose.shape[0])[root]
     rotations[:, root] = turn @ rotations[:, root]

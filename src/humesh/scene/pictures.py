@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from humesh.geometry.camera import Camera
 from humesh.media.film import Film
 from humesh.media.photo import Photo
 from humesh.scene.render import EDGE_RAYS, Stage, View, colours
-from humesh.scene.result import Result, ResultError, VideoResult, pixels_of
+from humesh.scene.result import Result, ResultError, VideoResult
 from humesh.threads import ahead
 
 Progress = Callable[[int], None]
@@ -28,7 +27,6 @@ Progress = Callable[[int], None]
 
 SHEET_HEIGHT = 540  # px at most; a contact sheet is for a quick look, the overlay keeps the photo's size
 _OPACITY = 0.9  # of the meshes over the photo
-_RED_M = 0.15
 _SMALL_PX = 720  # height of a film up to which 2,400 triangles a body look as 14,000 do
 _FILM_RAYS = EDGE_RAYS // 4  # nobody sees the difference in a moving picture
 
@@ -39,7 +37,6 @@ _LINE = np.array([196.0, 198.0, 200.0])
 _SHADOW = np.array([120.0, 122.0, 128.0])
 _CELL = 0.02  # metres; of the map of shadows
 _GRID = 0.5  # metres between the floor's lines
-_ELEVATION = 0.14  # radians that the orbit's camera is above the people
 _CROWD = 8000  # points are enough to frame a group
 
 
@@ -67,19 +64,14 @@ class FloorView:
     """A virtual camera that frames some points, above a floor at the lowest of them, for pictures of bodies there.
 
     The camera frame's y axis is taken for the vertical. `points` (metres) need not be those of the bodies, so that
-    floor and camera stay while people move. `centre`: of the camera, instead of the nearest from which all is seen.
+    floor and camera stay while people move.
     """
 
-    def __init__(
-        self,
-        points: Float[np.ndarray, "K 3"],
-        turn: Float[np.ndarray, "3 3"],
-        size: tuple[int, int],
-        centre: Float[np.ndarray, "3"] | None = None,
-    ) -> None:
+    def __init__(self, points: Float[np.ndarray, "K 3"], turn: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> None:
         points = points[:: max(1, len(points) // _CROWD)]
         self.size, self.floor = size, points[:, 1].max()
-        self.view = View(turn, framing(points, turn, *half_views(size)) if centre is None else centre)
+        slope = math.tan(_FIELD_OF_VIEW / 2) * (1 - 2 * _MARGIN) / max(size)
+        self.view = View(turn, framing(points, turn, slope * size[0], slope * size[1]))
         self.camera = Camera.virtual(max(size) / 2 / math.tan(_FIELD_OF_VIEW / 2), size)
         columns, rows = np.meshgrid(*(np.arange(length, dtype=np.float32) + 0.5 for length in size))
         focal, (x, y) = float(self.camera.focal_px), self.camera.principal_point_px.tolist()
@@ -143,12 +135,6 @@ def framing(
     return turn @ np.array([(ends[0][0] - ends[0][1]) / 2, (ends[1][0] - ends[1][1]) / 2, min(-back, near)])
 
 
-def half_views(size: tuple[int, int]) -> tuple[float, float]:
-    """The tangents of half a floor view across and along the picture, less the margin."""
-    slope = math.tan(_FIELD_OF_VIEW / 2) * (1 - 2 * _MARGIN) / max(size)
-    return slope * size[0], slope * size[1]
-
-
 def overlay(result: Result) -> UInt8[np.ndarray, "H W 3"]:
     """The photo with everybody's mesh over it, a little transparent."""
     return _over(_stage(result), result.photo)
@@ -170,46 +156,6 @@ def contact_sheet(result: Result) -> UInt8[np.ndarray, "H W 3"]:
     gap = np.full((height, max(2, height // 150), 3), 255, np.uint8)
     parts = [_over(stage, photo), gap, _from("side", stage, height), gap, _from("top", stage, height)]
     return np.concatenate(parts, axis=1)
-
-
-def error_rings(result: Result) -> UInt8[np.ndarray, "H W 3"]:
-    """The overlay with a ring around each joint, as large as its expected error, from green to red (150 mm or more).
-
-    Without expected errors the picture says so.
-    """
-    image, expected = Image.fromarray(overlay(result)), result.expected_error_m
-    letter = max(11, image.height // 40)
-    legend = f"{result.method} estimates no errors"
-    if expected is not None:
-        legend, pen, camera = "rings: expected error; red: 15 cm or more", ImageDraw.Draw(image), result.photo.camera
-        joints = result.bodies.joints.double()
-        places = pixels_of(camera, joints).flatten(0, 1).tolist()
-        radii = expected.double() * camera.focal_px.double() / joints[..., 2].clamp(min=0.05)
-        reds = (expected / _RED_M).clamp(0, 1).flatten().tolist()
-        for (x, y), radius, red in zip(places, radii.clamp(2, max(image.size)).flatten().tolist(), reds, strict=True):
-            colour = (int(255 * min(1, 2 * red)), int(220 * min(1, 2 - 2 * red)), 40)
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=max(2, letter // 8))
-    _write(image, (letter / 2, letter / 2), legend, letter)
-    return np.asarray(image)
-
-
-def write_turntable(
-    result: Result, path: str | Path, seconds: float = 4, fps: int = 25, size: tuple[int, int] = (640, 640)
-) -> None:
-    """Writes an MP4 (H.264) of a camera that goes once round the group."""
-    frames, stage = max(1, round(seconds * fps)), _stage(result)
-    low, high = (stage.points.min(0), stage.points.max(0)) if result.people else (np.zeros(3), np.zeros(3))
-    middle, slope = (low + high) / 2, min(half_views(size))
-    radius = np.linalg.norm(stage.points - middle, axis=1).max(initial=0.0)
-    away = radius * math.hypot(1, 1 / slope)  # from there a ball around everybody just fits
-
-    def around(number: int) -> UInt8[np.ndarray, "H W 3"]:
-        turn = facing(2 * math.pi * number / frames, _ELEVATION)
-        if not result.people:
-            return _empty(size)
-        return FloorView(stage.points, turn, size, middle - away * turn[:, 2]).picture(stage, EDGE_RAYS // 2)
-
-    _write_frames(Film(path, size, fps), around, range(frames), [number / fps for number in range(frames)])
 
 
 class MotionPictures:
@@ -262,8 +208,12 @@ def write_film(result: VideoResult, path: str | Path, beside: bool = True, progr
     """Writes an MP4 of a video with everybody's mesh on it, with its sound; `progress` gets the frames done."""
     result = replace(result, body=_film_body(result.body, result.size))
     pictures = MotionPictures(result, beside)
-    film = Film(path, pictures.size, result.fps, source=result.video)
-    _write_frames(film, pictures, result.frames, result.times.tolist(), progress)
+    # Small products of matrices wait longer for BLAS's own threads than they take: films twice as fast.
+    with Film(path, pictures.size, result.fps, source=result.video) as film, threadpool_limits(1, "blas"):
+        frames = zip(ahead(pictures, result.frames), result.times.tolist(), strict=True)
+        for number, (picture, time_s) in enumerate(frames):
+            film.write(picture.result(), time_s)
+            progress(number + 1)
 
 
 def _film_body(body: BodyModel, size: tuple[int, int]) -> BodyModel:
@@ -274,27 +224,12 @@ def _film_body(body: BodyModel, size: tuple[int, int]) -> BodyModel:
 def _tracked(stage: Stage, frame: Result, paint: Float[np.ndarray, "P 3"]) -> UInt8[np.ndarray, "H W 3"]:
     """The meshes over a film's frame, each with the number of its track in its colour."""
     image = Image.fromarray(_over(stage, frame.photo, _FILM_RAYS))
-    letter = max(11, image.height // 32)
+    letter, pen = max(11, image.height // 32), ImageDraw.Draw(image)
     for person, colour in zip(frame.people, paint, strict=True):
         x, y = (person.box[0] + person.box[2]) / 2, max(person.box[1] - 0.3 * letter, 1.2 * letter)
-        fill = tuple(int(255 * value) for value in colour)
-        _write(image, (x, y), str(person.track), letter, fill, "ms")
+        fill, font = tuple(int(255 * value) for value in colour), ImageFont.load_default(letter)
+        pen.text((x, y), str(person.track), fill, font, "ms", stroke_width=2, stroke_fill="black")
     return np.asarray(image)
-
-
-def _write_frames(
-    film: Film,
-    draw: Callable[[Any], np.ndarray],
-    items: Iterable[Any],
-    times: list[float],
-    progress: Progress = _silent,
-) -> None:
-    """Writes the pictures of items in order, several drawn at a time."""
-    # Small products of matrices wait longer for BLAS's own threads than they take: films twice as fast.
-    with film, threadpool_limits(1, "blas"):
-        for number, (picture, when) in enumerate(zip(ahead(draw, items), times, strict=True)):
-            film.write(picture.result(), when)
-            progress(number + 1)
 
 
 def _over(stage: Stage, photo: Photo, rays: int = EDGE_RAYS) -> UInt8[np.ndarray, "H W 3"]:
@@ -323,15 +258,3 @@ def _stage(result: Result) -> Stage:
 
 def _empty(size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
     return np.tile(np.rint(BACKGROUND).astype(np.uint8), (size[1], size[0], 1))
-
-
-def _write(
-    image: Image.Image,
-    place: tuple[float, float],
-    text: str,
-    letter: int,
-    fill: Any = "white",
-    anchor: str | None = None,
-) -> None:
-    font = ImageFont.load_default(letter)
-    ImageDraw.Draw(image).text(place, text, fill, font, anchor, stroke_width=2, stroke_fill="black")
