@@ -1,15 +1,20 @@
-"""`humesh app`: a page in the browser to drop photos and videos on."""
+"""`humesh app` and `humesh view`: a page in the browser to drop photos and videos on, or to show a result."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
+import tempfile
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
 
 from humesh.commands.errors import UserError, say, say_error, within
 
@@ -51,6 +56,52 @@ def app(
         jobs.close()
 
 
+def view(
+    result: tyro.conf.Positional[Path],
+    source: Annotated[Path | None, tyro.conf.arg(aliases=["--video", "--photo"])] = None,
+    body: str | None = None,
+    host: str = _LOOPBACK,
+    port: int = _PORT,
+    browser: bool = True,
+) -> int:
+    """Show a result's people in 3D in the browser: play, orbit, follow somebody; Ctrl-C ends it.
+
+    Args:
+        result: The .npz of a photo or a video that `humesh predict` wrote.
+        source: The photo or video, to see it behind the people; without it the one of the result's name, where it lies
+            beside the result.
+        body: Your own SMPL .pkl or .npz file, where the result was made with it.
+        host: Address to be reached at; 127.0.0.1: from this computer only, 0.0.0.0: from all that know the token.
+        port: Port, or the next one that is free.
+        browser: Open the browser.
+    """
+    from humesh.body.model import BodyModel
+    from humesh.scene.record import load
+    from humesh.scene.result import Result
+    from humesh.web.jobs import Job, Jobs
+    from humesh.web.work import shown
+
+    within("--port", port, 1, 65_000)
+    own = None if body is None else BodyModel.load(body)
+    loaded = load(result, source, own)
+    if source is None:  # whoever made the file must not choose which file of this computer is opened
+        name = loaded.photo.path if isinstance(loaded, Result) else loaded.path
+        beside = result.parent / name.replace("\\", "/").rpartition("/")[2]
+        if name and beside.is_file():
+            source, loaded = beside, load(result, beside, own)
+    if source is None:
+        say("The picture itself is not shown: give it with --source.")
+    folder = Path(tempfile.mkdtemp(prefix="humesh-view-"))
+    jobs = Jobs(lambda job, limits: None)
+    try:
+        job = Job("", result.name, folder, state="done")
+        job.result = shown(loaded, folder / result.stem, ["glb"], lambda *progress: None)
+        return serve(jobs, host, port, browser, job)
+    finally:
+        jobs.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def serve(jobs: Any, host: str, port: int, browser: bool, only: Any = None) -> int:
     """Serves the page until Ctrl-C, at this port or the next free one."""
     import signal
@@ -81,8 +132,7 @@ def serve(jobs: Any, host: str, port: int, browser: bool, only: Any = None) -> i
 def previewing() -> Iterator[Callable[[Any], None]]:
     """A page for this computer's browsers, whose address is printed; gives what shows a picture on it."""
     with _packages():
-        from humesh.web.live import Preview, make_live_app
-        from humesh.web.server import Guard
+        from humesh.web.server import Guard, Preview, make_live_app
 
         guard, preview = Guard(_LOOPBACK), Preview()
         place, url = _listening(guard, _LOOPBACK, _PORT)

@@ -25,13 +25,14 @@ VERBS = {
     "evaluate": "Score a method by a benchmark's protocol; "
     "`humesh evaluate --explain 3dpw` prints what the number means.",
     "info": "Say version, device, bodies, and the methods with their weights' licences.",
-    "synth": "Render synthetic people: photos, or videos with --clips. A run that was stopped goes on where it was.",
+    "synth": "Render photos of synthetic people. A run that was stopped goes on where it was.",
     "train": "Train a method after a recipe; the same command goes on after it was stopped or killed.",
     "view": "Show a result's people in 3D in the browser: play, orbit, follow somebody; Ctrl-C ends it.",
 }
 """Each verb and the first sentence of its function, which is imported, and torch with it, only when it is called."""
 
-_MODULES = {"convert": "weights", "export-model": "weights", "demo": "predict"}  # others: the module of their name
+_MODULES = {"info": "weights", "convert": "weights", "export-model": "weights", "demo": "predict", "view": "app"}
+# Others: the module of their name.
 
 _HELP = """Photos and videos of people into posed body meshes.
 
