@@ -26,7 +26,6 @@ from humesh.scene.record import humesh_version, json_text
 PEOPLE = ".people.npz"
 """The ending of a video's people, which stay in the hidden folder when a run is stopped."""
 
-_INPUT = "input"  # a file in the hidden folder: another run of the same input has to wait
 _MOST_BYTES = 2**28  # of a record: thousands of people
 _LONGEST = 180  # bytes of a name; the longest ending and a number must fit into 255
 
@@ -96,7 +95,7 @@ class Results:
         """The name of a job's result: the one that it has, or the first that nobody else has, which it keeps."""
         for name in job.names():
             made = self.made(name)
-            if made is not None and _is_same(made["input"], job.input):
+            if made is not None and made["input"]["path"] == job.path:
                 return name
             if self._reserved.get(name, job.path) == job.path and not self._is_taken(name, job):
                 self._reserved[name] = job.path
@@ -122,23 +121,16 @@ class Results:
 
     @contextmanager
     def claimed(self, job: Job) -> Iterator[Claim]:
-        """A name for a job's result that is nobody else's, with a folder for its files meanwhile; raises UserError."""
+        """A name for a job's result, with a folder for its files meanwhile; UserError where another run is at work."""
         while True:
             claim = Claim(self, job, self.name(job))
             with ExitStack() as stack:
                 stack.callback(claim.leave)
-                try:
-                    stack.enter_context(locked(claim.work, "predicting", UserError))
-                except UserError:
-                    if self.made(claim.name) is not None or claim.input() == job.path:
-                        raise
-                    self._reserved[claim.name] = "another run"
-                    continue
+                stack.enter_context(locked(claim.work, "predicting", UserError))
                 if self.name(job) != claim.name:  # another run has finished a result of this name meanwhile
                     continue
                 stack.callback(claim.clear)
                 claim.clear()
-                (claim.work / _INPUT).write_bytes(os.fsencode(job.path))
                 try:
                     yield claim
                 except OSError as error:
@@ -198,12 +190,6 @@ class Claim:
         made |= {"input": self.job.input, "options": self.job.options, "version": self.job.version}
         write_text(self.results.folder / f"{self.name}.json", json_text({**content, "made": made}))
 
-    def input(self) -> str:
-        """The input whose result is being made there."""
-        with suppress(OSError):
-            return os.fsdecode((self.work / _INPUT).read_bytes())
-        return ""
-
     def clear(self) -> None:
         """Removes the files of a run that was stopped, but for a video's people, which the next one starts from."""
         for path in self.work.iterdir():
@@ -237,15 +223,6 @@ def _state(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):  # a URL, a webcam; what is missing is named by its reader
         return {}
     return {"bytes": about.st_size, "mtime_ns": about.st_mtime_ns}
-
-
-def _is_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two inputs are one: the same path, or a file that was moved with its time."""
-    if before["path"] == now["path"]:
-        return True
-    known = now.get("mtime_ns") is not None and Path(before["path"]).name == Path(now["path"]).name
-    moved = known and all(before.get(key) == now[key] for key in ("bytes", "mtime_ns"))
-    return moved and not os.path.lexists(before["path"])
 
 
 def _by_format(made: Mapping[str, Any]) -> Files:
