@@ -58,7 +58,7 @@ def _make_pseudo_labels(folder: Path) -> None:
 
 
 def _read_pseudo_labels(_: Path, path: Path) -> None:
-    from humesh.data.datasets.pseudo_labels import with_fits
+    from humesh.data.views import with_fits
 
     labelled = made_up("data/datasets/test_pseudo_labels").Labelled2D()
     with_fits(labelled, path)[0]

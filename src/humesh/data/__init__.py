@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from humesh.data.sample import Dataset
 
 
+def _found(place: str) -> Any:
+    """A class by its module below this room and its name, imported when it is used."""
+    module, _, name = place.rpartition(".")
+    return getattr(import_module(f"humesh.data.{module}"), name)
+
+
 @dataclass(frozen=True)
 class Reader:
     """A reader of somebody's dataset, by its place in `data/datasets/`: called with its options it makes one.
 
     The options are its own (`root` and `split` first) and these. `pseudo`: side files of EFT, NeuralAnnot or CLIFF that
-    give people poses and shapes. `betas_within`, `within_m`: see `checked_fits`.
-    `bodies`: the user's, for readers and for these checks, by their names in labels. `each_person`: one sample a
-    person. The module is imported when first used. DatasetError for options that it does not have, or no samples.
+    give people poses and shapes. `betas_within`, `within_m`: see `checked_fits`. `bodies`: the user's, for readers and
+    for these checks, by their names in labels. `each_person`: one sample a person. DatasetError for options that it
+    does not have, or no samples.
     """
 
     place: str
 
     def __call__(
-        self,
-        pseudo: str | list[str] | None = None,
-        betas_within: float | None = None,
-        within_m: float | None = None,
-        bodies: Mapping[str, BodyModel] | None = None,
-        each_person: bool = False,
-        **options: Any,
-    ) -> Dataset:
+        self, pseudo: str | list[str] | None = None, betas_within: float | None = None, within_m: float | None = None,
+        bodies: Mapping[str, BodyModel] | None = None, each_person: bool = False, **options: Any,
+    ) -> Dataset:  # fmt: skip
         from humesh.data.datasets import DatasetError
-        from humesh.data.datasets.pseudo_labels import with_fits
-        from humesh.data.views import EachPerson, checked_fits
+        from humesh.data.views import EachPerson, checked_fits, with_fits
 
         known = signature(self.kind).parameters
         if strange := sorted(options.keys() - known.keys()):
@@ -46,9 +46,9 @@ class Reader:
         if bodies and "bodies" in known:
             options["bodies"] = bodies
         kind: Callable[..., Dataset] = self.kind
-        dataset, root = kind(**options), options.get("root")
+        dataset = kind(**options)
         if not len(dataset):
-            raise DatasetError(f"{root}: expected samples, the reader finds none; fetch what is missing.")
+            raise DatasetError(f"{options['root']}: expected samples, the reader finds none; fetch what is missing.")
         if pseudo is not None:
             dataset = with_fits(dataset, pseudo)
         if betas_within is not None or within_m is not None:
@@ -61,24 +61,15 @@ class Reader:
         return _found(f"datasets.{self.place}")
 
 
-def _found(place: str) -> Any:
-    """A class by its module below this room and its name, imported when it is used."""
-    module, _, name = place.rpartition(".")
-    return getattr(import_module(f"humesh.data.{module}"), name)
-
-
 def _made(place: str, **options: Any) -> Dataset:
-    """People made by ourselves, with the poses of a `motion` file where their class takes such files."""
-    if isinstance(options.get("motion"), str):
-        options["motion"] = [options["motion"]]
     return _found(place)(**options)
 
 
 def _synthetic(folder: str | list[str] | None = None, **options: Any) -> Dataset:
     """Shards of folders (`humesh synth`), each time in another variation; else people rendered when asked for."""
     if folder is None:
-        return _found("synthetic.scenes.SyntheticPeople")(**options)
-    return _found("synthetic.shards.ShardedPeople")(folder, **{"variations": 64, **options})
+        return _made("synthetic.scenes.SyntheticPeople", **options)
+    return _made("synthetic.shards.ShardedPeople", folders=folder, variations=64, **options)
 
 
 DATASETS: dict[str, Callable[..., Dataset]] = {

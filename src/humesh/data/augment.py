@@ -53,11 +53,9 @@ class Augment:
         mirrored = bool(rng.random() < self.mirror)
         angle = math.radians(self.roll) * float(np.clip(rng.standard_normal(), -2, 2))
         angle *= rng.random() < self.rolled
-        gain = 1 + self.colour * rng.uniform(-1, 1, 3)
-        light = 1 + self.brightness * rng.uniform(-1, 1)
+        gain, light = 1 + self.colour * rng.uniform(-1, 1, 3), 1 + self.brightness * rng.uniform(-1, 1)
         contrast = 1 + self.contrast * rng.uniform(-1, 1)
-        noise = self.noise * rng.random()
-        erased = None
+        noise, erased = self.noise * rng.random(), None
         if rng.random() < self.erase:
             extent, place = rng.uniform(0.1, 0.5, 2), rng.random(2)
             (x0, y0), (x1, y1) = (place * (1 - extent)).tolist(), (place * (1 - extent) + extent).tolist()
@@ -121,16 +119,15 @@ def mirrored(sample: Sample) -> Sample:
 
 def _mirrored_person(person: LabelledPerson, width: int) -> LabelledPerson:
     swap, flip = list(person.joint_set.mirror), torch.tensor([-1.0, 1.0, 1.0])
+    swapped = {name: getattr(person, name)[swap] for name in ("points3d_weight", "points2d_weight", "visible")}
     return replace(
         person,
         seen=_mirrored_seen(person.seen, width),
         pose=person.pose.mirrored(),
         pose_weight=person.pose_weight[list(SMPL24.mirror)],
         points3d=(person.points3d * flip.to(person.points3d))[swap],
-        points3d_weight=person.points3d_weight[swap],
         points2d=torch.stack([width - person.points2d[swap, 0], person.points2d[swap, 1]], dim=-1),
-        points2d_weight=person.points2d_weight[swap],
-        visible=person.visible[swap],
+        **swapped,
     )
 
 

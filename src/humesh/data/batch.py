@@ -26,6 +26,7 @@ from humesh.losses.targets import Targets
 
 Copies = tuple[tuple[float, float, float], ...]
 _LABELS = tuple(field.name for field in fields(Targets) if field.name not in ("pose", "joint_set"))
+_WEIGHTS = ("pose_weight", "shape_weight", "translation_weight", "points3d_weight", "points2d_weight")
 _SHUFFLED_UP_TO = 10**7  # samples; of longer data sets, which are made on the fly, every number is as good as another
 
 
@@ -98,12 +99,10 @@ class Part:
     Of a data set that has variations of its `stored` samples, `inside` are stored ones, and `taken` varies them.
     """
 
-    def __init__(self, dataset: Dataset, inside: range | None = None) -> None:
-        self.dataset, self.stored = dataset, stored(dataset)
-        self.inside = range(self.stored) if inside is None else inside
-        first, end = self.inside.start, self.inside.stop
-        tracks = (track for track in dataset.tracks if track.start >= first and track.stop <= end)
-        self.tracks = tuple(range(track.start - first, track.stop - first) for track in tracks)
+    def __init__(self, dataset: Dataset, inside: range) -> None:
+        self.dataset, self.stored, self.inside = dataset, stored(dataset), inside
+        tracks = (track for track in dataset.tracks if track.start >= inside.start and track.stop <= inside.stop)
+        self.tracks = tuple(range(track.start - inside.start, track.stop - inside.start) for track in tracks)
 
     def __len__(self) -> int:
         return len(self.inside)
@@ -169,21 +168,12 @@ class Groups:
     """
 
     def __init__(
-        self,
-        spec: CropSpec,
-        datasets: Sequence[Dataset],
-        body: BodyModel,
-        shares: Sequence[float] = (1.0,),
-        augment: Augment | None = None,
-        seed: int = 0,
-        people: int = 1,
-        copies: Callable[[torch.Generator], Copies] | None = None,
-        stride: int | Sequence[int] = 1,
-        names: Sequence[str] = (),
-        joints_from_fits: bool = False,
-        for_skeleton: Container[int] = (),
-    ) -> None:
-        self.datasets = [dataset if isinstance(dataset, Part) else Part(dataset) for dataset in datasets]
+        self, spec: CropSpec, datasets: Sequence[Dataset], body: BodyModel, shares: Sequence[float] = (1.0,),
+        augment: Augment | None = None, seed: int = 0, people: int = 1,
+        copies: Callable[[torch.Generator], Copies] | None = None, stride: int | Sequence[int] = 1,
+        names: Sequence[str] = (), joints_from_fits: bool = False, for_skeleton: Container[int] = (),
+    ) -> None:  # fmt: skip
+        self.datasets = [dataset if isinstance(dataset, Part) else split(dataset, 0)[0] for dataset in datasets]
         self.spec, self.augment, self.seed = spec, augment or Augment(), seed
         self.body, self.people, self.copies = body, people, copies
         self.strides = [stride] * len(datasets) if isinstance(stride, int) else list(stride)
@@ -193,8 +183,8 @@ class Groups:
             if not len(dataset):
                 raise DataError(f"data {name!r}: expected samples to train on, it is empty.")
         self.windows = [self._windows(*each) for each in zip(self.datasets, self.strides, strict=True)]
-        units = zip(self.datasets, self.windows, strict=True)
-        self.mix = Mix([len(windows) or len(dataset) for dataset, windows in units], shares, seed)
+        sizes = [len(windows) or len(part) for part, windows in zip(self.datasets, self.windows, strict=True)]
+        self.mix = Mix(sizes, shares, seed)
 
     def _windows(self, dataset: Part, stride: int) -> list[tuple[range, int]]:
         """(track, first possible start) of the windows of a data set's clips; empty for photos."""
@@ -296,16 +286,12 @@ class Groups:
         pixels = torch.stack([person.points2d for person in people]).double()
         targets = Targets(
             pose=pose.map(lambda tensor: tensor[None]),
-            pose_weight=stacked("pose_weight"),
-            shape_weight=stacked("shape_weight"),
-            translation_weight=stacked("translation_weight"),
             joint_set=people[0].joint_set,
             points3d=stacked("points3d") @ rotation_about_z(torch.tensor(change.roll)).mT,
-            points3d_weight=stacked("points3d_weight"),
             points2d=affine_apply(crops.crop_from_photo[0].double(), pixels).float()[None],
-            points2d_weight=stacked("points2d_weight"),
             identity=torch.tensor([[person.identity for person in people]]),
             metric_weight=torch.tensor([[float(person.metric) for person in people]]),
             body_weight=torch.ones(1, len(people)),
+            **{name: stacked(name) for name in _WEIGHTS},
         )
         return Batch(crops, targets)

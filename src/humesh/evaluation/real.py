@@ -27,7 +27,7 @@ from scipy.optimize import linear_sum_assignment
 
 from humesh.body.joints import COCO17, LIMBS12, SMPL24
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.entries import Entry, json_entry
+from humesh.data.datasets.reader import Entry
 from humesh.evaluation.metrics import aligned, point_errors
 from humesh.evaluation.protocols import EvaluationError
 from humesh.evaluation.summary import MISSED_MM, Number, Row, interval, ratio, resampled
@@ -107,7 +107,7 @@ class Score:
 def read_labels(folder: Path) -> list[LabelledPhoto]:
     """The photos of FOLDER/labels.json with people who have 6 or more labelled limb joints; raises EvaluationError."""
     try:
-        content = json_entry(folder / "labels.json", "labels of photos as docs/benchmarks.md describes them")
+        content = Entry.json(folder / "labels.json", "labels of photos as docs/benchmarks.md describes them")
         read = _read_coco if isinstance(content.value, dict) else _read_own
         photos = [photo for photo in read(folder, content) if photo.labels]
     except DatasetError as error:

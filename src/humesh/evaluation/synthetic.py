@@ -14,8 +14,7 @@ from torch import Tensor
 from humesh.body.joints import JOTR30, LIMBS12
 from humesh.body.pose_prior import PosePrior
 from humesh.data.sample import LabelledPerson, Sample
-from humesh.data.synthetic.points import Points, sample_of
-from humesh.data.synthetic.posed import PosedClips
+from humesh.data.synthetic.posed import Points, PosedClips, sample_of
 
 CLIP_FRAMES = 64
 """Frames of a clip, whatever number of them a method sees together."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.entries import Entry, json_entry
+from humesh.data.datasets.reader import Entry
 
 FILE = Path("labels.json")
 
@@ -94,7 +94,7 @@ def test_cameras_are_cameras() -> None:
 
 def test_what_is_not_there_is_refused_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"data": [{"id": 1, "box": None}], "name": "x"}))
-    content = json_entry(tmp_path / "a.json", "labels")
+    content = Entry.json(tmp_path / "a.json", "labels")
     with pytest.raises(DatasetError, match=r"a.json, data\[0\]: expected an entry 'name', got a table of id, box"):
         content["data"][0]["name"]
     for wrong in (1, -1, "0"):
@@ -113,4 +113,4 @@ def test_what_is_not_there_is_refused_with_its_place(tmp_path: Path) -> None:
 def test_files_that_are_no_json_are_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_bytes(text.encode("latin1"))
     with pytest.raises(DatasetError, match=r"a.json: expected labels, it cannot be read as JSON"):
-        json_entry(tmp_path / "a.json", "labels")
+        Entry.json(tmp_path / "a.json", "labels")

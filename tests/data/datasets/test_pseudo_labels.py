@@ -13,9 +13,9 @@ import torch
 from humesh.data import Reader
 from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import person_2d
-from humesh.data.datasets.pseudo_labels import turned_towards, with_fits
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
+from humesh.data.views import turned_towards, with_fits
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.media.photo import Photo

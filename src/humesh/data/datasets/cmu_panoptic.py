@@ -16,9 +16,8 @@ from jaxtyping import Float
 
 from humesh.body.joints import PANOPTIC15, PANOPTIC19
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.entries import Entry, json_entry
 from humesh.data.datasets.labels import person_3d
-from humesh.data.datasets.reader import Files, PhotoDataset, runs, stored_photo
+from humesh.data.datasets.reader import Entry, Files, PhotoDataset, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.media.photo import Photo
@@ -73,7 +72,7 @@ class CmuPanoptic(PhotoDataset):
         self._cameras = dict[str, dict[str, Entry]]()
         for name in names:
             path = self.root / name / f"calibration_{name}.json"
-            listed = json_entry(path, "a calibration of its HD cameras")["cameras"]
+            listed = Entry.json(path, "a calibration of its HD cameras")["cameras"]
             known = {camera["name"].text(): camera for camera in listed if camera["type"].text() == "hd"}
             self._cameras[name] = known
             labels = self._numbered(name, *(f"hdPose3d_stage1{kind}/body3DScene_*.json" for kind in ("_coco19", "")))
@@ -96,7 +95,7 @@ class CmuPanoptic(PhotoDataset):
         name, camera, frame, image, path = self.rows[index]
         view = self._cameras[name][camera]
         photo = stored_photo(image, view["K"].camera())
-        bodies = json_entry(path, "bodies of 19 or 15 joints")["bodies"]
+        bodies = Entry.json(path, "bodies of 19 or 15 joints")["bodies"]
         first = 1000 * sorted(self._cameras).index(name)
         people = (_person(body, first + body["id"].integer(), view, photo) for body in bodies)
         visible = tuple(person for person in people if person is not None)

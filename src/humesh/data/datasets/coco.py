@@ -12,9 +12,8 @@ from rich.progress import track
 
 from humesh.body.joints import COCO17, CROWDPOSE14, POSETRACK17, JointSet
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.entries import Entry, json_entry
 from humesh.data.datasets.labels import below_the_head, box_of, person_2d, usable
-from humesh.data.datasets.reader import Files, PhotoDataset, runs, stored_photo
+from humesh.data.datasets.reader import Entry, Files, PhotoDataset, runs, stored_photo
 from humesh.data.sample import Sample
 
 _Person = tuple[int, np.ndarray, np.ndarray]  # identity, box 4 (two corners), points K 3
@@ -47,7 +46,7 @@ class CocoFormat(PhotoDataset):
         self.people_per_photo = [len(people) for _, people in self.rows]
 
     def _people(self, path: Path, file: int) -> Iterator[tuple[str, _Person]]:
-        content = json_entry(path, "a COCO-format file of labelled people")
+        content = Entry.json(path, "a COCO-format file of labelled people")
         content.has("images", "annotations", what="a COCO-format file")
         photos = {}
         for image in content["images"]:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from humesh.body.joints import SMPL24, JointSet
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.data.datasets.entries import Entry
+from humesh.data.datasets.reader import Entry
 from humesh.data.sample import LabelledPerson
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
@@ -42,20 +42,14 @@ def person_2d(
     if size is not None:
         inside = np.all((points[:, :2] >= 0) & (points[:, :2] < size), axis=-1)
         shown, points = shown * inside, np.where(inside[:, None], points, 0.0)
+    zero = torch.zeros(())
     return LabelledPerson(
-        seen=Person(np.asarray(box, dtype=np.float64), 1.0, points, joint_set),
-        identity=identity,
-        pose=BodyPose.rest(),
-        pose_weight=torch.zeros(24),
-        shape_weight=torch.zeros(()),
-        translation_weight=torch.zeros(()),
-        joint_set=joint_set,
-        points3d=torch.zeros(count, 3),
-        points3d_weight=torch.zeros(count),
-        points2d=labels[:, :2],
-        points2d_weight=labels[:, 2],
+        seen=Person(np.asarray(box, dtype=np.float64), 1.0, points, joint_set), identity=identity,
+        pose=BodyPose.rest(), pose_weight=torch.zeros(24), shape_weight=zero, translation_weight=zero,
+        joint_set=joint_set, points3d=torch.zeros(count, 3), points3d_weight=torch.zeros(count),
+        points2d=labels[:, :2], points2d_weight=labels[:, 2],
         visible=torch.from_numpy(shown).float() * (labels[:, 2] > 0),
-    )
+    )  # fmt: skip
 
 
 def person_3d(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from humesh.data.datasets.entries import Entry
+from humesh.data.datasets.reader import Entry
 
 _ORDERS = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}

@@ -13,10 +13,9 @@ import numpy as np
 
 from humesh.body.joints import MPI_INF_3DHP17, MUCO21
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.entries import Entry, json_entry
 from humesh.data.datasets.labels import fitted_camera, person_3d, pinhole, smpl_label, with_smpl
 from humesh.data.datasets.matlab import cells, read_matlab, struct
-from humesh.data.datasets.reader import CALIBRATED, FITTED, Bodies, Files, PhotoDataset, loaded, runs, stored_photo
+from humesh.data.datasets.reader import Bodies, Entry, Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.media.photo import Photo
 
@@ -83,7 +82,7 @@ class MpiInf3dhp(PhotoDataset):
         pixels, points = labels["annot2"][camera], labels["annot3" if self.train else "univ_annot3"][camera]
         if frame >= len(pixels):
             raise DatasetError(f"{image}: expected one of the {len(pixels)} frames that {path} labels; extract anew.")
-        photo = stored_photo(image, labels["cameras"][camera], CALIBRATED if self.train else FITTED)
+        photo = stored_photo(image, labels["cameras"][camera])
         folder = path.parent.parent.name if self.train else path.parent.name
         subject = int(re.sub(r"\D", "", folder) or 0) + (0 if self.train else 100)
         person = person_3d(subject, joint_set, photo, pixels[frame], points[frame])
@@ -167,12 +166,12 @@ class MuCo(PhotoDataset):
         super().__init__(root, split, bodies)
         (path,) = self.files("MuCo-3DHP.json", "data/MuCo-3DHP.json")
         self.folder = path.parent
-        content = json_entry(path, "MuCo-3DHP.json")
+        content = Entry.json(path, "MuCo-3DHP.json")
         content.has("images", "annotations", what="MuCo-3DHP's annotations")
         self._fits: Entry | None = None
         if fits:
             (path,) = self.files("smpl_param.json", folder=self.folder)
-            self._fits = json_entry(path, "SMPL fits by annotation")
+            self._fits = Entry.json(path, "SMPL fits by annotation")
         people, pelvis = defaultdict[int, list[Entry]](list), MUCO21.index("pelvis")
         for entry in content["annotations"]:
             people[entry["image_id"].integer()].append(entry)
@@ -254,7 +253,7 @@ class MuPoTS3D(PhotoDataset):
     def __getitem__(self, index: int) -> Sample:
         number, frame = self.rows[index]
         truth, sequence = self._labels[number], f"TS{number}"
-        photo = stored_photo(self.folder / sequence / f"img_{frame:06d}.jpg", truth["camera"], FITTED)
+        photo = stored_photo(self.folder / sequence / f"img_{frame:06d}.jpg", truth["camera"])
         pixels, points, hidden = (truth[field][frame] for field in ("annot2", "univ_annot3", "hidden"))
         people = [
             person_3d(10 * number + i, MPI_INF_3DHP17, photo, pixels[i], points[i], hidden=hidden[i])

@@ -19,10 +19,9 @@ from humesh.body.joints import SMPL24
 from humesh.body.pickles import TENSORS, Call, Name, PickleError, Values, read_pickle
 from humesh.body.pose import BodyPose
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.entries import Entry
 from humesh.data.datasets.labels import only_2d, person_3d, smpl_label, with_smpl
 from humesh.data.datasets.matlab import read_matlab
-from humesh.data.datasets.reader import CALIBRATED, Bodies, Files, PhotoDataset, loaded, runs, stored_photo
+from humesh.data.datasets.reader import CALIBRATED, Bodies, Entry, Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle

@@ -12,9 +12,8 @@ import torch
 from humesh.body.joints import H36M17, OPENPOSE18, SMPL24, SPIN24
 from humesh.body.pickles import read_pickle
 from humesh.data.datasets import DatasetError
-from humesh.data.datasets.entries import Entry, json_entry, npz_entry
 from humesh.data.datasets.labels import box_about, person_3d, pinhole, smpl_label, with_smpl
-from humesh.data.datasets.reader import Bodies, Files, PhotoDataset, loaded, runs, stored_photo
+from humesh.data.datasets.reader import Bodies, Entry, Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.absolute import solved_offset
 from humesh.geometry.camera import Camera
@@ -107,7 +106,7 @@ class ThreeDOH(PhotoDataset):
         super().__init__(root, split, bodies)
         (path,) = self.files("testset/annots.json")
         self.images = path.parent / "images"
-        self.rows = sorted(json_entry(path, "3DOH50K's annots.json"), key=lambda person: str(person.key))
+        self.rows = sorted(Entry.json(path, "3DOH50K's annots.json"), key=lambda person: str(person.key))
         for person in self.rows:
             person.has(*_KEYS, what="3DOH50K's annotations")
 
@@ -187,7 +186,7 @@ class Human36M(PhotoDataset):
         found: list[Entry] = []
         for path in (self.root / name for name in names if (self.root / name).is_file()):
             what = "labels of Human3.6M in SPIN's format"
-            found.append(npz_entry(path, what, *_SPIN, optional=("pose", "shape", "gender")))
+            found.append(Entry.npz(path, what, *_SPIN, optional=("pose", "shape", "gender")))
             if self.split != "train" or found[-1].get("pose") is not None:
                 return found[-1]
         return found[0]
@@ -217,7 +216,7 @@ class Human36M(PhotoDataset):
     def _camera(self, subject: int, camera: str) -> Camera | None:
         if subject not in self._cameras:
             path = self.root / "annotations" / f"Human36M_subject{subject}_camera.json"
-            self._cameras[subject] = json_entry(path, "cameras") if path.is_file() else None
+            self._cameras[subject] = Entry.json(path, "cameras") if path.is_file() else None
         known = self._cameras[subject]
         entry = None if known is None else known[str(CAMERAS.index(camera) + 1)]
         return None if entry is None else pinhole(entry["f"], entry["c"])

@@ -14,6 +14,7 @@ from humesh.body.joints import SMPL24
 from humesh.errors import HumeshError
 from humesh.files import Array, check_arrays, read_arrays
 
+Files = str | Path | Sequence[str | Path]
 REFERENCE_LEG = 0.83  # metres from hip to ankle of the skeleton that `places` belongs to
 _Y_UP = Rotation.from_euler("x", -90, degrees=True)  # turns a z-up world
 _BODY_JOINTS = 22  # the joints that SMPL-H and SMPL-X share with SMPL; their hands are left out
@@ -67,8 +68,9 @@ class Motion:
     clips: tuple[Clip, ...] = ()
 
     @classmethod
-    def read(cls, paths: Sequence[str | Path]) -> Motion:
+    def read(cls, paths: Files) -> Motion:
         """All files as one motion; raises MotionError."""
+        paths = [paths] if isinstance(paths, str | Path) else paths
         if not paths:
             raise MotionError("motion: expected at least one file (.npz), got none; give one with --motion.")
         parts = [_read(Path(path)) for path in paths]

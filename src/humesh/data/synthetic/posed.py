@@ -7,8 +7,7 @@ cameras too. What hides a joint is only roughly true: limbs as capsules, the pho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -16,42 +15,40 @@ from jaxtyping import Bool, Float
 from numpy.random import Generator, default_rng
 from torch import Tensor
 
-from humesh.body.joints import JOTR30
+from humesh.body.joints import JOTR30, LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.rig import Rig
-from humesh.crops.crops import ClipCrops, CropSpec
+from humesh.crops.crops import ClipCrops, Crops, CropSpec, jotr_boxes, points_as
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch
-from humesh.data.detector_errors import LastingNoise
+from humesh.data.detector_errors import LastingNoise, simulated_person
 from humesh.data.landmark_errors import simulate_detection
-from humesh.data.sample import Sample
-from humesh.data.synthetic.cameras import (
-    as_tensor,
-    camera_matrices,
-    draw_camera_motion,
-    draw_cameras,
-    draw_turns,
-    is_behind_boxes,
-    project,
-)
-from humesh.data.synthetic.motion import Motion, MotionError
-from humesh.data.synthetic.points import FEWEST, LIMBS33, Points, batch_of, rig_of, sample_of
+from humesh.data.sample import LabelledPerson, Sample
+from humesh.data.synthetic import cameras
+from humesh.data.synthetic.cameras import as_tensor, is_near_photo
+from humesh.data.synthetic.motion import Files, Motion, MotionError
 from humesh.data.synthetic.poses import ClipSampler, PoseSampler, draw_shapes, mirrored
+from humesh.geometry.boxes import affine_apply, crop_around
+from humesh.geometry.camera import Camera
+from humesh.losses.targets import Targets
+from humesh.media.photo import Photo
 
 _CHUNK, _VIEWS = 512, 4  # people made at once, and views of each pose among them: poses are what takes time
 _FPS = (7.5, 60.0)  # of the frames that are used: one to four of a camera's apart
 _HELD_OUT = 10_000  # the last numbers play sequences that no other number plays: every tenth one
 _NEAREST_M = 0.3  # of any joint to the camera
 _FARTHEST_M = 3.0  # from the place that the camera looks at
-_GUESSED, _GUESS_SD = 0.6, 0.2  # how often a clip's focal length is not known, and the sd of its logarithm then
+_GUESSED, _GUESS_SD = 0.6, 0.2  # share of people whose focal length is not known; of clips, the sd of its logarithm
+LIMBS33 = MEDIAPIPE33.indices(*LIMBS12.names)
+FEWEST = 4  # of these that must be visible
 
 
 class PosedPeople:
     """One labelled person a sample, in a black photo of `size` pixels; the same seed and number, the same sample."""
 
     def __init__(
-        self, motion: Sequence[str | Path], *, count: int = 10**8, size: int = 256, seed: int = 0,
+        self, motion: Files, *, count: int = 10**8, size: int = 256, seed: int = 0,
         body: BodyModel | None = None,
     ) -> None:  # fmt: skip
         self.body = body or BodyModel.load("open-low")
@@ -99,7 +96,7 @@ class PosedClips:
     """One person in some `frames` (fewest, most) of a black video of `size` pixels; equal numbers, equal clips."""
 
     def __init__(
-        self, motion: Sequence[str | Path], *, count: int = 10**8, frames: tuple[int, int] = (8, 64), size: int = 256,
+        self, motion: Files, *, count: int = 10**8, frames: tuple[int, int] = (8, 64), size: int = 256,
         seed: int = 0, body: BodyModel | None = None,
     ) -> None:  # fmt: skip
         self.body = body or BodyModel.load("open-low")
@@ -169,15 +166,15 @@ def film(
     """
     (n, frames), count = seconds.shape, len(JOTR30)
     middle = frames // 2
-    turn = as_tensor(draw_turns(n, g))
+    turn = as_tensor(cameras.draw_turns(n, g))
     rotations = torch.cat([turn[:, None, None] @ rotations[:, :, :1], rotations[:, :, 1:]], dim=2)
     moved = moved @ turn.mT
     shapes = as_tensor(draw_shapes(n, body, g))[:, None].expand(-1, frames, -1)
     pose = BodyPose(rotations, shapes, moved).map(lambda tensor: tensor.flatten(0, 1))
     points, joints = (part.unflatten(0, (n, frames)) for part in rig.points(body, pose))
     nearest = torch.cat([points[:, middle, :, 2], joints[:, middle, :, 2]], dim=1).amin(1)
-    focal, shift = draw_cameras(points[:, middle, :count], nearest, size, g)
-    swing, carried = draw_camera_motion(seconds - seconds[:, middle : middle + 1], g)
+    focal, shift = cameras.draw_cameras(points[:, middle, :count], nearest, size, g)
+    swing, carried = cameras.draw_camera_motion(seconds - seconds[:, middle : middle + 1], g)
     # Who comes too near to the camera or goes far away stays in place, before a camera that does so too.
     deep = (swing @ (joints + shift[:, None, None]).mT).mT[..., 2].amin(-1) + carried[..., 2]
     away = (moved[..., 2] - moved[:, middle : middle + 1, 2] + carried[..., 2]).abs().amax(1)
@@ -191,9 +188,9 @@ def film(
     rotations = torch.cat([root[:, None], pose.rotations[:, 1:]], dim=1)
     points, joints = ((part.flatten(0, 1) + shift[:, None]) @ swing.mT + carried[:, None] for part in (points, joints))
     focal = focal.repeat_interleave(frames)
-    pixels, visible = project(points, joints, focal, size)
+    pixels, visible = cameras.project(points, joints, focal, size)
     of_clips = pixels.unflatten(0, (n, frames)).flatten(1, 2)
-    visible &= ~is_behind_boxes(of_clips, size, g).unflatten(1, (frames, -1)).flatten(0, 1)
+    visible &= ~cameras.is_behind_boxes(of_clips, size, g).unflatten(1, (frames, -1)).flatten(0, 1)
     noise = LastingNoise(g, seconds.double().numpy())
     points33, pixels33, visible33 = (part[:, count:] for part in (points, pixels, visible))
     keypoints, landmarks = simulate_detection(points33, pixels33, visible33, focal, (size, size), noise)
@@ -203,7 +200,116 @@ def film(
     farther[:, 2] = (wrong - 1) * (place + pelvis)[:, 2]
     people = Points(
         BodyPose(rotations, pose.shape, place + farther), points[:, :count] + farther[:, None], pixels[:, :count],
-        visible[:, :count], keypoints, landmarks, camera_matrices(focal * wrong, size),
+        visible[:, :count], keypoints, landmarks, cameras.camera_matrices(focal * wrong, size),
         torch.full((n * frames, 2), float(size)),
     )  # fmt: skip
     return people, present
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """n labelled people, each alone in a photo: JOTR30's points as they are, MediaPipe's as detected."""
+
+    pose: BodyPose  # in the camera's frame
+    points: Float[Tensor, "n 30 3"]
+    pixels: Float[Tensor, "n 30 2"]
+    visible: Bool[Tensor, "n 30"]
+    keypoints: Float[Tensor, "n 33 3"]
+    landmarks: Float[Tensor, "n 33 3"]
+    camera: Float[Tensor, "n 3 3"]
+    size: Float[Tensor, "n 2"]  # (width, height) of the photos
+
+    def rows(self, which: Tensor) -> Points:
+        """Some of the people."""
+        values = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name != "pose"}
+        return Points(pose=self.pose.map(lambda tensor: tensor[which]), **values)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Points]) -> Points:
+        """The people of all parts, one after the other."""
+        values = {f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls) if f.name != "pose"}
+        return cls(pose=BodyPose.joined([part.pose for part in parts]), **values)
+
+
+def rig_of(body: BodyModel) -> Rig:
+    """Of JOTR's 30 points, then MediaPipe's 33."""
+    rigs = [Rig.of(body, joint_set)[0] for joint_set in (JOTR30, MEDIAPIPE33)]
+    offset, share = (torch.cat([getattr(rig, name) for rig in rigs]).float() for name in ("offset", "share"))
+    return Rig(offset, torch.cat([rig.slope for rig in rigs], dim=1).float(), share)
+
+
+def batch_of(people: Points, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: Generator) -> Batch:
+    """The people as crops around each one's keypoints (a row for every box of "rois"); the pictures are empty.
+
+    Of the augmentation the box's changes and a guessed focal length are drawn, from `g`.
+    """
+    n, copies = len(numbers), len(spec.copies)
+    camera = people.camera.clone()
+    if augment.focal:  # not known of photos without EXIF
+        factor = np.where(g.random(n) < _GUESSED, np.exp(augment.focal * g.normal(size=n)), 1.0)
+        camera[:, [0, 1], [0, 1]] *= torch.from_numpy(factor).to(camera)[:, None]
+    detected = people.keypoints.double().numpy()
+    keypoints = points_as(detected, MEDIAPIPE33, JOTR30)
+    around = np.concatenate([detected[..., :2].min(1), detected[..., :2].max(1)], axis=-1)
+    boxes = jotr_boxes(keypoints, around, people.size.double().numpy())
+    side, middle = boxes[:, 2] - boxes[:, 0], (boxes[:, :2] + boxes[:, 2:]) / 2
+    middle = middle + augment.centre * side[:, None] * np.clip(g.normal(size=middle.shape), -2, 2)
+    side = side * (1 + augment.scale * np.clip(g.normal(size=n), -1, 1))
+    shifts, lengths = np.split(np.array(spec.copies), [2], axis=-1)
+    middles, sides = middle[:, None] + side[:, None, None] * shifts, side[:, None] * lengths[:, 0]
+    affine = crop_around(torch.from_numpy(middles), torch.from_numpy(sides), spec.size)
+
+    def repeated(tensor: Tensor) -> Tensor:
+        return tensor[:, None].repeat(1, copies, *[1] * (tensor.dim() - 1))
+
+    cropped = affine_apply(affine, repeated(torch.from_numpy(keypoints[..., :2])))
+    confidence = repeated(torch.from_numpy(keypoints[..., 2:]))
+    hips = people.landmarks[:, MEDIAPIPE33.indices("left_hip", "right_hip")].mean(1, keepdim=True)
+    landmarks = torch.cat([people.landmarks - hips, people.keypoints[..., 2:]], dim=-1)
+    present = torch.ones(n, copies, dtype=torch.bool)
+    crops = Crops(
+        pixels=torch.zeros(n, copies, 3, *spec.size),
+        crop_from_photo=affine.float(),
+        photo_camera=Camera(repeated(camera)),
+        keypoints=torch.cat([cropped, confidence], dim=-1).float(),
+        present=present,
+        wanted=present & (torch.arange(copies) == 0),
+        landmarks=repeated(landmarks),
+    )
+    one = present.float()
+    targets = Targets(
+        pose=people.pose.map(repeated),
+        pose_weight=one[..., None].expand(-1, -1, len(SMPL24)),
+        shape_weight=one,
+        translation_weight=one,
+        joint_set=JOTR30,
+        points3d=repeated(people.points),
+        points3d_weight=one[..., None].expand(-1, -1, len(JOTR30)),
+        points2d=affine_apply(affine.float(), repeated(people.pixels)),
+        points2d_weight=repeated(_is_near(people).float()),
+        identity=repeated(torch.tensor(numbers)),
+        metric_weight=one,
+        body_weight=one,
+    )
+    return Batch(crops, targets)
+
+
+def sample_of(one: Points, number: int, name: str) -> Sample:
+    """One person as a sample with a black photo."""
+    width, height = map(int, one.size[0].tolist())
+    keypoints, landmarks = (part[0].double().numpy() for part in (one.keypoints, one.landmarks))
+    person = LabelledPerson.fully_labelled(
+        simulated_person(keypoints, MEDIAPIPE33, (width, height), landmarks),
+        number,
+        one.pose.map(lambda tensor: tensor[0]),
+        one.points[0],
+        one.pixels[0],
+        one.visible[0].float(),
+        points2d_weight=_is_near(one)[0].float(),
+    )
+    black = np.broadcast_to(np.uint8(0), (height, width, 3))
+    return Sample(Photo.of(black, Camera(one.camera[0].double())), (person,), name)
+
+
+def _is_near(people: Points) -> Bool[Tensor, "n 30"]:
+    return is_near_photo(people.pixels, people.points[..., 2], people.size)

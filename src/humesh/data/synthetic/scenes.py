@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,9 @@ from humesh.body.pose import BodyPose
 from humesh.data.synthetic.cameras import as_tensor, draw_camera_motion, draw_cameras, draw_turns
 from humesh.data.synthetic.figure import Wardrobe
 from humesh.data.synthetic.layer import REGIONS, Frame, Layer, Scene
-from humesh.data.synthetic.motion import Motion, MotionError
+from humesh.data.synthetic.motion import Files, Motion, MotionError
 from humesh.data.synthetic.paint import Fabric, Lights, Look
-from humesh.data.synthetic.points import FEWEST, rig_of
+from humesh.data.synthetic.posed import FEWEST, rig_of
 from humesh.data.synthetic.poses import ClipSampler, PoseSampler, draw_shapes, turn
 from humesh.data.synthetic.variations import VariedLayers
 
@@ -160,7 +159,7 @@ class SyntheticPeople(VariedLayers):
     """Photos rendered when asked for: sample i is scene i; with `frames`, frame i % frames of video i // frames."""
 
     def __init__(
-        self, motion: Sequence[str | Path], count: int, *, people: tuple[int, int] = (1, 1), size: int = 256,
+        self, motion: Files, count: int, *, people: tuple[int, int] = (1, 1), size: int = 256,
         seed: int = 0, frames: int = 1, backgrounds: str | Path | None = None,
     ) -> None:  # fmt: skip
         scenes = SceneSampler(Motion.read(motion), people=people, size=size, seed=seed, frames=frames)

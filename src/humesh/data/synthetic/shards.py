@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from humesh.data.synthetic.layer import Layer
-from humesh.data.synthetic.motion import Motion
+from humesh.data.synthetic.motion import Files, Motion
 from humesh.data.synthetic.scenes import SceneSampler
 from humesh.data.synthetic.variations import VariedLayers
 from humesh.errors import HumeshError
@@ -220,7 +220,7 @@ class ShardedPeople(VariedLayers):
     """Endless photos from folders of shards, each time in another variation."""
 
     def __init__(
-        self, folders: str | Path | Sequence[str | Path], *, backgrounds: str | Path | None = None,
+        self, folders: Files, *, backgrounds: str | Path | None = None,
         variations: int = 1, seed: int = 0,
     ) -> None:  # fmt: skip
         self.shards = list[Shard]()
