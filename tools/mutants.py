@@ -89,8 +89,8 @@ MUTANTS = (
     Mutant("people/video_people.py", "(2 * reach**2)", "reach**2", "people/test_tracks.py -k similarity"),
     # fitting
     Mutant("fitting/windows.py", "1 - abs(2 * place - 1)", "1", "fitting/test_windows.py"),
-    Mutant("fitting/contact.py", "low_m: float = 0.1 ", "low_m: float = 0.2 ", _CONTACT),
-    Mutant("fitting/contact.py", "settings.slow_m_s - _speed", "settings.slow_m_s + _speed", _CONTACT),
+    Mutant("fitting/motion.py", "_LOW_M, _LOW_WIDTH_M = 0.1,", "_LOW_M, _LOW_WIDTH_M = 0.2,", _CONTACT),
+    Mutant("fitting/motion.py", "_SLOW_M_S - _speed", "_SLOW_M_S + _speed", _CONTACT),
     # data and exports
     Mutant("scene/mocap.py", "options.scale * rest", "rest", "scene/test_options.py"),
     Mutant("data/detector_errors.py", "/ _MEDIAN", "* _MEDIAN", "data/test_detector_errors.py"),

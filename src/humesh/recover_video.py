@@ -21,8 +21,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, confidence_of_joints
 from humesh.errors import ArgumentError
-from humesh.fitting.contact import foot_contact, ground_plane, grounded, sliding
-from humesh.fitting.motion import bridged, smoothed_pose, with_one_shape
+from humesh.fitting import motion
 from humesh.fitting.windows import Windows
 from humesh.geometry.camera import GUESSED, Camera
 from humesh.media.photo import Photo
@@ -133,12 +132,12 @@ def pose_video(
             short += 1
             continue
         pose = BodyPose.stacked(poses)
-        frames, pose, found = bridged(np.array(numbers), times, pose, options.bridge_s)
+        frames, pose, found = motion.bridged(np.array(numbers), times, pose, options.bridge_s)
         confidence = torch.zeros(len(frames), confidences[0].shape[-1])
         confidence[torch.from_numpy(found)] = torch.stack(confidences).float()
-        pose = with_one_shape(pose, recoverer.body)
+        pose = motion.with_one_shape(pose, recoverer.body)
         parts = [  # smoothed piece by piece: what lies between is not known
-            smoothed_pose(pose.map(itemgetter(piece)), times[frames[piece]], confidence[piece], options.smooth_s)
+            motion.smoothed_pose(pose.map(itemgetter(piece)), times[frames[piece]], confidence[piece], options.smooth_s)
             for piece in _pieces(frames)
         ]
         motions.append(Motion(track, frames, BodyPose.joined(parts), found, float(np.mean(scores)), confidence))
@@ -149,7 +148,7 @@ def pose_video(
     if short:
         were = "1 track shorter than {:g} s was" if short == 1 else f"{short} tracks shorter than {{:g}} s were"
         notes.append(f"{were.format(options.least_s)} left out.")
-    if count := sum(int((~motion.found).sum()) for motion in motions):
+    if count := sum(int((~one.found).sum()) for one in motions):
         notes.append(f"{count} poses were put in between where a person was not seen for a moment.")
     if source == GUESSED:
         notes.append(f"{video.name} does not say its focal length; it was guessed as that of a 28 mm lens on film.")
@@ -227,22 +226,20 @@ def _pieces(frames: np.ndarray) -> list[slice]:
 def _on_ground(motions: list[Motion], times: np.ndarray, body: BodyModel) -> tuple[list[Motion], list[str]]:
     """The motions moved so that resting feet stay, and what that did and where the ground is, in sentences."""
     moved, notes, contacts = [], [], []
-    for motion in motions:
+    for one in motions:
         parts, speeds, weights = [], [], []
-        for rows in _pieces(motion.frames):
-            piece, when = motion.pose.map(itemgetter(rows)), times[motion.frames[rows]]
-            contact = foot_contact(piece, when, body, motion.confidence[rows])
-            parts.append(grounded(piece, when, contact))
+        for rows in _pieces(one.frames):
+            piece, when = one.pose.map(itemgetter(rows)), times[one.frames[rows]]
+            contact = motion.foot_contact(piece, when, body, one.confidence[rows])
+            parts.append(motion.grounded(piece, when, contact))
             contacts.append(contact.moved(parts[-1].translation - piece.translation))
-            speeds.append((sliding(contact, when), sliding(contacts[-1], when)))
+            speeds.append((motion.sliding(contact, when), motion.sliding(contacts[-1], when)))
             weights.append(float(contact.touch.sum()))
-        moved.append(replace(motion, pose=BodyPose.joined(parts)))
+        moved.append(replace(one, pose=BodyPose.joined(parts)))
         if sum(weights) > 0:
             before, after = np.average(speeds, axis=0, weights=weights)
-            notes.append(
-                f"person {motion.track}: feet in contact slid {before:.2f} m/s, {after:.2f} m/s after grounding."
-            )
-    plane = ground_plane(contacts)
+            notes.append(f"person {one.track}: feet in contact slid {before:.2f} m/s, {after:.2f} m/s after grounding.")
+    plane = motion.ground_plane(contacts)
     if plane is not None:
         down = math.degrees(math.asin(float(-plane.normal[2])))
         way = f"{abs(down):.0f} degrees {'down' if down >= 0 else 'up'}"

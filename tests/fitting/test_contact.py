@@ -16,8 +16,8 @@ from humesh.body.joints import COCO_FEET, SMPL24
 from humesh.body.kinematics import forward_kinematics
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.fitting import contact as contacts
-from humesh.fitting.contact import FootContact, GroundSettings, foot_contact, ground_plane, grounded, sliding
+from humesh.fitting import motion as contacts
+from humesh.fitting.motion import FootContact, foot_contact, ground_plane, grounded, sliding
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.recover_video import _on_ground
@@ -132,22 +132,22 @@ def test_resting_feet_stay_and_the_picture_nearly_too(body: BodyModel, heading: 
 def test_the_correction_is_that_of_the_sparse_matrix(body: BodyModel, count: int) -> None:
     """Written down as the least squares that it is: speeds and changes of speed by matrices of differences."""
     pose, _ = _walker(body)
-    pose, settings = pose.map(lambda tensor: tensor[:count]), GroundSettings()
+    pose = pose.map(lambda tensor: tensor[:count])
     times = np.cumsum(np.random.default_rng(count).uniform(0.01, 0.06, count))
     joints, ends = torch.randn(count, 24, 3).double() + pose.translation[:, None], torch.randn(count, 4, 3).double()
     contact = FootContact(joints, ends, torch.rand(count, 4).double(), torch.zeros(3))
     step, place = np.diff(times), joints.mean(1).numpy()
     rests = np.minimum(*(contact.touch.numpy()[rows] for rows in (slice(1, None), slice(-1))))
     differ, again = (sparse.diags([-1.0, 1.0], [0, 1], shape=(n - 1, n)) for n in (count, count - 1))
-    still = sparse.diags(1 / step / settings.still_sd_m_s**2)
+    still = sparse.diags(1 / step / contacts._STILL_SD_M_S**2)
     pushed = again @ sparse.diags(1 / step) @ differ
-    push = sparse.diags(2 / (step[1:] + step[:-1]) / settings.push_sd_m_s2**2)
+    push = sparse.diags(2 / (step[1:] + step[:-1]) / contacts._PUSH_SD_M_S2**2)
     bend = differ.T @ still @ sparse.diags(rests.sum(1)) @ differ + pushed.T @ push @ pushed
     held, square = [], (place**2).sum(1)
     for frame, seconds in enumerate(np.gradient(times)):
         along = np.outer(place[frame], place[frame]) / square[frame]
-        across = (np.eye(3) - along) / settings.across_sd_m**2
-        held.append(seconds * (across + along / settings.depth_sd**2 / square[frame]))
+        across = (np.eye(3) - along) / contacts._ACROSS_SD_M**2
+        held.append(seconds * (across + along / contacts._DEPTH_SD**2 / square[frame]))
     whole = sparse.kron(bend, sparse.identity(3)) + sparse.block_diag(held)
     slid = still @ (rests[..., None] * ends.diff(dim=0).numpy()).sum(1)
     wanted = np.linalg.solve(whole.toarray(), -(differ.T @ slid).ravel()).reshape(count, 3)
@@ -274,7 +274,7 @@ def test_ten_minutes_are_held_at_once(body: BodyModel) -> None:
         return torch.cat([tensor[turns[number % 2]] for number in range(count)])
 
     contact = FootContact(long(contact.joints), long(contact.ends), long(contact.touch), contact.up)
-    held = grounded(pose.map(long), np.arange(18_000) / 30, contact, GroundSettings())  # a full matrix: 23 GB
+    held = grounded(pose.map(long), np.arange(18_000) / 30, contact)  # a full matrix: 23 GB
     assert held.translation.isfinite().all()
 
 
