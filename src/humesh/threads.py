@@ -7,10 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
-from queue import Full, Queue
-from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -32,9 +29,6 @@ def ahead(work: Callable[[Item], Done], items: Iterable[Item], most: int | None 
     Items are taken in the caller's thread. A caller that stops iterating cancels what has not begun.
     """
     count = min(os.cpu_count() or 1, most or 64)
-    if count == 1:  # a thread of its own would only take memory
-        yield from (_done(work, item) for item in items)
-        return
     waiting: deque[Future[Done]] = deque()
     pool = ThreadPoolExecutor(count, thread_name_prefix="ahead")
     try:
@@ -52,47 +46,12 @@ def ahead_of_time(items: Iterable[Item], most: int = 4) -> Iterator[Item]:
 
     A caller that stops iterating ends the thread after the item it is making.
     """
-    made, stopped = Queue[Callable[[], Item] | None](most), Event()
-
-    def put(get: Callable[[], Item] | None) -> None:
-        while not stopped.is_set():
-            try:
-                return made.put(get, timeout=0.1)
-            except Full:
-                continue
-
-    def make() -> None:
-        try:
-            for item in items:
-                put(partial(_same, item))
-                if stopped.is_set():
-                    return
-            put(None)
-        except BaseException as error:
-            put(partial(_raise, error))
-
-    thread = Thread(target=make, name="ahead_of_time", daemon=True)
-    thread.start()
+    iterator, end = iter(items), object()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="ahead_of_time")
+    made = deque(pool.submit(next, iterator, end) for _ in range(most + 1))
     try:
-        while (get := made.get()) is not None:
-            yield get()
+        while (item := made.popleft().result()) is not end:
+            made.append(pool.submit(next, iterator, end))
+            yield item  # type: ignore[misc]
     finally:
-        stopped.set()
-        thread.join()
-
-
-def _same(item: Item) -> Item:
-    return item
-
-
-def _raise(error: BaseException) -> Any:
-    raise error
-
-
-def _done(work: Callable[[Item], Done], item: Item) -> Future[Done]:
-    done = Future[Done]()
-    try:
-        done.set_result(work(item))
-    except Exception as error:
-        done.set_exception(error)
-    return done
+        pool.shutdown(cancel_futures=True)
