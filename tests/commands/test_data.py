@@ -1,6 +1,5 @@
 """`humesh data check` as a user meets it."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,21 +114,6 @@ class _Nothing(Chained):
 
     def __init__(self, root: Path, split: str) -> None:
         super().__init__([])
-
-
-def test_equal_downloads_have_equal_fingerprints(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(root, root.parent / "again")
-    (root / "images/.im0005.jpg").touch()
-    prints = []
-    for folder in (root, root.parent / "again"):
-        assert run(monkeypatch, "lsp", "--root", folder) == 0
-        prints.append(capsys.readouterr().out.split("fingerprint of a few files: ")[1].split()[0])
-    assert prints[0] == prints[1]
-    (root / "images/im0004.jpg").write_bytes(b"another")
-    assert run(monkeypatch, "lsp", "--root", root) == 0
-    assert prints[0] not in capsys.readouterr().out
 
 
 def test_options_reach_the_reader(

@@ -1,8 +1,7 @@
-"""`humesh data check`: whether a dataset was downloaded completely, and some of it as a picture with its labels."""
+"""`humesh data check` and `humesh synth`: data that were downloaded or are rendered, and pictures of their labels."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,15 +11,17 @@ import tyro
 from PIL import Image, ImageDraw
 from rich.progress import track
 
-from humesh.commands.errors import UserError, say
+from humesh.commands.errors import UserError, say, within
+from humesh.commands.progress import progress_bar
 from humesh.data import DATASETS, Reader
 from humesh.data.sample import Dataset, Sample
+from humesh.data.synthetic.scenes import SyntheticPeople
+from humesh.data.synthetic.shards import Plan, ShardedPeople, write_shards
 from humesh.evaluation.report import draw_bones
 from humesh.files import parse_json, writing
 
 _TILE = 320  # px, side of a picture on the sheet
 _SIDES = {"left": (220, 90, 60), "right": (60, 120, 220)}
-_SOME, _BEGINNING = 4, 1 << 20  # files of each kind in the fingerprint, and the bytes of them that count
 
 
 def data(
@@ -78,12 +79,9 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def _count(reader: Reader, root: Path) -> bool:
-    """Prints how many of a download's files there are; whether all that the reader needs are, and none is empty.
-
-    The fingerprint is a hash of the names, sizes and beginnings of a few files: equal in two equal downloads.
-    """
+    """Prints how many of a download's files there are; whether all that the reader needs are, and none is empty."""
     say("| files | at least | found | |\n| --- | --- | --- | --- |")
-    digest, missing = hashlib.sha256(), []
+    missing = []
     for files in track(reader.kind.parts, "counting", transient=True):
         paths = sorted(files.found(root))
         empty = next((path for path in paths if path.is_file() and not path.stat().st_size), None)
@@ -92,11 +90,6 @@ def _count(reader: Reader, root: Path) -> bool:
         found = "complete" if complete else "missing" if files.needed else "missing, not needed"
         found = found if empty is None else f"{empty.name} is empty"
         say(f"| {files.pattern.replace('|', ' or ')} | {files.least:,} | {len(paths):,} | {found} |")
-        for path in filter(Path.is_file, paths[:: max(1, -(-len(paths) // _SOME))]):
-            with path.open("rb") as stream:
-                content = hashlib.sha256(stream.read(_BEGINNING)).hexdigest()
-            digest.update(f"{path.relative_to(root).as_posix()} {path.stat().st_size} {content}\n".encode())
-    say(f"fingerprint of a few files: {digest.hexdigest()[:16]}")
     for part in missing:
         say(f"missing: {part}; its owner offers it at {reader.kind.page}")
     packed = sorted(p.name for p in root.iterdir() if p.suffix in (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"))
@@ -143,3 +136,57 @@ def save_picture(image: Image.Image, path: Path) -> None:
     """Writes a picture completely or not at all; without an ending in its name it is a PNG."""
     with writing(path) as draft:
         image.save(draft, format=None if path.suffix else "PNG")
+
+
+def synth(
+    motion: list[Path],
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
+    count: int = 2000,
+    people: tuple[int, int] = (1, 1),
+    size: int = 256,
+    seed: int = 0,
+    workers: int = 1,
+    backgrounds: Path | None = None,
+    preview: Path | None = None,
+) -> int:
+    """Render photos of synthetic people. A run that was stopped goes on where it was.
+
+    Args:
+        motion: Motion files: .npz with `poses`, ours or AMASS-style.
+        out: Folder for the shards.
+        count: How many photos.
+        people: Least and greatest number of people in a photo.
+        size: Side of a photo in pixels.
+        seed: The same seed gives the same bytes.
+        workers: Processes.
+        backgrounds: A folder of photos for the preview's backgrounds (training chooses its own).
+        preview: Draw 16 samples with their labels into this picture.
+    """
+    if out is None and preview is None:
+        raise UserError("synth: expected -o FOLDER for shards or --preview PICTURE.png, got neither.")
+    if preview is not None and preview.suffix and preview.suffix.lower() not in Image.registered_extensions():
+        raise UserError(f"--preview {preview}: expected a name that ends in .jpg or .png.")
+    if not 1 <= people[0] <= people[1] <= 8:
+        raise UserError(f"--people: expected 1 to 8 people (least first), got {people[0]} {people[1]}.")
+    for option, value, least, most in (
+        ("--size", size, 32, 2048), ("--count", count, 1, 10**8), ("--workers", workers, 1, 256),
+        ("--seed", seed, 0, 2**63 - 1),
+    ):  # fmt: skip
+        within(option, value, least, most)
+    try:
+        if out is not None:
+            plan = Plan(tuple(map(str, motion)), count, people, size, seed)
+            with progress_bar(transient=True) as bar:
+                task = bar.add_task("synthetic people", total=count)
+                for ready in write_shards(out, plan, workers):
+                    bar.update(task, completed=ready)
+            say(f"{count} photos in {out}")
+        if preview is not None:
+            dataset: Dataset = SyntheticPeople(motion, 16, people=people, size=size, seed=seed, backgrounds=backgrounds)
+            if out is not None:
+                dataset = ShardedPeople(out, backgrounds=backgrounds)
+            save_picture(contact_sheet(dataset), preview)
+            say(f"16 samples with labels in {preview}")
+    except OSError as error:
+        raise UserError(f"cannot write {error.filename or out}: {error.strerror}.") from None
+    return 0

@@ -31,8 +31,10 @@ VERBS = {
 }
 """Each verb and the first sentence of its function, which is imported, and torch with it, only when it is called."""
 
-_MODULES = {"info": "weights", "convert": "weights", "export-model": "weights", "demo": "predict", "view": "app"}
-# Others: the module of their name.
+_MODULES = {  # where it is not the module of their name
+    "convert": "weights", "export-model": "weights", "info": "weights",
+    "demo": "predict", "synth": "data", "view": "app",
+}  # fmt: skip
 
 _HELP = """Photos and videos of people into posed body meshes.
 
