@@ -79,7 +79,7 @@ def test_two_hundred_photos_with_broken_ones_and_dying_workers(tmp_path: Path) -
     names += [f"bad{number}.jpg" for number in range(5)] + ["fatal0.jpg", "fatal1.jpg", "deadly.jpg"]
     inputs, reports = _files(tmp_path / "in", names), list[tuple[int, list]]()
     metrics = run(
-        inputs, Plan(str(tmp_path / "out"), ("glb",)), at_once=10, worker=Quick,
+        inputs, Plan(str(tmp_path / "out")), at_once=10, worker=Quick,
         report=lambda metrics, rows: reports.append((metrics.inputs, rows)),
     )  # fmt: skip
     assert metrics == Metrics(inputs=200, people=388, failed=6)

@@ -14,14 +14,24 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from humesh.batch_files import FULL, clear_scratch, file_system, read_json, scratch_folder, write
+from humesh.body.pose import BodyPose
 from humesh.errors import HumeshError, MissingPackageError, RunError
+from humesh.geometry.camera import Camera
+from humesh.geometry.rotations import rotation_to_axis_angle
 from humesh.media.kinds import kind_of
+from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer
+from humesh.recover_video import recover_video
+from humesh.scene.export import PHOTO_FORMATS, VIDEO_FORMATS
+from humesh.scene.result import Result, VideoResult
 
 try:
     import pyarrow as pa
@@ -72,7 +82,7 @@ class Plan:
 
 @dataclass
 class Metrics:
-    """How far a run is."""
+    """How much of a run is done."""
 
     inputs: int = 0
     people: int = 0
@@ -99,17 +109,10 @@ class Worker:
     """An actor: the networks, loaded once, and what it makes of batches of inputs."""
 
     def __init__(self, plan: Plan, threads: int) -> None:
-        import torch
-
-        from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer
-
         clear_scratch()
         torch.set_num_threads(threads)
         self.plan, self.system = plan, file_system(plan.out)
-        self._recoverers: dict[str, Any] = {}
-        self._make = lambda video: Recoverer(
-            plan.body, device=plan.device, weights=plan.weights or (IN_VIDEOS if video else DEFAULT)
-        )
+        self._recoverers: dict[str, Recoverer] = {}  # by weights
 
     def __call__(self, batch: dict[str, np.ndarray]) -> pa.Table:
         """Rows of all inputs of a batch; only a row with the sentence where the run has to end."""
@@ -141,8 +144,6 @@ class Worker:
         try:
             system, path = file_system(name)
             local = isinstance(system, fs.LocalFileSystem)
-            if local and not self.plan.formats:
-                return self._recovered(name, Path(path), Path())
             with scratch_folder() as folder:
                 given = Path(path) if local else folder / (Path(path).name or "input")
                 if not local:
@@ -162,77 +163,65 @@ class Worker:
             return [_failed(name, f"{name}: this is a bug in humesh ({type(error).__name__}: {error}).")]
 
     def _recovered(self, name: str, given: Path, folder: Path) -> list[dict[str, Any]]:
-        from humesh.recover_video import recover_video
-        from humesh.scene.export import PHOTO_FORMATS, VIDEO_FORMATS
-
-        kind = "video" if kind_of(given) == "video" else "photo"
-        if kind not in self._recoverers:
-            try:
-                self._recoverers[kind] = self._make(kind == "video")
-            except HumeshError as error:
-                raise RunError(str(error)) from None
-        recoverer = self._recoverers[kind]
-        result = recoverer(given) if kind == "photo" else recover_video(given, recoverer=recoverer)
-        known = PHOTO_FORMATS if kind == "photo" else VIDEO_FORMATS
-        formats = [name for name in self.plan.formats if name in known]
-        files = []
-        if formats:
-            made = folder / "made"
-            for path in result.save(made / f"{given.stem[:80]}_{_digest(name)[:8]}", formats):
-                files.append(f"files/{path.name}")
-                write(self.system[0], f"{self.system[1]}/files/{path.name}", path.read_bytes())
+        is_video = kind_of(given) == "video"
+        weights = self.plan.weights or (IN_VIDEOS if is_video else DEFAULT)
+        try:
+            if weights not in self._recoverers:
+                self._recoverers[weights] = Recoverer(self.plan.body, device=self.plan.device, weights=weights)
+        except HumeshError as error:
+            raise RunError(str(error)) from None
+        recoverer = self._recoverers[weights]
+        result = recover_video(given, recoverer=recoverer) if is_video else recoverer(given)
+        known = VIDEO_FORMATS if is_video else PHOTO_FORMATS
+        formats, files = [name for name in self.plan.formats if name in known], []
+        for path in result.save(folder / "made" / f"{given.stem[:80]}_{_digest(name)[:8]}", formats) if formats else []:
+            files.append(f"files/{path.name}")
+            write(self.system[0], f"{self.system[1]}/files/{path.name}", path.read_bytes())
         about = {"input": name, "status": "done", "message": " ".join(result.notes), "method": result.method}
-        rows = list(_of_photo(result) if kind == "photo" else _of_video(result))
+        rows = list(_of_photo(result) if isinstance(result, Result) else _of_video(result))
         people = {"people": len(rows), "files": files}
         return [about | people | row for row in rows] or [about | people]
 
 
-def _of_photo(result: Any) -> Iterator[dict[str, Any]]:
-    from humesh.geometry.rotations import rotation_to_axis_angle
-
-    width, height = result.photo.size
-    errors = result.expected_error_m
+def _of_photo(result: Result) -> Iterator[dict[str, Any]]:
+    joints, errors = result.bodies.joints, result.expected_error_m
     for number, person in enumerate(result.people):
-        yield {
-            "person": number,
-            "score": person.score,
-            "width": width,
-            "height": height,
-            "focal_px": float(result.photo.camera.focal_px),
-            "times_s": [],
+        pose = result.pose.map(itemgetter(slice(number, number + 1)))
+        yield _of_person(number, person.score, result.photo.size, result.photo.camera, pose, joints[number]) | {
             "box_xyxy": _flat(person.box),
-            "translation_m": _flat(result.pose.translation[number]),
-            "pose_axis_angle": _flat(rotation_to_axis_angle(result.pose.rotations[number])),
-            "betas": _flat(result.pose.shape[number]),
-            "joints_xyz_m": _flat(result.bodies.joints[number]),
             "expected_error_m": [] if errors is None else _flat(errors[number]),
         }
 
 
-def _of_video(result: Any) -> Iterator[dict[str, Any]]:
-    from humesh.geometry.rotations import rotation_to_axis_angle
-
-    width, height = result.size
+def _of_video(result: VideoResult) -> Iterator[dict[str, Any]]:
     for motion in result.tracks:
-        yield {
-            "person": motion.track,
-            "score": motion.score,
-            "width": width,
-            "height": height,
-            "focal_px": float(result.camera.focal_px),
-            "times_s": _flat(result.times[motion.frames]),
-            "box_xyxy": [],
-            "translation_m": _flat(motion.pose.translation),
-            "pose_axis_angle": _flat(rotation_to_axis_angle(motion.pose.rotations)),
-            "betas": _flat(motion.pose.shape[0]),
-            "joints_xyz_m": _flat(result.body.joints(motion.pose)),
-            "expected_error_m": [],
+        joints = result.body.joints(motion.pose)
+        yield _of_person(motion.track, motion.score, result.size, result.camera, motion.pose, joints) | {
+            "times_s": _flat(result.times[motion.frames])
         }
 
 
+def _of_person(
+    number: int, score: float, size: tuple[int, int], camera: Camera, pose: BodyPose, joints: Tensor
+) -> dict[str, Any]:
+    return {
+        "person": number,
+        "score": score,
+        "width": size[0],
+        "height": size[1],
+        "focal_px": float(camera.focal_px),
+        "times_s": [],
+        "box_xyxy": [],
+        "translation_m": _flat(pose.translation),
+        "pose_axis_angle": _flat(rotation_to_axis_angle(pose.rotations)),
+        "betas": _flat(pose.shape[0]),
+        "joints_xyz_m": _flat(joints),
+        "expected_error_m": [],
+    }
+
+
 def _flat(values: Any) -> list[float]:
-    flat: list[float] = np.asarray(values, dtype=np.float32).ravel().tolist()
-    return flat
+    return list(np.asarray(values, dtype=np.float32).ravel().tolist())
 
 
 def _failed(name: str, message: str) -> dict[str, Any]:
