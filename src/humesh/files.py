@@ -308,6 +308,4 @@ def _content(path: str | Path, most: int) -> bytes:
 
 def reason(problem: Exception) -> str:
     """What is wrong, for the brackets of a sentence."""
-    if isinstance(problem, OSError) and problem.strerror:
-        return problem.strerror
-    return " ".join(str(problem).split())[:200] or type(problem).__name__
+    return getattr(problem, "strerror", None) or " ".join(str(problem).split())[:200] or type(problem).__name__

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from humesh.media.live import Newest
-from humesh.media.video import Video
+from humesh.media.video import Newest, Video
 
 
 class Tap:

@@ -243,7 +243,7 @@ def _make_videos(folder: Path) -> None:
     made.make_video(folder / "film.ts", pictures)
     made.make_video(folder / "film.mpg", pictures, codec="mpeg1video")
     images = [Image.fromarray(pixels) for pixels in pictures]
-    for ending in ("gif", "webp", "avif", "png"):
+    for ending in ("gif", "png"):
         images[0].save(folder / f"film.{ending}", save_all=True, append_images=images[1:])
 
 

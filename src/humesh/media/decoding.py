@@ -17,6 +17,7 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
+from humesh import files
 from humesh.errors import HumeshError
 from humesh.media.kinds import is_url, public
 
@@ -84,7 +85,7 @@ def reason(error: Exception) -> str:
     """Why FFmpeg could not go on, in a few words."""
     if isinstance(error, av.ExitError):
         return f"no answer in {_PATIENCE_S:g} s"
-    return getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
+    return files.reason(error)
 
 
 def video_streams(container: Any) -> list[Any]:
@@ -287,18 +288,13 @@ class Decoder:
         context = streams[0].codec_context
         if context is None:
             raise VideoError(f"{self.name}: FFmpeg has no decoder for its format; export it as H.264 MP4.")
-        check_size(self.name, context.width, context.height)
+        if context.width * context.height > MAX_MEGAPIXELS * 1e6:
+            raise VideoError(
+                f"{self.name}: expected frames of at most {MAX_MEGAPIXELS} megapixels, got {context.width} x "
+                f"{context.height}; scale it down first."
+            )
         context.options = _LIMITS
         return streams[0]
-
-
-def check_size(name: str, width: int, height: int) -> None:
-    """Raises VideoError for frames that are too large."""
-    if width * height > MAX_MEGAPIXELS * 1e6:
-        raise VideoError(
-            f"{name}: expected frames of at most {MAX_MEGAPIXELS} megapixels, got {width} x {height}; scale it down "
-            "first."
-        )
 
 
 def _upright(frame: Any) -> Pixels | None:

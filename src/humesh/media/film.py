@@ -19,7 +19,7 @@ from humesh.media.video import Video
 TICKS = 90_000
 """Time stamps a second, the clock of MPEG: 24, 25, 30, 30000/1001, 60 and 120 frames a second are whole ticks."""
 COPIED_SOUND = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus"})
-"""Sound that MP4 may hold and players play: it is copied bit by bit, any other is encoded anew as AAC."""
+"""Sound that MP4 may hold and players play: it is copied bit by bit, any other is left out."""
 # Without B-frames, with which MP4 cannot say how long the last one lasts.
 _X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
 
@@ -158,12 +158,10 @@ def _sound_of(media: Any, film: Any, start_s: float, seek_s: float | None, notes
     if not streams:
         return iter(())
     stream, context = streams[0], streams[0].codec_context
-    if copied := context.name in COPIED_SOUND:
-        out = film.add_stream_from_template(stream)
-    else:
-        notes.append(f"The sound was {context.name}, which MP4 does not hold; it was encoded as AAC.")
-        layout = "mono" if context.channels == 1 else "stereo"
-        out = film.add_stream("aac", rate=min(48_000, context.rate), layout=layout)  # players' limit
+    if context.name not in COPIED_SOUND:
+        notes.append(f"The sound is {context.name}, which MP4 does not hold; the film has none.")
+        return iter(())
+    out = film.add_stream_from_template(stream)
     shift = round(start_s / stream.time_base)
 
     def packets() -> Iterator[Any]:
@@ -171,20 +169,11 @@ def _sound_of(media: Any, film: Any, start_s: float, seek_s: float | None, notes
             if seek_s is not None:
                 media.seek(round(seek_s / stream.time_base), stream=stream)
             for packet in media.demux(stream):
-                if not copied:
-                    with suppress(av.FFmpegError):  # a damaged packet is a moment of silence
-                        for frame in stream.decode(packet):
-                            seconds = frame.samples / frame.sample_rate
-                            if frame.pts is not None and frame.pts + seconds / stream.time_base > shift:
-                                frame.pts -= shift
-                                yield from out.encode(frame)
                 # One packet more, because decoders of AAC and MP3 overlap two.
-                elif packet.pts is not None and packet.pts + 2 * (packet.duration or 0) > shift:
+                if packet.pts is not None and packet.pts + 2 * (packet.duration or 0) > shift:
                     packet.dts = packet.pts = packet.pts - shift
                     packet.stream = out
                     yield packet
-            if not copied:
-                yield from out.encode(None)
         except av.FFmpegError as error:
             notes.append(f"The sound ends early: it could not be read to its end ({error.strerror}).")
 

@@ -17,7 +17,6 @@ Kind = Literal["photo", "video", "other"]
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
 """Pillow's readers that are used; it has thirty more, of formats that nobody expects, which are never given a file."""
-ANIMATED_FORMATS = ("PNG", "WEBP", "GIF", "AVIF")
 
 _HEAD = 1024  # bytes that decide
 _HEIF = rb".{4}ftyp(hei[cxms]|mif1|miaf)"
@@ -39,7 +38,7 @@ _URL = re.compile(r"(https?|rtsps?|rtmps?|srt|udp|rtp)://", re.IGNORECASE)
 
 
 def kind_of(path: Path) -> Kind:
-    """Whether a file is a photo or a video by its content; a picture of several frames (GIF, WebP, ...) is a video.
+    """Whether a file is a photo or a video by its content; an animated GIF or PNG is a video.
 
     "other" is what is neither: folders, hidden files (macOS's `._*` among them), sound, cameras' raw files, and what
     cannot be read. A damaged photo or video keeps its kind, so that its reader can report it. Never raises.
@@ -67,7 +66,7 @@ def kind_of(path: Path) -> Kind:
 
 def _kind_of_photo(path: Path) -> Kind:
     try:
-        with opened(path, (*ANIMATED_FORMATS, "TIFF")) as image:
+        with opened(path, ("PNG", "GIF", "TIFF")) as image:  # animated pictures that FFmpeg reads
             if is_raw(image):
                 return "other"
             return "video" if image.format != "TIFF" and getattr(image, "is_animated", False) else "photo"

@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from humesh.errors import HumeshError
+from humesh.files import reason
 from humesh.geometry.camera import GUESSED, Camera
 from humesh.media.kinds import PHOTO_FORMATS, is_heif, is_raw, is_url, opened, public, quiet
 
@@ -181,7 +182,7 @@ def _in_one_sentence(name: str) -> Iterator[None]:
     except MemoryError:
         raise PhotoError(f"photo {name}: the image does not fit into memory; scale it down first.") from None
     except Exception as error:  # of a foreign file's every byte: Pillow's readers have no common base of errors
-        why = " ".join(str(error).split())[:200] or type(error).__name__
+        why = reason(error)
         raise PhotoError(f"photo {name}: the image is damaged or cut short ({why}); fetch it anew.") from error
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 import re
+import threading
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -16,16 +18,15 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from humesh.errors import ArgumentError
-from humesh.media.decoding import ASSUMED_FPS, Decoder, Draw, Pictures, Pixels, VideoError, check_size
-from humesh.media.kinds import is_url, kind_of, opened, public
-from humesh.media.live import Newest
-from humesh.media.photo import Photo, PhotoError, rgb_of
+from humesh.media.decoding import ASSUMED_FPS, Decoder, Draw, Pictures, Pixels, VideoError
+from humesh.media.kinds import is_url, kind_of, public
+from humesh.media.photo import Photo, PhotoError
 
 __all__ = ["Frame", "Video", "VideoError", "letterboxed"]
 
 _ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-_ANIMATIONS = ("WEBP", "AVIF")  # pictures of several frames that FFmpeg does not read, or only the first of
 _TICK = 1e-6  # seconds, for comparing times that were rounded differently
+Item = TypeVar("Item")
 _LONGEST_GAP_S = 600.0  # between two frames; a longer one is a clock that jumped
 
 
@@ -42,7 +43,7 @@ class Frame:
 class Video:
     """The frames of a video with start_s <= time < end_s, every `stride`-th; streams, again and again for files.
 
-    `source`: a file that FFmpeg reads, an animated picture, a folder of pictures (by name, 2 before 10), an address
+    `source`: a file that FFmpeg reads, a folder of pictures (by name, 2 before 10), an address
     (https://, rtsp://, ...) or the number of a webcam; `live`: one without an end, which cannot be read again
     (`endless`: nor has it a size, as a file on the net has); `newest` gives its frames without falling behind. `size`
     (width, height) px; `fps` (nominal), `duration_s` and `count` (expected, None if not known) are those of the frames
@@ -69,9 +70,7 @@ class Video:
         self.path = None if isinstance(source, int) or is_url(str(source)) else Path(source)
         self.name = _name(source) if self.path is None else self.path.name or str(self.path)
         if self.path is not None and os.path.isdir(self.path):
-            self._source: Decoder | _Folder | _Animation = _Folder(self.path)
-        elif self.path is not None and _is_animation(self.path):
-            self._source = _Animation(self.path)
+            self._source: Decoder | _Folder = _Folder(self.path)
         else:
             self._source = Decoder(source if self.path is None else self.path)
         self.live = self.endless = False
@@ -166,6 +165,64 @@ class Video:
         self.notes += self._source.findings
 
 
+class Newest(Generic[Item]):
+    """The newest of `items`, which a thread reads as they come, that was not given yet, each time it is asked for.
+
+    `passed_over` counts those that a newer one replaced. An error of `items` is raised after the last item. The thread
+    begins with the first item that is asked for, and ends with the items or with `close`.
+    """
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self.passed_over = 0
+        self._items: Iterable[Item] = items
+        self._changed = threading.Condition()
+        self._waiting: list[Item] = []  # the newest, or nothing
+        self._ended = False
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._read, name="newest", daemon=True)
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        if self._thread.ident is None:
+            self._thread.start()
+        with self._changed:
+            while not self._waiting and not self._ended:
+                self._changed.wait(0.5)  # without a limit, Windows would not let Ctrl-C through
+            if self._waiting:
+                return self._waiting.pop()
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+        raise StopIteration
+
+    def close(self) -> None:
+        """Ends the thread after the item that it waits for; a source that is silent is not waited for."""
+        with self._changed:
+            self._ended = True
+        if self._thread.ident is not None:
+            self._thread.join(0.5)
+
+    def _read(self) -> None:
+        error = None
+        try:
+            for item in self._items:
+                with self._changed:
+                    if self._ended:
+                        return
+                    self.passed_over += len(self._waiting)
+                    self._waiting[:] = [item]
+                    self._changed.notify()
+        except Exception as raised:
+            error = raised
+        finally:
+            with self._changed:
+                self._ended, self._error = True, error
+                self._items = ()  # whatever it holds open is closed
+                self._changed.notify()
+
+
 class _Clock:
     """True seconds, strictly increasing; what the file does not tell is made from the nominal distance of frames."""
 
@@ -211,44 +268,6 @@ class _Folder:
     def pictures(self, start_s: float) -> Pictures:
         """All pictures; none is read before it is drawn."""
         yield from ((k / self.fps, partial(_read, file)) for k, file in enumerate(self.files))
-
-
-class _Animation:
-    """A picture of several frames with their own times, read by Pillow."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.zero_s, self.notes, self.findings = path, 0.0, list[str](), list[str]()
-        self.duration_s: float | None = None
-        try:
-            with opened(path, _ANIMATIONS) as image:
-                check_size(f"video {path}", *image.size)
-                self.size, self.count = image.size, int(getattr(image, "n_frames", 1))
-                image.load()
-                self.fps = 1000 / (image.info.get("duration") or 1000 / ASSUMED_FPS)
-        except VideoError:
-            raise
-        except Exception as error:  # Pillow's readers have no common base of errors
-            raise VideoError(f"video {path}: its pictures cannot be read ({error}); fetch it anew.") from error
-
-    def pictures(self, start_s: float) -> Pictures:
-        """All frames; each is drawn upon the one before."""
-        self.findings.clear()
-        try:
-            with opened(self.path, _ANIMATIONS) as image:
-                for k in range(self.count):
-                    image.seek(k)
-                    pixels = rgb_of(image)
-                    yield image.info.get("timestamp", 0) / 1000, partial(np.copy, pixels)
-        except Exception as error:  # as above
-            self.findings.append(f"The video is damaged ({error}); it was read up to there.")
-
-
-def _is_animation(path: Path) -> bool:
-    try:
-        with opened(path, _ANIMATIONS) as image:
-            return bool(getattr(image, "is_animated", False))
-    except Exception:  # another format, or damaged
-        return False
 
 
 def letterboxed(pixels: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
