@@ -53,8 +53,8 @@ def test_truth_scores_0_and_an_offset_itself(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, expected in (("truth", 0.0), ("moved", 30.0)):
-        files = ("-o", f"{name}.json", "--report", f"{name}.html")
-        assert run(monkeypatch, f"{name}.npz", "3dpw", "--root", place, *NEEDED, *files, "--against", "jotr") == 0
+        words = (f"{name}.npz", "3dpw", "--root", place, *NEEDED, "-o", f"{name}.json", "--against", "jotr")
+        assert run(monkeypatch, *words) == 0
         got = json.loads((place / f"{name}.json").read_text())
         numbers = {number["name"]: number for number in got["numbers"]}
         assert numbers["mpjpe"]["ours"] == pytest.approx(expected, abs=1e-3)
@@ -66,11 +66,6 @@ def test_truth_scores_0_and_an_offset_itself(
         table = capsys.readouterr().out
         assert f"| mpjpe, mm | {expected:.1f} | {expected:.1f} to {expected:.1f} | 76.4 | " in table
         assert PROTOCOLS["3dpw"].fingerprint in table
-        page = (place / f"{name}.html").read_text()
-        assert page.count("data:image/jpeg;base64,") == 24  # eight people of which there are two each, three views
-        assert "right ankle" in page
-        assert "courtyard_hug_00" in page
-        assert "src='http" not in page
     assert run(monkeypatch, "moved.npz", "3dpw-crowd", "--root", place, *NEEDED) == 0
     with np.load(next(place.glob("humesh_evaluation/3dpw-crowd-*/people.npz"))) as kept:
         assert kept["people/mpjpe"] == pytest.approx(np.full(16, 30.0), abs=1e-3)
@@ -209,7 +204,6 @@ def test_what_is_wrong_is_told_in_one_sentence(
         (("truth.npz", "3dpw"), "expected the dataset's folder, got none; give it with --root"),
         (("truth.npz",), "expected a method and a benchmark"),
         (("truth.npz", "3dpw", *root, "-o", "n.txt"), "ends in .json"),
-        (("truth.npz", "3dpw", *root, "--report", "n.pdf"), "ends in .html"),
         (("truth.npz", "3dpw-oc", *root, *NEEDED, "--subset", "no.txt"), "no.txt: expected lines `PREFIX` or"),
         (("truth.npz", "3dpw-oc", *root, *NEEDED), "3dpw-oc: expected people to evaluate, found none"),
         (("truth.npz", "3dpw", *root), "expected SMPL's file for 'smpl-neutral'"),
@@ -244,7 +238,7 @@ def test_what_is_wrong_is_told_in_one_sentence(
 def test_protocols_are_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--explain", "3dpw-oc") == 0
     words = " ".join(capsys.readouterr().out.split())
-    assert "20,243 people in the paper" in words
+    assert " people 20,243 " in words
     assert "JOTR: mpjpe 75.7, pa_mpjpe 52.2, pve 92.6" in words
     assert run(monkeypatch, "--explain") == 0
     *got, own_photos = capsys.readouterr().out.splitlines()

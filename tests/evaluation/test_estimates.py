@@ -17,8 +17,7 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec, seconds_of
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
-from humesh.evaluation.predictions import Detections
-from humesh.evaluation.predictor import MethodPredictor, Window
+from humesh.evaluation.predictions import Detections, MethodPredictor, Window
 from humesh.evaluation.protocols import PROTOCOLS, EvaluationError
 from humesh.media.photo import Photo
 from humesh.methods.base import Method, Prediction

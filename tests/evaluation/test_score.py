@@ -20,7 +20,6 @@ from humesh.data.sample import Sample
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.predictions import Detections, Predictions, PredictionsFile
 from humesh.evaluation.protocols import PROTOCOLS, EvaluationError, Protocol, Stretch, read_stretches
-from humesh.evaluation.report import benchmark_details
 from humesh.evaluation.run import Chained, Records, check_complete, parts_of, run, scored
 from humesh.evaluation.summary import Summary, summary
 
@@ -120,10 +119,6 @@ def test_none_and_more_than_present_are_matched(name: str, files: Path) -> None:
     assert np.nanmax(twice.people["joints_mm"]) < 1e-3
     broken = run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1, broken=True))
     assert broken.people["missed"].sum() == 8  # one of two in each photo is no body
-    broken_ones = benchmark_details(broken, dataset, lambda sample, _: _answers(sample, ruler, 1, broken=True), ruler)
-    page = "".join(broken_ones)
-    assert page.count("data:image/jpeg") == 3 * page.count("<figcaption>") >= 12  # of at least two people two photos
-    assert "nan mm" not in page
 
 
 @settings(max_examples=5)
@@ -193,7 +188,7 @@ def test_finished_parts_are_not_done_again_and_damaged_ones_are(files: Path, tmp
     assert len(asked) == 12
     assert Records.load(first, PROTOCOLS["3dpw-24"]) is None  # joints of another protocol
     whole = dict(np.load(first))
-    one, floats = whole["people/person"][1:], whole["people/hidden"]
+    one, floats = whole["people/person"][1:], whole["people/mpjpe"]
     for name, values in (("person", one), ("sample", floats), ("mpjpe", np.zeros(1))):
         np.savez(first, **whole | {f"people/{name}": values})
         assert Records.load(first, ruler.protocol) is None

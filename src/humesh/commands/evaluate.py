@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -50,10 +49,9 @@ def _check(options: Options) -> None:
         raise UserError("evaluate: expected a method and a benchmark; `humesh evaluate --explain` lists these.")
     if options.benchmark != REAL:
         _known(options.benchmark)
-    for option, path, endings in (("-o", options.out, (".json",)), ("--report", options.report, (".html", ".htm"))):
-        if path is not None and path.suffix not in endings:
-            raise UserError(f"{option} {path}: expected a name that ends in {' or '.join(endings)}.")
-        nameable(option, path)
+    if options.out is not None and options.out.suffix != ".json":
+        raise UserError(f"-o {options.out}: expected a name that ends in .json.")
+    nameable("-o", options.out)
     if unused := options.unused():
         where = f"the benchmark {options.benchmark}"
         raise UserError(f"{', '.join(unused)}: expected no such option for {where}; leave it out.")
@@ -98,7 +96,7 @@ def _progress(photos: int) -> Iterator[Callable[[int], None]]:
 
 
 def _report(options: Options, outcome: Outcome) -> None:
-    """Prints the table and writes the files."""
+    """Prints the table and writes the file."""
     say("\n".join(outcome.heading) + "\n")
     head, *lines = outcome.table
     for line in (head, ["---"] * len(head), *lines):
@@ -106,9 +104,11 @@ def _report(options: Options, outcome: Outcome) -> None:
     for note in outcome.notes:
         say(note)
     if options.out is not None:
-        _write(options.out, json.dumps(_plain(outcome.content), indent=1, ensure_ascii=False) + "\n")
-    if options.report is not None:
-        _write(options.report, outcome.report())
+        from humesh.files import write_text
+
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(options.out, json.dumps(_plain(outcome.content), indent=1, ensure_ascii=False) + "\n")
+        say(f"wrote {options.out}")
 
 
 def _plain(value: Any) -> Any:
@@ -118,11 +118,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _write(path: Path, text: str) -> None:
-    from humesh.files import write_text
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
-    say(f"wrote {path}")

@@ -18,11 +18,9 @@ from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.evaluation import real
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.options import Options
-from humesh.evaluation.predictions import Detections, PredictionsFile, Predictor
-from humesh.evaluation.predictor import MethodPredictor, Window
+from humesh.evaluation.predictions import Detections, MethodPredictor, PredictionsFile, Predictor, Window
 from humesh.evaluation.protocols import PROTOCOLS, EvaluationError, Protocol, read_stretches
 from humesh.evaluation.published import Published, published, to_compare
-from humesh.evaluation.report import benchmark_details, page, real_details
 from humesh.evaluation.run import Chained, check_complete, run
 from humesh.evaluation.summary import Row, Summary, comparison, grouped, summary, table
 from humesh.evaluation.synthetic import ClipFrames
@@ -38,16 +36,12 @@ Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What an evaluation prints (lines before a table, the table, lines after it), and its JSON.
-
-    `report`: makes the HTML file, for which the worst cases are predicted again.
-    """
+    """What an evaluation prints (lines before a table, the table, lines after it), and its JSON."""
 
     heading: list[str]
     table: list[list[str]]
     notes: list[str]
     content: dict[str, Any]
-    report: Callable[[], str]
 
 
 def evaluate(options: Options, progress: Progress) -> Outcome:
@@ -93,14 +87,7 @@ def evaluate(options: Options, progress: Progress) -> Outcome:
         lines, content = table(rows, "slice"), content | {"slices": _rows(rows)}
     after = [f"{row.system}: {row.source}"] if row else []
     after += [*(f"note: {note}" for note in notes), f"everybody's errors: {keep / 'people.npz'}"]
-    if isinstance(predictor, MethodPredictor) and predictor.window is not None:
-        notes.append("the pictures show what the method predicts of each frame by itself, not in its window")
-
-    def report() -> str:
-        details = benchmark_details(records, dataset, predictor, ruler)
-        return page(f"{options.what} on {protocol.name}", lines, [*heading[1:], *notes], details)
-
-    return Outcome(heading, lines, after, content, report)
+    return Outcome(heading, lines, after, content)
 
 
 def evaluate_real(options: Options, progress: Progress, prepare: Callable[[Recoverer], None]) -> Outcome:
@@ -136,15 +123,12 @@ def evaluate_real(options: Options, progress: Progress, prepare: Callable[[Recov
         }
         for score in scores
     ]  # fmt: skip
-    about = {"model": options.what, "humesh_version": humesh_version(), "units": real.UNITS}
-    lines = table(rows, "set")
-    return Outcome(
-        [f"{title}: {len(photos)} photos, {len(scores)} people; 95 % intervals: bootstrap over photos"],
-        lines,
-        notes,
-        about | {"sets": _rows(rows), "people": people},
-        lambda: page(title, lines, (), real_details(scores, recoverer)),
-    )
+    content = {
+        "model": options.what, "humesh_version": humesh_version(), "units": real.UNITS, "sets": _rows(rows),
+        "people": people,
+    }  # fmt: skip
+    heading = f"{title}: {len(photos)} photos, {len(scores)} people; 95 % intervals: bootstrap over photos"
+    return Outcome([heading], table(rows, "set"), notes, content)
 
 
 def _dataset(options: Options, protocol: Protocol) -> Chained:
@@ -194,7 +178,7 @@ def _predictor(options: Options, protocol: Protocol, body: BodyModel) -> tuple[M
     predictor = MethodPredictor(
         recoverer,
         None if options.detections is None else Detections(options.detections),
-        None if is_given else lambda photo: recoverer.finder(photo),
+        not is_given,
         options.stage,
         Window.of(network, protocol, options.frames) if network.spec.temporal and is_given else None,
         redetect=options.detector == "finder",

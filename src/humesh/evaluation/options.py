@@ -15,7 +15,7 @@ _USED = {
     REAL: {"root", "detections"},
 }
 _USED_BY_OTHERS = {"root", "detections", "subset", "against", "refine", "frames", "stage"}
-_USED_BY_ALL = {"what", "benchmark", "body", "device", "keep", "report", "out"}
+_USED_BY_ALL = {"what", "benchmark", "body", "device", "keep", "out"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,6 @@ class Options:
             J_regressor_h36m_correct.npy beside them.
         explain: Print the protocol (of all benchmarks: their names) and do nothing.
         against: Whose published row to compare with (a part of its name), instead of the same method's.
-        report: An .html file with worst cases as pictures, and errors by joint, sequence and occlusion.
         keep: Where finished sequences, and people found in real photos, are kept.
         device: Where networks run: cpu, cuda, cuda:1, mps; auto: a GPU where there is one.
         motion: Motion files that nothing was trained on (.npz with `poses`).
@@ -54,7 +53,6 @@ class Options:
     body: str = "open"
     explain: bool = False
     against: str = ""
-    report: Path | None = None
     keep: Path = Path("humesh_evaluation")
     device: str = "auto"
     motion: tuple[Path, ...] = ()

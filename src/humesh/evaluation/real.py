@@ -37,19 +37,15 @@ from humesh.people.person import Person
 from humesh.scene.record import exact, humesh_version, pixels_of
 from humesh.scene.result import Result
 
-PCK = (0.05, 0.1)
+_PCK = (0.05, 0.1)
 WITHIN = {68: 1.1213, 95: 2.1224}
 """By percentage, how many times its mean an error stays below if it is Student's t in space with 5 degrees of freedom
 (its square is 3 times Fisher's F with 3 and 5, its mean 1.898): errors of poses have heavier tails than normal ones."""
 
 UNITS = {
-    "found": "%",
-    "pa_mpjpe_found": "mm",
-    "pa_mpjpe": "mm",
-    **{f"pck@{x}": "%" for x in PCK},
-    **{f"within_{share}": "%" for share in WITHIN},
-    "error_ratio": "",
-}
+    "found": "%", "pa_mpjpe_found": "mm", "pa_mpjpe": "mm", "pck@0.05": "%", "pck@0.1": "%", "within_68": "%",
+    "within_95": "%", "error_ratio": "",
+}  # fmt: skip
 _FOUND_WITHIN = 0.5  # mean 2D error in the person's size
 _FAR = 9.0  # 2D error of a joint of somebody who is not found, and the largest that counts for a pair
 _SIZE_OF_EXTENT = 1.2
@@ -86,13 +82,12 @@ class LabelledPhoto:
 class Score:
     """One labelled person's errors of the labelled joints: `errors` in sizes, `errors_mm` after the best similarity.
 
-    `row`: which prediction of the photo's `people` it is, None if missed. `errors_mm`: None where fewer than 8 joints
+    `row`: which of the photo's predictions it is, None if missed. `errors_mm`: None where fewer than 8 joints
     have a 3D label; `expected_mm`: None where the method expects no errors.
     """
 
     photo: LabelledPhoto
     label: Label
-    people: list[Person]
     row: int | None
     errors: Float[np.ndarray, " K"]
     errors_mm: Float[np.ndarray, " D"] | None = None
@@ -125,7 +120,8 @@ def read_labels(folder: Path) -> list[LabelledPhoto]:
 def _read_own(folder: Path, content: Entry) -> Iterator[LabelledPhoto]:
     for entry in content:
         name = entry.get("set")
-        labels = [_label(person.get("joints2d_px"), person.get("joints3d_m")) for person in entry["people"]]
+        people = entry["people"]
+        labels = [Label(_joints(p.get("joints2d_px"), 2), _joints(p.get("joints3d_m"), 3)) for p in people]
         yield _photo(folder, entry["image"], folder.name if name is None else name.text(), labels)
 
 
@@ -146,20 +142,18 @@ def _read_coco(folder: Path, content: Entry) -> Iterator[LabelledPhoto]:
             raise keypoints.wrong(f"{len(own)} keypoints, as its category names them")
         points[:, :2] += 0.5  # COCO counts from the centre of the first pixel
         named = {name: point[:2].tolist() for name, point in zip(own, points, strict=True) if point[2] > 0}
-        labels.setdefault(person["image_id"].integer(), []).append(_label(Entry(named, person, "keypoints"), None))
+        label = Label(_joints(Entry(named, person, "keypoints"), 2), _joints(None, 3))
+        labels.setdefault(person["image_id"].integer(), []).append(label)
     for image in content["images"]:
         yield _photo(folder, image["file_name"], folder.name, labels.get(image["id"].integer(), []))
 
 
-def _label(pixels: Entry | None, metres: Entry | None) -> Label:
-    def joints(named: Entry | None, width: int) -> np.ndarray:
-        found = np.full((len(LIMBS12), width), np.nan)
-        for k, name in enumerate(LIMBS12.names if named is not None else ()):
-            if named is not None and (values := named.get(name)) is not None:
-                found[k] = values.numbers(width)
-        return found
-
-    return Label(joints(pixels, 2), joints(metres, 3))
+def _joints(named: Entry | None, width: int) -> Float[np.ndarray, "12 _"]:
+    found = np.full((len(LIMBS12), width), np.nan)
+    for k, name in enumerate(LIMBS12.names):
+        if named is not None and (values := named.get(name)) is not None:
+            found[k] = values.numbers(width)
+    return found
 
 
 def _photo(folder: Path, name: Entry, group: str, labels: list[Label]) -> LabelledPhoto:
@@ -218,7 +212,7 @@ def scored(photo: LabelledPhoto, result: Result) -> list[Score]:
                 errors_mm = 1000 * point_errors(aligned(predicted, true), true).numpy()
                 if result.expected_error_m is not None:
                     expected_mm = 1000 * exact(result.expected_error_m[row, _LIMBS]).numpy()[in_3d]
-        scores.append(Score(photo, label, result.people, row, errors_2d, errors_mm, expected_mm))
+        scores.append(Score(photo, label, row, errors_2d, errors_mm, expected_mm))
     return scores
 
 
@@ -253,7 +247,7 @@ def _parts(score: Score) -> Float[np.ndarray, "N 2"]:
     """What one person adds to each number's numerator and denominator."""
     found = score.row is not None
     parts: dict[str, tuple[float, float]] = {"found": (found, 1)}
-    parts |= {f"pck@{x}": ((score.errors < x).sum(), len(score.errors)) for x in PCK}
+    parts |= {f"pck@{x}": ((score.errors < x).sum(), len(score.errors)) for x in _PCK}
     if score.errors_mm is not None:
         mean = float(score.errors_mm.mean())
         parts |= {"pa_mpjpe_found": (found * mean, found), "pa_mpjpe": (mean, 1)}

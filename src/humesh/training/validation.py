@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
-from humesh.body.joints import LIMBS12
+from humesh.body.joints import LIMBS12, SMPL24, JointSet
 from humesh.body.model import BodyModel
 from humesh.data.batch import Batch
 from humesh.evaluation.metrics import acceleration_error, mpjpe, pa_mpjpe
-from humesh.evaluation.report import draw_bones
 from humesh.files import writing
 from humesh.methods.base import Method
 
@@ -72,3 +71,15 @@ def _contact_sheet(batch: Batch, points: Float[Tensor, "B N K 3"]) -> Image.Imag
             draw_bones(side, _WIDTH * (0.5 + from_side / 2.4), targets.joint_set, colour)  # 2.4 m across
         columns.append(np.concatenate([np.asarray(top), np.asarray(side)]))
     return Image.fromarray(np.concatenate(columns, axis=1))
+
+
+def draw_bones(
+    picture: Image.Image, points: Float[Tensor, "K 2"], joint_set: JointSet, colour: tuple[int, int, int]
+) -> None:
+    """Draws the bones (SMPL's) between points in pixels; those with a point that is NaN are left out."""
+    draw = ImageDraw.Draw(picture)
+    at = {name: points[i].tolist() for i, name in enumerate(joint_set.names)}
+    for name, parent in zip(SMPL24.names, SMPL24.parent_names or (), strict=True):
+        if parent is not None and name in at and parent in at and all(map(np.isfinite, at[name] + at[parent])):
+            ends = np.clip([*at[parent], *at[name]], -1e4, 1e4)
+            draw.line([float(x) for x in ends], fill=colour, width=2)
