@@ -15,11 +15,9 @@ import torch
 from humesh.body.joints import JOTR30
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.crops.crops import Crops
-from humesh.geometry.camera import Camera
 from humesh.losses.targets import Targets
-from humesh.methods.deploy import example_inputs
 from humesh.methods.weights import build
+from networks import example_crops
 
 
 def peak_gb() -> float:
@@ -37,10 +35,7 @@ def main() -> None:
     body = BodyModel.load("open")
     before = peak_gb()
     method = build(given.method, {}, body).train()
-    inputs = example_inputs(method, given.batch)
-    inputs["camera"] = Camera(inputs["camera"])  # type: ignore[assignment]
-    crops = Crops(**{"photo_camera" if key == "camera" else key: value for key, value in inputs.items()},
-                  wanted=inputs["present"])  # fmt: skip
+    crops = example_crops(method, given.batch)
     group = crops.present.shape
     pose = BodyPose.rest(*group)
     pose = BodyPose(pose.rotations, pose.shape, pose.translation + torch.tensor([0.0, 0.0, 4.0]))

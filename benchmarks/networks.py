@@ -19,16 +19,19 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from humesh.body.joints import MEDIAPIPE33
 from humesh.body.model import BodyModel
-from humesh.body.pose import BodyPose
-from humesh.methods.deploy import Deployed, example_inputs
+from humesh.crops.crops import Crops
+from humesh.geometry.boxes import crop_around
+from humesh.geometry.camera import Camera
+from humesh.methods.base import Method
 from humesh.methods.weights import build
 from humesh.networks.attention import Attention
 from humesh.networks.encoders import StandardisedConv
@@ -99,22 +102,45 @@ def _last(format_: torch.memory_format) -> Callable[[Tensor], Tensor]:
     return moved
 
 
+def example_crops(method: Method, batch: int = 1, count: int | None = None) -> Crops:
+    """Made-up crops of the right shapes: noise seen by a camera of 1,000 px, all present."""
+    spec = method.spec
+    count = (spec.count or 1) if count is None or spec.group in ("single", "rois") else count
+    height, width = spec.size
+    generator = torch.Generator().manual_seed(0)
+    centre = torch.tensor([320.0, 240.0]) + 20 * torch.rand(batch, count, 2, generator=generator)
+    copies = torch.tensor(spec.copies)[:, 2] if spec.group == "rois" else torch.ones(count)
+    points = torch.rand(batch, count, len(spec.keypoints or ()), 3, generator=generator)
+    present, pictures = torch.ones(batch, count, dtype=torch.bool), (batch, count, 3, height, width)
+    camera = Camera.virtual(1000.0, (640, 480)).matrix.float().expand(batch, count, 3, 3).contiguous()
+    landmarks = torch.rand(batch, count, len(MEDIAPIPE33) if spec.landmarks else 0, 4, generator=generator) - 0.5
+    return Crops(
+        torch.rand(pictures, generator=generator),
+        crop_around(centre, 200.0 * copies.expand(batch, count), spec.size),
+        Camera(camera),
+        points * torch.tensor([width, height, 1.0]),
+        present,
+        present,
+        landmarks,
+    )
+
+
 def measure(row: Row, seconds: float, gains: bool) -> str:
     """One row's line of the Markdown table."""
     torch.manual_seed(0)
     StandardisedConv.standardised = by_std_mean if row.std_mean else OURS  # type: ignore[method-assign]
     body = BodyModel.load("open")
     method = build(row.method, dict(row.settings), body).eval()
-    inputs = example_inputs(method, row.batch, row.count)
-    encoder, whole = encoder_of(method, row.method), Deployed(method)
+    crops = example_crops(method, row.batch, row.count)
+    encoder = encoder_of(method, row.method)
 
     def works(format_: torch.memory_format, tag: str) -> dict[str, Callable[[], object]]:
-        given = inputs | {"pixels": _last(format_)(inputs["pixels"])}
-        flat = given["pixels"].flatten(0, 1)
+        given = replace(crops, pixels=_last(format_)(crops.pixels))
+        flat = given.pixels.flatten(0, 1)
 
         def run() -> object:
-            answer = whole(**given)
-            return body(BodyPose(*answer)) if row.with_body else answer
+            pose = method(given).pose
+            return body(pose) if row.with_body else pose
 
         return {f"encoder{tag}": lambda: encoder(flat), f"method{tag}": run}
 
@@ -127,17 +153,17 @@ def measure(row: Row, seconds: float, gains: bool) -> str:
             times = medians(works(format_, ""), seconds)
             cells += [f"{times['encoder']:.0f}", f"{times['method']:.0f}", f"{times['method'] / times['encoder']:.2f}"]
         if gains:
-            given = inputs | {"pixels": _last(torch.channels_last)(inputs["pixels"])}
-            compiled = torch.compile(whole)
+            given = replace(crops, pixels=_last(torch.channels_last)(crops.pixels))
+            compiled = torch.compile(method)
             with sdpa_kernel(SDPBackend.MATH):
-                unfused = medians({"unfused": lambda: whole(**given)}, seconds)["unfused"]
+                unfused = medians({"unfused": lambda: method(given)}, seconds)["unfused"]
 
             def half() -> object:
                 with torch.autocast("cpu", torch.bfloat16):
-                    return whole(**given)
+                    return method(given)
 
             others = medians(
-                {"fused": lambda: whole(**given), "compiled": lambda: compiled(**given), "bf16": half}, seconds
+                {"fused": lambda: method(given), "compiled": lambda: compiled(given), "bf16": half}, seconds
             )
             cells += [f"{time_:.0f}" for time_ in (unfused, others["fused"], others["compiled"], others["bf16"])]
     theirs = "" if row.theirs is None else f"{row.theirs:.2f}"

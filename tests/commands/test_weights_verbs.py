@@ -1,4 +1,4 @@
-"""`convert`, `predict --weights` and `export-model` as a user meets them."""
+"""`convert` and `predict --weights` as a user meets them."""
 
 import json
 from pathlib import Path
@@ -93,26 +93,3 @@ def test_convert_says_what_it_did(
         printed = capsys.readouterr().err.strip()
         assert sentence in printed
         assert len(printed.splitlines()) == 1
-
-
-def test_export_model_tells_what_is_wrong(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    weights = tmp_path / "jotr.safetensors"
-    save_weights(weights, "jotr", build("jotr", TINY, BodyModel.load("open-low")))
-    for words, sentence in (
-        (("magic", "-o", tmp_path / "m.onnx"), "expected one of jotr"),
-        (("jotr", "-o", tmp_path / "m.bin"), "ends in .onnx"),
-        (("jotr", "-o", tmp_path / f"{'ä' * 150}.onnx"), "expected a name of at most 255 bytes"),
-        (("jotr", "-o", tmp_path / "m.onnx", "--batch", 0), "--batch: expected a number from 1 to 100,000, got 0."),
-        (
-            ("jotr", "-o", tmp_path / "m.onnx", "--batch", 10**9),
-            "--batch: expected a number from 1 to 100,000, got 1,0",
-        ),
-        (("int", "-o", tmp_path / "m.onnx", "--crops", -1), "--crops: expected a number from 1 to 10,000, got -1."),
-        (("jotr", "-o", tmp_path / "m.onnx", "--batch", 90_000), "take at most 1 GB, 90,000 of them would take"),
-        (("int", "--weights", weights, "-o", tmp_path / "m.onnx"), "they are of 'jotr'"),
-    ):
-        assert run(monkeypatch, "export-model", *words) == 2
-        assert sentence in capsys.readouterr().err
-    assert not (tmp_path / "m.onnx").exists()

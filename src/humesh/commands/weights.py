@@ -1,4 +1,4 @@
-"""`humesh info`, `convert` and `export-model`: what is here, weights from authors, networks for other programs."""
+"""`humesh info` and `convert`: what is here, and weights from authors' checkpoints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from humesh.commands.errors import UserError, nameable, say, within
+from humesh.commands.errors import UserError, say
 
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
@@ -42,45 +42,6 @@ def convert(
     return 0
 
 
-def export_model(
-    name: tyro.conf.Positional[str],
-    out: Out,
-    weights: Path | None = None,
-    crops: int | None = None,
-    batch: int = 1,
-) -> int:
-    """Write a method's network as ONNX, for a fixed number of groups and crops.
-
-    Its inputs are those of `humesh.crops.crops.Crops`: pixels, crop_from_photo, camera, keypoints, present,
-    landmarks; its outputs rotations, shape and translation of every crop.
-
-    Args:
-        name: The method: jotr, multi_roi, multi_roi_authors, int, ik_refine.
-        out: The .onnx file to write.
-        weights: Trained weights (.safetensors); without, the network is untrained and only good for trying.
-        crops: Crops in a group, where the method takes any number (frames of int, people of ik_refine); default 1.
-        batch: Groups in a batch.
-    """
-    from humesh.methods.deploy import export_onnx
-    from humesh.methods.weights import build, load_method
-
-    if out.suffix != ".onnx":
-        raise UserError(f"-o {out}: expected a name that ends in .onnx.")
-    nameable("-o", out)
-    within("--batch", batch, 1, 100_000)
-    within("--crops", crops, 1, 10_000)
-    if weights is None:
-        method = build(name).eval()
-        say(f"no weights given: the network of {name} is untrained.")
-    else:
-        header, method = load_method(weights)
-        if header.method != name:
-            raise UserError(f"weights {weights}: expected those of {name!r}, they are of {header.method!r}.")
-    export_onnx(method, out, batch, crops)
-    say(f"wrote {out}")
-    return 0
-
-
 def info() -> int:
     """Say version, device, bodies, and the methods with their weights' licences."""
     import platform
@@ -110,7 +71,6 @@ def info() -> int:
     free = shipped()
     for name, card in METHODS.items():
         say(f"  {name:12} {card.paper}")
-        say(f"               needs {'nothing' if name in free else card.needs}")
-        licence = "shipped with humesh, Apache-2.0: free for any use" if name in free else card.licence
-        say(f"               weights: {licence}")
+        own = "converted from the authors' with `humesh convert`, or trained by you"
+        say(f"               weights: {'shipped with humesh, Apache-2.0: free for any use' if name in free else own}")
     return 0

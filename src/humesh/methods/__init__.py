@@ -12,16 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodCard:
-    """A method of the zoo as `humesh info` shows it, and where its network's class is."""
+    """A method of the zoo: its paper, and the module below humesh.methods with its network's class."""
 
     paper: str
-    module: str  # below humesh.methods; imported on demand, for torch takes its time
+    module: str
     class_name: str
-    needs: str = "weights: converted from the authors' with `humesh convert`, or trained by you"
-    licence: str = "none shipped yet"  # of the weights that run by default, where none of ours are shipped
 
     def network(self) -> type[Method]:
-        """The class of the method's network."""
+        """The class of the method's network, imported on demand: torch takes its time."""
         kind: type[Method] = getattr(import_module(f"humesh.methods.{self.module}"), self.class_name)
         return kind
 
@@ -29,13 +27,11 @@ class MethodCard:
 METHODS = {
     "jotr": MethodCard(
         "Li et al., JOTR: 3D Joint Contrastive Learning with Transformers for Occluded Human Mesh Recovery, ICCV 2023",
-        "jotr",
-        "Jotr",
+        "jotr", "Jotr",
     ),
     "multi_roi": MethodCard(
         "Nie et al., Multi-RoI Human Mesh Recovery with Camera Consistency and Contrastive Losses, ECCV 2024",
-        "multi_roi",
-        "MultiRoi",
+        "multi_roi", "MultiRoi",
     ),
     "multi_roi_authors": MethodCard(
         "Multi-RoI in the form that its authors' code has: a mesh for each region", "multi_roi", "MultiRoiAuthors"
@@ -43,26 +39,18 @@ METHODS = {
     "int": MethodCard(
         "Yang et al., Capturing the Motion of Every Joint: 3D Human Pose and Shape Estimation with Independent Tokens, "
         "ICLR 2023",
-        "int_tokens",
-        "IntTokens",
+        "int_tokens", "IntTokens",
     ),
     "ik_refine": MethodCard(
         "Cha et al., Multi-Person 3D Pose and Shape Estimation via Inverse Kinematics and Refinement, ECCV 2022",
-        "ik_refine",
-        "IkRefine",
-        "nothing: without weights, the detector's landmarks are the skeleton for its inverse kinematics",
-        "Apache-2.0 (Google's networks, in humesh's wheel)",
+        "ik_refine", "IkRefine",
     ),
     "lifter": MethodCard(
         "ours, after Martinez et al., ICCV 2017: a perceptron on the detector's points, the baseline without a picture",
-        "lifter",
-        "LifterMethod",
-        "nothing",
+        "lifter", "LifterMethod",
     ),
     "lifter_video": MethodCard(
         "ours: the lifter on the frames of a video together, with INT's idea of a path through time for each joint",
-        "lifter_video",
-        "LifterVideo",
-        "nothing",
+        "lifter_video", "LifterVideo",
     ),
-}
+}  # fmt: skip
