@@ -4,6 +4,7 @@ from jaxtyping import install_import_hook
 
 install_import_hook("humesh", "beartype.beartype")
 
+import os  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
@@ -21,6 +22,9 @@ from humesh.body.model import BodyModel  # noqa: E402
 
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None, max_examples=25, database=None)
 hypothesis.settings.load_profile("same")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # a core a worker
 
 
 @pytest.fixture(autouse=True)

@@ -25,10 +25,13 @@ from humesh.web import server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 THREE = Path(server.__file__).parent / "three" / "build"
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or not THREE.is_dir(),
-    reason="needs Chromium, and three.js, which is fetched when a wheel is built",
-)
+pytestmark = [
+    pytest.mark.xdist_group("page"),  # one server and one browser for all
+    pytest.mark.skipif(
+        CHROMIUM is None or not THREE.is_dir(),
+        reason="needs Chromium, and three.js, which is fetched when a wheel is built",
+    ),
+]
 _WAIT_MS = 180_000
 _DONE, _FAILED = "body[data-ready]", "#status.error"
 
