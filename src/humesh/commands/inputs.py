@@ -6,7 +6,6 @@ import glob
 import hashlib
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +26,7 @@ VIDEO_ENDINGS = {
     ".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv",
 }  # fmt: skip
 """Files of these names are inputs even if their content is neither, so that a damaged one is reported."""
+_BY_ENDING: dict[str, Kind] = {**dict.fromkeys(PHOTO_ENDINGS, "photo"), **dict.fromkeys(VIDEO_ENDINGS, "video")}
 
 _ENDLESS = {"rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp"}  # addresses of streams that nobody ends
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -131,15 +131,13 @@ def _brought(given: str) -> dict[str, Kind | None] | None:
 
 def _kind_inside(path: Path) -> Kind | None:
     """The kind of a file that a folder or pattern brings; None for one that nobody would call a photo or video."""
-    kind, ending = kind_of(path), path.suffix.lower()
-    if kind == "other" and ending not in PHOTO_ENDINGS | VIDEO_ENDINGS:
-        return None
-    return _by_ending(ending) if kind == "other" else kind
+    kind = kind_of(path)
+    return _BY_ENDING.get(path.suffix.lower()) if kind == "other" else kind
 
 
 def _kind(given: str, folders: bool) -> Kind:
     """The kind of what the user named itself; the reader of photos reports what is neither."""
-    if _is_webcam(given):
+    if given.isdecimal() and not os.path.exists(given):  # a webcam's number
         return "live"
     if is_url(given):
         address = urlsplit(given)
@@ -147,24 +145,13 @@ def _kind(given: str, folders: bool) -> Kind:
         return "live" if address.scheme.lower() in _ENDLESS else "photo" if is_photo else "video"
     if folders and os.path.isdir(given):
         return "video"
-    kind = kind_of(Path(given))
-    return _by_ending(Path(given).suffix.lower()) if kind == "other" else kind
-
-
-def _by_ending(ending: str) -> Kind:
-    return "video" if ending in VIDEO_ENDINGS else "photo"
-
-
-def _is_webcam(given: str) -> bool:
-    return given.isdecimal() and not os.path.exists(given)
+    return _kind_inside(Path(given)) or "photo"
 
 
 def _passed_over(given: str, files: list[Path], out: Path) -> Iterator[str]:
     """Sentences on the files of a folder or pattern that are neither photo nor video, and on folders in a folder."""
     if files:
-        endings = Counter(path.suffix.lower() or "without an ending" for path in files)
-        counts = ", ".join(f"{number} {ending}" for ending, number in endings.most_common())
-        yield f"{given}: passed over what is neither photo nor video: {counts} ({_names(files)})."
+        yield f"{given}: neither photo nor video, passed over ({len(files)}): {_names(files)}."
     inside = sorted(Path(given).iterdir()) if os.path.isdir(given) else []
     folders = [path for path in inside if path.name[0] != "." and path.is_dir() and path.resolve() != out.resolve()]
     if folders:
