@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,12 +80,9 @@ def test_a_number_is_a_person(people: PosedPeople) -> None:
         people[len(people)]
 
 
-@pytest.mark.parametrize("boxes", [1, 5])
-def test_a_whole_batch_is_its_people_one_by_one(people: PosedPeople, boxes: int) -> None:
+def test_a_whole_batch_is_its_people_one_by_one(people: PosedPeople) -> None:
     """The fast path against the general one, bit for bit but for the rounding of projected labels."""
     spec = CropSpec((32, 32), keypoints=JOTR30, box=jotr_box, landmarks=True)
-    if boxes > 1:
-        spec = replace(spec, group="rois", count=boxes, copies=ROI_COPIES[:boxes])
     groups = Groups(spec, [split(people, 1024)[0]], people.body, seed=5)
     numbers = [3, 4, 5, 600]
     one = joined([groups[number] for number in numbers])
@@ -100,11 +97,12 @@ def test_a_whole_batch_is_its_people_one_by_one(people: PosedPeople, boxes: int)
     assert torch.equal(many.crops.keypoints, groups.__getitems__(numbers)[0].crops.keypoints)
 
 
-def test_groups_of_people_are_not_made_at_once(people: PosedPeople) -> None:
-    spec = CropSpec((32, 32), "people", None, keypoints=JOTR30, box=jotr_box, landmarks=True)
+@pytest.mark.parametrize(("group", "copies"), [("people", ((0.0, 0.0, 1.0),)), ("rois", ROI_COPIES[:2])])
+def test_groups_of_several_crops_are_not_made_at_once(people: PosedPeople, group: str, copies: Any) -> None:
+    spec = CropSpec((32, 32), group, None, keypoints=JOTR30, box=jotr_box, landmarks=True, copies=copies)
     groups = Groups(spec, [people], people.body, people=2)
     batches = groups.__getitems__([3, 4])
-    assert [batch.crops.present.tolist() for batch in batches] == [[[True, False]]] * 2
+    assert [batch.crops.present.tolist() for batch in batches] == [[[True, group == "rois"]]] * 2
 
 
 def test_boxes_of_whole_batches_are_varied_by_the_seed(people: PosedPeople) -> None:

@@ -86,7 +86,7 @@ def _absent(batch: Batch) -> Batch:
 
 @runtime_checkable
 class BatchMaker(Protocol):
-    """A data set that makes batches of one person a group (not of "people") faster than sample by sample."""
+    """A data set that makes batches of one person a group (not of "people" or "rois") faster than one by one."""
 
     def batch(self, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: np.random.Generator) -> Batch:
         """The people of some numbers; what is random is drawn from `g`."""
@@ -199,7 +199,7 @@ class Groups:
     def __getitems__(self, numbers: list[int]) -> list[Batch]:
         """For a DataLoader: groups one by one, or at once where all data sets make batches."""
         makers = all(isinstance(part.dataset, BatchMaker) for part in self.datasets)
-        if not makers or self.copies is not None or self.spec.group == "people":
+        if not makers or self.spec.group in ("people", "rois"):
             return [self[number] for number in numbers]
         rng, batches = np.random.default_rng((self.seed, *numbers[:1], len(numbers))), []
         drawn = [self.mix(number) for number in numbers]

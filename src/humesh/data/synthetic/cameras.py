@@ -94,14 +94,6 @@ def draw_camera_motion(seconds: Float[Tensor, "n T"], g: Generator) -> tuple[Ten
     return roma.rotvec_to_rotmat(way[..., :3]), way[..., 3:]
 
 
-def camera_matrices(focal: Float[Tensor, " n"], size: int) -> Float[Tensor, "n 3 3"]:
-    """Cameras of square photos that look through their middles."""
-    camera = torch.eye(3).repeat(len(focal), 1, 1)
-    camera[:, 0, 0] = camera[:, 1, 1] = focal
-    camera[:, :2, 2] = size / 2
-    return camera
-
-
 def project(
     points: Float[Tensor, "n K 3"], joints: Float[Tensor, "n 24 3"], focal: Float[Tensor, " n"], size: int
 ) -> tuple[Float[Tensor, "n K 2"], Bool[Tensor, "n K"]]:
@@ -114,10 +106,10 @@ def project(
 
 
 def is_near_photo(
-    pixels: Float[Tensor, "*g K 2"], depth: Float[Tensor, "*g K"], size: Float[Tensor, "*g 2"]
+    pixels: Float[Tensor, "*g K 2"], depth: Float[Tensor, "*g K"], size: Float[Tensor, "2"]
 ) -> Bool[Tensor, "*g K"]:
     """Whether projected points are ahead of the camera and within half a photo of the photo: others mean little."""
-    return ((pixels / size[..., None, :] - 0.5).abs() < 1.0).all(-1) & (depth > 0.1)
+    return ((pixels / size - 0.5).abs() < 1.0).all(-1) & (depth > 0.1)
 
 
 def is_behind_boxes(pixels: Float[Tensor, "n K 2"], size: int, g: Generator) -> Bool[Tensor, "n K"]:

@@ -34,6 +34,7 @@ from humesh.geometry.camera import Camera
 from humesh.losses.targets import Targets
 from humesh.media.photo import Photo
 
+_COUNT, _SIZE = 10**8, 256  # samples, and px of the side of their photos
 _CHUNK, _VIEWS = 512, 4  # people made at once, and views of each pose among them: poses are what takes time
 _FPS = (7.5, 60.0)  # of the frames that are used: one to four of a camera's apart
 _HELD_OUT = 10_000  # the last numbers play sequences that no other number plays: every tenth one
@@ -44,25 +45,30 @@ LIMBS33 = MEDIAPIPE33.indices(*LIMBS12.names)
 FEWEST = 4  # of these that must be visible
 
 
-class PosedPeople:
-    """One labelled person a sample, in a black photo of `size` pixels; the same seed and number, the same sample."""
+class _Posed:
+    """What both have: the same seed and number, the same person; `body`: whose, the low-poly open one if None."""
 
-    def __init__(
-        self, motion: Files, *, count: int = 10**8, size: int = 256, seed: int = 0,
-        body: BodyModel | None = None,
-    ) -> None:  # fmt: skip
-        self.body = body or BodyModel.load("open-low")
-        self.poses, self.rig = PoseSampler(Motion.read(motion), self.body), rig_of(self.body)
-        self.count, self.size, self.seed = count, size, seed
-        self.tracks: tuple[range, ...] = ()
-        self._last: tuple[int, Points] | None = None
+    tracks: tuple[range, ...] = ()
+
+    def __init__(self, motion: Files, seed: int, body: BodyModel | None) -> None:
+        self.motion, self.body, self.seed = Motion.read(motion), body or BodyModel.load("open-low"), seed
+        self.rig = rig_of(self.body)
 
     def __len__(self) -> int:
-        return self.count
+        return _COUNT
+
+
+class PosedPeople(_Posed):
+    """One labelled person a sample, in a black photo of 256 x 256 pixels."""
+
+    def __init__(self, motion: Files, *, seed: int = 0, body: BodyModel | None = None) -> None:
+        super().__init__(motion, seed, body)
+        self.poses = PoseSampler(self.motion, self.body)
+        self._last: tuple[int, Points] | None = None
 
     def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.count:
-            raise IndexError(f"expected a sample below {self.count}, got {index}.")
+        if not 0 <= index < _COUNT:
+            raise IndexError(f"expected a sample below {_COUNT}, got {index}.")
         return sample_of(self.people([index]), index, f"posed {index}")
 
     def batch(self, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: Generator) -> Batch:
@@ -86,23 +92,20 @@ class PosedPeople:
             poses[flips] = mirrored(poses[flips])
             with torch.no_grad():
                 at = torch.zeros(_CHUNK, 1, 3)
-                people, enough = film(self.body, self.rig, self.size, as_tensor(poses)[:, None], at, at[..., 0], g)
+                people, enough = film(self.body, self.rig, as_tensor(poses)[:, None], at, at[..., 0], g)
             rows = enough.nonzero()[:, 0]
             self._last = number, people.rows(rows[torch.arange(_CHUNK) % len(rows)])
         return self._last[1]
 
 
-class PosedClips:
-    """One person in some `frames` (fewest, most) of a black video of `size` pixels; equal numbers, equal clips."""
+class PosedClips(_Posed):
+    """One person in some `frames` (fewest, most) of a black video of 256 x 256 pixels."""
 
     def __init__(
-        self, motion: Files, *, count: int = 10**8, frames: tuple[int, int] = (8, 64), size: int = 256,
-        seed: int = 0, body: BodyModel | None = None,
-    ) -> None:  # fmt: skip
-        self.body = body or BodyModel.load("open-low")
-        self.motion, self.rig = Motion.read(motion), rig_of(self.body)
-        self.count, self.frames, self.size, self.seed = count, frames, size, seed
-        self.tracks: tuple[range, ...] = ()
+        self, motion: Files, *, frames: tuple[int, int] = (8, 64), seed: int = 0, body: BodyModel | None = None
+    ) -> None:
+        super().__init__(motion, seed, body)
+        self.frames = frames
         long = [clip for clip in self.motion.clips if clip.length / clip.fps > frames[1] / _FPS[1]]
         if not long:
             raise MotionError(
@@ -112,9 +115,6 @@ class PosedClips:
         self.held_out, self.clips = (
             ClipSampler(self.motion, clips, self.body) for clips in (kept if all(kept) else (long, long))
         )
-
-    def __len__(self) -> int:
-        return self.count
 
     def __getitem__(self, index: int) -> Sample:
         """The first frame of a clip."""
@@ -139,10 +139,10 @@ class PosedClips:
     def people(self, numbers: Sequence[int], g: Generator) -> tuple[Points, Tensor, Float[Tensor, "n T"]]:
         """The clips' people in all frames, one after the other, in which of these enough is visible, and the times."""
         n, frames = len(numbers), int(np.exp(g.uniform(np.log(self.frames[0]), np.log(self.frames[1] + 1))))
-        samplers = [self.held_out if number >= self.count - _HELD_OUT else self.clips for number in numbers]
+        samplers = [self.held_out if number >= _COUNT - _HELD_OUT else self.clips for number in numbers]
         played = self.clips.play([sampler.choose(g) for sampler in samplers], frames, _FPS, g)
         rotations, moved, seconds = map(as_tensor, played)
-        people, present = film(self.body, self.rig, self.size, rotations, moved, seconds, g, _GUESSED)
+        people, present = film(self.body, self.rig, rotations, moved, seconds, g, _GUESSED)
         # A clip in which nobody is ever visible teaches nothing, but a group must hold somebody.
         present = present.unflatten(0, (n, frames))
         return people, (present | ~present.any(1, keepdim=True)).flatten(), seconds
@@ -151,7 +151,6 @@ class PosedClips:
 def film(
     body: BodyModel,
     rig: Rig,
-    size: int,
     rotations: Float[Tensor, "n T 24 3 3"],
     moved: Float[Tensor, "n T 3"],
     seconds: Float[Tensor, "n T"],
@@ -173,7 +172,7 @@ def film(
     pose = BodyPose(rotations, shapes, moved).map(lambda tensor: tensor.flatten(0, 1))
     points, joints = (part.unflatten(0, (n, frames)) for part in rig.points(body, pose))
     nearest = torch.cat([points[:, middle, :, 2], joints[:, middle, :, 2]], dim=1).amin(1)
-    focal, shift = cameras.draw_cameras(points[:, middle, :count], nearest, size, g)
+    focal, shift = cameras.draw_cameras(points[:, middle, :count], nearest, _SIZE, g)
     swing, carried = cameras.draw_camera_motion(seconds - seconds[:, middle : middle + 1], g)
     # Who comes too near to the camera or goes far away stays in place, before a camera that does so too.
     deep = (swing @ (joints + shift[:, None, None]).mT).mT[..., 2].amin(-1) + carried[..., 2]
@@ -188,27 +187,29 @@ def film(
     rotations = torch.cat([root[:, None], pose.rotations[:, 1:]], dim=1)
     points, joints = ((part.flatten(0, 1) + shift[:, None]) @ swing.mT + carried[:, None] for part in (points, joints))
     focal = focal.repeat_interleave(frames)
-    pixels, visible = cameras.project(points, joints, focal, size)
+    pixels, visible = cameras.project(points, joints, focal, _SIZE)
     of_clips = pixels.unflatten(0, (n, frames)).flatten(1, 2)
-    visible &= ~cameras.is_behind_boxes(of_clips, size, g).unflatten(1, (frames, -1)).flatten(0, 1)
+    visible &= ~cameras.is_behind_boxes(of_clips, _SIZE, g).unflatten(1, (frames, -1)).flatten(0, 1)
     noise = LastingNoise(g, seconds.double().numpy())
     points33, pixels33, visible33 = (part[:, count:] for part in (points, pixels, visible))
-    keypoints, landmarks = simulate_detection(points33, pixels33, visible33, focal, (size, size), noise)
+    keypoints, landmarks = simulate_detection(points33, pixels33, visible33, focal, (_SIZE, _SIZE), noise)
     present = (visible[:, count:][:, LIMBS33].sum(-1) >= FEWEST) & (joints[..., 2] > _NEAREST_M).all(-1)
     factor = np.where(g.random(n) < guessed, np.exp(g.normal(0, _GUESS_SD, n)), 1.0)
     wrong, farther = as_tensor(factor).repeat_interleave(frames), torch.zeros(n * frames, 3)
     farther[:, 2] = (wrong - 1) * (place + pelvis)[:, 2]
+    camera = torch.eye(3).repeat(n * frames, 1, 1)
+    camera[:, 0, 0] = camera[:, 1, 1] = focal * wrong
+    camera[:, :2, 2] = _SIZE / 2
     people = Points(
         BodyPose(rotations, pose.shape, place + farther), points[:, :count] + farther[:, None], pixels[:, :count],
-        visible[:, :count], keypoints, landmarks, cameras.camera_matrices(focal * wrong, size),
-        torch.full((n * frames, 2), float(size)),
+        visible[:, :count], keypoints, landmarks, camera,
     )  # fmt: skip
     return people, present
 
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """n labelled people, each alone in a photo: JOTR30's points as they are, MediaPipe's as detected."""
+    """n people, each alone in a photo of 256 x 256 px: JOTR30's points as they are, MediaPipe's as detected."""
 
     pose: BodyPose  # in the camera's frame
     points: Float[Tensor, "n 30 3"]
@@ -217,7 +218,6 @@ class Points:
     keypoints: Float[Tensor, "n 33 3"]
     landmarks: Float[Tensor, "n 33 3"]
     camera: Float[Tensor, "n 3 3"]
-    size: Float[Tensor, "n 2"]  # (width, height) of the photos
 
     def rows(self, which: Tensor) -> Points:
         """Some of the people."""
@@ -239,55 +239,46 @@ def rig_of(body: BodyModel) -> Rig:
 
 
 def batch_of(people: Points, numbers: Sequence[int], spec: CropSpec, augment: Augment, g: Generator) -> Batch:
-    """The people as crops around each one's keypoints (a row for every box of "rois"); the pictures are empty.
+    """The people as groups of one crop around each one's keypoints; the pictures are empty.
 
     Of the augmentation the box's changes and a guessed focal length are drawn, from `g`.
     """
-    n, copies = len(numbers), len(spec.copies)
-    camera = people.camera.clone()
+    n, camera = len(numbers), people.camera.clone()
     if augment.focal:  # not known of photos without EXIF
         factor = np.where(g.random(n) < _GUESSED, np.exp(augment.focal * g.normal(size=n)), 1.0)
         camera[:, [0, 1], [0, 1]] *= torch.from_numpy(factor).to(camera)[:, None]
     detected = people.keypoints.double().numpy()
     keypoints = points_as(detected, MEDIAPIPE33, JOTR30)
     around = np.concatenate([detected[..., :2].min(1), detected[..., :2].max(1)], axis=-1)
-    boxes = jotr_boxes(keypoints, around, people.size.double().numpy())
+    boxes = jotr_boxes(keypoints, around, np.full((n, 2), float(_SIZE)))
     side, middle = boxes[:, 2] - boxes[:, 0], (boxes[:, :2] + boxes[:, 2:]) / 2
     middle = middle + augment.centre * side[:, None] * np.clip(g.normal(size=middle.shape), -2, 2)
     side = side * (1 + augment.scale * np.clip(g.normal(size=n), -1, 1))
-    shifts, lengths = np.split(np.array(spec.copies), [2], axis=-1)
-    middles, sides = middle[:, None] + side[:, None, None] * shifts, side[:, None] * lengths[:, 0]
-    affine = crop_around(torch.from_numpy(middles), torch.from_numpy(sides), spec.size)
-
-    def repeated(tensor: Tensor) -> Tensor:
-        return tensor[:, None].repeat(1, copies, *[1] * (tensor.dim() - 1))
-
-    cropped = affine_apply(affine, repeated(torch.from_numpy(keypoints[..., :2])))
-    confidence = repeated(torch.from_numpy(keypoints[..., 2:]))
+    affine = crop_around(torch.from_numpy(middle[:, None]), torch.from_numpy(side[:, None]), spec.size)
+    cropped = affine_apply(affine, torch.from_numpy(keypoints[:, None, :, :2]))
     hips = people.landmarks[:, MEDIAPIPE33.indices("left_hip", "right_hip")].mean(1, keepdim=True)
     landmarks = torch.cat([people.landmarks - hips, people.keypoints[..., 2:]], dim=-1)
-    present = torch.ones(n, copies, dtype=torch.bool)
+    one, present = torch.ones(n, 1), torch.ones(n, 1, dtype=torch.bool)
     crops = Crops(
-        pixels=torch.zeros(n, copies, 3, *spec.size),
+        pixels=torch.zeros(n, 1, 3, *spec.size),
         crop_from_photo=affine.float(),
-        photo_camera=Camera(repeated(camera)),
-        keypoints=torch.cat([cropped, confidence], dim=-1).float(),
+        photo_camera=Camera(camera[:, None]),
+        keypoints=torch.cat([cropped, torch.from_numpy(keypoints[:, None, :, 2:])], dim=-1).float(),
         present=present,
-        wanted=present & (torch.arange(copies) == 0),
-        landmarks=repeated(landmarks),
+        wanted=present,
+        landmarks=landmarks[:, None],
     )
-    one = present.float()
     targets = Targets(
-        pose=people.pose.map(repeated),
-        pose_weight=one[..., None].expand(-1, -1, len(SMPL24)),
+        pose=people.pose.map(lambda tensor: tensor[:, None]),
+        pose_weight=torch.ones(n, 1, len(SMPL24)),
         shape_weight=one,
         translation_weight=one,
         joint_set=JOTR30,
-        points3d=repeated(people.points),
-        points3d_weight=one[..., None].expand(-1, -1, len(JOTR30)),
-        points2d=affine_apply(affine.float(), repeated(people.pixels)),
-        points2d_weight=repeated(_is_near(people).float()),
-        identity=repeated(torch.tensor(numbers)),
+        points3d=people.points[:, None],
+        points3d_weight=torch.ones(n, 1, len(JOTR30)),
+        points2d=affine_apply(affine.float(), people.pixels[:, None]),
+        points2d_weight=_is_near(people).float()[:, None],
+        identity=torch.tensor(numbers)[:, None],
         metric_weight=one,
         body_weight=one,
     )
@@ -296,20 +287,15 @@ def batch_of(people: Points, numbers: Sequence[int], spec: CropSpec, augment: Au
 
 def sample_of(one: Points, number: int, name: str) -> Sample:
     """One person as a sample with a black photo."""
-    width, height = map(int, one.size[0].tolist())
     keypoints, landmarks = (part[0].double().numpy() for part in (one.keypoints, one.landmarks))
     person = LabelledPerson.fully_labelled(
-        simulated_person(keypoints, MEDIAPIPE33, (width, height), landmarks),
-        number,
-        one.pose.map(lambda tensor: tensor[0]),
-        one.points[0],
-        one.pixels[0],
-        one.visible[0].float(),
+        simulated_person(keypoints, MEDIAPIPE33, (_SIZE, _SIZE), landmarks), number,
+        one.pose.map(lambda tensor: tensor[0]), one.points[0], one.pixels[0], one.visible[0].float(),
         points2d_weight=_is_near(one)[0].float(),
-    )
-    black = np.broadcast_to(np.uint8(0), (height, width, 3))
+    )  # fmt: skip
+    black = np.broadcast_to(np.uint8(0), (_SIZE, _SIZE, 3))
     return Sample(Photo.of(black, Camera(one.camera[0].double())), (person,), name)
 
 
 def _is_near(people: Points) -> Bool[Tensor, "n 30"]:
-    return is_near_photo(people.pixels, people.points[..., 2], people.size)
+    return is_near_photo(people.pixels, people.points[..., 2], torch.full((2,), float(_SIZE)))

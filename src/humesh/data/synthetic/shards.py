@@ -219,10 +219,7 @@ def _decoded(data: bytes, kind: str, mode: str) -> np.ndarray:
 class ShardedPeople(VariedLayers):
     """Endless photos from folders of shards, each time in another variation."""
 
-    def __init__(
-        self, folders: Files, *, backgrounds: str | Path | None = None,
-        variations: int = 1, seed: int = 0,
-    ) -> None:  # fmt: skip
+    def __init__(self, folders: Files, *, backgrounds: str | Path | None = None, variations: int = 1) -> None:
         self.shards = list[Shard]()
         for folder in map(Path, [folders] if isinstance(folders, str | Path) else folders):
             paths = sorted(path for path in folder.glob("people-*.npz") if path.stem[7:].isdecimal())
@@ -233,7 +230,7 @@ class ShardedPeople(VariedLayers):
             self.shards += map(Shard, paths)
         self._starts = np.cumsum([0, *map(len, self.shards)])
         super().__init__(
-            self._stored_layer, int(self._starts[-1]), backgrounds=backgrounds, seed=seed, variations=variations,
+            self._stored_layer, int(self._starts[-1]), backgrounds=backgrounds, seed=0, variations=variations,
             crowding=_CROWDING,
         )  # fmt: skip
 
