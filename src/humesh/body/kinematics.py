@@ -8,28 +8,16 @@ instead of the identity, joints without a child are leaves (the right hand too),
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from humesh.body.joints import SMPL24, JointSet
 from humesh.geometry.rotations import identity, nearest_rotation, rotation_about
 
 _BRANCHES = {"pelvis": "spine1", "spine3": "neck"}  # of several children, the one that the bone points to
-
-
-@dataclass(frozen=True, eq=False)
-class Sides:
-    """Evidence for twists: a direction beside each bone at rest, and in the pose.
-
-    The length of `target`, 0 to 1, weighs the evidence against the given twist, which weighs 1 minus it.
-    """
-
-    rest: Float[Tensor, "J 3"]
-    target: Float[Tensor, "*g J 3"]
 
 
 def bone_children(skeleton: JointSet) -> dict[str, str]:
@@ -143,29 +131,24 @@ def inverse_kinematics(
     *,
     skeleton: JointSet = SMPL24,
     given_rotations: Float[Tensor, "*#g 24 3 3"] | None = None,
-    given: Bool[Tensor, "*#g 24"] | None = None,
-    sides: Sides | None = None,
     root: Literal["svd", "two_step"] = "svd",
     chain: Literal["adaptive", "naive"] = "adaptive",
     spine3: Literal["neck", "svd"] = "neck",
     fallback_m: float | None = 0.015,
-    detach: bool = False,
 ) -> Float[Tensor, "*g 24 3 3"]:
     """Parent-relative rotations of SMPL's 24 joints that bring a rest skeleton onto target joints (metres).
 
     `skeleton` is SMPL24, or SMPL29 whose five end points give the leaves bones too. `twist` holds (cos, sin) of joints
-    1..23 of any length (default: (1, 0)). Leaves, and wherever `given` is True, take `given_rotations` (default
-    identity). `chain`: "naive" points each bone along the target's bone, "adaptive" from the posed parent to the target
-    child, unless that point and the naive one are more than `fallback_m` apart (None: never). `spine3` "svd" fits neck
-    and both collars together. `detach` cuts gradients to the target, whose translation changes nothing. Wrong shapes
-    raise ValueError.
+    1..23 of any length (default: (1, 0)). Leaves take `given_rotations` (default: identity). `chain`: "naive" points
+    each bone along the target's bone, "adaptive" from the posed parent to the target child, unless that point and the
+    naive one are more than `fallback_m` apart (None: never). `spine3` "svd" fits neck and both collars together. The
+    target's translation changes nothing. Wrong shapes raise ValueError.
     """
     if {target.shape[-2:], rest.shape[-2:]} != {(len(skeleton), 3)}:
         raise ValueError(
             f"inverse_kinematics: expected target and rest of {len(skeleton)} x 3 for skeleton {skeleton.name!r}, got "
             f"{tuple(target.shape)} and {tuple(rest.shape)}; pass skeleton=SMPL29 for 29 points."
         )
-    target = target.detach() if detach else target
     group, count, eye = target.shape[:-2], len(SMPL24), identity(target)
     rest = rest.expand_as(target)
     target = target - target[..., :1, :] + rest[..., :1, :]
@@ -179,8 +162,6 @@ def inverse_kinematics(
     spine3_joint, fan = skeleton.index("spine3"), skeleton.indices("neck", "left_collar", "right_collar")
 
     def settle(joint: int, frame: Tensor, solved: Tensor) -> None:
-        if given is not None:
-            solved = torch.where(given[..., joint, None, None], fixed[..., joint, :, :], solved)
         local[joint], turn[joint] = solved, frame @ solved
 
     local: dict[int, Tensor] = {}
@@ -207,11 +188,6 @@ def inverse_kinematics(
                 wanted = torch.where(far, naive, wanted)
         swung = swing(bone, (frame.mT @ wanted[..., None])[..., 0])
         turned = twist[..., [j - 1 for j in joints], :]
-        if sides is not None:
-            side = ((frame @ swung).mT @ sides.target[..., joints, :, None])[..., 0]
-            axis = torch.nn.functional.normalize(bone, dim=-1)
-            weight = sides.target[..., joints, :].norm(dim=-1, keepdim=True).clamp(max=1)
-            turned = turned * (1 - weight) + _turn_between(axis, sides.rest[joints].expand_as(side), side)
         solved = dict(zip(joints, (swung @ twist_about(bone, turned)).unbind(-3), strict=True))
         if spine3 == "svd" and spine3_joint in solved:
             start = at[spine3_joint] if chain == "adaptive" else target[..., spine3_joint, :]
