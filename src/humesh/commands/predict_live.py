@@ -43,8 +43,8 @@ def predict_live(
 
     Raises VideoError, UserError.
     """
-    source = _Source(each, video or _opened(each))
-    times, errors, stop, size = list[float](), list[VideoError](), Stop(), source.video.size
+    videos = [video or _opened(each)]
+    times, errors, stop, size = list[float](), list[VideoError](), Stop(), videos[0].size
     with stop, results.claimed(job) as claim:
         path = Path(f"{claim.target}{job.endings['mp4']}")
         say_error(f"{each.identity}: filming {results.folder / path.name}; Ctrl-C ends the film.")
@@ -52,8 +52,8 @@ def predict_live(
             threadpool_limits(1, "blas"),  # small products of matrices wait longer for BLAS's threads than they take
             previewing() if preview else nullcontext(None) as show,
             progress_bar(Pace("frames"), transient=True) as bar,
-            Film(path, size, source.video.fps) as film,
-            closing(source.results(recoverer, focal_px)) as recovered,
+            Film(path, size, videos[0].fps) as film,
+            closing(_results(each, videos, recoverer, focal_px)) as recovered,
         ):
             task, picture_of = bar.add_task("", total=None), LivePictures(recoverer.body, size)
             while (result := _next(recovered, stop, errors)) is not None:
@@ -65,15 +65,15 @@ def predict_live(
                 times.append(result.time_s)
                 if show is not None:
                     show(picture)
-                about = f"{each.identity}: {source.passed_over} passed over"
+                about = f"{each.identity}: {sum(video.passed_over for video in videos)} passed over"
                 bar.update(task, completed=len(times), description=shown(about, bar.console.encoding))
             if not times:
                 raise [*errors, UserError(f"{each.identity}: stopped before the first frame; nothing was written.")][0]
         written = claim.finish({"video": {"path": each.public, "frames": len(times)}}, {"mp4": [path]})
-    notes = dict.fromkeys([*source.notes, *map(str, errors)])
+    notes = dict.fromkeys([*(note for video in videos for note in video.notes), *map(str, errors)])
     lines = [f"{each.identity}: {len(times)} frames in {times[-1] - times[0]:.1f} s", *notes]
-    if source.passed_over:
-        lines.append(f"{source.passed_over} frames were passed over, because newer ones had come.")
+    if passed_over := sum(video.passed_over for video in videos):
+        lines.append(f"{passed_over} frames were passed over, because newer ones had come.")
     return "\n  ".join([*lines, *map(str, written)])
 
 
@@ -81,57 +81,42 @@ def _opened(each: Input) -> Video:
     return Video(int(each.where) if each.where.isdecimal() else each.where)
 
 
-class _Source:
-    """A webcam or stream that is opened again when it ends or breaks."""
+def _results(
+    each: Input, videos: list[Video], recoverer: Recoverer, focal_px: float | None
+) -> Generator[Result, None, None]:
+    """The results of the last video, and of those that are opened, and added, after it ended or broke.
 
-    def __init__(self, each: Input, video: Video) -> None:
-        self.each, self.videos = each, [video]
-
-    @property
-    def video(self) -> Video:
-        """The one that is open now."""
-        return self.videos[-1]
-
-    @property
-    def passed_over(self) -> int:
-        """Frames that newer ones replaced."""
-        return sum(video.passed_over for video in self.videos)
-
-    @property
-    def notes(self) -> list[str]:
-        """What was guessed or broken."""
-        return [note for video in self.videos for note in video.notes]
-
-    def results(self, recoverer: Recoverer, focal_px: float | None) -> Generator[Result, None, None]:
-        """The results with their seconds since the first frame; VideoError where the source stays away."""
-        tries, zero, last = 0, 0.0, None  # zero: what the clock showed at the film's time 0; last: its last frame
-        while True:
-            error, first, shift = None, None, 0.0
-            try:
-                if tries:
-                    self.videos.append(_opened(self.each))
-                with closing(recover_live(self.video, recoverer, focal_px=focal_px)) as recovered:
-                    for result in recovered:
-                        time_s = result.time_s or 0.0
-                        if last is None:
-                            zero = time.monotonic() - time_s
-                        elif first is None:  # the times of a new connection begin anew
-                            shift = max(time.monotonic() - zero, last + 1 / self.video.fps) - time_s
-                        first = time_s if first is None else first
-                        if time_s - first > _STEADY_S:
-                            tries = 0
-                        last = time_s + shift
-                        yield replace(result, time_s=last)
-            except VideoError as raised:
-                error = raised
-            if last is None or not self.video.endless or tries == len(PAUSES_S):
-                if error is not None:
-                    raise error
-                return
-            pause, tries = PAUSES_S[tries], tries + 1
-            why = str(error or f"{self.each.identity}: the stream ended").rstrip(".")
-            say_error(f"{why}; it is opened again in {pause:g} s ({tries} of {len(PAUSES_S)}).")
-            time.sleep(pause)
+    Times are seconds since the first frame of all. VideoError where the source stays away. What has a length, as files
+    on the net do, or breaks before its first frame is not opened again.
+    """
+    tries, zero, last = 0, 0.0, None  # zero: what the clock showed at the film's time 0; last: its last frame
+    while True:
+        error, first, shift = None, None, 0.0
+        try:
+            if tries:
+                videos.append(_opened(each))
+            with closing(recover_live(videos[-1], recoverer, focal_px=focal_px)) as recovered:
+                for result in recovered:
+                    time_s = result.time_s or 0.0
+                    if last is None:
+                        zero = time.monotonic() - time_s
+                    elif first is None:  # the times of a new connection begin anew
+                        shift = max(time.monotonic() - zero, last + 1 / videos[-1].fps) - time_s
+                    first = time_s if first is None else first
+                    if time_s - first > _STEADY_S:
+                        tries = 0
+                    last = time_s + shift
+                    yield replace(result, time_s=last)
+        except VideoError as raised:
+            error = raised
+        if last is None or not videos[-1].endless or tries == len(PAUSES_S):
+            if error is not None:
+                raise error
+            return
+        pause, tries = PAUSES_S[tries], tries + 1
+        why = str(error or f"{each.identity}: the stream ended").rstrip(".")
+        say_error(f"{why}; it is opened again in {pause:g} s ({tries} of {len(PAUSES_S)}).")
+        time.sleep(pause)
 
 
 def _next(recovered: Iterator[Result], stop: Stop, errors: list[VideoError]) -> Result | None:
