@@ -182,6 +182,8 @@ assert whole[:, 0].tolist() == [1, 1, 2, 2], whole
 assert gathered(torch.tensor([rank == 0])).tolist() == [True, False]
 (whole * torch.arange(4.0)[:, None]).sum().backward()
 assert own.grad[:, 0].tolist() == [2 * rank, 2 * rank + 1], own.grad
+distributed.barrier()  # neither leaves while the other still needs it
+distributed.destroy_process_group()
 """
 
 
