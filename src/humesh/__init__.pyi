@@ -10,8 +10,8 @@ from humesh.commands.errors import UserError as UserError
 from humesh.crops.crops import GroupError as GroupError
 from humesh.data.batch import DataError as DataError
 from humesh.data.datasets import DatasetError as DatasetError
-from humesh.data.synthetic.backgrounds import BackgroundError as BackgroundError
 from humesh.data.synthetic.motion import MotionError as MotionError
+from humesh.data.synthetic.paint import BackgroundError as BackgroundError
 from humesh.data.synthetic.shards import ShardError as ShardError
 from humesh.errors import ArgumentError as ArgumentError
 from humesh.errors import BatchError as BatchError

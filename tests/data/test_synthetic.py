@@ -18,11 +18,10 @@ from humesh.body.joints import JOTR30, MEDIAPIPE33, SMPL24
 from humesh.body.mesh import RayCaster
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.data.synthetic.backgrounds import BackgroundError, Backgrounds
 from humesh.data.synthetic.figure import SHOES, SKIN, TOP, Outfit, Wardrobe, hairline
 from humesh.data.synthetic.layer import REGIONS, Layer, is_inside
 from humesh.data.synthetic.motion import Motion, MotionError, rotations
-from humesh.data.synthetic.paint import Look
+from humesh.data.synthetic.paint import BackgroundError, Backgrounds, Look
 from humesh.data.synthetic.poses import POSTURES, PoseSampler, joints_of, mirrored, reach, turn
 from humesh.data.synthetic.scenes import SceneSampler, SyntheticPeople
 from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, in_processes, write_shards

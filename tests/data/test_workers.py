@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ends processes 
 
 def test_every_item_is_done() -> None:
     assert list(in_processes(abs, [-3, 1, -2, 7, 5], 1)) == [3, 1, 2, 7, 5]
-    assert sorted(in_processes(abs, [-3, 1, -2, 7, 5], 2)) == [1, 2, 3, 5, 7]
+    assert sorted(in_processes(abs, [-3, 1], 2)) == [1, 3]
     assert list(in_processes(abs, [], 2)) == []
 
 

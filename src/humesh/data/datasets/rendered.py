@@ -208,11 +208,7 @@ def _index(call: Call, values: Values) -> Any:
     return values.known(call.args[1], ("data",)).get("data")
 
 
-_INDICES = {
-    "base": ("Index",),
-    "range": ("RangeIndex",),
-    "numeric": ("Int64Index", "UInt64Index", "Float64Index", "NumericIndex"),
-}
+_INDICES = {"base": "Index", "range": "RangeIndex", "numeric": "Int64Index UInt64Index Float64Index NumericIndex"}
 _FRAMES: dict[Name, Any] = {
     Name("pandas.core.frame", "DataFrame"): _frame,
     Name("pandas.core.internals.managers", "BlockManager"): _manager,
@@ -221,7 +217,11 @@ _FRAMES: dict[Name, Any] = {
     Name("pandas.core.internals.blocks", "new_block"): _block,
     Name("pandas.core.indexes.base", "_new_Index"): _index,
     Name("builtins", "slice"): _slice,
-    **{Name(f"pandas.core.indexes.{module}", kind): None for module, kinds in _INDICES.items() for kind in kinds},
+    **{
+        Name(f"pandas.core.indexes.{module}", kind): None
+        for module, kinds in _INDICES.items()
+        for kind in kinds.split()
+    },
 }
 
 

@@ -109,10 +109,7 @@ def mirrored(pose: Float[np.ndarray, "*g 24 3 3"]) -> Float[np.ndarray, "*g 24 3
 
 
 def joints_of(pose: Float[np.ndarray, "24 3 3"], rest: Float[np.ndarray, "24 3"]) -> tuple[np.ndarray, np.ndarray]:
-    """Global rotations (24 3 3) and places (24 3, metres) of the joints of one person; the root stays at rest.
-
-    One pose takes torch's `forward_kinematics` three times as long.
-    """
+    """Global rotations (24 3 3) and places (24 3, metres) of the joints of one person; the root stays at rest."""
     turns, at = pose.copy(), rest.copy()
     for j, parent in enumerate(SMPL24.parents[1:], 1):
         turns[j] = turns[parent] @ pose[j]

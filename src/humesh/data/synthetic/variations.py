@@ -16,11 +16,10 @@ from humesh.body.joints import JOTR30, LIMBS12, MEDIAPIPE33
 from humesh.body.pose import BodyPose
 from humesh.data.detector_errors import DetectorErrors, simulate_keypoints, simulated_person
 from humesh.data.sample import LabelledPerson, Sample
-from humesh.data.synthetic.backgrounds import Backgrounds, draw_shape
 from humesh.data.synthetic.cameras import as_tensor, is_near_photo
 from humesh.data.synthetic.figure import BOTTOM, HAIR, OTHER, SHOES, SKIN, TOP
 from humesh.data.synthetic.layer import REGIONS, Layer, is_inside
-from humesh.data.synthetic.paint import draw_colour
+from humesh.data.synthetic.paint import Backgrounds, draw_colour, draw_shape
 from humesh.geometry.camera import Camera
 from humesh.media.photo import Photo
 from humesh.people.person import Person
@@ -47,7 +46,6 @@ class VariedLayers:
         self.layer, self.stored, self.seed, self.frames, self.crowding = layer, stored, seed, frames, crowding
         self.backgrounds, self._length = Backgrounds(backgrounds), stored * variations
         self.tracks = tuple(range(i, i + frames) for i in range(0, stored, frames)) if frames > 1 else ()
-        self._last: tuple[int, Layer] | None = None
 
     def __len__(self) -> int:
         return self._length
@@ -58,14 +56,11 @@ class VariedLayers:
         variation, number = divmod(index, self.stored)
         start = number - number % self.frames
         scene, frame = default_rng([self.seed, variation, start]), default_rng([self.seed, variation, number, 1])
-        layer, others, first = self.layer(number), list[Layer](), None
+        layer, others = self.layer(number), list[Layer]()
+        first = self.layer(start) if self.frames > 1 else None
         if self.crowding and scene.random() < self.crowding:
             other = self.layer(int(scene.integers(self.stored)))
             others = [other] if other.code.shape == layer.code.shape else []
-        if self.frames > 1:
-            if self._last is None or self._last[0] != start:
-                self._last = start, self.layer(start)
-            first = self._last[1]
         name = f"scene {number}" + f", variation {variation}" * (variation > 0)
         return vary(layer, self.backgrounds, scene, frame, name, others, first)
 
