@@ -12,7 +12,7 @@ from humesh.data.batch import DataError as DataError
 from humesh.data.datasets import DatasetError as DatasetError
 from humesh.data.synthetic.motion import MotionError as MotionError
 from humesh.data.synthetic.paint import BackgroundError as BackgroundError
-from humesh.data.synthetic.shards import ShardError as ShardError
+from humesh.data.synthetic.workers import ShardError as ShardError
 from humesh.errors import ArgumentError as ArgumentError
 from humesh.errors import BatchError as BatchError
 from humesh.errors import HumeshError as HumeshError

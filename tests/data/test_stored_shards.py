@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, write_shards
+from humesh.data.synthetic.shards import Plan, ShardedPeople, write_shards
+from humesh.data.synthetic.workers import ShardError
 
 
 @pytest.fixture(scope="module")

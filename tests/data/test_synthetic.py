@@ -24,8 +24,9 @@ from humesh.data.synthetic.motion import Motion, MotionError, rotations
 from humesh.data.synthetic.paint import BackgroundError, Backgrounds, Look
 from humesh.data.synthetic.poses import POSTURES, PoseSampler, joints_of, mirrored, reach, turn
 from humesh.data.synthetic.scenes import SceneSampler, SyntheticPeople
-from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, in_processes, write_shards
+from humesh.data.synthetic.shards import Plan, ShardedPeople, write_shards
 from humesh.data.synthetic.variations import vary, visible_points
+from humesh.data.synthetic.workers import ShardError, in_processes
 
 NAMES = SMPL24.names
 
@@ -379,8 +380,9 @@ def test_videos_move_smoothly_and_keep_their_people(motion: Path) -> None:
     people = SyntheticPeople([motion], 16, people=(1, 2), size=64, frames=8)
     assert people.tracks == (range(0, 8), range(8, 16))
     for track in people.tracks:
-        frames = [{p.identity: p for p in people[i].people} for i in track]
-        assert len({people[i].photo.size for i in track}) == 1
+        samples = [people[i] for i in track]
+        frames = [{p.identity: p for p in sample.people} for sample in samples]
+        assert len({sample.photo.size for sample in samples}) == 1
         for one, two in pairwise(frames):
             for identity in one.keys() & two.keys():
                 step = (one[identity].points3d - two[identity].points3d).norm(dim=-1).max()

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from humesh.data.synthetic.shards import Plan, ShardedPeople, ShardError, in_processes, write_shards
+from humesh.data.synthetic.shards import Plan, ShardedPeople, write_shards
+from humesh.data.synthetic.workers import ShardError, in_processes
 from humesh.files import locked
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ends processes by signals")
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ends processes 
 
 def test_every_item_is_done() -> None:
     assert list(in_processes(abs, [-3, 1, -2, 7, 5], 1)) == [3, 1, 2, 7, 5]
-    assert sorted(in_processes(abs, [-3, 1], 2)) == [1, 3]
+    assert sorted(in_processes(abs, [-3, 1, -2, 7, 5], 2)) == [1, 2, 3, 5, 7]
     assert list(in_processes(abs, [], 2)) == []
 
 
@@ -43,7 +44,7 @@ def until(condition: object, seconds: float = 60) -> bool:
 JOBS = """
 import os, sys, time
 from pathlib import Path
-from humesh.data.synthetic.shards import in_processes
+from humesh.data.synthetic.workers import in_processes
 
 def work(number):
     Path(sys.argv[1], f"worker{os.getpid()}").touch()

@@ -9,13 +9,9 @@ from __future__ import annotations
 import errno
 import io
 import json
-import multiprocessing
 import os
-import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -28,7 +24,7 @@ from humesh.data.synthetic.layer import Layer
 from humesh.data.synthetic.motion import Files, Motion
 from humesh.data.synthetic.scenes import SceneSampler
 from humesh.data.synthetic.variations import VariedLayers
-from humesh.errors import HumeshError
+from humesh.data.synthetic.workers import ShardError, in_processes
 from humesh.files import Array, locked, read_arrays, read_json, write_text, writing
 
 PER_SHARD = 256
@@ -41,10 +37,6 @@ _PEOPLE = {
     "points": Array(("P", 63, 3)), "visible": Array(("P", 63)), "identity": Array(("P",), "integer"),
 }  # fmt: skip
 _SHARD = {**_PEOPLE, "people": Array(("L",), "integer"), "camera": Array(("L", 3, 3))}
-
-
-class ShardError(HumeshError, ValueError):
-    """A folder of shards that cannot be written or read; the sentence says why."""
 
 
 @dataclass(frozen=True)
@@ -90,36 +82,6 @@ def write_shards(folder: str | Path, plan: Plan, workers: int = 1) -> Iterator[i
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         why = "the disk is full; make room" if full else f"cannot be written ({error.strerror}); mend that"
         raise ShardError(f"{folder}: {why}, then the same command goes on where it stopped.") from None
-
-
-def in_processes(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iterator[int]:
-    """Does the work for each item in some processes, which end with this one; yields the items as they are done."""
-    if workers <= 1:
-        yield from map(work, items)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, _end_with_parent) as pool:
-        try:
-            for job in as_completed([pool.submit(work, item) for item in items]):
-                yield job.result()
-        except BrokenProcessPool:
-            raise ShardError(
-                "synth: a worker died (out of memory?); the same command goes on where it stopped."
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Ends this process as soon as its parent is gone: nothing else would, it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-
-    def wait_for_end() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait_for_end, daemon=True).start()
 
 
 @lru_cache(maxsize=1)
