@@ -93,6 +93,10 @@ train() {
     [ -n "$rendering" ] || echo "$pace" >"$RUN/pace"
 }
 
+if [ -z "$MOTION$DEBUG" ]; then
+    echo "gpu_training: expected motion files in MOTION, got none; see \`humesh synth --help\`." >&2
+    exit 2
+fi
 mkdir -p "$WORK" "$OUT" "$RUN"
 trap 'kill $trainer $renderer $killer 2>/dev/null || true' EXIT # whatever happens, nothing is left running
 before=$(cat "$WORK/seconds" 2>/dev/null || echo 0)
@@ -107,10 +111,6 @@ if [ -n "$DEBUG" ] && [ -z "$MOTION" ]; then
     MOTION=$WORK/poses.npz
     "$PYTHON" -c "import numpy as np, sys; np.savez(sys.argv[1], poses=np.random.default_rng(0).normal(0, 0.2, (300, 24, 3)))" \
         "$MOTION"
-fi
-if [ -z "$MOTION" ]; then
-    echo "gpu_training: expected motion files in MOTION, got none; see \`humesh synth --help\`." >&2
-    exit 2
 fi
 
 if [ "$(left)" -gt 0 ]; then

@@ -80,11 +80,17 @@ class FakePeople:
         self.frames, self.label = frames, body
         self.names = ("courtyard_hug_00", "courtyard_dancing_00")
         self.tracks = (range(frames), range(frames, 2 * frames))
+        self._made: dict[int, Sample] = {}
 
     def __len__(self) -> int:
         return 2 * self.frames
 
     def __getitem__(self, index: int) -> Sample:
+        if index not in self._made:
+            self._made[index] = self._sample(index)
+        return self._made[index]
+
+    def _sample(self, index: int) -> Sample:
         video, frame = divmod(index, self.frames)
         people = tuple(self.person(2 * video + i, frame) for i in range(2))
         sequence = self.names[video]

@@ -118,7 +118,7 @@ def test_a_recoverer_is_asked_for_the_labelled_people_and_for_detections(
     from humesh.body.model import BodyModel
     from humesh.methods.weights import build, save_weights
 
-    small = {"encoder": "resnet18", "crop": (64, 64), "width": 48, "heads": 4, "depth": 1, "temporal": "none"}
+    small = {"encoder": "test_resnet", "crop": (64, 64), "width": 48, "heads": 4, "depth": 1, "temporal": "none"}
     save_weights(place / "int.safetensors", "int", build("int", small, BodyModel.load("open-low")))
     assert run(monkeypatch, "int.safetensors", "3dpw", "--root", place, *NEEDED, "-o", "n.json") == 0
     got = json.loads((place / "n.json").read_text())
@@ -151,7 +151,15 @@ def test_a_temporal_method_sees_tracks(
     from humesh.body.model import BodyModel
     from humesh.methods.weights import build, save_weights
 
-    small = {"encoder": "resnet18", "crop": (64, 64), "width": 48, "heads": 4, "depth": 1, "frames": 4, "interval": 1}
+    small = {
+        "encoder": "test_resnet",
+        "crop": (64, 64),
+        "width": 48,
+        "heads": 4,
+        "depth": 1,
+        "frames": 4,
+        "interval": 1,
+    }
     save_weights(place / "int.safetensors", "int", build("int", small, BodyModel.load("open-low")))
     accel = []
     for words, window in (("3dpw", "4 frames, 1 apart"), ("3dpw --frames 1", "1 frames, 1 apart")):

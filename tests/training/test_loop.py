@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import csv
 import math
+import multiprocessing
 import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import _utils
 
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
@@ -61,34 +62,40 @@ def losses(folder: Path) -> dict[int, str]:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
+    forkserver.ensure_running()  # it imports while this trains
     folder = tmp_path_factory.mktemp("run")
     trained(folder)
     return folder
 
 
-# How the processes of a test are started; the recipe is this file's.
+# How the processes of a test are started; the recipe is this file's. A server imports once what all of them need.
 PROGRAM = """
-import sys, torch
+import os, sys, torch
+os.environ.update({environment!r})
 sys.path.insert(0, {tests!r})
 torch.set_num_threads(1)
 from pathlib import Path
 import test_loop
 test_loop.{call}
 """
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["humesh.training.prepare", "humesh.training.recipes", "pytest"])
 
 
-def started(call: str, **environment: str) -> subprocess.Popen[bytes]:
-    program = textwrap.dedent(PROGRAM).format(tests=str(Path(__file__).parent), call=call)
-    return subprocess.Popen([sys.executable, "-c", program], env={**os.environ, **environment})
+def started(call: str, **environment: str) -> multiprocessing.process.BaseProcess:
+    program = textwrap.dedent(PROGRAM).format(tests=str(Path(__file__).parent), call=call, environment=environment)
+    process = PROCESSES.Process(target=exec, args=(program, {}))
+    process.start()
+    return process
 
 
 def test_killed_and_resumed_is_the_same_as_not_killed(uninterrupted: Path, tmp_path: Path) -> None:
     when = int.from_bytes(os.urandom(1)) % 7 + 1  # any step must do
     process = started(f"trained(Path({str(tmp_path)!r}))")
-    while process.poll() is None and not ((tmp_path / "log.csv").exists() and len(losses(tmp_path)) >= when):
+    while process.is_alive() and not ((tmp_path / "log.csv").exists() and len(losses(tmp_path)) >= when):
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     sentences: list[str] = []
     again = trained(tmp_path, say=sentences.append)
     # The checkpoint of step 2 is written after its row of the log.
@@ -190,17 +197,18 @@ def test_another_training_is_not_gone_on_with(uninterrupted: Path) -> None:
     assert not list(uninterrupted.glob(".humesh*"))
 
 
-def _plain_vit() -> Recipe:
+def _without_norms() -> Recipe:
     """Without batch norms and dropout nothing depends on who shares a process."""
-    config = {"encoder": "vit_base_patch16_224", "crop": (64, 64), "width": 32, "heads": 2, "depth": 1}
-    weights = {"kp_2d": 1.0, "kp_3d": 1.0, "pose": 1.0, "shape": 0.1}
-    return replace(SMALL, method="int", config={**config, "temporal": "none"}, weights=weights, steps=4, delayed={})
+    weights, config = {"points3d": 1.0, "points2d": 1.0, "rotations": 1.0, "shape": 0.1}, {"width": 16, "blocks": 1}
+    return replace(
+        SMALL, method="lifter", config={**config, "landmarks": False}, weights=weights, learned=(), delayed={}, steps=4
+    )
 
 
 def one_of_two(folder: Path) -> None:
     """What each process of the next test does."""
     torch.distributed.init_process_group("gloo")
-    trained(folder, _plain_vit(), "int")
+    trained(folder, _without_norms(), "lifter")
     torch.distributed.destroy_process_group()
 
 
@@ -213,8 +221,10 @@ def test_two_processes_train_as_one_with_the_double_batch(tmp_path: Path) -> Non
     call = f"one_of_two(Path({str(tmp_path / 'two')!r}))"
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
     processes = [started(call, RANK=str(rank), **shared) for rank in range(2)]
-    trained(tmp_path / "one", _plain_vit(), "int")
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    trained(tmp_path / "one", _without_norms(), "lifter")
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert one.keys() == two.keys() == {1, 2, 3, 4}
     assert [float(two[step]) for step in one] == pytest.approx([float(loss) for loss in one.values()], rel=1e-5)
@@ -258,7 +268,11 @@ class Broken(DrawnPeople):
     ("kind", "sentence"),
     [(Broken, r"^data 'bad', sample \d+ \(number \d\): OSError: the disk is gone$"), (Dying, "a data worker died")],
 )
-def test_failing_workers_are_reported(kind: Callable[..., DrawnPeople], sentence: str, tmp_path: Path) -> None:
+def test_failing_workers_are_reported(
+    kind: Callable[..., DrawnPeople], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # torch looks after its workers every five seconds.
+    monkeypatch.setattr(_utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
     training = prepare("debug", SMALL, Place(tmp_path, workers=1))
     spec, body = training.groups.spec, training.groups.body
     training.groups = Groups(spec, [kind(8)], body, names=["bad"])
@@ -341,7 +355,7 @@ def test_weights_to_start_from(uninterrupted: Path, tmp_path: Path) -> None:
     _, given = load_method(uninterrupted / "weights.safetensors", BodyModel.load("open-low"))
     own = training.learner.method.state_dict()
     assert torch.equal(own["encoder.layer1.0.conv1.weight"], given.state_dict()["encoder.layer1.0.conv1.weight"])
-    other = prepare("int", _plain_vit(), Place(tmp_path)).learner.method
+    other = prepare("lifter", _without_norms(), Place(tmp_path)).learner.method
     with pytest.raises(TrainingError, match=r"none of its .* tensors fits"):
         start_from(other, uninterrupted / "weights.safetensors")
 
