@@ -58,20 +58,29 @@ ODD = {
 
 
 @pytest.mark.parametrize("encoding", ODD)
-def test_a_console_that_cannot_print_a_name_costs_nothing(encoding: str, tmp_path: Path) -> None:
+def test_a_console_that_cannot_print_a_name_costs_nothing(
+    encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Success stays success, the record is whole, progress bars and failures are shown as well."""
     photo, other = tmp_path / ODD[encoding], tmp_path / f"b {ODD[encoding]}"
     for path in (photo, other):
         Image.new("RGB", (32, 24), "grey").save(path, format="PNG")
     (tmp_path / f"c {ODD[encoding]}").write_bytes(b"no photo")
-    code = "from humesh.commands.main import main; main()"
-    words = [sys.executable, "-c", code, "predict", *tmp_path.glob("*.png"), "-o", tmp_path / "out"]
-    environment = {**os.environ, "PYTHONIOENCODING": encoding, "TERM": "xterm", "COLUMNS": "300"}
-    done = subprocess.run([*words, "--formats", "npz", "jpg"], capture_output=True, env=environment)
-    printed = (done.stdout + done.stderr).decode(encoding)
+    console = io.BytesIO()
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(console, encoding, write_through=True))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "300")
+    photos = map(str, sorted(tmp_path.glob("*.png")))
+    monkeypatch.setattr(
+        sys, "argv", ["humesh", "predict", *photos, "-o", str(tmp_path / "out"), "--formats", "npz", "jpg"]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = console.getvalue().decode(encoding)
     assert "Traceback" not in printed
     assert "1 of 3 photos failed" in printed
-    assert done.returncode == 1
+    assert ended.value.code == 1
     for path in (photo, other):
         assert shown(f"{path}: nobody found", encoding) in printed
         record = (tmp_path / "out" / f"{path.stem}.json").read_bytes()
