@@ -194,7 +194,7 @@ def photo_child(path: str, folder: str) -> None:
 def on_device(name: str, frames: int = 100) -> None:
     """Frames a second of the fit of a video for 1, 5 and 20 people, and vertices' distances from the CPU's."""
     from humesh.body.joints import MEDIAPIPE33
-    from humesh.body.rig import Rig
+    from humesh.body.model import Rig
     from humesh.geometry.camera import Camera
     from humesh.people.person import Person
     from humesh.recover import Recoverer, device_named

@@ -19,10 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from humesh.body.joints import MEDIAPIPE33
-from humesh.body.model import BodyModel
+from humesh.body.model import BodyModel, Rig
 from humesh.body.pose import BodyPose
 from humesh.body.pose_prior import PosePrior
-from humesh.body.rig import Rig
 from humesh.fitting.fit import FitSettings, fit
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import nearest_rotation, rotation_from_axis_angle

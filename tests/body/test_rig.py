@@ -7,9 +7,8 @@ import roma
 import torch
 
 from humesh.body.joints import JOINT_SETS, JOTR30, JointSet
-from humesh.body.model import BodyModel
+from humesh.body.model import BodyModel, Rig
 from humesh.body.pose import BodyPose
-from humesh.body.rig import Rig
 
 
 @pytest.mark.parametrize("name", ["open", "open-low"])

@@ -23,9 +23,8 @@ from humesh.body.joints import (
     SURFACE12,
     JointSet,
 )
-from humesh.body.model import BodyModel
+from humesh.body.model import BodyModel, Rig
 from humesh.body.pose import BodyPose
-from humesh.body.rig import Rig
 
 NUMBERS = [331, 2802, 6262, 3489, 3990, 411, 3216, 3226, 3387, 6617, 6624, 6787]
 """SMPL's vertices at the points of SURFACE12 (JOTR's and IK-refine's fact sheets)."""

@@ -7,7 +7,7 @@ import math
 import torch
 from torch.nn.functional import normalize
 
-from humesh.geometry.plane import Plane, plane_under
+from humesh.geometry.align import Plane, plane_under
 
 _UP = torch.tensor([0.0, -1.0, 0.0]).double()
 

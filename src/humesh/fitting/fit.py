@@ -18,10 +18,9 @@ from torch.nn.functional import softplus
 
 from humesh.body.joints import LIMBS12, MEDIAPIPE33, SMPL24, JointSet
 from humesh.body.kinematics import forward_kinematics
-from humesh.body.model import BodyModel
+from humesh.body.model import BodyModel, Rig
 from humesh.body.pose import BodyPose
 from humesh.body.pose_prior import PRIOR_JOINTS, PosePrior
-from humesh.body.rig import Rig
 from humesh.geometry.align import procrustes, translation_onto_pixels
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import (

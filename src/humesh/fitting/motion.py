@@ -21,10 +21,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from humesh.body.joints import SMPL24, JointSet
-from humesh.body.model import BodyModel
+from humesh.body.model import BodyModel, Rig
 from humesh.body.pose import BodyPose
-from humesh.body.rig import Rig
-from humesh.geometry.plane import Plane, plane_under
+from humesh.geometry.align import Plane, plane_under
 from humesh.geometry.rotations import slerp
 from humesh.geometry.smoothing import smoothed, smoothed_rotations
 

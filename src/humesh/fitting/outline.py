@@ -18,9 +18,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from humesh.body.joints import JOINT_SETS, SMPL24
-from humesh.body.model import BodyModel
+from humesh.body.model import BodyModel, Rig
 from humesh.body.pose import BodyPose
-from humesh.body.rig import Rig
 from humesh.geometry.align import translation_onto_pixels
 from humesh.geometry.camera import Camera
 from humesh.people.person import MASK_SIDE, Mask, Person

@@ -10,9 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from humesh.body.joints import JointSet
-from humesh.body.model import BodyModel
+from humesh.body.model import BodyModel, Rig
 from humesh.body.pose import BodyPose
-from humesh.body.rig import Rig
 from humesh.geometry.camera import Camera
 from humesh.losses.terms import absolute, centred, reduced
 

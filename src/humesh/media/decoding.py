@@ -320,14 +320,13 @@ def turned(pixels: UInt8[np.ndarray, "H W 3"], matrix: np.ndarray) -> UInt8[np.n
 
 
 def _oddities(frame: Any, aspect: Any) -> list[str]:
-    notes = []
     bits = max(component.bits for component in frame.format.components)
     curve = _HDR.get(frame.color_trc) or ("BT.2020" if frame.color_primaries == 9 else None)
-    if bits > 8 or curve:
-        kind = f"{bits}-bit{f' HDR ({curve})' if curve else ''}"
-        notes.append(f"The video is {kind}; its colours became 8-bit RGB and were not tone-mapped.")
-    if aspect and aspect != 1:
-        notes.append(f"Its pixels are not square ({aspect.numerator}:{aspect.denominator}); they were used as stored.")
-    if frame.interlaced_frame:
-        notes.append("The video is interlaced; its fields were not separated.")
-    return notes
+    depth = f"{bits}-bit{f' HDR ({curve})' if curve else ''}"
+    square = not aspect or aspect == 1
+    notes = {
+        f"The video is {depth}; its colours became 8-bit RGB and were not tone-mapped.": bits > 8 or curve,
+        f"Its pixels are not square ({aspect}); they were used as stored.".replace("/", ":"): not square,
+        "The video is interlaced; its fields were not separated.": frame.interlaced_frame,
+    }
+    return [note for note, holds in notes.items() if holds]

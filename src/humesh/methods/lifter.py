@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from humesh.body.joints import JOTR30, LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.body.kinematics import swing
-from humesh.body.model import BodyModel
+from humesh.body.model import BodyModel, Rig
 from humesh.body.pose import BodyPose
-from humesh.body.rig import Rig
 from humesh.crops.crops import Crops, CropSpec, jotr_box, visible_in_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import identity, rotation_from_6d_rows

@@ -22,9 +22,6 @@ from humesh.scene.render import EDGE_RAYS, Stage, View, colours
 from humesh.scene.result import Result, ResultError, VideoResult
 from humesh.threads import ahead
 
-Progress = Callable[[int], None]
-"""Gets the number of frames that are done."""
-
 SHEET_HEIGHT = 540  # px at most; a contact sheet is for a quick look, the overlay keeps the photo's size
 _OPACITY = 0.9  # of the meshes over the photo
 _SMALL_PX = 720  # height of a film up to which 2,400 triangles a body look as 14,000 do
@@ -38,10 +35,6 @@ _SHADOW = np.array([120.0, 122.0, 128.0])
 _CELL = 0.02  # metres; of the map of shadows
 _GRID = 0.5  # metres between the floor's lines
 _CROWD = 8000  # points are enough to frame a group
-
-
-def _silent(done: int) -> None:
-    pass
 
 
 def facing(angle: float, elevation: float) -> Float[np.ndarray, "3 3"]:
@@ -204,7 +197,9 @@ class LivePictures:
         return _tracked(Stage(bodies.vertices, bodies.faces, paint), frame, paint)
 
 
-def write_film(result: VideoResult, path: str | Path, beside: bool = True, progress: Progress = _silent) -> None:
+def write_film(
+    result: VideoResult, path: str | Path, beside: bool = True, progress: Callable[[int], None] | None = None
+) -> None:
     """Writes an MP4 of a video with everybody's mesh on it, with its sound; `progress` gets the frames done."""
     result = replace(result, body=_film_body(result.body, result.size))
     pictures = MotionPictures(result, beside)
@@ -213,7 +208,8 @@ def write_film(result: VideoResult, path: str | Path, beside: bool = True, progr
         frames = zip(ahead(pictures, result.frames), result.times.tolist(), strict=True)
         for number, (picture, time_s) in enumerate(frames):
             film.write(picture.result(), time_s)
-            progress(number + 1)
+            if progress is not None:
+                progress(number + 1)
 
 
 def _film_body(body: BodyModel, size: tuple[int, int]) -> BodyModel:

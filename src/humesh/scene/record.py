@@ -266,10 +266,8 @@ def _motion(person: dict[str, np.ndarray], track: int, count: int, where: str) -
     if not len(frames) or frames[0] < 0 or frames[-1] >= count or not (np.diff(frames) > 0).all():
         raise ResultError(f"{where}: expected frames, increasing, of the video's {count}.")
     pose = _pose(person, np.tile(person["betas"], (len(frames), 1)), where)
-    motion = Motion(track, frames, pose, person["found"].astype(bool), float(person["score"]))
-    if "joints/confidence" not in person:
-        return motion
-    return replace(motion, confidence=torch.from_numpy(person["joints/confidence"]).float())
+    confidence = torch.from_numpy(person.get("joints/confidence", np.zeros((0, _J)))).float()
+    return Motion(track, frames, pose, person["found"].astype(bool), float(person["score"]), confidence)
 
 
 def _pose(arrays: dict[str, np.ndarray], betas: np.ndarray, where: str) -> BodyPose:

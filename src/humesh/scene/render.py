@@ -229,9 +229,5 @@ def _uneven(values: Int[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"], step: int
 def _in_threads(work: Callable[[np.ndarray], None], items: np.ndarray, size: int) -> None:
     """Does the work on parts of the items on all processors: Embree and most of NumPy let go of Python's lock."""
     parts = [items[start : start + size] for start in range(0, len(items), size)]
-    if len(parts) < 2:
-        for part in parts:
-            work(part)
-        return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(work, parts))  # also raises what a part has raised

@@ -16,9 +16,8 @@ from numpy.random import Generator, default_rng
 from torch import Tensor
 
 from humesh.body.joints import JOTR30, LIMBS12, MEDIAPIPE33, SMPL24
-from humesh.body.model import BodyModel
+from humesh.body.model import BodyModel, Rig
 from humesh.body.pose import BodyPose
-from humesh.body.rig import Rig
 from humesh.crops.crops import ClipCrops, Crops, CropSpec, jotr_boxes, points_as
 from humesh.data.augment import Augment
 from humesh.data.batch import Batch
