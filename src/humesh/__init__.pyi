@@ -9,7 +9,7 @@ from humesh.body.pose import PoseError as PoseError
 from humesh.commands.errors import UserError as UserError
 from humesh.crops.crops import GroupError as GroupError
 from humesh.data.batch import DataError as DataError
-from humesh.data.datasets import DatasetError as DatasetError
+from humesh.data.datasets.reader import DatasetError as DatasetError
 from humesh.data.synthetic.motion import MotionError as MotionError
 from humesh.data.synthetic.paint import BackgroundError as BackgroundError
 from humesh.data.synthetic.workers import ShardError as ShardError

@@ -15,8 +15,8 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import CropSpec
 from humesh.data.batch import Groups
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import below_the_head, person_2d, person_3d, usable, with_smpl
+from humesh.data.datasets.reader import DatasetError
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import LabelledPerson, Sample, as_joint_set, joints_of_fit
 from humesh.data.views import EachPerson, checked_fits

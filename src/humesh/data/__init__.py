@@ -37,7 +37,7 @@ class Reader:
         self, pseudo: str | list[str] | None = None, betas_within: float | None = None, within_m: float | None = None,
         bodies: Mapping[str, BodyModel] | None = None, each_person: bool = False, **options: Any,
     ) -> Dataset:  # fmt: skip
-        from humesh.data.datasets import DatasetError
+        from humesh.data.datasets.reader import DatasetError
         from humesh.data.views import EachPerson, checked_fits, with_fits
 
         known = signature(self.kind).parameters

@@ -26,9 +26,8 @@ from humesh.body.label_bodies import NEUTRAL, BodyFiles, label_of, onto
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.batch import BatchMaker, DataError
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import with_smpl
-from humesh.data.datasets.reader import Entry
+from humesh.data.datasets.reader import DatasetError, Entry
 from humesh.data.sample import Dataset, LabelledPerson, Sample, View
 from humesh.geometry.camera import GUESSED, Camera
 from humesh.geometry.rotations import nearest_rotation, rotation_about, rotation_from_axis_angle

@@ -26,14 +26,12 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
 from humesh.body.joints import COCO17, LIMBS12, SMPL24
-from humesh.data.datasets import DatasetError
-from humesh.data.datasets.reader import Entry
+from humesh.data.datasets.reader import DatasetError, Entry
 from humesh.evaluation.metrics import aligned, point_errors
 from humesh.evaluation.protocols import EvaluationError
 from humesh.evaluation.summary import MISSED_MM, Number, Row, interval, ratio, resampled
 from humesh.media.photo import Photo
-from humesh.people.detections import VideoDetections
-from humesh.people.person import Person
+from humesh.people.person import Person, VideoDetections
 from humesh.scene.record import exact, humesh_version, pixels_of
 from humesh.scene.result import Result
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from humesh.body.joints import PANOPTIC15, PANOPTIC19, SMPL24
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.cmu_panoptic import CmuPanoptic, distorted
+from humesh.data.datasets.reader import DatasetError
 from humesh.geometry.camera import Camera
 
 NAME = "160906_pizza1"

@@ -11,8 +11,8 @@ from PIL import Image
 
 from humesh.body.joints import COCO17, CROWDPOSE14, JOTR30, POSETRACK17, JointSet
 from humesh.data import DATASETS
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.coco import Coco, CrowdPose, PoseTrack
+from humesh.data.datasets.reader import DatasetError
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Dataset, as_joint_set
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from humesh.data import DATASETS, Reader
-from humesh.data.datasets import DatasetError
-from humesh.data.datasets.reader import Files
+from humesh.data.datasets.reader import DatasetError, Files
 
 READERS = [name for name, entry in DATASETS.items() if isinstance(entry, Reader)]
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from humesh.data.datasets import DatasetError
-from humesh.data.datasets.reader import Entry
+from humesh.data.datasets.reader import DatasetError, Entry
 
 FILE = Path("labels.json")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from humesh.body.joints import H36M17, SPIN24
-from humesh.data.datasets import DatasetError
+from humesh.data.datasets.reader import DatasetError
 from humesh.data.datasets.smpl_fits import Human36M
 
 # Where SPIN's files keep Human3.6M's 17 joints (pelvis, right leg, left leg, spine, neck, jaw, head, arms).

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from humesh.body.joints import LSP14_FACE
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.insta_variety import InstaVariety, features, records
+from humesh.data.datasets.reader import DatasetError
 from humesh.data.drawn import DrawnPeople
 
 Value = list[bytes] | list[float] | list[int]

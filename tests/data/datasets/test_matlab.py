@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from scipy.io import loadmat, savemat
 
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.matlab import cells, read_matlab, struct
-from humesh.data.datasets.reader import loaded
+from humesh.data.datasets.reader import DatasetError, loaded
 
 KINDS = [np.float64, np.float32, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
 

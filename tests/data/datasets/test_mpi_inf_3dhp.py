@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from humesh.body.joints import MPI_INF_3DHP17, MUCO21
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.mpi_inf import MpiInf3dhp
+from humesh.data.datasets.reader import DatasetError
 
 savemat = pytest.importorskip("scipy.io").savemat
 

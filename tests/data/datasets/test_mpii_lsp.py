@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from humesh.body.joints import LSP14, MPII16
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.matlab_2d import Lsp, Lspet, Mpii
+from humesh.data.datasets.reader import DatasetError
 from humesh.data.drawn import DrawnPeople
 
 RNG = np.random.default_rng(1)

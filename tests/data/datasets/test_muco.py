@@ -10,8 +10,8 @@ import pytest
 
 from humesh.body.joints import MUCO21
 from humesh.body.model import BodyModel
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.mpi_inf import MuCo
+from humesh.data.datasets.reader import DatasetError
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from humesh.body.joints import MPI_INF_3DHP17
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.mpi_inf import MuPoTS3D
+from humesh.data.datasets.reader import DatasetError
 
 savemat = pytest.importorskip("scipy.io").savemat
 

@@ -9,8 +9,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from humesh.body.joints import PENN13
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.matlab_2d import PennAction
+from humesh.data.datasets.reader import DatasetError
 from humesh.data.drawn import DrawnPeople
 
 POINTS = np.random.default_rng(2).uniform(10, 100, (5, 13, 2))

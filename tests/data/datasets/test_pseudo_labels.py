@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from humesh.data import Reader
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import person_2d
+from humesh.data.datasets.reader import DatasetError
 from humesh.data.drawn import DrawnPeople
 from humesh.data.sample import Sample
 from humesh.data.views import turned_towards, with_fits

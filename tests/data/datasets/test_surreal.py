@@ -11,7 +11,7 @@ from scipy.io import savemat
 from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.data.datasets import DatasetError
+from humesh.data.datasets.reader import DatasetError
 from humesh.data.datasets.rendered import Surreal
 from humesh.geometry.rotations import rotation_from_axis_angle
 

@@ -10,7 +10,7 @@ import pytest
 
 from humesh.body.joints import LSP14, SMPL24
 from humesh.body.model import BodyModel
-from humesh.data.datasets import DatasetError
+from humesh.data.datasets.reader import DatasetError
 from humesh.data.datasets.smpl_fits import ThreeDOH
 
 SCALE = 7.1

@@ -14,7 +14,7 @@ from humesh.body.joints import JOTR30, OPENPOSE18, SMPL24
 from humesh.body.model import BodyModel
 from humesh.crops.crops import CropSpec
 from humesh.data.batch import Groups
-from humesh.data.datasets import DatasetError
+from humesh.data.datasets.reader import DatasetError
 from humesh.data.datasets.smpl_fits import ThreeDPW
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.camera import Camera

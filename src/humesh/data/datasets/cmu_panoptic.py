@@ -15,9 +15,8 @@ import torch
 from jaxtyping import Float
 
 from humesh.body.joints import PANOPTIC15, PANOPTIC19
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import person_3d
-from humesh.data.datasets.reader import Entry, Files, PhotoDataset, runs, stored_photo
+from humesh.data.datasets.reader import DatasetError, Entry, Files, PhotoDataset, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.media.photo import Photo

@@ -11,9 +11,8 @@ import numpy as np
 from rich.progress import track
 
 from humesh.body.joints import COCO17, CROWDPOSE14, POSETRACK17, JointSet
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import below_the_head, box_of, person_2d, usable
-from humesh.data.datasets.reader import Entry, Files, PhotoDataset, runs, stored_photo
+from humesh.data.datasets.reader import DatasetError, Entry, Files, PhotoDataset, runs, stored_photo
 from humesh.data.sample import Sample
 
 _Person = tuple[int, np.ndarray, np.ndarray]  # identity, box 4 (two corners), points K 3

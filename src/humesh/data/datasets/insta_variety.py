@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 
 from humesh.body.joints import LSP14_FACE
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import box_of, person_2d, usable
-from humesh.data.datasets.reader import Entry, Files, PhotoDataset, loaded, runs, stored_photo
+from humesh.data.datasets.reader import DatasetError, Entry, Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import Sample
 
 

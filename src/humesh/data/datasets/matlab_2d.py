@@ -10,10 +10,9 @@ import numpy as np
 from rich.progress import track
 
 from humesh.body.joints import LSP14, MPII16, PENN13
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import below_the_head, box_about, box_of, person_2d, usable
 from humesh.data.datasets.matlab import cells, read_matlab, struct
-from humesh.data.datasets.reader import Entry, Files, PhotoDataset, loaded, runs, stored_photo
+from humesh.data.datasets.reader import DatasetError, Entry, Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import Sample
 
 _Person = tuple[int, np.ndarray, np.ndarray]  # identity, points K 4 (x, y, labelled, visible), box 4

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from humesh.body.joints import MPI_INF_3DHP17, MUCO21
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import fitted_camera, person_3d, pinhole, smpl_label, with_smpl
 from humesh.data.datasets.matlab import cells, read_matlab, struct
-from humesh.data.datasets.reader import Bodies, Entry, Files, PhotoDataset, loaded, runs, stored_photo
+from humesh.data.datasets.reader import Bodies, DatasetError, Entry, Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.media.photo import Photo
 

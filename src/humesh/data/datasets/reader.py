@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, ClassVar, TypeVar
 
@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from humesh.body.model import BodyModel
-from humesh.data.datasets import DatasetError
 from humesh.data.sample import Sample
+from humesh.errors import HumeshError
 from humesh.files import read_arrays, read_json
 from humesh.geometry.camera import Camera
 from humesh.media.photo import MAX_MEGAPIXELS, Photo
@@ -23,9 +23,12 @@ T = TypeVar("T")
 Bodies = Mapping[str, BodyModel]
 """The user's own body models by the names in labels: {"smpl-male": BodyModel.load(path), ...}."""
 
-CALIBRATED = "the dataset's calibration"
 _MOST = 1e7  # px or mm; float32 still distinguishes neighbouring coordinates
 _MOST_BOX = 1e5  # px
+
+
+class DatasetError(HumeshError, ValueError):
+    """A download that cannot be read; the sentence says what was expected, what was found and what to do."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,12 @@ def stored_photo(source: Path | io.BytesIO, camera: Camera | None = None, name: 
         with Image.open(source) as image:
             if image.width * image.height > 1e6 * MAX_MEGAPIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels")
-            photo = Photo.of(np.array(image.convert("RGB")))
+            return Photo.of(np.array(image.convert("RGB")), camera)
     except FileNotFoundError:
         raise DatasetError(f"{source}: expected an image that the labels name, found nothing; fetch it anew.") from None
     except Exception as error:  # Pillow's readers raise anything on damaged images
         where = name or source
         raise DatasetError(f"{where}: expected an image, it is damaged or none ({error}); fetch it anew.") from error
-    return photo if camera is None else replace(photo, camera=camera, camera_source=CALIBRATED)
 
 
 def loaded(path: Path, read: Callable[[Path], T], what: str) -> T:

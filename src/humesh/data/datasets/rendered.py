@@ -18,10 +18,9 @@ from torch import Tensor
 from humesh.body.joints import SMPL24
 from humesh.body.pickles import TENSORS, Call, Name, PickleError, Values, read_pickle
 from humesh.body.pose import BodyPose
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import only_2d, person_3d, smpl_label, with_smpl
 from humesh.data.datasets.matlab import read_matlab
-from humesh.data.datasets.reader import CALIBRATED, Bodies, Entry, Files, PhotoDataset, loaded, runs, stored_photo
+from humesh.data.datasets.reader import Bodies, DatasetError, Entry, Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
@@ -79,7 +78,7 @@ class Agora(PhotoDataset):
         photo = stored_photo(next((path for path in files if path.is_file()), self.root / name))
         focal_mm, rotation, eye = _camera(row)
         camera = Camera.virtual(focal_mm / _SENSOR_MM * photo.size[0], photo.size)  # all are 16:9
-        photo = replace(photo, camera=camera, camera_source=CALIBRATED)
+        photo = Photo.of(photo, camera)
         people = []
         for i, flag in enumerate(row["isValid"]):
             valid = flag.integer(0, 1)
@@ -275,7 +274,7 @@ class Surreal(PhotoDataset):
         if frame >= len(pixels):
             raise DatasetError(f"{sequence}.mp4: expected frame {frame} of its labels, it has {len(pixels)} frames.")
         camera = Camera.virtual(600.0, (320, 240))  # 60 mm before a sensor of 32 mm
-        photo = Photo(pixels[frame], camera, CALIBRATED)
+        photo = Photo.of(pixels[frame], camera)
         return Sample(photo, (_person(path, frame, clip, photo),), f"{sequence}/{frame}", sequence, frame)
 
 

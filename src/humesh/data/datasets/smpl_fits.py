@@ -11,9 +11,8 @@ import torch
 
 from humesh.body.joints import H36M17, OPENPOSE18, SMPL24, SPIN24
 from humesh.body.pickles import read_pickle
-from humesh.data.datasets import DatasetError
 from humesh.data.datasets.labels import box_about, person_3d, pinhole, smpl_label, with_smpl
-from humesh.data.datasets.reader import Bodies, Entry, Files, PhotoDataset, loaded, runs, stored_photo
+from humesh.data.datasets.reader import Bodies, DatasetError, Entry, Files, PhotoDataset, loaded, runs, stored_photo
 from humesh.data.sample import LabelledPerson, Sample
 from humesh.geometry.absolute import solved_offset
 from humesh.geometry.camera import Camera
