@@ -22,8 +22,8 @@ from humesh.evaluation.metrics import acceleration_error, pa_mpjpe
 from humesh.geometry.boxes import box_iou
 from humesh.media.film import Film
 from humesh.media.video import Video
-from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
+from humesh.people.person import VideoDetections
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
 from humesh.recover_video import pose_video, track_people

@@ -18,8 +18,8 @@ import numpy as np
 from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.media.film import Film
 from humesh.media.video import Video, letterboxed
-from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
+from humesh.people.person import VideoDetections
 from humesh.people.video_people import VideoPeople
 from humesh.recover import Recoverer
 from humesh.recover_video import pose_video, track_people

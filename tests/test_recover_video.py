@@ -24,8 +24,7 @@ from humesh.media.film import Film
 from humesh.media.photo import Photo
 from humesh.media.video import Video
 from humesh.methods.weights import build, save_weights
-from humesh.people.detections import VideoDetections
-from humesh.people.person import Mask, Person
+from humesh.people.person import Mask, Person, VideoDetections
 from humesh.recover import Recoverer
 from humesh.recover_video import pose_video, recover_live, recover_video, track_people
 from humesh.video_options import VideoOptions

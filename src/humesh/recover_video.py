@@ -27,8 +27,7 @@ from humesh.geometry.camera import GUESSED, Camera
 from humesh.media.photo import Photo
 from humesh.media.video import Video
 from humesh.methods.base import ClipMethod
-from humesh.people.detections import VideoDetections
-from humesh.people.person import Person
+from humesh.people.person import Person, VideoDetections
 from humesh.people.video_people import VideoPeople
 from humesh.recover import IN_VIDEOS, Recoverer, camera_with
 from humesh.scene.result import Motion, Result, VideoResult

@@ -19,9 +19,8 @@ from humesh.commands import main
 from humesh.media.film import Film
 from humesh.media.photo import Photo
 from humesh.media.video import Frame, Video
-from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
-from humesh.people.person import Person
+from humesh.people.person import Person, VideoDetections
 from humesh.people.video_people import VideoPeople
 
 FRAMES = 9

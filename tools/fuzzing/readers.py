@@ -107,13 +107,13 @@ def _people() -> list[Any]:
 
 
 def _make_sightings(folder: Path) -> None:
-    from humesh.people.detections import VideoDetections
+    from humesh.people.person import VideoDetections
 
     VideoDetections([0.0, 0.04], [_people(), []]).save(folder / "two.npz", "made up")
 
 
 def _read_sightings(_: Path, path: Path) -> None:
-    from humesh.people.detections import VideoDetections
+    from humesh.people.person import VideoDetections
 
     VideoDetections.load(path, "made up")
 

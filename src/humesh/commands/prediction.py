@@ -29,10 +29,10 @@ from humesh.media.kinds import is_url
 from humesh.media.photo import Photo
 from humesh.media.video import Video
 from humesh.methods.weights import shipped
-from humesh.people.detections import VideoDetections
 from humesh.people.finder import PeopleFinder
 from humesh.people.given import GivenPeople
 from humesh.people.mot import TracksGiven
+from humesh.people.person import VideoDetections
 from humesh.people.video_people import VideoPeople
 from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer, camera_with, device_named
 from humesh.recover_video import Finder, Progress, pose_video, track_people

@@ -54,7 +54,7 @@ class GivenPeople:
         self._notes = _calibrate(self.path, self._of)
         self._keys = {name: _keys(name, number=name.isdecimal()) for name in self._of}
         self._index = _index(self._keys)
-        self._pairs: dict[Path, str | None] = {}  # the photos of a run, and the name that fits each
+        self._pairs: dict[Path, list[str]] = {}  # the photos of a run, and the name that fits each, or none
 
     def match(self, photos: Iterable[str | Path]) -> list[str]:
         """Finds each photo's people among those of the other photos of a run; what was not matched, in sentences."""
@@ -65,7 +65,7 @@ class GivenPeople:
         for photo, text in every.items():
             names = _best(keys[photo], self._index)
             clear = len(names) == 1 and _best(self._keys[names[0]], having) == [photo]
-            self._pairs[photo] = names[0] if clear else None
+            self._pairs[photo] = names if clear else []
             fitting |= {*names}
             if not clear:
                 (unclear if names else missing).append(text)
@@ -85,10 +85,7 @@ class GivenPeople:
     def names(self, photo_path: str | Path) -> list[str]:
         """The names that fit a photo equally well: one if it is clear, none if nobody is given."""
         path = Path(photo_path).absolute()
-        if path in self._pairs:
-            name = self._pairs[path]
-            return [] if name is None else [name]
-        return _best(_keys(str(path), number=True), self._index)
+        return self._pairs.get(path, _best(_keys(str(path), number=True), self._index))
 
     def people(self, photo_path: str | Path) -> list[Person]:
         """The people given for a photo; none where no name of the file, or more than one, fits it."""
