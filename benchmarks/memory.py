@@ -15,7 +15,7 @@ import torch
 from humesh.body.joints import JOTR30
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
-from humesh.losses.targets import Targets
+from humesh.losses import Targets
 from humesh.methods.weights import build
 from networks import example_crops
 

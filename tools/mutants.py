@@ -45,7 +45,7 @@ MUTANTS = (
     Mutant("methods/jotr_loss.py", "return ~marked", "return marked", "losses/test_contrast.py"),
     # Multi-RoI's
     Mutant("methods/multi_roi_loss.py", "/ positive.sum(-1).clamp(min=1)", "", _ROI),
-    Mutant("methods/spin.py", " & in_fits", "", _ROI),
+    Mutant("losses.py", " & in_fits", "", _ROI),
     Mutant("methods/multi_roi_loss.py", "(x + y).square()", "x.square() + y.square()", _ROI),
     # IK-refine's
     Mutant("methods/ik_refine.py", "weight).sum((-2, -1))", "weight).mean((-2, -1))", _IK),
@@ -56,9 +56,9 @@ MUTANTS = (
     Mutant("methods/int_tokens.py", ".norm() / counted.sum()", ".square().sum() / counted.sum()", _INT),
     Mutant("methods/int_tokens.py", "count / frames * losses", "losses", "methods/test_int_tokens.py -k two_batches"),
     # what losses share
-    Mutant("losses/terms.py", "torch.log1p(s)", "torch.log(s)", "losses/test_total.py"),
-    Mutant("losses/terms.py", "/ counted.sum().clamp(min=1)", "/ counted.numel()", "losses/test_total.py"),
-    Mutant("losses/targets.py", "targets.points3d_weight * (hips > 0)", "targets.points3d_weight", _ROI),
+    Mutant("losses.py", "torch.log1p(s)", "torch.log(s)", "losses/test_total.py"),
+    Mutant("losses.py", "/ counted.sum().clamp(min=1)", "/ counted.numel()", "losses/test_total.py"),
+    Mutant("losses.py", "targets.points3d_weight * (hips > 0)", "targets.points3d_weight", _ROI),
     # networks
     Mutant("networks/attention.py", "(mask | ~mask.any(-1, keepdim=True))", "(~mask)", "networks/test_attention.py"),
     Mutant("networks/heads.py", "(count - 1) - ticks", "count - ticks", "losses/test_contrast.py"),

@@ -2,7 +2,7 @@
 
 import torch
 
-from humesh.losses.terms import reduced, velocity
+from humesh.losses import reduced, velocity
 
 
 def test_velocity_is_its_naive_twin() -> None:

@@ -9,8 +9,17 @@ from humesh.body.joints import COCO17, LIMBS12, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.geometry.camera import Camera
-from humesh.losses.targets import Targets, body_losses
-from humesh.losses.terms import LearnedWeights, absolute, centred, mean_of, mean_of_labelled, reduced, squared
+from humesh.losses import (
+    LearnedWeights,
+    Targets,
+    absolute,
+    body_losses,
+    centred,
+    mean_of,
+    mean_of_labelled,
+    reduced,
+    squared,
+)
 
 
 def test_terms_are_what_their_names_say() -> None:

@@ -19,7 +19,7 @@ from humesh.crops.crops import Crops, group_people
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.losses.targets import Targets
+from humesh.losses import Targets
 from humesh.media.photo import Photo
 from humesh.methods.base import Method
 from humesh.people.person import Person

@@ -22,8 +22,7 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_6d
-from humesh.losses.targets import Targets
-from humesh.losses.terms import discriminator_terms, generator_term
+from humesh.losses import Targets, discriminator_terms, generator_term
 from humesh.methods.ik_refine import (
     IkRefine,
     IkRefineConfig,

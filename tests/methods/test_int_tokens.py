@@ -17,9 +17,8 @@ from humesh.crops.crops import Crops
 from humesh.geometry.boxes import crop_around
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.losses.targets import Targets
+from humesh.losses import Label, Targets, spin_estimates
 from humesh.methods.int_tokens import IntConfig, IntTokens, int_labels, int_losses, person_square, resized
-from humesh.methods.spin import Label, spin_estimates
 from humesh.networks.encoders import HYBRID, PLAIN, PatchEmbed, StandardisedConv
 from humesh.people.person import Person
 
@@ -365,7 +364,7 @@ def test_labels_say_who_has_a_fit_and_which_frames_count(open_body: BodyModel) -
     assert torch.equal(labels["kp_2d"].confidence[..., 0], targets.points2d_weight)
     assert torch.allclose(labels["kp_2d"].value, targets.points2d / 32 - 1, atol=1e-6)
     points = open_body.points(open_body(targets.pose), targets.joint_set)
-    pixels, *_ = spin_estimates(points, targets.pose, targets, crops)
+    pixels, *_ = spin_estimates(points, targets.pose, targets.joint_set, crops.camera, crops.size)
     points = torch.cat([points[..., :2], points[..., 2:].clamp(min=0.2)], dim=-1)
     expected = crops.camera.project(points) / 32 - 1
     assert torch.allclose(pixels, expected, rtol=1e-3, atol=1e-3)

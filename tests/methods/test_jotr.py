@@ -18,7 +18,7 @@ from humesh.crops.crops import Crops, group_people, jotr_box, visible_in_crop
 from humesh.geometry.boxes import square_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.losses.targets import Targets
+from humesh.losses import Targets
 from humesh.media.photo import Photo
 from humesh.methods.jotr import Jotr, JotrConfig, JotrPrediction, weak_camera
 from humesh.methods.jotr_loss import jotr_estimates, jotr_labels, nearest_vectors

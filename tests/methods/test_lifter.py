@@ -14,7 +14,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, group_people
 from humesh.geometry.camera import Camera
-from humesh.losses.targets import Targets
+from humesh.losses import Targets
 from humesh.media.photo import Photo
 from humesh.methods.lifter import _FLOOR_M, _OWN, Lifter, LifterConfig, LifterMethod, calibrated, ray_of
 from humesh.people.person import Person

@@ -14,7 +14,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import ClipCrops, Crops, seconds_of
 from humesh.geometry.rotations import rotation_from_6d_rows, rotation_from_axis_angle
-from humesh.losses.terms import reduced
+from humesh.losses import reduced
 from humesh.methods.lifter import LifterConfig, LifterMethod
 from humesh.methods.lifter_video import LifterVideo, LifterVideoConfig
 from humesh.methods.weights import load_fitting

@@ -21,7 +21,7 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, group_people
 from humesh.geometry.boxes import crop_around
 from humesh.geometry.camera import Camera
-from humesh.losses.targets import Targets
+from humesh.losses import Targets
 from humesh.media.photo import Photo
 from humesh.methods.multi_roi import (
     MultiRoi,

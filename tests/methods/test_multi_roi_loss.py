@@ -16,7 +16,7 @@ from humesh.crops.crops import Crops
 from humesh.geometry.boxes import crop_around
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
-from humesh.losses.targets import Targets
+from humesh.losses import Label, Targets
 from humesh.methods.base import Prediction
 from humesh.methods.multi_roi_loss import (
     camera_consistency,
@@ -27,7 +27,6 @@ from humesh.methods.multi_roi_loss import (
     roi_labels,
     supervised_losses,
 )
-from humesh.methods.spin import Label
 
 seeds = st.integers(0, 1000)
 

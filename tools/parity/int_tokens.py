@@ -16,9 +16,8 @@ from humesh.evaluation.metrics import acceleration, acceleration_error, mpjpe, p
 from humesh.geometry.boxes import affine_apply, square_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows, rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.losses.terms import centred
+from humesh.losses import Label, centred
 from humesh.methods.int_tokens import IntTokens, int_losses, mixed, resized
-from humesh.methods.spin import Label
 from parity.arrays import Arrays, Comparison, Taps, key_list, made_up_state
 
 _READ = 26  # joint, shape and camera tokens in front of the others

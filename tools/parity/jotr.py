@@ -19,7 +19,7 @@ from humesh.geometry.align import procrustes
 from humesh.geometry.boxes import affine_3x3, affine_inverse, square_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows, rotation_from_axis_angle, rotation_to_axis_angle
-from humesh.losses.terms import LearnedWeights
+from humesh.losses import LearnedWeights
 from humesh.media.photo import Photo
 from humesh.methods import jotr_loss as contrast
 from humesh.methods.jotr import Jotr, JotrOutput, weak_camera

@@ -24,7 +24,7 @@ from humesh.geometry.rotations import (
     rotation_from_axis_angle,
     rotation_to_axis_angle,
 )
-from humesh.losses.terms import centred
+from humesh.losses import Label, centred
 from humesh.media.photo import Photo
 from humesh.methods.multi_roi import MultiRoiAuthors
 from humesh.methods.multi_roi_loss import (
@@ -33,7 +33,6 @@ from humesh.methods.multi_roi_loss import (
     supervised_losses,
 )
 from humesh.methods.rois import ROI_COPIES, box_vectors, roi_spec
-from humesh.methods.spin import Label
 from humesh.people.person import Person
 from parity.arrays import Arrays, Taps, key_list, made_up_state
 

@@ -22,7 +22,7 @@ from humesh.data.sample import Dataset, LabelledPerson, Sample, as_joint_set, jo
 from humesh.errors import HumeshError
 from humesh.geometry.boxes import affine_apply
 from humesh.geometry.rotations import rotation_about_z
-from humesh.losses.targets import Targets
+from humesh.losses import Targets
 
 Copies = tuple[tuple[float, float, float], ...]
 _LABELS = tuple(field.name for field in fields(Targets) if field.name not in ("pose", "joint_set"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
@@ -12,9 +13,8 @@ from torch import Tensor, nn
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec
-from humesh.losses.targets import Targets, body_losses
-from humesh.losses.terms import Term, reduced
-from humesh.methods.weights import KeyMap
+from humesh.losses import Targets, Term, body_losses, reduced
+from humesh.methods.weights import WeightsError
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +24,50 @@ class Prediction:
     pose: BodyPose
     expected_error_m: Float[Tensor, "*g J"] | None = field(default=None, kw_only=True)
     """Of each joint once the body is aligned as a whole, metres; None: not estimated."""
+
+
+@dataclass(frozen=True)
+class KeyMap:
+    """From the names in an authors' state dict to ours.
+
+    Keys go through every rename (regular expression, replacement) in turn. Keys that match a pattern of `dropped` are
+    left out, for the reason given beside it; whatever else does not fit is an error. `config` sizes the network from
+    the file. `part`: the submodule that the authors' files hold, "" for all of it. `companion`: what must come from a
+    second file that the user gives, as (regular expression, replacement), and `companion_is`: that file in words.
+    """
+
+    renames: tuple[tuple[str, str], ...]
+    dropped: Mapping[str, str]
+    config: Callable[[Mapping[str, Tensor]], Any]
+    part: str = ""
+    companion: tuple[tuple[str, str], ...] = ()
+    companion_is: str = ""
+
+    def apply(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
+        """The state dict under our names, and the keys left out, by reason."""
+        ours: dict[str, Tensor] = {}
+        left: dict[str, list[str]] = {}
+        for key, value in state.items():
+            reason = next((why for pattern, why in self.dropped.items() if re.search(pattern, key)), None)
+            if reason is not None:
+                left.setdefault(reason, []).append(key)
+                continue
+            name = key
+            for pattern, replacement in self.renames:
+                name = re.sub(pattern, replacement, name)
+            if name in ours:
+                raise WeightsError(f"two of the checkpoint's keys would become {name!r}; it is of another method.")
+            ours[name] = value
+        return ours, left
+
+    def from_companion(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the second file gives, under our names."""
+        found = {}
+        for key, value in state.items():
+            for pattern, replacement in self.companion:
+                if re.search(pattern, key):
+                    found[re.sub(pattern, replacement, key)] = value
+        return found
 
 
 class Method(nn.Module):

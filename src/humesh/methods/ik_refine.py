@@ -32,10 +32,8 @@ from humesh.crops.crops import Crops, CropSpec
 from humesh.geometry.absolute import absolute_points, inside_image
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d, rotation_from_quaternion, rotation_to_6d
-from humesh.losses.targets import Targets
-from humesh.losses.terms import Term, absolute, mean_of_labelled, squared
-from humesh.methods.base import Method, Prediction, of_present
-from humesh.methods.weights import KeyMap
+from humesh.losses import Targets, Term, absolute, mean_of_labelled, squared
+from humesh.methods.base import KeyMap, Method, Prediction, of_present
 from humesh.networks.encoders import Encoder, imagenet_normalised
 from humesh.networks.heads import STRIDE, VOLUME_M, SkeletonHead, TwistHead
 from humesh.networks.refiner import Refiner, Theta

@@ -32,12 +32,18 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Box, Crops, CropSpec
 from humesh.geometry.rotations import rotation_from_6d_rows, rotation_to_axis_angle
-from humesh.losses.targets import Targets, body_points, labelled_about_hips
-from humesh.losses.terms import mean_of, velocity
-from humesh.methods.base import ClipMethod, Prediction, of_present
+from humesh.losses import (
+    Label,
+    Targets,
+    body_points,
+    labelled_about_hips,
+    mean_of,
+    spin_estimates,
+    spin_labels,
+    velocity,
+)
+from humesh.methods.base import ClipMethod, KeyMap, Prediction, of_present
 from humesh.methods.rois import keypoint_box
-from humesh.methods.spin import Label, spin_estimates, spin_labels
-from humesh.methods.weights import KeyMap
 from humesh.networks.attention import PreNormBlock
 from humesh.networks.encoders import HYBRID, PatchEmbed, imagenet_normalised
 from humesh.people.person import Person
@@ -246,7 +252,8 @@ class IntTokens(ClipMethod):
         """`int_losses` of a batch's clips and of its images (groups with a single frame), each with its own means."""
         pose = prediction.pose.map(Tensor.float)
         points = body_points(self.bodies[0], pose, targets.joint_set)
-        made = dict(zip(_LOSSES, spin_estimates(points, pose, targets, crops), strict=True))
+        estimates = spin_estimates(points, pose, targets.joint_set, crops.camera, crops.size)
+        made = dict(zip(_LOSSES, estimates, strict=True))
         true, image = int_labels(targets, crops), crops.present.sum(-1) == 1
         clips, images = (~image).nonzero(as_tuple=True), (image[:, None] & crops.present).nonzero(as_tuple=True)
         parts = []
@@ -285,4 +292,4 @@ def int_labels(targets: Targets, crops: Crops) -> dict[str, Label]:
     present, (_, confidence3d) = crops.present, labelled_about_hips(targets)
     in_3d = (confidence3d * present[..., None]).flatten(1).any(-1) | (present.sum(-1) == 1)
     counted = present & in_3d[:, None]
-    return dict(zip(_LOSSES, spin_labels(targets, crops, present, counted, counted), strict=True))
+    return dict(zip(_LOSSES, spin_labels(targets, crops.size, present, counted, counted), strict=True))

@@ -21,10 +21,9 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec, jotr_box, visible_in_crop
 from humesh.geometry.rotations import rotation_from_6d_rows
-from humesh.losses.targets import Targets
-from humesh.methods.base import Method, Prediction
+from humesh.losses import Targets
+from humesh.methods.base import KeyMap, Method, Prediction
 from humesh.methods.jotr_loss import joint_contrasts, jotr_estimates, jotr_labels, jotr_losses
-from humesh.methods.weights import KeyMap
 from humesh.networks.attention import PostNormLayer
 from humesh.networks.encoders import Encoder
 from humesh.networks.heads import (

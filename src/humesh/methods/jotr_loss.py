@@ -21,8 +21,7 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops
 from humesh.geometry.absolute import solved_offset, weak_offset
 from humesh.geometry.rotations import rotation_to_axis_angle
-from humesh.losses.targets import Targets, body_pixels, body_points
-from humesh.losses.terms import Term, absolute, centred, mean_of, reduced
+from humesh.losses import Targets, Term, absolute, body_pixels, body_points, centred, mean_of, reduced
 from humesh.networks.heads import interpolation
 
 DEPTH_BOX_M = 2.0  # joints' z in [0, 1] spans this, the pelvis in the middle (authors' bbox_3d_size)

@@ -21,8 +21,7 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec, jotr_box, visible_in_crop
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import identity, rotation_from_6d_rows
-from humesh.losses.targets import Targets
-from humesh.losses.terms import Term
+from humesh.losses import Targets, Term
 from humesh.methods.base import Method, Prediction
 
 _LIMBS30 = list(JOTR30.indices(*LIMBS12.names))

@@ -20,8 +20,7 @@ from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops, CropSpec, jotr_box, seconds_of, visible_in_crop
 from humesh.geometry.rotations import rotation_from_6d_rows
-from humesh.losses.targets import Targets
-from humesh.losses.terms import Term, absolute
+from humesh.losses import Targets, Term, absolute
 from humesh.methods.base import ClipMethod
 from humesh.methods.lifter import (
     HoldsLifter,

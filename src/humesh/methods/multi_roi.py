@@ -28,11 +28,10 @@ from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d_rows
-from humesh.losses.targets import Targets
+from humesh.losses import Targets
 from humesh.methods import multi_roi_loss as roi_loss
-from humesh.methods.base import Method, Prediction
+from humesh.methods.base import KeyMap, Method, Prediction
 from humesh.methods.rois import ROI_COPIES, PairLinear, box_code, box_code_authors, box_vectors, roi_copies, roi_spec
-from humesh.methods.weights import KeyMap
 from humesh.networks.attention import Attention
 from humesh.networks.encoders import Encoder, HrNet, imagenet_normalised
 from humesh.networks.heads import Regressor, mean_starts

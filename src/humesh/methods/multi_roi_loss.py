@@ -15,10 +15,8 @@ from torch.nn.functional import normalize
 
 from humesh.body.model import BodyModel
 from humesh.crops.crops import Crops
-from humesh.losses.targets import Targets, labelled_about_hips
-from humesh.losses.terms import absolute, mean_of, squared
+from humesh.losses import Label, Targets, absolute, labelled_about_hips, mean_of, spin_estimates, spin_labels, squared
 from humesh.methods.base import Prediction
-from humesh.methods.spin import Label, spin_estimates, spin_labels
 
 _NAMES = ("kp2d", "kp3d", "pose", "betas")
 
@@ -94,7 +92,8 @@ def roi_estimates(body: BodyModel, prediction: Prediction, targets: Targets, cro
     """What a prediction is compared by, in the labels' joint set; vertices in metres from the pelvis."""
     pose = prediction.pose.map(Tensor.float)
     bodies = body(pose)
-    made = dict(zip(_NAMES, spin_estimates(body.points(bodies, targets.joint_set), pose, targets, crops), strict=True))
+    points = body.points(bodies, targets.joint_set)
+    made = dict(zip(_NAMES, spin_estimates(points, pose, targets.joint_set, crops.camera, crops.size), strict=True))
     return made | {"vertices": bodies.vertices - bodies.joints[..., :1, :]}
 
 
@@ -103,7 +102,7 @@ def roi_labels(body: BodyModel, targets: Targets, crops: Crops) -> dict[str, Lab
     """A batch's labels in the units of the estimates."""
     present, bodies = crops.present, body(targets.pose)
     in_3d = labelled_about_hips(targets)[1].any(-1) & present
-    true = dict(zip(_NAMES, spin_labels(targets, crops, present, in_3d, present), strict=True))
+    true = dict(zip(_NAMES, spin_labels(targets, crops.size, present, in_3d, present), strict=True))
     vertices = bodies.vertices - bodies.joints[..., :1, :]
     return true | {
         "vertices": Label(vertices, torch.ones_like(vertices[..., :1, :1]), true["betas"].counted[..., None])

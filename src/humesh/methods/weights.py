@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
+import types
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
 from safetensors import safe_open
@@ -22,62 +24,17 @@ from humesh.body.pickles import PickleError, RefusedError, read_tensors
 from humesh.errors import HumeshError
 from humesh.files import parse_json, writing
 from humesh.methods import METHODS
-from humesh.methods.settings import from_values
 
 if TYPE_CHECKING:
     from humesh.methods.base import Method
 
 _SHIPPED = Path(__file__).parents[1] / "weights"
 _WRAPPERS = ("state_dict", "network", "model")  # under which training programs put the weights: INT, JOTR, Multi-RoI
-_MOST_BUFFERS = 2**26  # numbers that a network may compute for itself, position codes above all
+_LARGEST = 8192  # no width, depth or crop of a network is larger
 
 
 class WeightsError(HumeshError, ValueError):
     """Weights that cannot be used; the sentence says what was expected, what was found and what to do."""
-
-
-@dataclass(frozen=True)
-class KeyMap:
-    """From the names in an authors' state dict to ours.
-
-    Keys go through every rename (regular expression, replacement) in turn. Keys that match a pattern of `dropped` are
-    left out, for the reason given beside it; whatever else does not fit is an error. `config` sizes the network from
-    the file. `part`: the submodule that the authors' files hold, "" for all of it. `companion`: what must come from a
-    second file that the user gives, as (regular expression, replacement), and `companion_is`: that file in words.
-    """
-
-    renames: tuple[tuple[str, str], ...]
-    dropped: Mapping[str, str]
-    config: Callable[[Mapping[str, Tensor]], Any]
-    part: str = ""
-    companion: tuple[tuple[str, str], ...] = ()
-    companion_is: str = ""
-
-    def apply(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
-        """The state dict under our names, and the keys left out, by reason."""
-        ours: dict[str, Tensor] = {}
-        left: dict[str, list[str]] = {}
-        for key, value in state.items():
-            reason = next((why for pattern, why in self.dropped.items() if re.search(pattern, key)), None)
-            if reason is not None:
-                left.setdefault(reason, []).append(key)
-                continue
-            name = key
-            for pattern, replacement in self.renames:
-                name = re.sub(pattern, replacement, name)
-            if name in ours:
-                raise WeightsError(f"two of the checkpoint's keys would become {name!r}; it is of another method.")
-            ours[name] = value
-        return ours, left
-
-    def from_companion(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What the second file gives, under our names."""
-        found = {}
-        for key, value in state.items():
-            for pattern, replacement in self.companion:
-                if re.search(pattern, key):
-                    found[re.sub(pattern, replacement, key)] = value
-        return found
 
 
 @dataclass(frozen=True)
@@ -232,8 +189,6 @@ def _loaded(make: Callable[[], Method], state: Mapping[str, Tensor], what: str, 
     except Exception as error:  # whatever a network's parts make of foreign numbers
         reason = str(error).removeprefix(what).strip() or type(error).__name__
         raise WeightsError(f"{what}: {reason}") from None
-    if sum(buffer.numel() for buffer in plan.buffers()) > _MOST_BUFFERS:
-        raise WeightsError(f"{what}: expected a network that fits into memory; its configuration is damaged.")
     _check(plan.get_submodule(part).state_dict(), state, what)
     method = make()
     method.get_submodule(part).load_state_dict(state, strict=True)
@@ -321,3 +276,52 @@ def _check(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], what: str)
                 f"{what}: expected {len(wanted)} tensors of this method, it {problem} {len(found)} ({names}); it is of "
                 "another method or another configuration."
             )
+
+
+def from_values(kind: Any, values: Mapping[str, Any]) -> Any:
+    """The dataclass with these fields, lists made tuples where it has such.
+
+    ValueError for names that it has not, values of other types, numbers that are not finite, and integers that are
+    negative or above 8192.
+    """
+    hints = get_type_hints(kind)
+    strange = sorted(set(values) - hints.keys())
+    if strange:
+        raise ValueError(f"unknown settings {', '.join(strange)}; it has {', '.join(sorted(hints))}")
+    needed = {one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING}
+    if missing := sorted(needed - set(values)):
+        raise ValueError(f"no {', '.join(missing)}")
+    return kind(**{name: _typed(hints[name], value, name) for name, value in values.items()})
+
+
+def _typed(kind: Any, value: Any, name: str) -> Any:
+    inner, whole = get_args(kind), get_origin(kind) or kind
+    if whole is Literal:
+        fits = type(value) is str and value in inner
+    elif whole in (Union, types.UnionType):
+        (one,) = (option for option in inner if option is not type(None))
+        return None if value is None else _typed(one, value, name)
+    elif whole is tuple:
+        if type(value) not in (list, tuple) or (inner[-1] is not Ellipsis and len(value) != len(inner)):
+            raise ValueError(_sentence(name, kind, value))
+        return tuple(_typed(inner[0], part, name) for part in value)
+    elif whole in (list, dict):
+        fits = type(value) is whole and all(type(part) in (str, inner[-1]) or inner[-1] is Any for part in value)
+        fits = fits and (whole is list or inner[-1] is Any or all(type(part) is inner[-1] for part in value.values()))
+    elif whole is float:
+        fits = type(value) in (int, float) and math.isfinite(value)
+    elif whole is int:
+        fits = type(value) is int and 0 <= value <= _LARGEST
+    else:
+        fits = type(value) is whole
+    if not fits:
+        raise ValueError(_sentence(name, kind, value))
+    return value
+
+
+def _sentence(name: str, kind: Any, value: Any) -> str:
+    plain = isinstance(kind, type) or get_origin(kind) in (dict, list)
+    named = kind.__name__ if plain else str(kind).removeprefix("typing.")
+    wanted = f"a whole number from 0 to {_LARGEST}" if kind is int else named
+    got = repr(value)
+    return f"expected {name} to be {wanted}, got {got if len(got) < 80 else got[:80] + ' ...'}"

@@ -13,7 +13,7 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.data.batch import Batch
-from humesh.losses.terms import LearnedWeights, discriminator_terms, generator_term, mean_of_labelled
+from humesh.losses import LearnedWeights, discriminator_terms, generator_term, mean_of_labelled
 from humesh.methods.base import Method
 from humesh.methods.lifter import LifterBlock
 from humesh.networks.attention import PostNormLayer, PreNormBlock, TimeBlock

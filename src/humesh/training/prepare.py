@@ -25,7 +25,7 @@ from humesh.data.batch import Groups, split
 from humesh.data.views import on_trained_body
 from humesh.errors import HumeshError
 from humesh.files import Array, parse_json, read_arrays
-from humesh.losses.terms import LearnedWeights
+from humesh.losses import LearnedWeights
 from humesh.methods.base import Method
 from humesh.methods.rois import roi_copies
 from humesh.methods.weights import build, load_fitting, read_checkpoint, read_weights

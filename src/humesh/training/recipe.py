@@ -14,7 +14,7 @@ from humesh.data import DATASETS, Reader
 from humesh.data.augment import Augment
 from humesh.errors import HumeshError
 from humesh.methods import METHODS
-from humesh.methods.settings import from_values
+from humesh.methods.weights import from_values
 
 
 class TrainingError(HumeshError, ValueError):

@@ -30,7 +30,7 @@ from humesh.data.synthetic.motion import Files, Motion, MotionError
 from humesh.data.synthetic.poses import ClipSampler, PoseSampler, draw_shapes, mirrored
 from humesh.geometry.boxes import affine_apply, crop_around
 from humesh.geometry.camera import Camera
-from humesh.losses.targets import Targets
+from humesh.losses import Targets
 from humesh.media.photo import Photo
 
 _COUNT, _SIZE = 10**8, 256  # samples, and px of the side of their photos

@@ -1,1 +1,0 @@
-"""Labels with their weights, unreduced error terms, and the one place that weighs them."""
