@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -51,6 +52,7 @@ def assert_is(pose: Pose, model: str, crop: str, px: float, share: float, metres
     assert pose.next_roi.side == pytest.approx(2.5 * np.linalg.norm(rim - centre), abs=5 * px)
 
 
+@cache
 def recorded(model: str, crop: str) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """The network's raw answer as MediaPipe's graph had it."""
     with np.load(FIXTURES / f"landmarks_{model}.npz") as kept:
