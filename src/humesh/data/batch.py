@@ -65,7 +65,7 @@ def joined(batches: Sequence[Batch], dim: int = 0) -> Batch:
 
 
 def padded(batch: Batch, count: int) -> Batch:
-    """A group with absent crops after it, up to that many."""
+    """A group with absent crops after it, `count` in all."""
     missing = count - batch.crops.present.shape[1]
     if missing <= 0:
         return batch

@@ -89,7 +89,7 @@ class ThreeDOH(PhotoDataset):
 
     `testset/annots.json` and `testset/images/<number>.jpg`. Lengths are in the units of its calibration (about 7 to a
     metre): the owner's SMPL code multiplies the body by the fit's `scale` before it adds `trans`, so everything is
-    divided by it here (the owner's answer in the issues of MvSMPLfitting). The body is neutral SMPL; `bodies`
+    divided by it here (the owner in the issues of MvSMPLfitting). The body is neutral SMPL; `bodies`
     ("smpl-neutral") give labelled translations (see `smpl_label`). A third number of a 2D joint is taken for 1 where it
     is visible, 0 where an object hides it. The fields' names are from memory: check with `humesh data check`.
     """

@@ -130,16 +130,12 @@ class Wardrobe:
         for place, weights, faces, shows in _pieces(outfit, g):
             nearest = ((place[:, None] - self.rest) ** 2).sum(-1).argmin(1)  # a piece is carried by the skin below it
             parts.append((place + moved[nearest], place, weights, faces, shows))
-        starts = np.cumsum([0, *(len(part[0]) for part in parts)])
-        shaped, rest, weights = (np.concatenate([part[k] for part in parts]) for k in range(3))
-        return Figure(
-            shaped,
-            rest,
-            weights,
-            np.concatenate([part[3] + start for part, start in zip(parts, starts[:-1], strict=True)]),
-            np.concatenate([np.full(len(part[3]), part[4]) for part in parts]),
-            self.body.rest_joints(betas).double().numpy(),
-        )
+        points, rests, shares, triangles, pieces = zip(*parts, strict=True)
+        starts = np.cumsum([0, *map(len, points)])
+        faces = np.concatenate([part + start for part, start in zip(triangles, starts[:-1], strict=True)])
+        shaped, rest, weights = map(np.concatenate, (points, rests, shares))
+        joints = self.body.rest_joints(betas).double().numpy()
+        return Figure(shaped, rest, weights, faces, np.repeat(pieces, list(map(len, triangles))), joints)
 
     def _thickness(self, outfit: Outfit, g: Generator) -> Float[np.ndarray, " V"]:
         """Metres outwards of each vertex."""

@@ -245,7 +245,7 @@ def drawn_picture(g: Generator, side: int) -> UInt8[np.ndarray, "S S 3"]:
 
 
 def noise(g: Generator, side: int, cells: int) -> Float[np.ndarray, "S S"]:
-    """Smooth noise in about [-1, 1], of that many cells across."""
+    """Smooth noise in about [-1, 1], of `cells` cells across."""
     grid = Image.fromarray(g.uniform(-1, 1, (cells, cells)).astype(np.float32))
     return np.asarray(grid.resize((side, side), Image.Resampling.BICUBIC))
 

@@ -93,13 +93,11 @@ def vary(
     size = np.array([width, height])
     near = np.clip(layer.pixels[:, _MEDIAPIPE], -size, 2 * size)
     people = []
-    for p, seen in visible.items():
-        others2d, seen33 = near[[q for q in visible if q != p]], seen[None, _MEDIAPIPE].astype(np.float64)
-        found = simulate_keypoints(
-            near[[p]], seen33, MEDIAPIPE33, others2d[None], (width, height), DetectorErrors(), frame
-        )
+    for p, shown in visible.items():
+        others2d, shown33 = near[None, [q for q in visible if q != p]], shown[None, _MEDIAPIPE].astype(np.float64)
+        found = simulate_keypoints(near[[p]], shown33, MEDIAPIPE33, others2d, (width, height), DetectorErrors(), frame)
         detection = simulated_person(found.keypoints[0], MEDIAPIPE33, (width, height))
-        people.append(_labelled(layer, p, detection, seen[_JOTR]))
+        people.append(_labelled(layer, p, detection, shown[_JOTR]))
     camera = Camera(torch.from_numpy(layer.camera))
     return Sample(Photo.of(_photographed(pixels, scene, frame), camera), tuple(people), name)
 
