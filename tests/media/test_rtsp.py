@@ -75,6 +75,7 @@ def test_a_cameras_frames_come_as_they_are_sent(camera: str, live_stream: Any) -
     with closing(video.newest()) as frames:
         taken = list(islice(frames, 10))
     assert video.live
+    assert video.endless
     assert video.size == (64, 48)
     grey = [int(frame.pixels.mean()) for frame in taken]
     assert grey == sorted(grey)
