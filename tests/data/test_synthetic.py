@@ -317,7 +317,7 @@ def test_the_least_people_that_are_labelled_shrink_with_the_picture(layers: list
 def test_someone_stays_labelled(layers: list[Layer]) -> None:
     backgrounds = Backgrounds()
     labelled = [
-        len(vary(layer, backgrounds, np.random.default_rng([i, k]), np.random.default_rng(i), "", [layers[0]]).people)
+        len(vary(layer, backgrounds, np.random.default_rng([i, k]), np.random.default_rng(i), "").people)
         for i, layer in enumerate(layers)
         for k in range(3)
     ]

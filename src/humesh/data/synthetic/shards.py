@@ -28,7 +28,6 @@ from humesh.data.synthetic.workers import ShardError, in_processes
 from humesh.files import Array, locked, read_arrays, read_json, write_text, writing
 
 PER_SHARD = 256
-_CROWDING = 0.1  # how often people of another scene are pasted in front
 _LARGEST = 1e6  # metres, pixels
 _WIDEST, _MOST_BYTES = 4096, 2**26  # px, and of a layer's colours or masks
 _AGAIN = "delete it and run `humesh synth` again"
@@ -191,10 +190,8 @@ class ShardedPeople(VariedLayers):
                 )
             self.shards += map(Shard, paths)
         self._starts = np.cumsum([0, *map(len, self.shards)])
-        super().__init__(
-            self._stored_layer, int(self._starts[-1]), backgrounds=backgrounds, seed=0, variations=variations,
-            crowding=_CROWDING,
-        )  # fmt: skip
+        stored = int(self._starts[-1])
+        super().__init__(self._stored_layer, stored, backgrounds=backgrounds, seed=0, variations=variations)
 
     def _stored_layer(self, number: int) -> Layer:
         shard = int(np.searchsorted(self._starts, number, side="right")) - 1

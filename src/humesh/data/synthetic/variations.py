@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,15 +35,15 @@ _DYED = {TOP: 0.5, BOTTOM: 0.5, SHOES: 0.3, OTHER: 0.3, HAIR: 0.15}
 class VariedLayers:
     """Photos of layers: sample i is layer i % stored in its variation i // stored; a video's frames vary alike.
 
-    `frames`: of each video, 1 for photos. `variations`: how many of them the length counts. `crowding`: how often
-    people of another layer are pasted in front. `backgrounds`: a folder of photos, beside drawn ones.
+    `frames`: of each video, 1 for photos. `variations`: how many of them the length counts. `backgrounds`: a folder of
+    photos, beside drawn ones.
     """
 
     def __init__(
         self, layer: Callable[[int], Layer], stored: int, *, backgrounds: str | Path | None, seed: int, frames: int = 1,
-        variations: int = 1, crowding: float = 0.0,
+        variations: int = 1,
     ) -> None:  # fmt: skip
-        self.layer, self.stored, self.seed, self.frames, self.crowding = layer, stored, seed, frames, crowding
+        self.layer, self.stored, self.seed, self.frames = layer, stored, seed, frames
         self.backgrounds, self._length = Backgrounds(backgrounds), stored * variations
         self.tracks = tuple(range(i, i + frames) for i in range(0, stored, frames)) if frames > 1 else ()
 
@@ -56,13 +56,9 @@ class VariedLayers:
         variation, number = divmod(index, self.stored)
         start = number - number % self.frames
         scene, frame = default_rng([self.seed, variation, start]), default_rng([self.seed, variation, number, 1])
-        layer, others = self.layer(number), list[Layer]()
         first = self.layer(start) if self.frames > 1 else None
-        if self.crowding and scene.random() < self.crowding:
-            other = self.layer(int(scene.integers(self.stored)))
-            others = [other] if other.code.shape == layer.code.shape else []
         name = f"scene {number}" + f", variation {variation}" * (variation > 0)
-        return vary(layer, self.backgrounds, scene, frame, name, others, first)
+        return vary(self.layer(number), self.backgrounds, scene, frame, name, first)
 
 
 def vary(
@@ -71,13 +67,12 @@ def vary(
     scene: Generator,
     frame: Generator,
     name: str,
-    others: Sequence[Layer] = (),
     first: Layer | None = None,
 ) -> Sample:
     """A photo of the layer. What is drawn from `scene` is the same for all frames of a video, `frame` is not.
 
-    `others`: layers whose people may stand before these ones, unlabelled. `first`: of a video its first frame, which
-    says where occluders are; a frame of a video may end up with nobody visible.
+    `first`: of a video its first frame, which says where occluders are; a frame of a video may end up with nobody
+    visible.
     """
     if scene.random() < 0.5:
         layer, first = layer.mirrored(), None if first is None else first.mirrored()
@@ -86,7 +81,7 @@ def vary(
     _lay_over(pixels, _recoloured(layer, scene), layer.alpha)
     plain = pixels.copy()
     if scene.random() < 0.5:
-        _occlude(pixels, hidden, layer if first is None else first, backgrounds, scene, others)
+        _occlude(pixels, hidden, layer if first is None else first, backgrounds, scene)
     visible = visible_points(layer, hidden)
     if not visible and first is None:  # nobody is left: show everything
         pixels, visible = plain, visible_points(layer, np.zeros_like(hidden))
@@ -162,9 +157,8 @@ def _occlude(
     layer: Layer,
     backgrounds: Backgrounds,
     g: Generator,
-    others: Sequence[Layer],
 ) -> None:
-    """Puts things and other layers' people before a layer's people; both pictures change in place."""
+    """Puts things before a layer's people; both pictures change in place."""
     height, width = hidden.shape
     joints, sheet = layer.pixels[:, _JOTR][layer.visible[:, _JOTR] > 0], Image.new("L", (width, height))
     brush = ImageDraw.Draw(sheet)
@@ -178,13 +172,8 @@ def _occlude(
         else:
             draw_shape(brush, g, at, g.uniform(0.05, 0.25) * height, 255)
     cover = np.asarray(sheet.filter(ImageFilter.BoxBlur(float(g.uniform(0.3, 1.5)))))
-    covers = [(backgrounds.draw(g, (width, height)) * np.float32(g.uniform(0.5, 1.3)), cover)]
-    for other in others:
-        step = int(g.integers(-width // 2, width // 2))
-        covers.append((np.roll(other.rgb, step, axis=1).astype(np.float32), np.roll(other.alpha, step, axis=1)))
-    for colours, cover in covers:
-        _lay_over(pixels, colours, cover)
-        np.maximum(hidden, cover, out=hidden)
+    _lay_over(pixels, backgrounds.draw(g, (width, height)) * np.float32(g.uniform(0.5, 1.3)), cover)
+    np.maximum(hidden, cover, out=hidden)
 
 
 def _photographed(pixels: UInt8[np.ndarray, "H W 3"], scene: Generator, g: Generator) -> UInt8[np.ndarray, "H W 3"]:
