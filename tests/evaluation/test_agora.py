@@ -217,7 +217,7 @@ def test_vertices_are_moved_with_the_mid_hip_of_the_joints() -> None:
     assert scores["nmve"] == 50.0
 
 
-def test_people_at_no_place_are_told() -> None:
+def test_people_at_no_place_are_refused() -> None:
     image = _image(2)
     with pytest.raises(ValueError, match="finite predicted_px"):
         _match(image._replace(predicted_px=image.predicted_px * float("nan")))

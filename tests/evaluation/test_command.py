@@ -114,7 +114,7 @@ def test_predictions_of_a_file_take_no_options_of_methods(
 def test_a_recoverer_is_asked_for_the_labelled_people_and_for_detections(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A network of made-up weights that speaks of the open body: its own joints, no vertex errors, and that is said."""
+    """A network of made-up weights that speaks of the open body: its own joints, no vertex errors, with notes."""
     from humesh.body.model import BodyModel
     from humesh.methods.weights import build, save_weights
 
@@ -187,7 +187,7 @@ def test_a_temporal_method_sees_tracks(
     assert "--frames: expected labelled people, in mupots they are found photo by photo" in capsys.readouterr().err
 
 
-def test_what_is_wrong_is_told_in_one_sentence(
+def test_what_is_wrong_is_named_in_one_sentence(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (place / "damaged.npz").write_bytes(b"PK\x03\x04 no")

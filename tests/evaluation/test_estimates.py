@@ -80,18 +80,18 @@ def _temporal(monkeypatch: pytest.MonkeyPatch) -> tuple[Recoverer, _Through]:
 
 
 def test_a_track_is_seen_in_windows_and_ends_with_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Person 7 is in frames 0-10, person 8 in 0, 1, 3 and 4; everybody has an answer for just their frames."""
+    """Person 7 is in frames 0-10, person 8 in 0, 1, 3 and 4; everybody has a prediction for just their frames."""
     recoverer, network = _temporal(monkeypatch)
     there = {frame: (7, 8) if frame in (0, 1, 3, 4) else (7,) for frame in range(11)}
     samples = [(frame, _numbered(frame, who), list(range(len(who)))) for frame, who in there.items()]
     found = list(MethodPredictor(recoverer, window=Window(4, 2, fps=10.0)).over(iter(samples)))
     assert set(np.round(network.steps, 6)) == {0.2}
     assert [number for number, *_ in found] == list(range(11))
-    for number, sample, wanted, answers in found:
+    for number, sample, wanted, predictions in found:
         assert sample.photo.pixels.strides == (0, 0, 0)  # its pixels are gone
-        assert answers.people == tuple(wanted)
-        assert answers.translation[:, 0].tolist() == [number] * len(wanted)
-    means = {(n, i): answers.translation[i, 1].item() for n, _, wanted, answers in found for i in wanted}
+        assert predictions.people == tuple(wanted)
+        assert predictions.translation[:, 0].tolist() == [number] * len(wanted)
+    means = {(n, i): predictions.translation[i, 1].item() for n, _, wanted, predictions in found for i in wanted}
     assert means[2, 0] == 3  # of 0 2 4 6
     assert means[9, 0] == 7.5  # of 9 9 7 5
     assert (means[0, 1], means[1, 1]) == (0, 1)  # of 0 0 0 0 and 1 1 1 1: 0 1 | 0 1 0 1 0 1
@@ -110,7 +110,7 @@ def test_detections_are_followed_as_the_people_they_overlap(monkeypatch: pytest.
     estimates = MethodPredictor(recoverer, window=Window(2, 1))
     monkeypatch.setattr(estimates, "detections", Found())
     found = list(estimates.over((frame, _numbered(frame, (3,)), [0]) for frame in range(3)))
-    assert [answers.people for *_, answers in found] == [(0,), (), (0,)]
+    assert [predictions.people for *_, predictions in found] == [(0,), (), (0,)]
     assert found[0][3].boxes.tolist() == [[21, 20, 41, 40]]
 
 
@@ -123,7 +123,7 @@ def test_detections_that_say_whose_they_are(tmp_path: Path, monkeypatch: pytest.
     sample = _numbered(1, (3, 4))
     assert estimates(sample, [0, 1]).people == (1,)
     found = list(estimates.over((frame, _numbered(frame, (3, 4)), [0, 1]) for frame in range(2)))
-    assert [answers.people for *_, answers in found] == [(1,), (1,)]
+    assert [predictions.people for *_, predictions in found] == [(1,), (1,)]
     (tmp_path / "d.json").write_text(json.dumps([entries[0] | {"person": "1"}]))
     with pytest.raises(DetectionsError, match="expected a whole number from 0 in person, got '1'"):
         Detections(tmp_path / "d.json")
@@ -167,11 +167,11 @@ def test_layers_of_one_jotr_are_scored(tmp_path: Path, body: BodyModel) -> None:
         inside = ((crops.keypoints[:, 0, :, :2] >= 0) & (crops.keypoints[:, 0, :, :2] < 64)).all(-1)
         raw = network.network(crops.pixels[:, 0], crops.keypoints[:, 0, :, :2] / 4, seen * inside)
     for layer in range(4):
-        answers = MethodPredictor(recoverer, stage=f"layer{layer}")(sample, people)
+        predictions = MethodPredictor(recoverer, stage=f"layer{layer}")(sample, people)
         turns = network.rotations(raw.root[layer], raw.pose[layer])
-        expected = body(BodyPose(turns, raw.shape[layer], answers.translation))
-        assert torch.allclose(answers.vertices, expected.vertices, atol=1e-4)
-        assert (layer == 3) == torch.allclose(answers.vertices, last.vertices, atol=1e-4)
+        expected = body(BodyPose(turns, raw.shape[layer], predictions.translation))
+        assert torch.allclose(predictions.vertices, expected.vertices, atol=1e-4)
+        assert (layer == 3) == torch.allclose(predictions.vertices, last.vertices, atol=1e-4)
     with pytest.raises(EvaluationError, match="--stage skeleton: expected one of this method's: layer0, layer1"):
         MethodPredictor(recoverer, stage="skeleton")
 
@@ -184,11 +184,11 @@ def test_who_has_no_keypoints_gets_a_crop_around_the_box(tmp_path: Path, body: B
     recoverer = _recoverer(tmp_path, "jotr", SMALL_JOTR, body)
     for seen in (Person(box, 1.0), unseen):
         alone = replace(sample, people=(replace(sample.people[0], seen=seen),))
-        answers = MethodPredictor(recoverer)(alone, [0])
-        assert answers.people == (0,)
+        predictions = MethodPredictor(recoverer)(alone, [0])
+        assert predictions.people == (0,)
         crops = recoverer.crops(sample.photo, [unseen])
         expected = body(recoverer.predict(crops).pose)
-        assert torch.equal(answers.vertices, expected.vertices)
+        assert torch.equal(predictions.vertices, expected.vertices)
 
 
 def test_methods_of_keypoints_get_those_of_the_landmark_model(body: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:

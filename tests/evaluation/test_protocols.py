@@ -105,7 +105,7 @@ def test_lists_of_3dpw_are_half_open() -> None:
 
 def test_the_document_prints_the_same_numbers() -> None:
     sections = dict(re.findall(r"^### `(.*?)`\n(.*?)(?=^##|\Z)", DOCUMENT, re.DOTALL | re.MULTILINE))
-    used = {True: "yes", False: "no", None: "not said"}
+    used = {True: "yes", False: "no", None: "not stated"}
     for row in PUBLISHED:
         values = [f"{value:.{2 if name == 'f1' else 1}f}" for name, value in row.values.items()]
         wanted = {row.system, row.source, used[row.used_3dpw], *values}

@@ -364,7 +364,7 @@ def test_the_command_scores_what_a_recoverer_gives(
     assert f"| set 0 | 2 | 100.0 | {first:.1f} | {first:.1f} |" in out
 
 
-def test_what_is_wrong_is_told_in_one_sentence(
+def test_what_is_wrong_is_named_in_one_sentence(
     labelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = ("--root", labelled)

@@ -88,7 +88,7 @@ def test_one_missing_is_counted_and_not_averaged(score: Callable[..., Summary]) 
     assert (found["recall"], found["precision"], found["f1"]) == (0.75, 1.0, 0.86)
 
 
-def _answers(sample: Sample, ruler: Ruler, copies: int, broken: bool = False) -> Predictions:
+def _predictions(sample: Sample, ruler: Ruler, copies: int, broken: bool = False) -> Predictions:
     """The truth, `copies` times, to be matched by boxes."""
     poses = [person.pose for person in sample.people] * copies
     with torch.no_grad():
@@ -105,7 +105,7 @@ def _answers(sample: Sample, ruler: Ruler, copies: int, broken: bool = False) ->
 def test_none_and_more_than_present_are_matched(name: str, files: Path) -> None:
     dataset, bodies = FakePeople(files), BodyFiles(files)
     ruler = Ruler(PROTOCOLS[name], bodies, bodies.predicted)
-    nobody = run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 0))
+    nobody = run(dataset, ruler, lambda sample, _: _predictions(sample, ruler, 0))
     assert nobody.people["missed"].all()
     assert not nobody.photos["extra"].any()
     numbers = _numbers(summary(ruler.protocol, nobody))
@@ -113,46 +113,46 @@ def test_none_and_more_than_present_are_matched(name: str, files: Path) -> None:
     assert {metric for metric, value in numbers.items() if value == 0} == counted & set(numbers)
     assert np.isnan(numbers.get("mpjpe", numbers.get("pck_matched", 0)))
     assert len(numbers) >= 3
-    twice = run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 2))
+    twice = run(dataset, ruler, lambda sample, _: _predictions(sample, ruler, 2))
     assert not twice.people["missed"].any()
     assert twice.photos["extra"].tolist() == [2] * 8
     assert np.nanmax(twice.people["joints_mm"]) < 1e-3
-    broken = run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1, broken=True))
+    broken = run(dataset, ruler, lambda sample, _: _predictions(sample, ruler, 1, broken=True))
     assert broken.people["missed"].sum() == 8  # one of two in each photo is no body
 
 
 @settings(max_examples=5)
 @given(seed=st.integers(0, 10**6))
 def test_mupots_and_agora_are_what_their_tools_say(seed: int, files: Path) -> None:
-    """Random answers, some missing, scored person by person and by the functions that agree with the tools' arrays."""
+    """Random predictions, some missing, scored person by person and by functions that agree with the tools' arrays."""
     dataset, bodies = FakePeople(files), BodyFiles(files)
     for name in ("mupots", "agora"):
         g = torch.Generator().manual_seed(seed)
         ruler = Ruler(PROTOCOLS[name], bodies, bodies.predicted)
         known: dict[int, Predictions] = {}
         for number in range(len(dataset)):
-            answers = _answers(dataset[number], ruler, 1)
-            kept = torch.rand(len(answers.boxes), generator=g) < 0.8
-            noise = 0.05 * torch.randn(answers.vertices[kept].shape, generator=g)
-            changed = answers.vertices[kept] + noise, answers.joints[kept] + noise[:, :24]
-            known[number] = Predictions(*changed, answers.translation[kept], answers.boxes[kept])
+            predictions = _predictions(dataset[number], ruler, 1)
+            kept = torch.rand(len(predictions.boxes), generator=g) < 0.8
+            noise = 0.05 * torch.randn(predictions.vertices[kept].shape, generator=g)
+            changed = predictions.vertices[kept] + noise, predictions.joints[kept] + noise[:, :24]
+            known[number] = Predictions(*changed, predictions.translation[kept], predictions.boxes[kept])
         numbers = {dataset[number].name: number for number in known}
         records = run(dataset, ruler, lambda s, _, numbers=numbers, known=known: known[numbers[s.name]])
         found = {n.name: n.ours for n in summary(ruler.protocol, records).numbers}
         tool = MPI_INF_3DHP17 if name == "mupots" else SMPL24
         rows = dataset[0].people[0].joint_set.indices(*tool.names)
         frames = []
-        for number, answers in known.items():
+        for number, predictions in known.items():
             people = dataset[number].people
             truth_px, truth = (torch.stack([getattr(p, f)[rows] for p in people]) for f in ("points2d", "points3d"))
-            points = ruler.points(answers)[:, : len(tool)]
+            points = ruler.points(predictions)[:, : len(tool)]
             pixels = dataset[number].photo.camera.project(points)
             if name == "mupots":
                 frames.append(Frame(truth_px, truth, pixels, points))
             else:
                 meshes = torch.stack([bodies.predicted(p.pose.map(lambda t: t[None])).vertices[0] for p in people])
                 valid = torch.ones(len(people), dtype=torch.bool)
-                frames.append(Image(truth_px, truth, valid, pixels, points, meshes, answers.vertices))
+                frames.append(Image(truth_px, truth, valid, pixels, points, meshes, predictions.vertices))
         if name == "mupots":
             scores, _ = mupots_scores([frames[:4], frames[4:]])
             for metric in ("pck_all", "pck_matched", "auc_all", "auc_matched"):
@@ -171,20 +171,20 @@ def test_finished_parts_are_not_done_again_and_damaged_ones_are(files: Path, tmp
     ruler = Ruler(PROTOCOLS["3dpw"], bodies, bodies.predicted)
     asked: list[str] = []
 
-    def answer(sample: Sample, people: list[int]) -> Predictions:
+    def predict(sample: Sample, people: list[int]) -> Predictions:
         asked.append(sample.name)
-        return _answers(sample, ruler, 1)
+        return _predictions(sample, ruler, 1)
 
-    once = run(dataset, ruler, answer, tmp_path)
+    once = run(dataset, ruler, predict, tmp_path)
     assert len(asked) == 8
-    again = run(dataset, ruler, answer, tmp_path)
+    again = run(dataset, ruler, predict, tmp_path)
     assert len(asked) == 8
     assert np.array_equal(once.people["joints_mm"], again.people["joints_mm"])
     for name in ruler.protocol.metrics:
         assert np.array_equal(once.people[name], again.people[name], equal_nan=True)
     first, *_ = sorted(tmp_path.glob("*.npz"))
     first.write_bytes(first.read_bytes()[:100])
-    run(dataset, ruler, answer, tmp_path)
+    run(dataset, ruler, predict, tmp_path)
     assert len(asked) == 12
     assert Records.load(first, PROTOCOLS["3dpw-24"]) is None  # joints of another protocol
     whole = dict(np.load(first))
@@ -198,15 +198,15 @@ def test_acceleration_is_that_of_neighbouring_frames_of_one_person(files: Path) 
     dataset, bodies = FakePeople(files, frames=5), BodyFiles(files)
     ruler = Ruler(PROTOCOLS["3dpw"], bodies, bodies.predicted)
 
-    def answer(sample: Sample, people: list[int]) -> Predictions:
-        answers = _answers(sample, ruler, 1)
+    def predict(sample: Sample, people: list[int]) -> Predictions:
+        predictions = _predictions(sample, ruler, 1)
         if sample.frame == 1:
-            return replace(answers.of([1]), people=(1,))
-        moved = answers.vertices.clone()
+            return replace(predictions.of([1]), people=(1,))
+        moved = predictions.vertices.clone()
         moved[:, 1:, 0] += 0.001 * sample.frame**2
-        return replace(answers, vertices=moved, people=(0, 1))
+        return replace(predictions, vertices=moved, people=(0, 1))
 
-    records = scored(dataset, range(5), ruler, answer)
+    records = scored(dataset, range(5), ruler, predict)
     accel = records.people["accel"].reshape(5, 2)
     assert np.isnan(accel[[0, 4]]).all()
     assert np.isnan(accel[1:3, 0]).all()  # frame 1 of the first person is missing
@@ -219,7 +219,7 @@ def test_a_subset_is_what_its_list_says(files: Path, tmp_path: Path) -> None:
     dataset, bodies = FakePeople(files), BodyFiles(files)
     listed = replace(PROTOCOLS["3dpw-pc"], stretches=read_stretches(tmp_path / "pc.txt"))
     ruler = Ruler(listed, bodies, bodies.predicted)
-    records = run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1))
+    records = run(dataset, ruler, lambda sample, _: _predictions(sample, ruler, 1))
     assert set(records.people["sequence"].tolist()) == {"courtyard_hug_00"}
     assert set(records.people["frame"].tolist()) == {1, 2}
     check_complete(listed, records)
@@ -229,7 +229,7 @@ def test_a_subset_is_what_its_list_says(files: Path, tmp_path: Path) -> None:
         ("", "the list is empty"),
         ("a b c", "expected lines `PREFIX`"),
         ("a 1 2 3", "got: "),
-        ("a 5 5", "no frames from 5 up to 5"),
+        ("a 5 5", "STOP is above FIRST and not included\\); got: 'a 5 5'"),
         ("a 1.5", "expected lines `PREFIX`"),
         ("a -1", "expected lines `PREFIX`"),
         ("a " + "9" * 5000, "expected lines `PREFIX`"),
@@ -253,15 +253,15 @@ def test_subsets_leave_out_who_has_no_keypoints(files: Path) -> None:
         assert [ruler.evaluates(other) for other in (blind, boxed)] == [evaluated] * 2
 
 
-def test_nobody_to_evaluate_is_told(files: Path) -> None:
+def test_nobody_to_evaluate_is_an_error(files: Path) -> None:
     dataset, bodies = FakePeople(files), BodyFiles(files)
     ruler = Ruler(replace(PROTOCOLS["3dpw"], stretches=(Stretch("nowhere"),)), bodies, bodies.predicted)
-    records = run(dataset, ruler, lambda sample, _: _answers(sample, ruler, 1))
+    records = run(dataset, ruler, lambda sample, _: _predictions(sample, ruler, 1))
     with pytest.raises(EvaluationError, match="3dpw: expected people to evaluate, found none"):
         check_complete(ruler.protocol, records)
 
 
-def test_joints_that_labels_lack_are_left_out_or_told(files: Path) -> None:
+def test_joints_that_labels_lack_are_left_out_or_named(files: Path) -> None:
     dataset, bodies = FakePeople(files), BodyFiles(files)
     person = dataset[0].people[0]
     ruler = Ruler(PROTOCOLS["h36m-p1"], bodies, bodies.predicted)
@@ -281,7 +281,7 @@ def test_joints_that_labels_lack_are_left_out_or_told(files: Path) -> None:
         ruler.evaluates(replace(person, joint_set=SMPL24))
 
 
-def test_detections_of_one_file_are_told_apart_by_their_folders(files: Path, tmp_path: Path) -> None:
+def test_detections_of_one_file_are_distinguished_by_their_folders(files: Path, tmp_path: Path) -> None:
     dataset = FakePeople(files)
     samples = [dataset[i] for i in range(len(dataset))]
     assert len({sample.sequence for sample in samples}) > 1
@@ -319,9 +319,9 @@ def test_every_sample_is_in_one_part() -> None:
 def test_boxes_are_matched_from_the_largest_overlap(files: Path) -> None:
     dataset, bodies = FakePeople(files), BodyFiles(files)
     ruler, sample = Ruler(PROTOCOLS["3dpw"], bodies, bodies.predicted), dataset[0]
-    answers = _answers(sample, ruler, 1)
-    swapped = replace(answers, boxes=answers.boxes.flip(0))
-    assert ruler.matched(sample, [0, 1], answers) == {0: 0, 1: 1}
+    predictions = _predictions(sample, ruler, 1)
+    swapped = replace(predictions, boxes=predictions.boxes.flip(0))
+    assert ruler.matched(sample, [0, 1], predictions) == {0: 0, 1: 1}
     assert ruler.matched(sample, [0, 1], swapped) == {0: 1, 1: 0}
-    assert ruler.matched(sample, [0, 1], replace(answers, boxes=answers.boxes + 1e4)) == {}
-    assert ruler.matched(sample, [1], replace(answers, people=(1, 0))) == {1: 0}
+    assert ruler.matched(sample, [0, 1], replace(predictions, boxes=predictions.boxes + 1e4)) == {}
+    assert ruler.matched(sample, [1], replace(predictions, people=(1, 0))) == {1: 0}

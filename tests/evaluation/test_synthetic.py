@@ -1,4 +1,4 @@
-"""The synthetic test's scores: exact for known answers, slices by what was made, missing bodies counted."""
+"""The synthetic test's scores: exact for known predictions, slices by what was made, missing bodies counted."""
 
 from __future__ import annotations
 

@@ -163,10 +163,6 @@ class Ruler:
         """The name of the body that somebody's labels are for; None where they have no mesh."""
         if not _has_mesh(person):
             return None
-        if person.body.startswith("smplx"):
-            raise EvaluationError(
-                f"{self.protocol.name}: expected labels of SMPL's body, got {person.body!r}; convert them."
-            )
         return NEUTRAL if self.protocol.truth == "neutral body" and person.body not in SHIPPED else person.body
 
     def _comparable(self, body: BodyModel) -> bool:

@@ -39,10 +39,6 @@ class Stretch:
     first: int = 0
     stop: int | None = None
 
-    def __post_init__(self) -> None:
-        if not self.prefix or self.first < 0 or (self.stop is not None and self.stop <= self.first):
-            raise EvaluationError(f"no frames from {self.first} up to {self.stop} of sequences {self.prefix!r}")
-
     def __str__(self) -> str:
         if (self.first, self.stop) == (0, None):
             return self.prefix
@@ -281,19 +277,17 @@ PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
 
 def read_stretches(path: Path) -> tuple[Stretch, ...]:
     """The stretches of a list: lines `PREFIX` or `PREFIX FIRST STOP`; # starts a remark. Raises EvaluationError."""
-    what = "lines `PREFIX` or `PREFIX FIRST STOP` (frames from 0 on, STOP is not included)"
+    what = "lines `PREFIX` or `PREFIX FIRST STOP` (frames from 0 on, STOP is above FIRST and not included)"
     text = read_text(path, what=what, error=EvaluationError, most_bytes=2**24)
     stretches = []
     for line in text.splitlines():
         prefix, *frames = line.partition("#")[0].split() or [""]
         if not prefix:
             continue
-        if len(frames) > 2 or not all(len(frame) < 19 and frame.isdecimal() for frame in frames):
+        numbers = [int(frame) for frame in frames if len(frame) < 19 and frame.isdecimal()]
+        if len(frames) > 2 or len(numbers) < len(frames) or (len(numbers) == 2 and numbers[1] <= numbers[0]):
             raise EvaluationError(f"{path}: expected {what}; got: {line.strip()[:80]!r}.")
-        try:
-            stretches.append(Stretch(prefix, *map(int, frames)))
-        except EvaluationError as error:
-            raise EvaluationError(f"{path}: expected {what}; got {error}.") from None
+        stretches.append(Stretch(prefix, *numbers))
     if not stretches:
         raise EvaluationError(f"{path}: expected at least one sequence, the list is empty.")
     return tuple(stretches)

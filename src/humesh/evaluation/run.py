@@ -31,6 +31,13 @@ _PEOPLE = {
 }  # fmt: skip
 _PHOTOS = {"sequence": "text", "sample": "integer", "extra": "integer"}
 _TYPES = {"text": np.str_, "integer": np.int64, "float": np.float64, "truth": np.bool_}
+
+
+def _columns(protocol: Protocol) -> dict[str, dict[str, str]]:
+    """The kinds of the columns of both tables."""
+    return {"people": _PEOPLE | dict.fromkeys(protocol.metrics, "float"), "photos": _PHOTOS}
+
+
 Columns = Mapping[str, Shaped[np.ndarray, "..."]]
 """A table: arrays of one length, by name."""
 
@@ -53,10 +60,9 @@ class Records:
     @classmethod
     def of(cls, protocol: Protocol, people: list[dict[str, Any]], photos: list[dict[str, Any]]) -> Records:
         """From rows."""
-        kinds = _PEOPLE | dict.fromkeys(protocol.metrics, "float")
         tables: list[dict[str, np.ndarray]] = [
             {name: np.array([row[name] for row in rows], _TYPES[kind]) for name, kind in columns.items()}
-            for rows, columns in ((people, kinds), (photos, _PHOTOS))
+            for rows, columns in zip((people, photos), _columns(protocol).values(), strict=True)
         ]
         tables[0]["joints_mm"] = tables[0]["joints_mm"].reshape(len(people), len(protocol.joints))
         return cls(*tables)
@@ -79,17 +85,14 @@ class Records:
     @classmethod
     def load(cls, path: Path, protocol: Protocol) -> Records | None:
         """What was saved by the same protocol; None where nothing can be read: it is then made anew."""
-        kinds = _PEOPLE | dict.fromkeys(protocol.metrics, "float")
-        layout = {f"people/{name}": Array(("people",), kind) for name, kind in kinds.items()}
+        tables = _columns(protocol)
+        layout = {f"{table}/{name}": Array((table,), kind) for table in tables for name, kind in tables[table].items()}
         layout["people/joints_mm"] = Array(("people", len(protocol.joints)), "float")
-        layout |= {f"photos/{name}": Array(("photos",), kind) for name, kind in _PHOTOS.items()}
         try:
             arrays = read_arrays(path, layout, what="the records of a benchmark", error=HumeshError)
         except HumeshError:
             return None
-        return cls(
-            {name: arrays[f"people/{name}"] for name in kinds}, {name: arrays[f"photos/{name}"] for name in _PHOTOS}
-        )
+        return cls(*({name: arrays[f"{table}/{name}"] for name in tables[table]} for table in tables))
 
 
 def taken(table: Columns, rows: Shaped[np.ndarray, " R"]) -> Columns:

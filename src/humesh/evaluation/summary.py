@@ -25,7 +25,7 @@ Weights = Float[np.ndarray, "D C"]
 
 @dataclass(frozen=True)
 class Number:
-    """One number of a benchmark and its 95 % interval (NaN where one cluster tells nothing), beside a paper's.
+    """One number of a benchmark and its 95 % interval (NaN where there is a single cluster), beside a paper's.
 
     `ours`: over those who got a body; `everyone`: over the missed people too (NaN: the number has no such form).
     `difference`: ours minus the paper's; None where they do not mean the same.
@@ -195,7 +195,7 @@ def grouped(protocol: Protocol, records: Records, groups: Sequence[Collection[st
         inside = np.array([name == "all" or name in some for some in groups], dtype=bool)
         some = replace(records, people=taken(records.people, inside))
         found = Number("found", "%", 100 * float(1 - some.people["missed"].mean()), np.nan, np.nan)
-        rows.append(Row(name or "(no name)", len(some), (found, *summary(protocol, some).numbers)))
+        rows.append(Row(name, len(some), (found, *summary(protocol, some).numbers)))
     return rows
 
 

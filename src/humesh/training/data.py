@@ -36,13 +36,12 @@ class Given:
     pretrained: tuple[str, ...] = ()
 
 
-_PLACES = {"synthetic": "folder", "posed": "motion", "posed_clips": "motion"}
-_WANTED = {
-    "synthetic": "FOLDER of shards from `humesh synth`",
-    "posed": "posed=FILE of motion",
-    "posed_clips": "posed_clips=FILE of motion",
+_PLACES = {  # the reader's option, and what the user gives for it
+    "synthetic": ("folder", "FOLDER of shards from `humesh synth`"),
+    "posed": ("motion", "posed=FILE of motion"),
+    "posed_clips": ("motion", "posed_clips=FILE of motion"),
 }
-_OWNERS = "NAME=FOLDER as its owner gives it (`humesh data check NAME --root FOLDER`)"
+_OWNERS = "root", "NAME=FOLDER as its owner gives it (`humesh data check NAME --root FOLDER`)"
 
 
 def sources(recipe: Recipe, given: Given, bodies: Mapping[str, BodyModel] | None = None) -> list[Dataset]:
@@ -50,7 +49,7 @@ def sources(recipe: Recipe, given: Given, bodies: Mapping[str, BodyModel] | None
     found = those_given(recipe, given, bodies or {})
     if missing := [source.name for source in recipe.data if source.name not in found]:
         names = ", ".join(source.name for source in recipe.data)
-        wanted = "; ".join(f"{name}: {_WANTED.get(name, _OWNERS)}" for name in missing)
+        wanted = "; ".join(f"{name}: {_PLACES.get(name, _OWNERS)[1]}" for name in missing)
         raise TrainingError(f"this recipe trains on {names}; give what is missing with --data. {wanted}.")
     if unlabelled := [source for source in recipe.data if source.labels and source.name not in given.labels]:
         wanted = "; ".join(f"--labels {source.name}=FILE of {source.labels}" for source in unlabelled)
@@ -74,7 +73,7 @@ def those_given(recipe: Recipe, given: Given, bodies: Mapping[str, BodyModel]) -
 def _options(source: Source, given: Given, bodies: Mapping[str, BodyModel]) -> dict[str, Any] | None:
     """What a data set is made of; None where its place is not given."""
     name, options = source.name, dict(source.options)
-    place, key = given.data.get(name, given.data.get("")), _PLACES.get(name, "root")
+    place, key = given.data.get(name, given.data.get("")), _PLACES.get(name, _OWNERS)[0]
     if name == "drawn":
         if place:
             raise TrainingError(f"--data {place[0]}: expected none, the people of this recipe are drawn; leave it out.")

@@ -73,18 +73,16 @@ class Table:
     """
 
     def __init__(self, path: Path, step: int) -> None:
-        self.path, self.rows = path, list[dict[str, str]]()
-        if not path.exists():
-            return
         what = "the table of a training"
-        reader = csv.DictReader(io.StringIO(read_text(path, what=what, error=TrainingError), newline=""), strict=True)
+        text = read_text(path, what=what, error=TrainingError) if path.exists() else ""
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         try:
             rows = [row for row in reader if None not in row and row["step"].isdecimal()]
         except (csv.Error, AttributeError, KeyError):
             raise TrainingError(
                 f"{path}: expected {what}, with a column 'step'; move it away, or give another folder with -o."
             ) from None
-        self.rows = [row for row in rows if int(row["step"]) <= step]
+        self.path, self.rows = path, [row for row in rows if int(row["step"]) <= step]
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Adds a row; columns that older rows lack are empty there."""

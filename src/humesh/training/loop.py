@@ -122,10 +122,9 @@ class Training:
             is_last = self.step == recipe.steps
             if self.step % recipe.log_every == 0 or is_last:
                 row = self._means()
+                row |= {"rate": recipe.rate_at(self.step - 1), "seconds": time.perf_counter() - began}
                 if first:
-                    log.write(
-                        self.step, row | {"rate": recipe.rate_at(self.step - 1), "seconds": time.perf_counter() - began}
-                    )
+                    log.write(self.step, row)
             if first and (self.step % recipe.validate_every == 0 or is_last):
                 self._validate()
             is_stopped = not self._everyone(torch.tensor(not self.stopped))

@@ -1,6 +1,6 @@
 """The recipes: each paper's own, the same networks on synthetic people, the lifter's for a laptop, and a trial.
 
-The papers' numbers are in `docs/methods.md`; [O] marks what no source says and we chose. Their losses are in other
+The papers' numbers are in `docs/methods.md`; [O] marks what no source states and we chose. Their losses are in other
 units than ours, so weights are converted: JOTR's heatmaps have 64 cells a crop, we count in half crops and shares.
 """
 
