@@ -44,15 +44,10 @@ def writing(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Writes a file; raises OSError."""
-    with writing(path) as draft:
-        draft.write_bytes(data)
-
-
 def write_text(path: str | Path, text: str) -> None:
     """Writes a file as UTF-8; raises OSError. A name of a file that is not UTF-8 is written escaped."""
-    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+    with writing(path) as draft:
+        draft.write_bytes(text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Any], compressed: bool = True) -> None:

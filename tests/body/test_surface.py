@@ -13,7 +13,6 @@ from humesh.body.files import BodyFileError, read_body
 from humesh.body.joints import (
     COCO17,
     H36M17,
-    HALPE26,
     JOTR30,
     LSP14,
     OPENPOSE25,
@@ -59,7 +58,7 @@ def test_a_mesh_of_smpls_numbering_gives_smpls_vertices(tmp_path: Path) -> None:
     assert not read_body(tmp_path / "body.npz").keypoint_regressors
 
 
-@pytest.mark.parametrize("joint_set", [JOTR30, COCO17, HALPE26, OPENPOSE25])
+@pytest.mark.parametrize("joint_set", [JOTR30, COCO17, OPENPOSE25])
 def test_training_and_detectors_points_are_on_it(tmp_path: Path, joint_set: JointSet) -> None:
     np.savez(tmp_path / "body.npz", **smpl_arrays())
     body = BodyModel.load(tmp_path / "body.npz")

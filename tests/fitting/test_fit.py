@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import humesh
-from humesh.body.joints import COCO17, HALPE26, LIMBS12, MEDIAPIPE33, SMPL24, JointSet
+from humesh.body.joints import COCO17, LIMBS12, MEDIAPIPE33, SMPL24, JointSet
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.body.pose_prior import PosePrior
@@ -63,7 +63,7 @@ def _same(one: BodyPose, other: BodyPose, atol: float = 0.0) -> bool:
     return all(torch.allclose(a, b, rtol=0, atol=atol) for a, b in pairs)
 
 
-@pytest.mark.parametrize("joint_set", [MEDIAPIPE33, COCO17, HALPE26, SMPL24])
+@pytest.mark.parametrize("joint_set", [MEDIAPIPE33, COCO17, SMPL24])
 def test_a_rig_needs_no_mesh(open_body: BodyModel, joint_set: JointSet) -> None:
     pose = _people(3)
     rig, kept = Rig.of(open_body, joint_set)

@@ -40,13 +40,9 @@ def test_iou_of_all_pairs_and_of_flat_boxes() -> None:
     assert box_iou(torch.tensor([3.0, 3, 1, 5]), torch.tensor([0.0, 0, 9, 9])) == 0
 
 
-def test_box_around_takes_the_wanted_points_and_grows_by_the_margin() -> None:
-    points = torch.tensor([[[0.0, 0], [10, 20], [99, 99]], [[1, 1], [2, 2], [3, 3]]])
-    wanted = torch.tensor([[True, True, False], [False, False, False]])
-    boxes = box_around(points, wanted, margin=0.1)
-    assert boxes[0].tolist() == [-1, -2, 11, 22]
-    assert boxes[1].isnan().all()
-    assert box_around(points)[0].tolist() == [0, 0, 99, 99]
+def test_box_around_holds_the_points() -> None:
+    points = torch.tensor([[[0.0, 0], [10, 20], [99, 99]], [[1, 4], [2, 2], [3, 3]]])
+    assert box_around(points).tolist() == [[0, 0, 99, 99], [1, 2, 3, 4]]
 
 
 @given(corners, st.floats(0.5, 2), st.integers(8, 500))

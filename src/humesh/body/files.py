@@ -122,7 +122,6 @@ def read_regressor(path: Path, joints: int, vertices: int, error: type[HumeshErr
 
 
 def _beside(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The regressors in the folder of a body file, under the names that body files have for them."""
     found = {}
     for joint_set, names in _BESIDE.items():
         file = next((path.parent / name for name in names if (path.parent / name).is_file()), None)
@@ -133,7 +132,6 @@ def _beside(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def _body_data(name: str, arrays: Mapping[str, np.ndarray], shapes: int) -> BodyData:
-    """Checks the arrays against each other and puts them into one layout."""
     axes = check_arrays(arrays, _LAYOUT, where=f"body {name!r}", what="a body", error=BodyFileError)
     parents = arrays["kintree_table"][0].astype(np.int64) & 0xFFFFFFFF
     parents = np.where(parents == 0xFFFFFFFF, -1, parents)  # SMPL stores -1 as an unsigned number

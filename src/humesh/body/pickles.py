@@ -225,7 +225,6 @@ def _chumpy(call: Call, values: Values) -> np.ndarray:
 
 
 def _sparse(call: Call, values: Values) -> np.ndarray:
-    """The full array of a sparse matrix of SciPy."""
     names = ("_shape", "shape", "data", "indices", "indptr", "row", "col", "coords")
     state, layout = values.known(call.state, names), call.name.name
     shape = state["_shape"] if "_shape" in state else state["shape"]

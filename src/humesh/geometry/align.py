@@ -95,7 +95,6 @@ def _weighted_solve(
 
 
 def _in_front(translation: Tensor, nearest: Tensor) -> Tensor:
-    """The translation with its depth at least `nearest`."""
     return torch.cat([translation[..., :2], torch.maximum(translation[..., 2], nearest)[..., None]], dim=-1)
 
 

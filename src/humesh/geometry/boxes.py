@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 
-def box_around(
-    points: Float[Tensor, "*g K 2"], wanted: Bool[Tensor, "*g K"] | None = None, margin: float = 0.0
-) -> Float[Tensor, "*g 4"]:
-    """The smallest box that holds the wanted points, grown on each side by margin times its size; NaN for none."""
-    if wanted is None:
-        wanted = torch.ones_like(points[..., 0], dtype=torch.bool)
-    low = torch.where(wanted[..., None], points, torch.inf).amin(-2)
-    high = torch.where(wanted[..., None], points, -torch.inf).amax(-2)
-    grown = margin * (high - low)
-    return torch.where(wanted.any(-1)[..., None], torch.cat([low - grown, high + grown], dim=-1), torch.nan)
+def box_around(points: Float[Tensor, "*g K 2"]) -> Float[Tensor, "*g 4"]:
+    """The smallest box that holds the points."""
+    return torch.cat([points.amin(-2), points.amax(-2)], dim=-1)
 
 
 def box_iou(a: Float[Tensor, "*#g 4"], b: Float[Tensor, "*#g 4"]) -> Float[Tensor, "*g"]:

@@ -152,10 +152,7 @@ class Decoder:
         self.count = counted or round((self.duration_s or 0) * self.fps)
 
     def _frame_rate(self, container: Any, stream: Any) -> tuple[float, list[str]]:
-        """Frames a second, and a note; an unusual rate is compared with the times of the first frames.
-
-        Cameras for slow motion do film 1000 frames a second; recordings of browsers only declare their clock so.
-        """
+        """Frames a second, and a note: slow motion has 1000, but recordings of browsers only declare their clock so."""
         declared = float(stream.average_rate or stream.guessed_rate or 0)
         if 0.01 < declared <= 480:
             return declared, []
@@ -173,7 +170,6 @@ class Decoder:
 
     @contextmanager
     def _one_sentence(self) -> Iterator[None]:
-        """Whatever a damaged file makes FFmpeg's Python side raise becomes a VideoError."""
         try:
             yield
         except HumeshError:

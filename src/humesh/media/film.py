@@ -28,13 +28,11 @@ class Film:
     """Writes an MP4 (H.264, crf 18) that appears when it is complete, with the times given and the source's sound.
 
     `size` (width, height) px of the pictures, odd sides are padded by repeating the edge; `fps` says how long the last
-    picture lasts; the first picture begins the film. `notes`, complete at the end: what became of the sound.
-    Raises VideoError.
+    picture lasts; the first picture begins the film. Sound that MP4 does not hold is left out. Raises VideoError.
     """
 
     def __init__(self, path: str | Path, size: tuple[int, int], fps: float | int, source: Video | None = None) -> None:
         self.path, self.size, self.fps, self.source = Path(path), size, float(fps), source
-        self.notes: list[str] = []
         self._held: tuple[Any, int] | None = None  # the last picture and its stamp: the next one ends it
         self._durations: dict[int, int] = {}  # ticks of the pictures inside the encoder, by their stamps
         self._zero = 0.0  # time_s of the first picture
@@ -95,8 +93,10 @@ class Film:
         self._stream = stream
         if self.source is not None and self.source.sound is not None:
             media = self._opened.enter_context(open_media(self.source.sound))
-            start_s = self.source.zero_s + zero_s
-            self._sound = _sound_of(media, self._container, start_s, start_s - 1 if zero_s > 2 else None, self.notes)
+            sound = next((stream for stream in media.streams.audio if stream.codec_context is not None), None)
+            if sound is not None and sound.codec_context.name in COPIED_SOUND:
+                out = self._container.add_stream_from_template(sound)
+                self._sound = _packets(media, sound, out, self.source.zero_s + zero_s, 1.0 if zero_s > 2 else 0.0)
         self._container.start_encoding()
         self._next_sound = next(self._sound, None)
 
@@ -148,33 +148,19 @@ class Film:
         return max(end, last + 1)
 
 
-def _sound_of(media: Any, film: Any, start_s: float, seek_s: float | None, notes: list[str]) -> Iterator[Any]:
-    """Packets of the first sound track, if any, in the time of a film that begins at start_s of the media's clock.
+def _packets(media: Any, stream: Any, out: Any, start_s: float, early_s: float) -> Iterator[Any]:
+    """A stream's packets in the time of a film that begins at start_s of the media's clock, as those of stream `out`.
 
-    The film gets its stream of sound at once. `seek_s`: where to begin reading, early, because not every file has an
-    index of its sound. Sound before the film's beginning has a negative time, which the file's edit list leaves out.
+    `early_s`: how much earlier to begin reading, as not every file has an index of its sound; 0: at the media's
+    beginning. Sound before the film's beginning has a negative time, which the file's edit list leaves out.
     """
-    streams = [stream for stream in media.streams.audio if stream.codec_context is not None]
-    if not streams:
-        return iter(())
-    stream, context = streams[0], streams[0].codec_context
-    if context.name not in COPIED_SOUND:
-        notes.append(f"The sound is {context.name}, which MP4 does not hold; the film has none.")
-        return iter(())
-    out = film.add_stream_from_template(stream)
     shift = round(start_s / stream.time_base)
-
-    def packets() -> Iterator[Any]:
-        try:
-            if seek_s is not None:
-                media.seek(round(seek_s / stream.time_base), stream=stream)
-            for packet in media.demux(stream):
-                # One packet more, because decoders of AAC and MP3 overlap two.
-                if packet.pts is not None and packet.pts + 2 * (packet.duration or 0) > shift:
-                    packet.dts = packet.pts = packet.pts - shift
-                    packet.stream = out
-                    yield packet
-        except av.FFmpegError as error:
-            notes.append(f"The sound ends early: it could not be read to its end ({error.strerror}).")
-
-    return packets()
+    with suppress(av.FFmpegError):  # damaged sound ends early
+        if early_s:
+            media.seek(round((start_s - early_s) / stream.time_base), stream=stream)
+        for packet in media.demux(stream):
+            # One packet more, because decoders of AAC and MP3 overlap two.
+            if packet.pts is not None and packet.pts + 2 * (packet.duration or 0) > shift:
+                packet.dts = packet.pts = packet.pts - shift
+                packet.stream = out
+                yield packet

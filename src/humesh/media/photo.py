@@ -168,7 +168,6 @@ def _times(shape: tuple[int, ...]) -> str:
 
 @contextmanager
 def _in_one_sentence(name: str) -> Iterator[None]:
-    """Raises whatever reading a photo brings about as a PhotoError."""
     try:
         yield
     except PhotoError:
@@ -214,8 +213,8 @@ def _heif(stream: Any, name: str) -> Image.Image:
 def rgb_of(image: Image.Image, orientation: object = 1) -> UInt8[np.ndarray, "H W 3"]:
     """8-bit RGB pixels of an image of any mode, turned by EXIF's orientation; raises whatever Pillow raises.
 
-    Transparency is laid over white, whole numbers of 16 bits and floats are scaled by their range. Bands of rows are
-    converted one after the other, so that a photo of 108 megapixels is in memory only twice.
+    Transparency is laid over white, 16-bit numbers and floats are scaled by their range. Bands of rows are converted
+    one by one, so that a photo of 108 megapixels is in memory only twice.
     """
     with quiet() if image.format == "TIFF" else nullcontext():  # Pillow checks a TIFF's size only now
         image.load()
@@ -269,8 +268,7 @@ def focal_from_exif(exif: Mapping[str, Any], size: tuple[int, int]) -> float | N
     """Focal length in pixels of an image of (width, height) from its EXIF entries, None where they do not tell.
 
     From the 35 mm equivalent (over the diagonal), else from the focal length and the sensor's pixels per unit. A photo
-    of another aspect ratio than EXIF says was cropped, at an unknown scale: None. A crop that keeps the aspect ratio
-    cannot be distinguished from a resized photo.
+    of another aspect ratio than EXIF says was cropped, at an unknown scale: None.
     """
     try:
         if _is_cropped(exif, size):

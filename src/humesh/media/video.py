@@ -118,7 +118,6 @@ class Video:
             self.passed_over = newest.passed_over
 
     def _wanted(self, clock: _Clock) -> Iterator[tuple[float, Draw]]:
-        """The frames asked for with their seconds, not decoded to pixels yet."""
         place = 0
         for stamp, draw in self._source.pictures(self.start_s):
             seconds = clock(stamp)
@@ -245,8 +244,6 @@ class _Clock:
 
 
 class _Folder:
-    """Pictures of a folder in natural order, the later ones fitted into the size of the first."""
-
     def __init__(self, path: Path) -> None:
         try:
             inside = [file for file in path.iterdir() if file.name[0] != "."]

@@ -25,11 +25,10 @@ from humesh.scene.usd import write_usd
 
 @dataclass(frozen=True)
 class Format:
-    """What a file of a format is called after its photo or video, and what writes it.
+    """A file's ending, and what writes it: `write(result, path, options)`, or `write(result, person, path, options)`.
 
-    `write(result, path, options)`; of a file for each person `write(result, person, path, options)`, person being
-    their place in the result. `needs`: a module beyond humesh's own packages, and the extra that installs it.
-    `rigged`: what writes a file for each person where the options name a rig of another program.
+    `needs`: a module beyond humesh's own packages, and the extra that installs it. `rigged`: what writes a file for
+    each person where the options name a rig of another program.
     """
 
     ending: str
@@ -101,10 +100,9 @@ def save(
     """Writes path + ending for each format, one name or several, and returns the files.
 
     A path whose ending names one of the formats is that file itself; without `formats` it is written alone. A path
-    without an ending gets overlay, GLB and JSON of a photo, GLB and NPZ of a video; other endings of one to four
-    letters are refused. A format with a file for each person writes `name_person0.bvh` and so on; one person of a
-    photo gets `name.bvh`. An option changes the formats that it is for (`FileOptions`), and is refused where there is
-    none. Raises OptionsError, ArgumentError (a TypeError), and OSError where nothing can be written.
+    without an ending gets overlay, GLB and JSON of a photo, GLB and NPZ of a video. A format with a file for each
+    person writes `name_person0.bvh` and so on; one person of a photo gets `name.bvh`. Raises OptionsError, also for an
+    option that changes none of the files, ArgumentError (a TypeError), and OSError.
     """
     if not isinstance(result, Result | VideoResult):
         raise ArgumentError(f"save: expected a Result or a VideoResult, got {type(result).__name__}.")

@@ -1,18 +1,14 @@
 """Skinned glTF 2.0 for Blender, Unity and three.js: every person a mesh on 24 joints, posed or moving.
 
-Axes: glTF is y up and right-handed with cameras looking along -z, so X' = diag(1, -1, -1) X of the OpenCV camera frame.
-That half turn about x is the rotation of one node, "camera_frame", above all skeletons; everything below stays as in
-the result: a bone's translation is its rest offset, its rotation the pose, and the bind mesh is the T-posed body. Each
-person is a node of its own there, so that Blender makes an armature for each. Mesh nodes stand at the scene's root,
-because a skinned mesh ignores its own node's place: the joints' globals count.
+glTF is y up with cameras looking along -z: the half turn diag(1, -1, -1) of the OpenCV camera frame is the rotation of
+one node, "camera_frame", above all skeletons, and everything below stays as in the result. Each person is a node of its
+own there, so that Blender makes an armature for each. Mesh nodes stand at the scene's root, because a skinned mesh
+ignores its own node's place.
 
-Of a video one animation, "motion", holds a rotation channel for each joint and the root's place, at the frames' true
-times after the video's first frame, or at the rate that the options give. Where a person is not there its pelvis, and
-with it all joints, is scaled down to a fifth of a millimetre, stepwise. A scale of 0, by which the standard hides
-skinned meshes (section 3.5.3), cannot be inverted, and on the node above the skeleton, Blender's armature, it breaks
-Blender's exports to FBX and GLB.
-
-On another program's rig each person is a file of its own without a camera, whose nodes rest in the T-pose.
+Of a video one animation, "motion", turns the joints and moves the root at the frames' true times after the first
+frame, or at the rate of the options. People who are not there are scaled down to a fifth of a millimetre at the pelvis:
+a scale of 0, by which the standard hides skinned meshes (section 3.5.3), and a scale above the skeleton break Blender's
+exports.
 """
 
 from __future__ import annotations
@@ -131,8 +127,6 @@ def _moving(result: VideoResult, options: FileOptions) -> _Scene:
 
 
 class _Scene:
-    """A glTF document in the making, of people and nothing else."""
-
     def __init__(self, body: BodyModel, method: str) -> None:
         self.body, self.data = body, bytearray()
         self._shared: dict[str, int] = {}  # accessors that all people share

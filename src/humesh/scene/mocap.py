@@ -29,10 +29,9 @@ _BODY, _SMPL_H, _BETAS = 22, 52, 16  # joints of SMPL that SMPL-H shares, its jo
 def clock(result: VideoResult, fps: int | float | None = None) -> tuple[float, Float[np.ndarray, " K"]]:
     """A constant rate in frames a second, and where its K even frames lie among the video's own.
 
-    Without `fps` the video's: it is even if no time stamp is more than half a frame off the even grid with the same
-    ends. Then its frames are taken as they are, and the rate is a whole number or NTSC's (30000 / 1001) where that
-    moves none by more than 1 ms, as containers that count milliseconds do. Else the rate is the median's, as a whole
-    number.
+    Without `fps` the video's. Where no time stamp is more than half a frame off an even grid its frames are taken as
+    they are, at a whole number or NTSC's rate (30000 / 1001) if that moves none by more than 1 ms, as containers that
+    count milliseconds do. Else the rate is the median's, as a whole number.
     """
     times, count = result.times - result.times[:1], len(result.times)
     if fps is not None:
@@ -202,11 +201,10 @@ def _zxy_angles(rotation: Float[np.ndarray, "*g 3 3"]) -> Float[np.ndarray, "*g 
 def write_amass(result: VideoResult, person: int, path: str | Path, options: FileOptions = PLAIN) -> None:
     """Writes one person of a video as AMASS does (amass.is.tue.mpg.de).
 
-    `poses` F x 156: axis-angle, radians, of SMPL-H: the root, 21 joints of the body (SMPL's hands are left out), 2 x 15
-    of the fingers, zeros; `betas` 16; `trans` F x 3, metres; `dmpls` F x 8, zeros; `mocap_framerate`; `gender`:
-    "neutral". And, of the video: `start_frame`, at this rate, and `start_s`, after its first frame.
-    The world is z up: x the picture's right, y away from the camera, z against the picture's down (the camera is taken
-    to stand level). Betas are those of the result's body, so the open body's mean nothing to SMPL.
+    `poses` F x 156: axis-angle, radians, of SMPL-H's root, 21 joints and 30 of the fingers, zeros; `betas` 16; `trans`
+    F x 3, metres; `dmpls` F x 8, zeros; `mocap_framerate`; `gender`: "neutral"; and, of the video, `start_frame` at
+    this rate and `start_s`. The world is z up: x the picture's right, y away from the camera, which is taken to stand
+    level. Betas are those of the result's body: the open body's mean nothing to SMPL.
     """
     pose, fps = motion_of(result, person, options)
     start = start_frame(result, result.tracks[person], options.fps)

@@ -54,11 +54,7 @@ VIEWS = {
 
 
 class FloorView:
-    """A virtual camera that frames some points, above a floor at the lowest of them, for pictures of bodies there.
-
-    The camera frame's y axis is taken for the vertical. `points` (metres) need not be those of the bodies, so that
-    floor and camera stay while people move.
-    """
+    """A virtual camera that frames some points (metres), above a floor at the lowest of them; y is the vertical."""
 
     def __init__(self, points: Float[np.ndarray, "K 3"], turn: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> None:
         points = points[:: max(1, len(points) // _CROWD)]
@@ -152,10 +148,7 @@ def contact_sheet(result: Result) -> UInt8[np.ndarray, "H W 3"]:
 
 
 class MotionPictures:
-    """Pictures of a video's frames: everybody's mesh over the frame, their tracks' numbers, and the side view beside.
-
-    People keep their colours, and the side view its camera, through the whole video.
-    """
+    """Pictures of a video's frames: meshes with their tracks' numbers, and the view from one side through the video."""
 
     def __init__(self, result: VideoResult, beside: bool = True) -> None:
         width, height = result.size
@@ -218,7 +211,6 @@ def _film_body(body: BodyModel, size: tuple[int, int]) -> BodyModel:
 
 
 def _tracked(stage: Stage, frame: Result, paint: Float[np.ndarray, "P 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    """The meshes over a film's frame, each with the number of its track in its colour."""
     image = Image.fromarray(_over(stage, frame.photo, _FILM_RAYS))
     letter, pen = max(11, image.height // 32), ImageDraw.Draw(image)
     for person, colour in zip(frame.people, paint, strict=True):

@@ -87,7 +87,6 @@ def record(result: Result | VideoResult) -> dict[str, Any]:
 
 
 def _about(result: Result | VideoResult) -> dict[str, Any]:
-    """What is known of the photo or video as a whole, `/` between the levels of the JSON."""
     kind, source = ("video", result) if isinstance(result, VideoResult) else ("image", result.photo)
     return {
         f"{kind}/path": source.path,

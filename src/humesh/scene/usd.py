@@ -58,7 +58,6 @@ def write_usd(result: VideoResult, path: str | Path, options: FileOptions = PLAI
 
 
 def _add(stage: Any, result: VideoResult, motion: Motion, codes: np.ndarray, colour: np.ndarray) -> None:
-    """One person: a SkelRoot that is visible while the person is there, with skeleton, animation and mesh."""
     from pxr import Gf, Sdf, UsdGeom, UsdSkel, Vt
 
     body, pose = result.body, motion.pose.map(exact)
