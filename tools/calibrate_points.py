@@ -1,4 +1,4 @@
-"""Fits what confidences of found people mean, `CURVES` and `_CALIBRATION` of people/fusion.py, to labelled photographs.
+"""Fits what confidences of found people mean, `CURVES` and `_CALIBRATION` of people/finder.py, to labelled photographs.
 
     python tools/calibrate_points.py FOLDER [--empty PHOTOS] [--kept FILE] [--plot PNG]
 
@@ -28,9 +28,8 @@ from scipy.special import expit
 
 from humesh.body.joints import LIMBS12, MEDIAPIPE33
 from humesh.media.photo import Photo
-from humesh.people import fusion
-from humesh.people.finder import LEAST_TURNED, PeopleFinder, person_of
-from humesh.people.fusion import log_odds
+from humesh.people import finder
+from humesh.people.finder import LEAST_TURNED, PeopleFinder, log_odds, person_of
 from humesh.people.networks import Pose, Pyramid, blazepose
 
 CALIBRATED_ON = ("coco_mini", "pose2sim_single", "ufes_4cam")
@@ -242,16 +241,16 @@ def main() -> None:
         away = [[mean_off(candidate.looks, person) for candidate in upright] for person in seen.people]
         chosen += [(upright[i], seen.people[person]) for person, i in matched(away)]
     curves = {}
-    for name in fusion.CURVES:
+    for name in finder.CURVES:
         looks = [(look, person) for c, person in chosen for look in [*c.looks, c.full] if look.network == name]
         curves[name] = fitted(*confidences(looks))
-    print(f"CURVES = {curves}\n(were: {fusion.CURVES})")
-    fusion.CURVES.update(curves)
-    confidence, right = confidences((fusion.fused(c.looks), person) for c, person in chosen)
-    start, slope = fusion._CALIBRATION
+    print(f"CURVES = {curves}\n(were: {finder.CURVES})")
+    finder.CURVES.update(curves)
+    confidence, right = confidences((finder.fused(c.looks), person) for c, person in chosen)
+    start, slope = finder._CALIBRATION
     calibration = fitted(expit((np.log(confidence / (1 - confidence)) - start) / slope), right)
-    print(f"_CALIBRATION = {calibration}\n(was: {fusion._CALIBRATION})")
-    fusion._CALIBRATION = calibration
+    print(f"_CALIBRATION = {calibration}\n(was: {finder._CALIBRATION})")
+    finder._CALIBRATION = calibration
 
     answers = [finds(seen, least) for seen in real]
     rows = [
@@ -278,7 +277,7 @@ def main() -> None:
 
     def of_network(pose: Pose, candidate: Candidate, which: str) -> Pose:
         if which == "heavy, all":
-            return fusion.fused([look for look in candidate.looks if look.network == "heavy"])
+            return finder.fused([look for look in candidate.looks if look.network == "heavy"])
         wanted = (look for look in [*candidate.looks, candidate.full] if look.network == LOOKS.get(which))
         return next(wanted, pose)
 

@@ -84,7 +84,7 @@ MUTANTS = (
     Mutant("crops/crops.py", "(a + b) / 2", "a", "crops/test_groups.py"),
     # people
     Mutant("people/video_people.py", "> 0.095 and changed", "> 0.095 or changed", "people/test_tracks.py -k cut"),
-    Mutant("people/fusion.py", "(apart / _NEAR) ** 2", "apart / _NEAR", "people/test_fusion.py"),
+    Mutant("people/finder.py", "(apart / _NEAR) ** 2", "apart / _NEAR", "people/test_fusion.py"),
     Mutant("people/video_people.py", "rate[:2] * since", "rate[:2]", "people/test_tracks.py -k displacement"),
     Mutant("people/video_people.py", "(2 * reach**2)", "reach**2", "people/test_tracks.py -k similarity"),
     # fitting

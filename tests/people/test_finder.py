@@ -19,8 +19,7 @@ from PIL import Image
 from humesh.body.joints import MEDIAPIPE33
 from humesh.media.photo import Photo
 from humesh.people import networks
-from humesh.people.finder import PeopleFinder
-from humesh.people.fusion import LIMBS
+from humesh.people.finder import LIMBS, PeopleFinder
 from humesh.people.networks import Pose
 from humesh.people.person import Person
 

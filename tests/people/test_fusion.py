@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from humesh.body.joints import COCO17, MEDIAPIPE33
-from humesh.people.fusion import _AFAR, _CALIBRATION, CURVES, LIMBS, fused, log_odds, rating
+from humesh.people.finder import _AFAR, _CALIBRATION, CURVES, LIMBS, fused, log_odds, rating
 from humesh.people.networks import Pose, Roi
 
 MIRROR = list(MEDIAPIPE33.mirror)

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from humesh.body.joints import MEDIAPIPE33
-from humesh.people.finder import person_of
-from humesh.people.fusion import nms, similarity
+from humesh.people.finder import nms, person_of, similarity
 from humesh.people.networks import Pose
 from humesh.people.person import box_around_keypoints
 

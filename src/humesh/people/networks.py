@@ -149,7 +149,7 @@ class Pose:
     landmarks3d: Float[np.ndarray, "33 3"] | None  # metres, camera axes, from the hips; None: the network gives none
     score: float  # the network's own, 0..1; of a fused pose its rating
     next_roi: Roi  # where the landmark model would look next
-    network: str = "thunder"  # a key of `fusion.CURVES`
+    network: str = "thunder"  # a key of `finder.CURVES`
     mask: Mask | None = None
 
     @property
