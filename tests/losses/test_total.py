@@ -1,6 +1,7 @@
 """Weighing: means of weight x error, learned weights, labels that are missing."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -75,7 +76,12 @@ def test_the_labels_themselves_have_no_error_and_missing_ones_do_not_count(open_
         pose, torch.zeros(2, 24), torch.zeros(2), torch.zeros(2), COCO17, targets.points3d, zero, targets.points2d,
         zero, targets.identity, torch.zeros(2), torch.ones(2),
     )  # fmt: skip
-    moved = BodyPose(rest.rotations, rest.shape, pose.translation - 5.0)
+    turned = pose.rotations.clone()
+    turned[:, 1] = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # four entries off by 1
+    targets = replace(targets, pose_weight=torch.arange(24.0).expand(2, 24))  # joint 1 counts once
+    off = body_losses(open_body, BodyPose(turned, pose.shape, pose.translation), camera, (256, 256), targets)
+    assert off["rotations"] == pytest.approx(4 / 9 / 24)
+    moved = BodyPose(turned, rest.shape, pose.translation - 5.0)
     assert all(loss == 0 for loss in body_losses(open_body, moved, camera, (256, 256), blind).values())
 
 
