@@ -12,7 +12,7 @@ from humesh.commands.main import main
 from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.methods.weights import build, save_weights
 
-SMALL = {"encoder": "resnet18", "crop": (64, 64), "width": 48, "heads": 4, "depth": 1, "temporal": "none"}
+SMALL = {"encoder": "test_resnet", "crop": (64, 64), "width": 48, "heads": 4, "depth": 1, "temporal": "none"}
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:

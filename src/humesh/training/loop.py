@@ -198,11 +198,10 @@ class Training:
         for key in state.keys() - set(keys):
             self.mean[key].copy_(state[key])
 
-    def batches(self, start: int, stop: int | None = None) -> Iterator[Batch]:
+    def batches(self, start: int) -> Iterator[Batch]:
         """The batches of the steps from `start` on; each process gets its own part of every batch."""
         place, size = self.place, self.recipe.batch // self.place.world
-        steps = range(start, self.recipe.steps if stop is None else stop)
-        first = ((step * place.world + place.rank) * size for step in steps)
+        first = ((step * place.world + place.rank) * size for step in range(start, self.recipe.steps))
         return loaded(self.groups, ([*range(n, n + size)] for n in first), place.workers, place.device)
 
     @contextmanager
