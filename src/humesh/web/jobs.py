@@ -133,11 +133,8 @@ class Jobs:
     def state(self, job: Job) -> dict[str, Any]:
         """What the page shows of a job."""
         with self.changed:
-            ahead = (
-                self.queue.index(job) + any(j.state == "working" for j in self.jobs.values())
-                if job in self.queue
-                else 0
-            )
+            is_working = any(each.state == "working" for each in self.jobs.values())
+            ahead = self.queue.index(job) + is_working if job in self.queue else 0
         state = {"id": job.id, "state": job.state, "message": job.message, "fraction": job.fraction, "ahead": ahead}
         return state | job.result
 

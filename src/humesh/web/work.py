@@ -81,20 +81,17 @@ def shown(result: Result | VideoResult, stem: Path, formats: list[str], progress
         files.append(film.name)
     files += [path.name for path in result.save(stem, formats)]
     if isinstance(result, Result):
-        picture = "picture.jpg"
+        picture, errors = "picture.jpg", result.expected_error_m
         _small(result.photo.pixels).save(stem.with_name(picture), quality=88)
         people = [
-            _line(f"person{number}", person.score, result.pose.translation[number, 2], _mean_mm(result, number))
+            _line(number, person.score, result.pose.translation[number, 2], None if errors is None else errors[number])
             for number, person in enumerate(result.people)
         ]
     else:
         picture = "picture.mp4" if result.video is not None else ""
         if picture:
             _write_picture(result, stem.with_name(picture), progress)
-        people = [
-            _line(f"person{motion.track}", motion.score, motion.pose.translation[:, 2].median(), None)
-            for motion in result.tracks
-        ]
+        people = [_line(m.track, m.score, m.pose.translation[:, 2].median(), None) for m in result.tracks]
     first = {end: next((name for name in files if name.endswith(end)), None) for end in (".jpg", ".mp4", ".glb")}
     return {
         "overlay": first[".jpg"] or first[".mp4"],
@@ -106,19 +103,14 @@ def shown(result: Result | VideoResult, stem: Path, formats: list[str], progress
     }
 
 
-def _line(name: str, score: float, distance_m: Any, error_mm: float | None) -> dict[str, Any]:
+def _line(number: int, score: float, distance_m: Any, errors_m: Any) -> dict[str, Any]:
     """A line of the page's table."""
     return {
-        "name": name,
+        "name": f"person{number}",
         "score": round(float(score), 3),
         "distance_m": round(float(distance_m), 2),
-        "error_mm": error_mm,
+        "error_mm": None if errors_m is None else round(1000 * float(errors_m.mean()), 1),
     }
-
-
-def _mean_mm(result: Result, number: int) -> float | None:
-    errors = result.expected_error_m
-    return None if errors is None else round(1000 * float(errors[number].mean()), 1)
 
 
 def _write_picture(result: VideoResult, path: Path, progress: Progress) -> None:
