@@ -93,26 +93,6 @@ def rotations(vectors: Float[np.ndarray, "*g 3"]) -> Float[np.ndarray, "*g 3 3"]
 def _read(path: Path) -> Motion:
     if not path.is_file():
         raise MotionError(f"motion {path}: expected a file, found {'a folder' if path.is_dir() else 'nothing'}.")
-    motion = _read_npz(path)
-    if not len(motion.poses):
-        raise MotionError(f"motion {path}: expected poses, the file has none.")
-    bad = ~(np.isfinite(motion.poses).all((1, 2)) & np.isfinite(motion.places).all(1))
-    if bad.any():
-        raise MotionError(
-            f"motion {path}: expected finite numbers, {int(bad.sum())} of {len(bad)} poses have NaN or infinity "
-            f"(the first is {int(bad.argmax())}); leave them out."
-        )
-    with np.errstate(over="ignore"):
-        largest = float(np.linalg.norm(motion.poses.astype(np.float32), axis=-1).max())
-    if largest > 2 * np.pi + 0.05:  # 0.05: rounding of half precision
-        raise MotionError(
-            f"motion {path}: expected rotation vectors in radians (at most 2 pi), the largest is {largest:.1f}; "
-            "are they degrees?"
-        )
-    return motion
-
-
-def _read_npz(path: Path) -> Motion:
     data = read_arrays(path, what=_WHAT, error=MotionError, only=_LAYOUT | _CLIPS, most_bytes=_MOST_BYTES)
     if "poses" not in data:
         found = ", ".join(sorted(getattr(np.load(path), "files", []))) or "nothing"
@@ -126,6 +106,8 @@ def _read_npz(path: Path) -> Motion:
             f"motion {path}: expected poses of N x 24 x 3 (or AMASS's N x 72, 156 or 165), got "
             f"{' x '.join(map(str, poses.shape))}; bring it to SMPL's 24 joints."
         )
+    if not len(poses):
+        raise MotionError(f"motion {path}: expected poses, the file has none.")
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
         places = data.get("trans", np.zeros((len(poses), 3))).astype(np.float32)
         if is_amass:
@@ -133,9 +115,22 @@ def _read_npz(path: Path) -> Motion:
             poses = np.concatenate([body, np.zeros_like(body[:, :2])], axis=1).astype(np.float32)
     if places.shape != (len(poses), 3):
         raise MotionError(f"motion {path}: expected trans of {len(poses)} x 3, got {places.shape}.")
-    if is_amass and len(poses) and np.isfinite(poses).all() and np.isfinite(places).all():
+    bad = ~(np.isfinite(poses).all((1, 2)) & np.isfinite(places).all(1))
+    if bad.any():
+        raise MotionError(
+            f"motion {path}: expected finite numbers, {int(bad.sum())} of {len(bad)} poses have NaN or infinity "
+            f"(the first is {int(bad.argmax())}); leave them out."
+        )
+    if is_amass:
         poses[:, 0] = (_Y_UP * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
         places = _Y_UP.apply(places).astype(np.float32)
+    with np.errstate(over="ignore"):
+        largest = float(np.linalg.norm(poses.astype(np.float32), axis=-1).max())
+    if largest > 2 * np.pi + 0.05:  # 0.05: rounding of half precision
+        raise MotionError(
+            f"motion {path}: expected rotation vectors in radians (at most 2 pi), the largest is {largest:.1f}; "
+            "are they degrees?"
+        )
     return Motion(poses, places, *_sequences(path, data, len(poses)))
 
 
@@ -168,7 +163,7 @@ def _sequences(
             sequence = np.repeat(numbers, lengths)
     if sequence is None or len(sequence) != count or not ((sequence >= 0) & (sequence < len(names))).all():
         raise MotionError(f"motion {path}: expected a sequence number for each of its {count} poses.")
-    if not clips and count and {"frame_index", "seq_fps"} <= data.keys():
+    if not clips and {"frame_index", "seq_fps"} <= data.keys():
         breaks = (np.diff(data["frame_index"]) != 1) | (np.diff(sequence) != 0)
         for frames in np.split(np.arange(count), np.flatnonzero(breaks) + 1):
             number = int(sequence[frames[0]])
