@@ -205,7 +205,7 @@ def _without(arrays: dict[str, Any], key: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_wrong_bodies_are_told(tmp_path: Path, change: Any, sentence: str) -> None:
+def test_wrong_bodies_are_refused(tmp_path: Path, change: Any, sentence: str) -> None:
     path, changed = tmp_path / "body.pkl", change(smpl_arrays())
     path.write_bytes(pickle.dumps(changed))
     with pytest.raises(BodyFileError, match=sentence):
@@ -225,7 +225,7 @@ def test_a_body_takes_no_more_memory_than_it_has(tmp_path: Path) -> None:
     assert not data.keypoint_regressors
 
 
-def test_a_missing_file_is_told_with_what_there_is() -> None:
+def test_a_missing_file_is_named_with_what_there_is() -> None:
     with pytest.raises(
         BodyFileError, match=r"'nowhere.pkl': expected open, open-low or an SMPL .pkl or .npz file, found no such"
     ):

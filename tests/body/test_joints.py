@@ -27,7 +27,7 @@ def test_maps_meet_by_name() -> None:
     assert [MEDIAPIPE33.names[i] for i in here] == [COCO17.names[i] for i in there] == list(COCO17.names)
 
 
-def test_a_wrong_name_is_told_with_the_right_ones() -> None:
+def test_a_wrong_name_is_refused_with_the_right_ones() -> None:
     with pytest.raises(ValueError, match=r"'coco17' has no joint 'left_elbo'; it has: nose, .*left_elbow"):
         COCO17.index("left_elbo")
     with pytest.raises(ValueError, match="distinct"):

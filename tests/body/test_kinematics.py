@@ -185,7 +185,7 @@ def _own_twists(rotations: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
 def test_a_pose_with_its_own_twists_comes_back(seed: int, points: int, chain: str, length: float) -> None:
     """FK then IK: the same joints to 1e-5 m and the same rotations to 1e-4 rad for every joint that has a child.
 
-    Spine3's rotation is told by its neck bone and twist, as every other joint's is; twists of any length will do.
+    Spine3's rotation follows from its neck bone and twist, as every other joint's does; twists of any length will do.
     """
     rest, rotations = _random_skeleton(seed, points)
     skeleton = SMPL24 if points == 24 else SMPL29
@@ -225,6 +225,6 @@ def test_gradients_equal_finite_differences() -> None:
     assert torch.autograd.gradcheck(solve, (target, twist), fast_mode=True, atol=1e-4)
 
 
-def test_a_wrong_skeleton_is_told() -> None:
+def test_a_wrong_skeleton_is_refused() -> None:
     with pytest.raises(ValueError, match=r"24 x 3 for skeleton 'smpl24'.*pass skeleton=SMPL29 for 29 points"):
         inverse_kinematics(torch.zeros(29, 3), torch.zeros(29, 3))

@@ -132,7 +132,7 @@ def test_a_mirrored_pose_gives_the_mirrored_joints(open_body: BodyModel) -> None
     assert torch.equal(again.rotations, pose.rotations)
 
 
-def test_wrong_inputs_are_told(open_body: BodyModel) -> None:
+def test_wrong_inputs_are_refused(open_body: BodyModel) -> None:
     with pytest.raises(ValueError, match="expected 10 shape coefficients, got 11"):
         open_body.rest_joints(torch.zeros(11))
     with pytest.raises(ValueError, match="no regressor for joint set 'openpose25'; it has: coco17"):

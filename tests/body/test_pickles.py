@@ -228,7 +228,7 @@ def test_what_is_no_plain_data_is_refused(name: str) -> None:
     assert len(str(error.value)) < 400
 
 
-def test_what_is_named_is_told() -> None:
+def test_the_sentence_says_what_was_named() -> None:
     with pytest.raises(RefusedError, match=r"it names posix\.system;") as error:
         read_pickle(b"cposix\nsystem\n(S'true'\ntR.")
     assert error.value.name == "posix.system"

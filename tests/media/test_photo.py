@@ -175,7 +175,7 @@ def test_a_damaged_block_of_exif_leaves_the_orientation(tmp_path: Path, block: t
     assert Photo.read(_jpeg_with_exif(tmp_path / "a.jpg", exif)).size == (64, 48)
 
 
-def test_the_focal_length_comes_from_exif_or_is_guessed_and_said(tmp_path: Path) -> None:
+def test_the_focal_length_comes_from_exif_or_is_guessed_with_a_note(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0xA405] = 28
     Image.fromarray(_gradient(400, 300)).save(tmp_path / "known.jpg", exif=exif)
@@ -270,7 +270,7 @@ def test_a_cropped_photo_says_so(
     assert [text[: len(note)] for text in photo.notes] == [note] if note else photo.notes == ()
 
 
-def test_of_an_animation_the_first_frame_is_used_and_said(tmp_path: Path) -> None:
+def test_of_an_animation_the_first_frame_is_used_with_a_note(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue", "green")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     photo = Photo.read(tmp_path / "a.gif")

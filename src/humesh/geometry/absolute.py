@@ -40,24 +40,24 @@ def solved_offset(
     code of 2021 and later: 0.01), in units in which n and the right-hand sides have root mean square 1: of each person,
     or of the whole batch as those codes have it, where a result depends on who else is in the batch.
     """
-    relative, seen = relative.double(), rays.double()[..., :2]
-    right = seen * relative[..., 2:] - relative[..., :2]
+    relative, ray = relative.double(), rays.double()[..., :2]
+    right = ray * relative[..., 2:] - relative[..., :2]
     over = (-2, -1) if scales == "person" else tuple(range(-relative.ndim, 0))
     unit, size = (
         tensor.square().mean(over, keepdim=True).clamp(min=_TINY).sqrt().expand(*inside.shape[:-1], 1, 1)[..., 0]
-        for tensor in (seen, right)
+        for tensor in (ray, right)
     )
-    seen, right = seen / unit[..., None], right / size[..., None]
+    ray, right = ray / unit[..., None], right / size[..., None]
     weight = (inside.double() + 1e-4).square()[..., None]
     total = weight.sum(-2)
-    mean_seen, mean_right = (weight * seen).sum(-2) / total, (weight * right).sum(-2) / total
+    mean_ray, mean_right = (weight * ray).sum(-2) / total, (weight * right).sum(-2) / total
     # A ridge pulls t_x and t_y, which the means determine, to 0 too; it leaves `pulled` times the means to t_z.
     pulled = total[..., 0] * ridge / (total[..., 0] + ridge)
-    apart = weight * (seen - mean_seen[..., None, :])
-    spread = (apart * (seen - mean_seen[..., None, :])).sum((-2, -1)) + pulled * mean_seen.square().sum(-1) + ridge
-    along = (apart * (right - mean_right[..., None, :])).sum((-2, -1)) + pulled * (mean_seen * mean_right).sum(-1)
+    apart = weight * (ray - mean_ray[..., None, :])
+    spread = (apart * (ray - mean_ray[..., None, :])).sum((-2, -1)) + pulled * mean_ray.square().sum(-1) + ridge
+    along = (apart * (right - mean_right[..., None, :])).sum((-2, -1)) + pulled * (mean_ray * mean_right).sum(-1)
     depth = -(along / spread.clamp(min=_TINY))[..., None]
-    sideways = total / (total + ridge) * (mean_right + mean_seen * depth)
+    sideways = total / (total + ridge) * (mean_right + mean_ray * depth)
     return torch.cat([sideways * size, depth * size / unit], dim=-1)
 
 
@@ -69,13 +69,13 @@ def weak_offset(
     The wanted points stand, on average, at the depth spread(r_xy) / spread(n) (root mean squares about the means),
     where their middle lies on the middle of their rays.
     """
-    relative, seen = relative.double(), rays.double()[..., :2]
+    relative, ray = relative.double(), rays.double()[..., :2]
     weight = wanted.double()[..., None] / wanted.double().sum(-1).clamp(min=1)[..., None, None]
-    middle, mean_seen = (weight * relative).sum(-2), (weight * seen).sum(-2)
+    middle, mean_ray = (weight * relative).sum(-2), (weight * ray).sum(-2)
     across = (weight * (relative[..., :2] - middle[..., None, :2]).square()).sum((-2, -1))
-    angles = (weight * (seen - mean_seen[..., None, :]).square()).sum((-2, -1)) + 1e-10  # MeTRAbs' constant
+    angles = (weight * (ray - mean_ray[..., None, :]).square()).sum((-2, -1)) + 1e-10  # MeTRAbs' constant
     depth = (across.clamp(min=_TINY) / angles).sqrt()[..., None]
-    return torch.cat([mean_seen * depth, depth], dim=-1) - middle
+    return torch.cat([mean_ray * depth, depth], dim=-1) - middle
 
 
 def placed_points(

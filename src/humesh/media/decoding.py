@@ -30,7 +30,7 @@ Pictures = Iterator[tuple[float | None, Draw]]
 MAX_MEGAPIXELS = 70
 """Videos of larger frames are refused: 8K has 33 megapixels, the largest cameras for virtual reality 56."""
 ASSUMED_FPS = 25.0
-"""Frames a second where nothing tells them: the default of FFmpeg for pictures, and the rate of PAL."""
+"""Frames a second where nothing says them: the default of FFmpeg for pictures, and the rate of PAL."""
 
 # What FFmpeg may take a file for. Its others read further files that a playlist names, or take text for pictures.
 _CONTAINERS = (
@@ -41,7 +41,7 @@ _LIMITS = {"max_pixels": f"{MAX_MEGAPIXELS}000000"}  # FFmpeg's own: frames may 
 _LENGTH_IN_HEADER = {"mov", "matroska", "avi"}  # in other containers FFmpeg estimates it from what is there
 _WITHOUT_TIMES = {"mjpeg", "mpjpeg", "h264", "hevc"}  # FFmpeg makes times of an assumed frame rate; arrivals are true
 _HDR = {16: "PQ", 18: "HLG"}  # transfer functions by their numbers in ISO/IEC 23091-2
-_PATIENCE_S = 15.0  # for an answer over the net
+_PATIENCE_S = 15.0  # for a reply over the net
 _LONGEST_S = 1e7  # four months: a header that says more is damaged
 _WEBCAMS: dict[str, tuple[str, str, dict[str, str]]] = {
     "linux": ("v4l2", "/dev/video{}", {}),
@@ -157,9 +157,9 @@ class Decoder:
         if 0.01 < declared <= 480:
             return declared, []
         times = []
-        if not self.live:
-            with suppress(av.FFmpegError):  # the pass through the whole video reports it
-                times = sorted(t for t in map(self._stamp, islice(container.demux(stream), 100)) if t is not None)
+        with suppress(av.FFmpegError):  # the pass through the whole video reports it
+            packets = () if self.live else islice(container.demux(stream), 100)
+            times = sorted(stamp for packet in packets if (stamp := self._stamp(packet)) is not None)
         duration = float((times[-1] - times[0]) * self.base) if times else 0.0
         measured = (len(times) - 1) / duration if duration > 0 else 0.0
         if not 0.01 < measured < 100_000:

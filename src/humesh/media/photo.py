@@ -22,6 +22,7 @@ from humesh.media.kinds import PHOTO_FORMATS, is_heif, is_raw, is_url, opened, p
 MAX_MEGAPIXELS = 120
 """Larger images are refused before their pixels are read; today's largest phone photos have 108 (200 for a few)."""
 
+_FOCAL = "focal length"  # which the notes that hold no longer where a camera is given have in them
 _IN_MEMORY = "in memory"  # the name of a photo without a file
 _FILM_DIAGONAL_MM = 43.27  # of the 36 x 24 mm frame that EXIF's FocalLengthIn35mmFilm refers to
 _BAND_PIXELS = 2**20  # that are converted at a time
@@ -48,7 +49,6 @@ class Photo:
     camera_source: str = GUESSED
     notes: tuple[str, ...] = ()  # what reading it changed or left out, in sentences
     path: str = ""  # of its file, as far as there is one
-    camera_note: str = ""  # the one of the notes that holds no longer where a camera is given
 
     @property
     def size(self) -> tuple[int, int]:
@@ -86,8 +86,8 @@ class Photo:
             )
         if camera is None:
             return photo
-        notes = tuple(note for note in photo.notes if note != photo.camera_note)
-        return replace(photo, camera=camera, camera_source="given", notes=notes, camera_note="")
+        notes = tuple(note for note in photo.notes if _FOCAL not in note)
+        return replace(photo, camera=camera, camera_source="given", notes=notes)
 
     @classmethod
     def read(cls, path: str | Path) -> Photo:
@@ -136,9 +136,8 @@ class Photo:
         if getattr(image, "is_animated", False):
             notes.append(f"{called} has several frames; the first one was used.")
         camera, source, note = camera_from_exif(exif, (pixels.shape[1], pixels.shape[0]))
-        camera_note = f"{called} {note}" if note else ""
-        notes += [camera_note] if note else []
-        return cls(pixels, camera, source, tuple(notes), "" if name == _IN_MEMORY else name, camera_note)
+        notes += [f"{called} {note}"] if note else []
+        return cls(pixels, camera, source, tuple(notes), "" if name == _IN_MEMORY else name)
 
 
 def rgb_pixels(source: np.ndarray | Tensor) -> UInt8[np.ndarray, "H W 3"]:
@@ -257,15 +256,15 @@ def camera_from_exif(exif: Mapping[str, Any], size: tuple[int, int]) -> tuple[Ca
     focal = focal_from_exif(exif, size)
     if focal is not None:
         return Camera.virtual(focal, size), "EXIF focal length", ""
-    why = "does not say its focal length"
+    why = f"does not say its {_FOCAL}"
     if _is_cropped(exif, size) and (exif.get("FocalLengthIn35mmFilm") or exif.get("FocalLength")):
         taken = "{} x {}".format(*_taken(exif))
-        why = f"was cropped after it was taken ({taken} by its EXIF), so that its EXIF's focal length holds no longer"
+        why = f"was cropped after it was taken ({taken} by its EXIF), so that its EXIF's {_FOCAL} holds no longer"
     return Camera.guess(size), GUESSED, f"{why}; it was guessed as that of a 28 mm lens on film."
 
 
 def focal_from_exif(exif: Mapping[str, Any], size: tuple[int, int]) -> float | None:
-    """Focal length in pixels of an image of (width, height) from its EXIF entries, None where they do not tell.
+    """Focal length in pixels of an image of (width, height) from its EXIF entries, None where they do not say.
 
     From the 35 mm equivalent (over the diagonal), else from the focal length and the sensor's pixels per unit. A photo
     of another aspect ratio than EXIF says was cropped, at an unknown scale: None.

@@ -43,13 +43,11 @@ class Frame:
 class Video:
     """The frames of a video with start_s <= time < end_s, every `stride`-th; streams, again and again for files.
 
-    `source`: a file that FFmpeg reads, a folder of pictures (by name, 2 before 10), an address
-    (https://, rtsp://, ...) or the number of a webcam; `live`: one without an end, which cannot be read again
-    (`endless`: nor has it a size, as a file on the net has); `newest` gives its frames without falling behind. `size`
-    (width, height) px; `fps` (nominal), `duration_s` and `count` (expected, None if not known) are those of the frames
-    asked for. `notes`: what was guessed, broken or bridged, complete after iterating. `sound`: where the sound that
-    belongs to the frames may be read, if anywhere.
-    Raises VideoError; ArgumentError (a TypeError) for what is no source.
+    `source`: a file that FFmpeg reads, a folder of pictures (by name, 2 before 10), an address (https://, rtsp://, ...)
+    or the number of a webcam; `live`: one without an end, which cannot be read again (`endless`: nor has it a size, as
+    a file on the net has). `size` (width, height) px; `fps` (nominal), `duration_s` and `count` (expected, None if not
+    known) are those of the frames asked for. `notes`: what was guessed, broken or bridged, complete after iterating.
+    `sound`: where it may be read. Raises VideoError; ArgumentError (a TypeError) for what is no source.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class Video:
         else:
             self._source = Decoder(source if self.path is None else self.path)
         self.live = self.endless = False
-        self.passed_over = 0
+        self._newest = Newest[tuple[float, Draw]](())
         self.sound: str | Path | None = None
         if isinstance(self._source, Decoder):
             self.live, self.endless = self._source.live, self._source.endless
@@ -97,6 +95,11 @@ class Video:
         """What the file's own clock shows at time 0, in seconds: its sound is timed by that clock."""
         return self._source.zero_s
 
+    @property
+    def passed_over(self) -> int:
+        """The frames that a newer one replaced in the last `newest`."""
+        return self._newest.passed_over
+
     def __iter__(self) -> Iterator[Frame]:
         clock = _Clock(1 / self._source.fps)
         return self._frames(self._wanted(clock), clock)
@@ -104,18 +107,14 @@ class Video:
     def newest(self) -> Generator[Frame, None, None]:
         """The frames of a live video, each the newest when it is asked for, however slowly they are used.
 
-        A thread reads meanwhile; `passed_over` counts the frames that a newer one replaced.
+        A thread reads meanwhile.
         """
         clock = _Clock(1 / self._source.fps)
-        newest = Newest(self._wanted(clock))
-        self.passed_over = 0
+        self._newest = Newest(self._wanted(clock))
         try:
-            for frame in self._frames(newest, clock):
-                self.passed_over = newest.passed_over
-                yield frame
+            yield from self._frames(self._newest, clock)
         finally:
-            newest.close()
-            self.passed_over = newest.passed_over
+            self._newest.close()
 
     def _wanted(self, clock: _Clock) -> Iterator[tuple[float, Draw]]:
         place = 0
@@ -223,7 +222,7 @@ class Newest(Generic[Item]):
 
 
 class _Clock:
-    """True seconds, strictly increasing; what the file does not tell is made from the nominal distance of frames."""
+    """True seconds, strictly increasing; what the file does not say is made from the nominal distance of frames."""
 
     def __init__(self, period: float) -> None:
         self.period, self.last, self.shift, self.made = period, -math.inf, 0.0, 0

@@ -44,7 +44,7 @@ def facing(angle: float, elevation: float) -> Float[np.ndarray, "3 3"]:
     return about @ np.array([[1, 0, 0], [0, up, down], [0, -down, up]])
 
 
-# Front and side 8 degrees up: the floor shows who stands in front of whom. From the top what was far is above.
+# Front and side 8 degrees up: the floor shows who stands in front. From the top what was far is above.
 VIEWS = {
     "front": facing(0.0, math.radians(8)),
     "side": facing(math.pi / 2, math.radians(8)),
@@ -114,13 +114,13 @@ def framing(
     In the camera's axes a centre (c, -d) holds a point (x, z) if x - across z <= c + across d, and likewise to the
     left, so the two outermost points of each axis give d and c at once.
     """
-    seen = points @ turn
+    moved = points @ turn
     ends = [
-        [(sign * seen[:, axis] - slope * seen[:, 2]).max() for sign in (1, -1)]
+        [(sign * moved[:, axis] - slope * moved[:, 2]).max() for sign in (1, -1)]
         for axis, slope in ((0, across), (1, along))
     ]
     back = max(sum(pair) / (2 * slope) for pair, slope in zip(ends, (across, along), strict=True))
-    near = seen[:, 2].min() - 0.1  # metres; and never closer to the nearest point than this
+    near = moved[:, 2].min() - 0.1  # metres; and never closer to the nearest point than this
     return turn @ np.array([(ends[0][0] - ends[0][1]) / 2, (ends[1][0] - ends[1][1]) / 2, min(-back, near)])
 
 
