@@ -191,7 +191,7 @@ def _predicted(
             pose, here = recoverer.predict(crops).pose, [(n, person) for n, _ in frames for person in people[n]]
             yield from ((n, person, pose.map(itemgetter(row))) for row, (n, person) in enumerate(here))
         else:
-            windows.add_frames([(n, when, [person.track or 0 for person in people[n]]) for n, when in frames], crops)
+            windows.add([(n, when, [person.track or 0 for person in people[n]]) for n, when in frames], crops)
             yield from of_tracks(windows.ready())
     if windows is not None:
         yield from of_tracks(windows.poses())

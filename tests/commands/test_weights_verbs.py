@@ -72,21 +72,22 @@ def test_wrong_weights_are_named_before_anything_is_loaded(
 def test_convert_says_what_it_did(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A checkpoint with our own network's tensors under the names that the refiner's authors' arrays have."""
-    import numpy as np
-
-    data = Path(__file__).parents[1] / "data" / "parity" / "ik_refine" / "refiner.npz"
-    with np.load(data) as arrays:
-        state = {key.removeprefix("w/"): torch.tensor(arrays[key]) for key in arrays.files if key.startswith("w/")}
-    torch.save(state, tmp_path / "refiner.pt")
-    out = tmp_path / "refiner.safetensors"
-    assert run(monkeypatch, "convert", tmp_path / "refiner.pt", "--method", "ik_refine", "-o", out) == 0
-    assert "refiner of ik_refine" in capsys.readouterr().out
-    assert out.is_file()
+    file, out, left = (
+        tmp_path / "int.pth",
+        tmp_path / "int.safetensors",
+        {"the body model's own arrays": ["smpl.faces"]},
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("humesh.methods.weights.convert", lambda *_: (None, left))
+        assert run(monkeypatch, "convert", file, "--method", "int", "-o", out) == 0
+    printed = capsys.readouterr().out
+    assert "left out 1 entries (smpl.faces): the body model's own arrays" in printed
+    assert f"run it: humesh predict PHOTO --weights {out} --body YOUR_SMPL_FILE" in printed.replace("\n", " ")
+    torch.save({"a": torch.zeros(1)}, file)
     for words, sentence in (
-        ((tmp_path / "refiner.pt", "--method", "int", "-o", out), "method"),
-        ((tmp_path / "refiner.pt", "--method", "magic", "-o", out), "expected one of jotr"),
-        ((tmp_path / "refiner.pt", "--method", "int", "-o", tmp_path / "out.pth"), "ends in .safetensors"),
+        ((file, "--method", "int", "-o", out), "method"),
+        ((file, "--method", "magic", "-o", out), "expected one of jotr"),
+        ((file, "--method", "int", "-o", tmp_path / "out.pth"), "ends in .safetensors"),
         ((tmp_path / "nothing.pt", "--method", "int", "-o", out), "found no such file"),
     ):
         assert run(monkeypatch, "convert", *words) == 2

@@ -63,7 +63,7 @@ def method(small_body: BodyModel) -> Numbers:
 def test_every_frame_is_posed_by_what_it_shows(method: Numbers, frames: int, interval: int) -> None:
     windows = Windows(method, 4, interval)
     for frame in range(frames):
-        windows.add(frame, frame / FPS, [7, 9], _crops([frame, 100.0 + frame]))
+        windows.add([(frame, frame / FPS, [7, 9])], _crops([frame, 100.0 + frame]))
     poses = windows.poses()
     assert set(poses) == {(frame, track) for frame in range(frames) for track in (7, 9)}
     for (frame, track), pose in poses.items():
@@ -85,7 +85,7 @@ def test_what_is_ready_early_is_the_same_in_the_end(small_body: BodyModel, inter
     for frame in range(40):
         for windows in (early, late):
             tracks, numbers = ([7, 9], [frame, 100.0 + frame]) if frame != 11 else ([9], [3.0])
-            windows.add(frame, frame / FPS, tracks, _crops(numbers))
+            windows.add([(frame, frame / FPS, tracks)], _crops(numbers))
         given += early.ready().items()
         assert frame - (given[-1][0][0] if given else -1) <= 2 * 4 * interval
     given += early.poses().items()
@@ -100,7 +100,7 @@ def test_what_is_ready_early_is_the_same_in_the_end(small_body: BodyModel, inter
 def test_windows_overlap_by_half(method: Numbers) -> None:
     windows = Windows(method, 4)
     for frame in range(8):
-        windows.add(frame, frame / FPS, [1], _crops([frame]))
+        windows.add([(frame, frame / FPS, [1])], _crops([frame]))
     windows.poses()
     assert method.windows == [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7]]
 
@@ -109,7 +109,7 @@ def test_windows_weigh_by_how_near_to_their_middles_a_frame_lies(small_body: Bod
     """Frames 2 and 3 are in windows that begin at 0 and 2: places 5/8 and 7/8 of the one, 1/8 and 3/8 of the other."""
     windows = Windows(Numbers(small_body, first=True), 4)
     for frame in range(6):
-        windows.add(frame, frame / FPS, [1], _crops([frame]))
+        windows.add([(frame, frame / FPS, [1])], _crops([frame]))
     poses = windows.poses()
     assert float(poses[1, 1].translation[0]) == 0.0
     assert float(poses[2, 1].translation[0]) == pytest.approx(2 * 0.25 / (0.75 + 0.25), abs=1e-2)
@@ -119,7 +119,7 @@ def test_windows_weigh_by_how_near_to_their_middles_a_frame_lies(small_body: Bod
 def test_gaps_are_absent(method: Numbers) -> None:
     windows = Windows(method, 4)
     for frame in (0, 1, 3, 30, 31):
-        windows.add(frame, frame / FPS, [1], _crops([frame]))
+        windows.add([(frame, frame / FPS, [1])], _crops([frame]))
     assert set(windows.poses()) == {(frame, 1) for frame in (0, 1, 3, 30, 31)}
     assert [0, 1, 3] in method.windows
     assert all(window for window in method.windows)

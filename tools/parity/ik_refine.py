@@ -24,7 +24,7 @@ from humesh.body.kinematics import (
 from humesh.geometry.absolute import absolute_points, inside_image, placed_points, solved_offset, weak_offset
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d, rotation_from_quaternion, rotation_to_6d
-from humesh.methods.ik_refine import IkRefine
+from humesh.methods.base import KeyMap
 from humesh.networks.heads import STRIDE, SkeletonHead
 from humesh.networks.refiner import Refiner, Theta
 from parity import ik_evaluation
@@ -209,13 +209,20 @@ def _absolute(arrays: Arrays, case: str, size: tuple[int, int]) -> None:
             arrays.compare(f"{case}/{double}", 1000 * single, atol=0.05)
 
 
+# The names that the arrays have; those in the authors' file were not known to us.
+_KEYS = (
+    (r"^block(\d+)\.", r"blocks.\1."), (r"\.ln_attn\.", ".norm1."), (r"\.ln_mlp\.", ".norm2."),
+    (r"\.qkv\.", ".attn.qkv."), (r"\.attn_out\.", ".attn.proj."), (r"\.mlp_in\.", ".mlp.fc1."),
+    (r"\.mlp_out\.", ".mlp.fc2."), (r"^head_pose\.", "pose."), (r"^head_(\w+)_a\.", r"\1.0."),
+    (r"^head_(\w+)_b\.", r"\1.1."), (r"betas\.", "shape."), (r"cam\.", "camera."),
+)  # fmt: skip
+
+
 def _refiner(arrays: Arrays) -> None:
     """The refiner with the file's weights; padding is looked at, as the authors have it."""
     width, depth, heads, head_width, hidden, people = arrays.get("cfg/dim_depth_heads_headdim_mlp_persons").tolist()
-    keys = IkRefine.authors_keys
-    assert keys
-    state, left = keys.apply({name.removeprefix("w/"): arrays.tensor(name) for name in arrays.names("w/")})
-    assert not left
+    keys = KeyMap(_KEYS, {}, lambda state: None)
+    state, _ = keys.apply({name.removeprefix("w/"): arrays.tensor(name) for name in arrays.names("w/")})
     sizes = (width, depth, heads, head_width, hidden)
     features, shapes, joints = (arrays.get(f"in/{name}").shape[axis] for name, axis in
                                 (("feature", -1), ("betas", -1), ("rot6d", -2)))  # fmt: skip

@@ -24,7 +24,7 @@ def convert(
 
     Args:
         file: The checkpoint (.pth, .pt, .pth.tar).
-        method: Whose it is: jotr, int, multi_roi_authors, ik_refine (its refiner).
+        method: Whose it is: jotr, int, multi_roi_authors.
         out: The .safetensors file to write.
         vposer: VPoser's weights for jotr: its snapshot, or the checkpoint itself, which holds a copy. Their licence
             (Max Planck Society, non-commercial) then holds for the converted file too.
@@ -33,12 +33,11 @@ def convert(
 
     if out.suffix != ".safetensors":
         raise UserError(f"-o {out}: expected a name that ends in .safetensors.")
-    header, left = convert_weights(file, method, out, vposer)
+    _, left = convert_weights(file, method, out, vposer)
     for reason, keys in left.items():
         say(f"left out {len(keys)} entries ({keys[0]}{', ...' if len(keys) > 1 else ''}): {reason}")
-    say(f"wrote {out}: {f'the {header.part} of {method}' if header.part else method}")
-    if not header.part:
-        say(f"run it: humesh predict PHOTO --weights {out} --body YOUR_SMPL_FILE")
+    say(f"wrote {out}: {method}")
+    say(f"run it: humesh predict PHOTO --weights {out} --body YOUR_SMPL_FILE")
     return 0
 
 

@@ -52,13 +52,8 @@ class Windows:
         self._sums: dict[tuple[int, int], _Sum] = {}
 
     @torch.no_grad()
-    def add(self, frame: int, time_s: float, tracks: list[int], crops: Crops) -> None:
-        """The crops `B 1` of a frame's people; frames come in order."""
-        self.add_frames([(frame, time_s, tracks)], crops)
-
-    @torch.no_grad()
-    def add_frames(self, frames: Sequence[tuple[int, float, list[int]]], crops: Crops) -> None:
-        """Frames with their times in seconds and tracks, and the crops `B 1` of all their people, which pass at once.
+    def add(self, frames: Sequence[tuple[int, float, list[int]]], crops: Crops) -> None:
+        """Frames with their times in seconds and tracks, and the crops `B 1` of all their people.
 
         They are copied to the device together, once.
         """

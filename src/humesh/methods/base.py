@@ -32,14 +32,13 @@ class KeyMap:
 
     Keys go through every rename (regular expression, replacement) in turn. Keys that match a pattern of `dropped` are
     left out, for the reason given beside it; whatever else does not fit is an error. `config` sizes the network from
-    the file. `part`: the submodule that the authors' files hold, "" for all of it. `companion`: what must come from a
-    second file that the user gives, as (regular expression, replacement), and `companion_is`: that file in words.
+    the file. `companion`: what must come from a second file that the user gives, as (regular expression, replacement),
+    and `companion_is`: that file in words.
     """
 
     renames: tuple[tuple[str, str], ...]
     dropped: Mapping[str, str]
     config: Callable[[Mapping[str, Tensor]], Any]
-    part: str = ""
     companion: tuple[tuple[str, str], ...] = ()
     companion_is: str = ""
 

@@ -15,10 +15,8 @@ so that nobody's result depends on absent crops (`mask_padding`; the authors do 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -33,7 +31,7 @@ from humesh.geometry.absolute import absolute_points, inside_image
 from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_6d, rotation_from_quaternion, rotation_to_6d
 from humesh.losses import Targets, Term, absolute, mean_of_labelled, squared
-from humesh.methods.base import KeyMap, Method, Prediction, of_present
+from humesh.methods.base import Method, Prediction, of_present
 from humesh.networks.encoders import Encoder, imagenet_normalised
 from humesh.networks.heads import STRIDE, VOLUME_M, SkeletonHead, TwistHead
 from humesh.networks.refiner import Refiner, Theta
@@ -90,33 +88,11 @@ class IkRefinePrediction(Prediction):
     refined: Theta  # Theta_ref, before the six numbers of a rotation are made orthonormal
 
 
-# Only the refiner was released; these are the names that its parity arrays have, its authors' own ones we never saw.
-REFINER_KEYS = (
-    (r"^block(\d+)\.", r"blocks.\1."), (r"\.ln_attn\.", ".norm1."), (r"\.ln_mlp\.", ".norm2."),
-    (r"\.qkv\.", ".attn.qkv."), (r"\.attn_out\.", ".attn.proj."), (r"\.mlp_in\.", ".mlp.fc1."),
-    (r"\.mlp_out\.", ".mlp.fc2."), (r"^head_pose\.", "pose."), (r"^head_(\w+)_a\.", r"\1.0."),
-    (r"^head_(\w+)_b\.", r"\1.1."), (r"betas\.", "shape."), (r"cam\.", "camera."),
-)  # fmt: skip
-
-
-def _refiner_config(state: Mapping[str, Tensor]) -> IkRefineConfig:
-    """The sizes that the tensors of a refiner show; the number of heads they do not."""
-    return IkRefineConfig(
-        width=len(state["embed.weight"]),
-        depth=sum(bool(re.fullmatch(r"block\d+\.qkv\.weight", key)) for key in state),
-        head_width=len(state["block0.qkv.weight"]) // 3 // IkRefineConfig.heads,
-        hidden=len(state["block0.mlp_in.weight"]),
-    )
-
-
 class IkRefine(Method):
     """The whole method: everyone in a photo, each with those nearest to them."""
 
     config_type = IkRefineConfig
     config: IkRefineConfig
-    authors_keys: ClassVar[KeyMap | None] = KeyMap(
-        renames=REFINER_KEYS, dropped={}, config=_refiner_config, part="refiner"
-    )
 
     def __init__(self, config: IkRefineConfig, body: BodyModel) -> None:
         super().__init__(config, body)

@@ -39,14 +39,13 @@ from humesh.networks.heads import Regressor, mean_starts
 
 @dataclass(frozen=True)
 class RoiConfig:
-    """`encoder`: "resnet50" or "hrnet_w48" as published, or another of timm's. `box_unit_px`: see `box_vectors`."""
+    """`encoder`: "resnet50" or "hrnet_w48" as published, or another of timm's."""
 
     encoder: str = "resnet50"
     crop: tuple[int, int] = (256, 192)  # height, width px
     frequencies: int = 32
     hidden: tuple[int, int] = (2048, 1024)  # of the regressors
     dropout: float = 0.5
-    box_unit_px: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ class _RoiMethod(Method):
 
     def forward(self, crops: Crops, contrasted: bool = False) -> MultiRoiPrediction:
         """The bodies; with the features to contrast while training or when asked for them."""
-        boxes = box_vectors(self.box_camera(crops), crops.size, self.config.box_unit_px)
+        boxes = box_vectors(self.box_camera(crops), crops.size)
         output = self.network(imagenet_normalised(crops.pixels), boxes, crops.present, contrasted or self.training)
         translation = crops.camera.translation_from_weak(output.weak, crops.size)
         return MultiRoiPrediction(BodyPose(output.rotations, output.shape, translation), output.weak, output.z)

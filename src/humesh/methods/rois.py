@@ -53,16 +53,15 @@ def keypoint_box(person: Person, size: tuple[int, int]) -> Box:
     return np.concatenate([visible.min(0), visible.max(0)])
 
 
-def box_vectors(camera: Camera, size: tuple[int, int], unit_px: float = 1.0) -> Float[Tensor, "*g 3"]:
+def box_vectors(camera: Camera, size: tuple[int, int]) -> Float[Tensor, "*g 3"]:
     """Where the crops of those cameras, (height, width) px, lie in their photos, as CLIFF normalises it (ECCV 2022).
 
-    (2.8 (cx - W/2) / f, 2.8 (cy - H/2) / f, (b / f - 0.24) / 0.06) for a box of centre (cx, cy) and height b px. With
-    `unit_px` 200, b is counted in 200 px: what the authors' code, whose data part is missing, may have done.
+    (2.8 (cx - W/2) / f, 2.8 (cy - H/2) / f, (b / f - 0.24) / 0.06) for a box of centre (cx, cy) and height b px.
     """
     focal = camera.matrix[..., 0, 0, None]
     middle = torch.tensor([size[1] / 2, size[0] / 2]).to(focal)
     shift = (middle - camera.principal_point_px) / focal
-    return torch.cat([2.8 * shift, (size[0] / focal / unit_px - 0.24) / 0.06], dim=-1)
+    return torch.cat([2.8 * shift, (size[0] / focal - 0.24) / 0.06], dim=-1)
 
 
 def box_code_authors(numbers: Float[Tensor, "*g D"], frequencies: int) -> Float[Tensor, "*g E"]:

@@ -44,7 +44,6 @@ class Header:
     method: str
     config: dict[str, Any]
     body: str = "open"  # whose shape space and pose the weights speak: "open" or "smpl"
-    part: str = ""
     notes: dict[str, str] = field(default_factory=dict)  # source, licence, scores, in words
     rest: dict[str, str] = field(default_factory=dict)  # shipped weights that hold the other tensors: name, SHA-256
 
@@ -63,7 +62,7 @@ def save_weights(
     `half`: numbers are kept in 16 bits, half as large a file; they are widened when they are read. `rest`: shipped
     weights whose tensors are left out where the method has equal ones of all of them; reading fetches them from there.
     """
-    header = Header(name, dataclasses.asdict(method.config), body, "", dict(notes or {}))
+    header = Header(name, dataclasses.asdict(method.config), body, dict(notes or {}))
     state: dict[str, Tensor] = method.state_dict()
     if half:
         state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
@@ -109,8 +108,9 @@ def read_weights(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
         ) from None
     try:
         values = parse_json(words or "")
-        header = from_values(Header, values if isinstance(values, dict) else {})
-        names = (header.method, header.body, header.part, *header.rest)
+        values = {key: value for key, value in values.items() if key != "part"} if isinstance(values, dict) else {}
+        header = from_values(Header, values)  # files of 0.2 and before have a part
+        names = (header.method, header.body, *header.rest)
         if not all(name.isprintable() for name in names):
             raise ValueError("names that cannot be printed")
     except (TypeError, ValueError) as error:
@@ -162,11 +162,6 @@ def load_method(path: str | Path, body: BodyModel | None = None) -> tuple[Header
     """The method of a weights file, or of the shipped one of that name, ready to predict; raises WeightsError."""
     path = shipped().get(str(path), path)
     header, state = read_weights(path)
-    if header.part:
-        raise WeightsError(
-            f"weights {path}: expected a whole method, this file holds only the {header.part} of {header.method!r}; "
-            "start a training from it."
-        )
     config = {key: value for key, value in header.config.items() if key != "pretrained"}  # files of 0.1 have it
     body = body or BodyModel.load("open")
     what = f"weights {path}"
@@ -177,8 +172,8 @@ def load_method(path: str | Path, body: BodyModel | None = None) -> tuple[Header
     return header, method.eval()
 
 
-def _loaded(make: Callable[[], Method], state: Mapping[str, Tensor], what: str, part: str = "") -> Method:
-    """A method with these tensors in its place `part`; raises WeightsError where they do not fit.
+def _loaded(make: Callable[[], Method], state: Mapping[str, Tensor], what: str) -> Method:
+    """A method with these tensors; raises WeightsError where they do not fit.
 
     It is built without memory first: a header costs nothing until the file's tensors bear it out.
     """
@@ -189,9 +184,9 @@ def _loaded(make: Callable[[], Method], state: Mapping[str, Tensor], what: str, 
     except Exception as error:  # whatever a network's parts make of foreign numbers
         reason = str(error).removeprefix(what).strip() or type(error).__name__
         raise WeightsError(f"{what}: {reason}") from None
-    _check(plan.get_submodule(part).state_dict(), state, what)
+    _check(plan.state_dict(), state, what)
     method = make()
-    method.get_submodule(part).load_state_dict(state, strict=True)
+    method.load_state_dict(state, strict=True)
     return method
 
 
@@ -251,9 +246,9 @@ def convert(
             f"checkpoint {path}: expected one of {name!r}, but {error} is not in it; name its own method."
         ) from None
     values, body = dataclasses.asdict(config), BodyModel.load("open")
-    method = _loaded(lambda: build(name, values, body), ours, f"checkpoint {path} as {name!r}", keys.part)
-    header = Header(name, values, "smpl", keys.part, {"source": f"converted from {Path(path).name}"})
-    _write(out, header, method.get_submodule(keys.part).state_dict())
+    method = _loaded(lambda: build(name, values, body), ours, f"checkpoint {path} as {name!r}")
+    header = Header(name, values, "smpl", {"source": f"converted from {Path(path).name}"})
+    _write(out, header, method.state_dict())
     return header, left
 
 
