@@ -11,7 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from http.client import HTTPConnection
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +27,7 @@ from PIL import Image
 
 from humesh.commands import main, predict_live
 from humesh.commands.app import previewing
+from humesh.commands.inputs import Input
 from humesh.media.film import Film
 from humesh.media.photo import Photo
 from humesh.media.video import Video, VideoError
@@ -189,14 +190,14 @@ def _nobody(stop_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stream_that_ends_is_opened_again_and_the_film_goes_on(
     live_stream: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(predict_live, "PAUSES_S", (0.05, 0.1, 0.15))
+    monkeypatch.setattr(predict_live, "PAUSES_S", (0.05,) * 12)
     monkeypatch.setattr(predict_live, "_STEADY_S", 0.0)  # each connection counts as a good one
     _unplugged_after(8, live_stream, monkeypatch)
     _nobody(8, monkeypatch)
     out = tmp_path / "out"
     assert run(monkeypatch, "predict", f"{live_stream.address}/live.ts", "-o", out, "--no-refine") == 0
     printed = capsys.readouterr()
-    sentence = r"/live\.ts: the stream ended; it is opened again in 0\.05 s \(1 of 3\)\."
+    sentence = r"/live\.ts: the stream ended; it is opened again in 0\.05 s \(\d+ of 12\)\."
     breaks = len(re.findall(sentence, printed.err))
     assert breaks > 0
     times = np.array(times_of(out / "live_overlay.mp4"))
@@ -225,6 +226,30 @@ def test_a_stream_that_stays_away_ends_the_film_after_some_trials(
     assert found == [("ended", "0.01", "1"), ("gone", "0.02", "2"), ("gone", "0.03", "3")]
     assert "the camera is gone." in printed.out
     assert len(times_of(out / "live_overlay.mp4")) == json.loads((out / "live.json").read_text())["video"]["frames"] > 0
+
+
+def test_a_source_that_ran_for_long_is_opened_as_often_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Step:
+        time_s: float
+
+    with Film(tmp_path / "clip.mp4", (64, 48), 25.0) as film:
+        film.write(_grey(90), 0.0)
+    connections, opened = iter([[0.0, 1.0], [0.0], [0.0, 100.0], [], []]), list[Video]()
+
+    def plugged_in(each: Input) -> Video:
+        opened.append(Video(tmp_path / "clip.mp4"))
+        opened[-1].endless = True
+        return opened[-1]
+
+    monkeypatch.setattr(predict_live, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(predict_live, "_opened", plugged_in)
+    monkeypatch.setattr(predict_live, "recover_live", lambda *_, **__: (Step(time_s) for time_s in next(connections)))
+    webcam, nobody = Input("0", "live"), object.__new__(Recoverer)
+    times = [result.time_s for result in predict_live._results(webcam, [plugged_in(webcam)], nobody, None)]
+    assert len(opened) == 5
+    assert len(times) == 5
+    assert times == sorted(set(times))
 
 
 def test_a_file_on_the_net_without_a_length_is_not_read_twice(
