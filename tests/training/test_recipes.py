@@ -75,13 +75,13 @@ def test_each_weight_is_of_a_term_that_there_is(name: str, tmp_path: Path) -> No
 
 
 @every_recipe
-def test_missing_data_is_one_sentence(name: str, tmp_path: Path) -> None:
+def test_missing_data_is_one_sentence(name: str) -> None:
     if RECIPES[name].data[0].name == "drawn":
         return
     with pytest.raises(TrainingError, match=r"^this recipe trains on .*; give what is missing with --data\. .*F[OI]L"):
-        prepare(name, replace(RECIPES[name], body="open-low"), Place(tmp_path))
+        sources(RECIPES[name], Given())
     with pytest.raises(TrainingError, match=r"--data nowhere=\.\.\.: this recipe trains on"):
-        prepare(name, replace(RECIPES[name], body="open-low"), Place(tmp_path), Given({"nowhere": [tmp_path]}))
+        sources(RECIPES[name], Given({"nowhere": [Path("nowhere")]}))
 
 
 def test_settings_are_read_as_their_fields_are() -> None:
