@@ -26,7 +26,7 @@ _HALVED = (HrNet, PatchEmbed, PostNormLayer, PreNormBlock, LifterBlock, TimeBloc
 
 
 class Discriminators(nn.Module):
-    """HMR's discriminators of poses and shapes (CVPR 2018), with its optimiser of theirs."""
+    """HMR's discriminators of poses and shapes (CVPR 2018), and their optimiser with HMR's settings."""
 
     def __init__(self, shapes: int, device: torch.device) -> None:
         super().__init__()
