@@ -145,7 +145,7 @@ def _people(body: BodyModel, count: int) -> tuple[BodyPose, Tensor]:
 @pytest.mark.parametrize("landmarks", [False, True])
 def test_a_fit_copies_as_often_for_one_as_for_many(open_body: BodyModel, gpu: PretendedGpu, landmarks: bool) -> None:
     body, counts = open_body.on(GPU), []
-    for people, steps in ((1, 1), (7, 3)):
+    for people, steps in ((1, 1), (3, 2)):
         pose, keypoints = _people(open_body, people)
         deep = torch.ones(people, 33, 4) * torch.arange(33)[:, None, None][:, 0] / 33 if landmarks else None
         settings = FitSettings(wide_steps=steps, steps=steps)

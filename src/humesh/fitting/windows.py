@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 
 import roma
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import ClipCrops, Crops
 from humesh.methods.base import ClipMethod
-
-
-@dataclass
-class _Sum:
-    """What the windows gave of one person in one frame, times how much each of them counts."""
-
-    rotations: Float[Tensor, "24 3 3"]
-    shape: Float[Tensor, " S"]
-    translation: Float[Tensor, "3"]
-    weight: float
 
 
 class Windows:
@@ -49,7 +38,7 @@ class Windows:
         self.hop = max(self.span // 2, 1)
         self._start = 0
         self._kept: dict[int, dict[int, tuple[Tensor, ClipCrops]]] = {}
-        self._sums: dict[tuple[int, int], _Sum] = {}
+        self._sums: dict[tuple[int, int], tuple[BodyPose, float]] = {}  # weighed poses of a frame and track
 
     @torch.no_grad()
     def add(self, frames: Sequence[tuple[int, float, list[int]]], crops: Crops) -> None:
@@ -88,8 +77,8 @@ class Windows:
     def _mixed(self, keys: list[tuple[int, int]]) -> dict[tuple[int, int], BodyPose]:
         poses = {}
         for key in keys:
-            total = self._sums.pop(key)
-            turns, share = roma.special_procrustes(total.rotations), 1 / total.weight
+            total, weight = self._sums.pop(key)
+            turns, share = roma.special_procrustes(total.rotations), 1 / weight
             poses[key] = BodyPose(turns, total.shape * share, total.translation * share)
         return poses
 
@@ -131,10 +120,10 @@ class Windows:
             place = (frame - self._start + 0.5) / self.span
             weight = 1e-3 + 1 - abs(2 * place - 1)  # a tent; never nothing, for the ends have one window only
             one = pose.map(itemgetter(row)).map(partial(torch.mul, torch.tensor(weight)))
-            total = self._sums.get((frame, track))
-            if total is None:
-                self._sums[frame, track] = _Sum(one.rotations, one.shape, one.translation, weight)
-            else:
-                total.rotations = total.rotations + one.rotations
-                total.shape, total.translation = total.shape + one.shape, total.translation + one.translation
-                total.weight += weight
+            if (frame, track) in self._sums:
+                total, weights = self._sums[frame, track]
+                one = BodyPose(
+                    total.rotations + one.rotations, total.shape + one.shape, total.translation + one.translation
+                )
+                weight += weights
+            self._sums[frame, track] = one, weight
