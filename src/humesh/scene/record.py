@@ -36,7 +36,9 @@ _ABOUT = {"method": _TEXT, "body": _TEXT, "camera/source": _TEXT, "notes": Array
 _PHOTO = {
     **_ABOUT,
     "image/path": _TEXT, "image/width": _WHOLE, "image/height": _WHOLE,
-    "camera/matrix": Array((3, 3)),
+    "camera/focal_px": Array(()),
+    "camera/principal_point_px": Array((2,)),
+    "camera/matrix": Array((3, 3), optional=True),  # not in files of version 0.1
     "id": Array(("people",), "integer"),
     "score": Array(("people",)),
     "box_xyxy": Array(("people", 4)),
@@ -206,7 +208,9 @@ def load(path: str | Path, source: Any = None, body: BodyModel | None = None) ->
     check = partial(check_arrays, what=what, error=ResultError)
     axes = check(data, _PHOTO if kind == "image" else _VIDEO, where=str(path))
     size = int(data[f"{kind}/width"]), int(data[f"{kind}/height"])
-    camera = data["camera/matrix"].astype(np.float64)
+    camera = data.get("camera/matrix", np.eye(3)).astype(np.float64)
+    if "camera/matrix" not in data:
+        camera[[0, 1], [0, 1]], camera[:2, 2] = data["camera/focal_px"], data["camera/principal_point_px"]
     times, tracks = data.get("times_s", np.zeros(1)).astype(np.float64), data.get("tracks", np.zeros(0)).tolist()
     if (
         len(set(tracks)) < len(tracks)
