@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from humesh.body.model import BodyModel
+from humesh.methods import METHODS
 from humesh.methods import weights as weights_module
 from humesh.methods.base import Method
 from humesh.methods.weights import (
@@ -36,8 +37,12 @@ DATA = Path(__file__).parents[1] / "data" / "parity"
 SMALL_INT = {"encoder": "resnet18", "crop": (96, 96), "width": 48, "heads": 4, "depth": 1, "temporal_depth": 1}
 
 
-def _state(folder: str, keys: str) -> dict[str, torch.Tensor]:
-    return made_up_state(key_list(DATA / folder, keys, None), "test")
+def _state(folder: str, keys: str, empty: bool = False) -> dict[str, torch.Tensor]:
+    """An authors' state dict of made-up numbers; `empty`: of zeros that take no room, where names and shapes matter."""
+    listed = key_list(DATA / folder, keys, None)
+    if empty:
+        return {key: torch.zeros(()).expand(entry["shape"]) for key, entry in listed.items()}
+    return made_up_state(listed, "test")
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +71,19 @@ def test_an_authors_checkpoint_becomes_weights(int_checkpoint: Path, tmp_path: P
     assert not [p for p in out.parent.iterdir() if p != out]
 
 
-def test_the_length_of_the_position_code_comes_from_the_file(tmp_path: Path) -> None:
-    state = _state("int", "state_dict_temporal.json")
+def test_the_length_of_the_position_code_comes_from_the_file() -> None:
+    state = _state("int", "state_dict_temporal.json", empty=True)
     state["temporal_pos_embedding"] = torch.zeros(1, 64, 768)
-    torch.save({"state_dict": state}, tmp_path / "int.pth")
-    header, _ = convert(tmp_path / "int.pth", "int", tmp_path / "int.safetensors")
-    assert header.config["frames"] == 64
-    assert header.config["temporal"] == "per_joint"
+    keys = METHODS["int"].network().authors_keys
+    assert keys is not None
+    config = keys.config(state)
+    assert (config.frames, config.temporal) == (64, "per_joint")
 
 
 def test_jotr_needs_vposer_from_its_owner(tmp_path: Path) -> None:
     torch.save(
-        {"network": {f"module.{k}": v for k, v in _state("jotr", "state_dict.json").items()}}, tmp_path / "j.pth"
+        {"network": {f"module.{k}": v for k, v in _state("jotr", "state_dict.json", empty=True).items()}},
+        tmp_path / "j.pth",
     )
     with pytest.raises(WeightsError, match="VPoser"):
         convert(tmp_path / "j.pth", "jotr", tmp_path / "j.safetensors")
@@ -92,7 +98,7 @@ def test_jotr_needs_vposer_from_its_owner(tmp_path: Path) -> None:
 
 
 def test_multi_roi_as_its_authors_ran_it(tmp_path: Path) -> None:
-    torch.save({"model": _state("multi_roi", "state_dict_r50.json"), "epoch": 1}, tmp_path / "m.pt")
+    torch.save({"model": _state("multi_roi", "state_dict_r50.json", empty=True), "epoch": 1}, tmp_path / "m.pt")
     header, _ = convert(tmp_path / "m.pt", "multi_roi_authors", tmp_path / "m.safetensors")
     assert header.config["encoder"] == "resnet50"
     with pytest.raises(WeightsError, match="no checkpoints of its authors' to convert"):
@@ -109,7 +115,7 @@ def test_a_checkpoint_of_another_method_is_refused(int_checkpoint: Path, tmp_pat
 
 
 def test_missing_and_extra_keys_are_named(tmp_path: Path) -> None:
-    state = _state("int", "state_dict_base.json")
+    state = _state("int", "state_dict_base.json", empty=True)
     for change, message in (
         (lambda s: s.pop("norm.weight"), r"lacks 1 \(norm.weight\)"),
         (lambda s: s.update(surprise=torch.zeros(2)), r"unknown 1 \(surprise\)"),
