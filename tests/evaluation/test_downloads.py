@@ -43,12 +43,14 @@ def _module(name: str) -> ModuleType:
 _FIXTURES = _module("conftest")
 figures, write_photo, matrix = _FIXTURES.figures, _FIXTURES.write_photo, _FIXTURES.matrix
 agora, pandas = (lambda module: (module.download, module.pandas))(_module("test_agora"))
-cmu_panoptic = _module("test_cmu_panoptic").download
+cmu_panoptic, emdb = _module("test_cmu_panoptic").download, _module("test_emdb").download
 human36m, mupots = _module("test_human36m").download, _module("test_mupots3d").download
 mpi_inf_3dhp = _module("test_mpi_inf_3dhp").test_set
 threedoh, threedpw = _module("test_threedoh").download, _module("test_threedpw").download
 
-SIMPLE = ["3dpw", "3dpw-int", "3dpw-24", "3dpw-multi-roi", "3doh50k", "h36m-p1", "h36m-p2", "h36m-int"]
+SIMPLE = [
+    "3dpw", "3dpw-int", "3dpw-24", "3dpw-multi-roi", "3doh50k", "h36m-p1", "h36m-p2", "h36m-int", "emdb-1",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SIMPLE)

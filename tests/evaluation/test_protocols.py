@@ -17,7 +17,9 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
 
 
 def test_every_benchmark_of_the_papers_is_there() -> None:
-    wanted = "3dpw 3dpw-oc 3dpw-pc 3dpw-crowd 3doh50k panoptic h36m-p1 h36m-p2 mpi-inf-3dhp mupots agora synthetic"
+    wanted = (
+        "3dpw 3dpw-oc 3dpw-pc 3dpw-crowd 3doh50k panoptic h36m-p1 h36m-p2 mpi-inf-3dhp mupots agora emdb-1 synthetic"
+    )
     assert set(wanted.split()) <= set(PROTOCOLS)
     for name, protocol in PROTOCOLS.items():
         assert protocol.name == name

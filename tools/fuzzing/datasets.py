@@ -95,11 +95,13 @@ DATASET_READERS: dict[str, FileReader] = {
     "shards": FileReader(_make_shards, _read_shards),
     "pseudo_labels": FileReader(_make_pseudo_labels, _read_pseudo_labels),
     "agora": _dataset("agora", _download("test_agora", param="pandas 1.5"), split="validation"),
+    "bedlam": _dataset("bedlam", lambda folder: _written("test_bedlam", "write", small_body())(folder), split="train"),
     "cmu_panoptic": _dataset(
         "cmu_panoptic", _download("test_cmu_panoptic", param=0.0), split="test", activity="pizza", cameras=(16,)
     ),
     "coco": _dataset("coco", _written("test_coco", "write_coco"), split="train"),
     "crowdpose": _dataset("crowdpose", _make_crowdpose, split="train"),
+    "emdb": _dataset("emdb", _download("test_emdb"), split="emdb1"),
     "human36m": _dataset("human36m", _download("test_human36m"), split="test", protocol=1),
     "insta_variety": _dataset("insta_variety", _written("test_insta_variety", "write"), split="train"),
     "lsp": _dataset("lsp", _written("test_mpii_lsp", "write_lsp"), split="train"),

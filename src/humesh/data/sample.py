@@ -29,7 +29,7 @@ class LabelledPerson:
     person stood, in true size; False where only differences between them count (skeletons of one height, guessed
     cameras). `visible`: 0 where something (also the person's own body) or the photo's edge hides a point. `identity` is
     the same number for the same person in all samples of a dataset. `body`: whose pose and shape the labels are:
-    "open", "smpl-neutral", "smpl-male", "smpl-female" ...
+    "open", "smpl-neutral", "smpl-male", "smpl-female", "smplx-neutral" ...
     """
 
     seen: Person

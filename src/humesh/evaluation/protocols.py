@@ -263,6 +263,12 @@ _ALL = (
             "the benchmark's tool compares a part of SMPL's vertices for MVE; here all vertices count",
         ),
     ),
+    Protocol(
+        name="emdb-1", dataset="emdb", readings=((("split", "emdb1"),),), joints=SMPL24.names, source="body joints",
+        title="EMDB 1, 17 sequences (Kaufmann et al., ICCV 2023): SMPL's 24 joints, the labelled gender's body",
+        root=_HIPS, mesh_root="root of the joints", metrics=("mpjpe", "pa_mpjpe", "pve", "accel"), fps=30.0,
+        assumes=("24 joints about the middle of the hips, as WHAM's line of work scores it (from memory)",),
+    ),
     _SYNTHETIC,
     replace(
         _SYNTHETIC, name="clips", dataset="posed_clips", metrics=(*_POINTS, "accel"),

@@ -16,8 +16,8 @@ from humesh.body.joints import SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pickles import PickleError
 from humesh.body.pose import BodyPose
+from humesh.data.datasets.agora import Agora, read_frame
 from humesh.data.datasets.reader import DatasetError
-from humesh.data.datasets.rendered import Agora, read_frame
 from humesh.geometry.rotations import rotation_from_axis_angle
 
 WIDTH, HEIGHT = 320, 180

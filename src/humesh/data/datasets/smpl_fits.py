@@ -1,4 +1,4 @@
-"""Human3.6M, 3DPW and 3DOH50K: photos and videos of real people with SMPL fits and calibrated cameras."""
+"""Human3.6M, 3DPW, EMDB and 3DOH50K: photos and videos of real people with SMPL fits and calibrated cameras."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _GENDERS = {"m": "smpl-male", "f": "smpl-female"}
 _3DPW = (
     "poses", "betas", "trans", "genders", "jointPositions", "poses2d", "cam_poses", "cam_intrinsics", "campose_valid",
 )  # fmt: skip
+_EMDB = ("gender", "name", "emdb1", "emdb2", "good_frames_mask", "camera", "smpl", "kp2d", "bboxes")
 
 
 class ThreeDPW(PhotoDataset):
@@ -46,7 +47,7 @@ class ThreeDPW(PhotoDataset):
         super().__init__(root, split, bodies)
         paths = self.files(f"sequenceFiles/{split}/*.pkl")
         self._names = [path.stem for path in paths]
-        self._sequences = [loaded(path, _sequence, "a sequence of 3DPW") for path in paths]
+        self._sequences = [_sequence(path, "a sequence of 3DPW", _3DPW) for path in paths]
         flags = [sequence["campose_valid"] for sequence in self._sequences]
         self._valid = [people.numbers(len(list(people)), -1) > 0 for people in flags]
         rows = [(s, int(f)) for s, valid in enumerate(self._valid) for f in np.flatnonzero(valid.any(0))]
@@ -77,8 +78,52 @@ class ThreeDPW(PhotoDataset):
         return with_smpl(person, label, body)
 
 
-def _sequence(path: Path) -> Entry:
-    return Entry(read_pickle(path), path).has(*_3DPW, what="a sequence of 3DPW")
+def _sequence(path: Path, what: str, keys: tuple[str, ...]) -> Entry:
+    return Entry(loaded(path, read_pickle, what), path).has(*keys, what=what)
+
+
+class Emdb(PhotoDataset):
+    """EMDB (Kaufmann et al., ICCV 2023): the frames that the owner calls good (the person is in view), of one person.
+
+    `P0/<sequence>/images/00000.jpg` and `P0/<sequence>/P0_<sequence>_data.pkl`, as the owner's `dataset.md` describes
+    them, of EMDB 1, of EMDB 2 or of all sequences. Points: SMPL's 24 joints in the photo (`kp2d`); the owner gives none
+    in 3D, so they (and the translation) are labelled only where the gendered body is in `bodies` ("smpl-male",
+    "smpl-female", "smpl-neutral"). Detected: the same 2D joints and the annotated box.
+    """
+
+    name, splits = "EMDB", ("emdb1", "emdb2", "all")
+    page = "https://eth-ait.github.io/emdb/"
+    parts = (Files("P*/*/*_data.pkl", 1, "EMDB"), Files("P*/*/images/*.jpg", 1, "EMDB"))
+
+    def __init__(self, root: str | Path, split: str, bodies: Bodies | None = None) -> None:
+        super().__init__(root, split, bodies)
+        paths = self.files("P*/*/*_data.pkl")
+        sequences = [(path, _sequence(path, "a sequence of EMDB", _EMDB)) for path in paths]
+        self._sequences = [(path, s) for path, s in sequences if split == "all" or s[split].integer(0, 1)]
+        if not self._sequences:
+            raise DatasetError(f"{self.root}: expected sequences of {split}, the {len(paths)} there are none of it.")
+        good = [sequence["good_frames_mask"].numbers(-1) > 0 for _, sequence in self._sequences]
+        rows = [(s, int(f)) for s, flags in enumerate(good) for f in np.flatnonzero(flags)]
+        self.rows, self.tracks = rows, runs(rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        number, frame = self.rows[index]
+        path, sequence = self._sequences[number]
+        camera, smpl, name = sequence["camera"], sequence["smpl"], sequence["name"].text()
+        photo = stored_photo(path.parent / "images" / f"{frame:05d}.jpg", camera["intrinsics"].camera())
+        body = f"smpl-{sequence['gender'].text()}"
+        model = self.bodies.get(body)
+        vectors = np.concatenate([smpl["poses_root"][frame].numbers(3), smpl["poses_body"][frame].numbers(69)])
+        extrinsics = camera["extrinsics"][frame].extrinsics()
+        label = smpl_label(vectors, smpl["betas"].first(10), smpl["trans"][frame].numbers(3), extrinsics, model)
+        points = None if model is None else model.joints(label[0]).double().numpy()
+        pixels = sequence["kp2d"][frame].numbers(len(SMPL24), 2)
+        given = sequence["bboxes"]["bboxes"][frame].numbers(4, nan=True, most=1e5)
+        box = given if (given[2:] > given[:2]).all() else None
+        participant = path.parent.parent.name.removeprefix("P")  # P0 to P9 are in several sequences
+        identity = int(participant) if participant.isdecimal() else 0
+        person = with_smpl(person_3d(identity, SMPL24, photo, pixels, points, box=box), label, body)
+        return Sample(photo, (person,), f"{name}/{frame:05d}", name, frame)
 
 
 _KEYS = ("pose", "betas", "trans", "scale", "intri", "extri", "bbox", "smpl_joints_2d", "smpl_joints_3d")
