@@ -10,6 +10,7 @@ import pytest
 
 from humesh.body.joints import LSP14, SMPL24
 from humesh.body.model import BodyModel
+from humesh.data import DATASETS
 from humesh.data.datasets.reader import DatasetError
 from humesh.data.datasets.smpl_fits import ThreeDOH
 
@@ -59,12 +60,27 @@ def test_the_truth_comes_back_in_metres(download: Any, open_body: BodyModel) -> 
         assert person.points2d_weight.all()
 
 
+def test_the_training_split_is_read_from_its_own_folder(download: Any) -> None:
+    root, people = download
+    (root / "trainset").mkdir()
+    labels = json.loads((root / "testset" / "annots.json").read_text())
+    (root / "trainset" / "annots.json").write_text(json.dumps({"00001": labels["00001"]}))
+    (root / "testset" / "images").rename(root / "trainset" / "images")
+    dataset = DATASETS["threedoh"](root=root, split="train")
+    assert len(dataset) == 1
+    (person,) = dataset[0].people
+    assert np.allclose(person.points3d, people[1].points, atol=1e-5)
+    assert person.pose_weight.all()
+
+
 def test_wrong_downloads_are_refused(download: Any) -> None:
     root, _ = download
     with pytest.raises(DatasetError, match=r"expected testset/annots.json, found annots.json, images"):
         ThreeDOH(root / "testset", "test")
-    with pytest.raises(DatasetError, match="expected the split test, got 'train'"):
+    with pytest.raises(DatasetError, match=r"expected trainset/annots.json, found testset"):
         ThreeDOH(root, "train")
+    with pytest.raises(DatasetError, match="expected the split train or test, got 'val'"):
+        ThreeDOH(root, "val")
     path = root / "testset" / "annots.json"
     path.write_text('{"00000": {"pose": []}}')
     with pytest.raises(DatasetError, match=r"annots.json, 00000: expected .* it has no betas, trans, scale"):

@@ -132,23 +132,25 @@ _KEYS = ("pose", "betas", "trans", "scale", "intri", "extri", "bbox", "smpl_join
 class ThreeDOH(PhotoDataset):
     """3DOH50K (Zhang, Huang, Wang, CVPR 2020): photos of one person behind objects, with SMPL's 24 joints.
 
-    `testset/annots.json` and `testset/images/<number>.jpg`. Lengths are in the units of its calibration (about 7 to a
-    metre): the owner's SMPL code multiplies the body by the fit's `scale` before it adds `trans`, so everything is
-    divided by it here (the owner in the issues of MvSMPLfitting). The body is neutral SMPL; `bodies`
-    ("smpl-neutral") give labelled translations (see `smpl_label`). A third number of a 2D joint is taken for 1 where it
-    is visible, 0 where an object hides it. The fields' names are from memory: check with `humesh data check`.
+    `testset/annots.json` and `testset/images/<number>.jpg`, likewise `trainset/`. Lengths are in the units of its
+    calibration (about 7 to a metre): the owner's SMPL code multiplies the body by the fit's `scale` before it adds
+    `trans`, so everything is divided by it here (the owner in the issues of MvSMPLfitting). The body is neutral SMPL;
+    `bodies` ("smpl-neutral") give labelled translations (see `smpl_label`). A third number of a 2D joint is taken for 1
+    where it is visible, 0 where an object hides it. The fields' names are from memory: check with `humesh data check`.
     """
 
-    name, splits = "3DOH50K", ("test",)
+    name, splits = "3DOH50K", ("train", "test")
     page = "https://www.yangangwang.com/papers/ZHANG-OOH-2020-03.html"
     parts = (
         Files("testset/annots.json", 1, "3DOH50K testset"),
         Files("testset/images/*.jpg", 1290, "3DOH50K testset"),
+        Files("trainset/annots.json", 1, "3DOH50K trainset", needed=False),
+        Files("trainset/images/*.jpg", 1, "3DOH50K trainset", needed=False),
     )
 
     def __init__(self, root: str | Path, split: str, bodies: Bodies | None = None) -> None:
         super().__init__(root, split, bodies)
-        (path,) = self.files("testset/annots.json")
+        (path,) = self.files(f"{split}set/annots.json")
         self.images = path.parent / "images"
         self.rows = sorted(Entry.json(path, "3DOH50K's annots.json"), key=lambda person: str(person.key))
         for person in self.rows:
