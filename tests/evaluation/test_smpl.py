@@ -53,7 +53,6 @@ def smpl(tmp_path: Path) -> Path:
             "weights": data.weights,
             "f": data.faces,
             "kintree_table": np.array([[-1, *SMPL24.parents[1:]], range(24)]),
-            **{f"regressor_{name}": data.keypoint_regressors[name] for name in ("coco17", "coco_feet")},
         }
         (folder / f"SMPL_{gender}.pkl").write_bytes(pickle.dumps(arrays))
     np.save(folder / "J_regressor_h36m.npy", data.keypoint_regressors["h36m17"])

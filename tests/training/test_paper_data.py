@@ -219,7 +219,6 @@ def smpl(tmp_path_factory: pytest.TempPathFactory) -> Path:
             posedirs=np.zeros((len(data.template), 3, 207)),
             kintree_table=np.array([[-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21],
                                     range(24)]),
-            **{f"regressor_{name}": data.keypoint_regressors[name] for name in ("coco17", "coco_feet")},
         )  # fmt: skip
     np.save(folder / "J_regressor_h36m.npy", data.keypoint_regressors["h36m17"])
     return folder

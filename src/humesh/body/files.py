@@ -5,13 +5,14 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from humesh.body.joints import H36M17, JOINT_SETS, LSP14, SMPL24, SPIN9, SPIN24, SURFACE12, JointSet
+from humesh.body.joints import COCO17, COCO_FEET, H36M17, JOINT_SETS, LSP14, SMPL24, SPIN9, SPIN24, SURFACE12, JointSet
 from humesh.body.pickles import PickleError, read_pickle
 from humesh.errors import HumeshError
 from humesh.files import Array, check_arrays, read_arrays
@@ -90,9 +91,9 @@ class BodyData:
 def read_body(body: str | Path = "open", shapes: int = 10) -> BodyData:
     """The arrays of a shipped body ("open", "open-low") or of an SMPL-format .pkl or .npz, with `shapes` betas.
 
-    A user's file gets the regressors of Human3.6M's joints (`J_regressor_h36m.npy`) and of SPIN's
-    (`J_regressor_extra.npy`) that lie beside it, and the points of SURFACE12 if its mesh is SMPL's. Raises
-    BodyFileError for a file that is missing, damaged, of another kind, or that names anything but plain arrays.
+    A user's file gets the points of SURFACE12, and the regressors of Human3.6M's joints (`J_regressor_h36m.npy`) and of
+    SPIN's (`J_regressor_extra.npy`) that lie beside it. Raises BodyFileError for a file that is missing, damaged, of
+    another kind, or that names anything but plain arrays.
     """
     if str(body) in SHIPPED:
         with as_file(files("humesh.body") / "assets" / SHIPPED[str(body)]) as path:
@@ -152,16 +153,57 @@ def _body_data(name: str, arrays: Mapping[str, np.ndarray], shapes: int) -> Body
 
 
 def _with_surface_points(data: BodyData) -> BodyData:
-    """A body of SMPL's mesh with the points of SURFACE12, each a vertex, where it has none of these by itself."""
+    """A body with the points of SURFACE12, each a vertex, where it has none of these by itself.
+
+    A mesh with as many vertices as SMPL's, of which each numbered one hangs on the right part, is SMPL's. On others the
+    open body's points are moved with the box around the head or foot, and the part's nearest vertices are taken. A body
+    that lacks such a part stays as it is.
+    """
     own = {name for joint_set in data.keypoint_regressors for name in JOINT_SETS[joint_set].names}
-    if own >= set(SURFACE12.names) or len(data.template) != _SMPL_VERTICES:
+    parts = [_part(name, data.weights) for name in SURFACE12.names]
+    if own >= set(SURFACE12.names) or not all(map(len, parts)):
         return data
     vertices = [_SMPL_NUMBERS[name] for name in SURFACE12.names]
-    for name, joint in zip(SURFACE12.names, data.weights[vertices].argmax(-1), strict=True):
-        side = name.partition("_")[0]
-        part = (f"{side}_ankle", f"{side}_foot") if name.endswith(("toe", "heel")) else ("head",)
-        if SMPL24.names[joint] not in part:  # another mesh, of as many vertices
-            return data
+    smpls = len(data.template) == _SMPL_VERTICES and all(n in part for n, part in zip(vertices, parts, strict=True))
+    if not smpls:
+        points, template, weights = _open_points()
+        for row, (name, part) in enumerate(zip(SURFACE12.names, parts, strict=True)):
+            place = _moved(points[row], template[_part(name, weights)], data.template[part], _is_foot(name))
+            vertices[row] = int(part[np.linalg.norm(data.template[part] - place, axis=-1).argmin()])
     rows = np.zeros((len(vertices), len(data.template)))
     rows[range(len(vertices)), vertices] = 1.0
     return replace(data, keypoint_regressors=data.keypoint_regressors | {SURFACE12.name: rows})
+
+
+@cache
+def _open_points() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The open body's points of SURFACE12, its T-pose and its skinning weights."""
+    body = read_body("open")
+    sources = [next(s for s in (COCO17, H36M17, COCO_FEET) if name in s.names) for name in SURFACE12.names]
+    pairs = zip(SURFACE12.names, sources, strict=True)
+    rows = np.stack([body.keypoint_regressors[source.name][source.index(name)] for name, source in pairs])
+    return rows @ body.template, body.template, body.weights
+
+
+def _is_foot(name: str) -> bool:
+    return name.endswith(("toe", "heel"))
+
+
+def _part(name: str, weights: Float[np.ndarray, "V 24"]) -> Int[np.ndarray, " N"]:
+    """The vertices that hang mostly on the joints of a point's part: the head, or a foot with its ankle."""
+    side = name.partition("_")[0]
+    joints = SMPL24.indices(*((f"{side}_ankle", f"{side}_foot") if _is_foot(name) else ("head",)))
+    return np.flatnonzero(np.isin(weights.argmax(-1), joints))
+
+
+def _moved(
+    point: Float[np.ndarray, "3"], old: Float[np.ndarray, "U 3"], new: Float[np.ndarray, "N 3"], foot: bool
+) -> Float[np.ndarray, "3"]:
+    """A point of an old part on a new one: widths and depths fit, heights count from the sole or the head's top."""
+    (low_old, high_old), (low, high) = ((part.min(0), part.max(0)) for part in (old, new))
+    scale = (high - low) / np.maximum(high_old - low_old, 1e-9)
+    scale[1] = (scale[0] + scale[2]) / 2  # bodies differ in where neck or shin begin
+    there, here = (low_old + high_old) / 2, (low + high) / 2
+    there[1], here[1] = (low_old[1], low[1]) if foot else (high_old[1], high[1])
+    moved: np.ndarray = here + scale * (point - there)
+    return moved

@@ -113,7 +113,7 @@ COCO17 = _joints("coco17", f"{_FACE} {_ARMS} {_LEGS}")
 COCO_FEET = _joints("coco_feet", _FEET)
 
 SURFACE12 = _joints("surface12", f"{_FACE} head_top {_FEET}")
-"""Points of the skin that are vertices of SMPL's mesh, see `humesh.body.files`."""
+"""Points of the skin that are found on every SMPL-format body, see `humesh.body.files`."""
 
 H36M17 = _joints("h36m17", f"pelvis {_RIGHT_LEG} {_LEFT_LEG} spine neck jaw head_top {_LEFT_ARM} {_RIGHT_ARM}")
 
