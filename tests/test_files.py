@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -41,6 +42,15 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Pat
         interrupted()
     assert target.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_drafts_of_killed_runs_are_removed_but_not_those_of_live_ones_or_other_files(tmp_path: Path) -> None:
+    for name, age in ((".humesh-a.1.txt", 4000), (".humesh-a.2.txt", 10), (".humesh-b.3.npz", 4000), ("b.txt", 4000)):
+        draft = tmp_path / name
+        draft.write_text("half")
+        os.utime(draft, (time.time() - age,) * 2)
+    write_text(tmp_path / "a.txt", "whole")
+    assert names(tmp_path) == [".humesh-a.2.txt", "a.txt", "b.txt"]
 
 
 def test_a_link_at_the_target_is_replaced_not_followed(tmp_path: Path) -> None:

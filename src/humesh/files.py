@@ -7,10 +7,12 @@ import math
 import os
 import secrets
 import sys
+import time
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ MOST_BYTES = 4 * 2**30
 """The most that a file may unpack to, unless its reader says otherwise."""
 
 _ROOM, _RATIO = 2**28, 16  # bytes that any NPZ file may unpack to; a larger one to this multiple of its own size
+_MARK = ".humesh-"  # every draft's name begins so
+_STALE_S = 3600  # a draft this old belongs to a run that was killed: a live one writes on
 _HELD = set[int]()  # descriptors of this process's locks
 
 
@@ -30,11 +34,13 @@ _HELD = set[int]()  # descriptors of this process's locks
 def writing(path: str | Path) -> Iterator[Path]:
     """A new file beside `path`, of the same ending, that takes its place at the end and is removed on any error.
 
-    Its name cannot be foreseen, so that it is never opened through a link that lies there. Raises OSError.
+    Its name cannot be foreseen, so that it is never opened through a link that lies there. The first write into a
+    folder removes the drafts that killed runs left there. Raises OSError.
     """
     path = Path(path)
+    _remove_stale_drafts(path.parent)
     short = path.stem.encode("utf-8", errors="surrogateescape")[:60].decode("utf-8", errors="ignore")  # of 255 bytes
-    draft = path.with_name(f".humesh-{short}.{secrets.token_hex(6)}{path.suffix}")
+    draft = path.with_name(f"{_MARK}{short}.{secrets.token_hex(6)}{path.suffix}")
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield draft
@@ -42,6 +48,14 @@ def writing(path: str | Path) -> Iterator[Path]:
     except BaseException:  # an interrupt by the user, too, must not leave half a file
         draft.unlink(missing_ok=True)
         raise
+
+
+@cache  # once a folder and process: a folder of many results takes long to list
+def _remove_stale_drafts(folder: Path) -> None:
+    with suppress(OSError):  # another process was faster, or may not look: the write itself reports what is wrong
+        for draft in folder.glob(f"{_MARK}*"):
+            if time.time() - draft.lstat().st_mtime > _STALE_S:
+                draft.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:
