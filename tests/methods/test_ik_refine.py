@@ -27,6 +27,7 @@ from humesh.methods.ik_refine import (
     IkRefine,
     IkRefineConfig,
     IkRefinePrediction,
+    norm,
     of_smpl,
     skeleton_losses,
     twist_and_shape_losses,
@@ -410,6 +411,12 @@ def test_losses_are_means_over_the_people_who_have_the_label(open_body: BodyMode
     ]
     for name, loss in losses.items():
         assert torch.isclose(loss, sum(one[name] for one in each) / 3, rtol=1e-3), name
+
+
+def test_a_norm_is_of_the_labelled_parts_of_the_labelled_people() -> None:
+    apart = torch.tensor([[[3.0], [4.0]], [[3.0], [9.0]], [[7.0], [7.0]]])
+    weight = torch.tensor([[[1.0], [2.0]], [[1.0], [0.0]], [[0.0], [0.0]]])
+    assert norm(apart + 1, torch.ones_like(apart), weight) == (5 + 3) / 2
 
 
 def _one(value: Any, group: int, person: int) -> Any:

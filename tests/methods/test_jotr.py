@@ -297,6 +297,9 @@ def test_a_fit_without_a_place_is_put_where_its_points_are_seen(body: BodyModel)
     assert torch.allclose(labels["smpl_joint_img"][0][..., :2], made["body_joint_proj"][..., at, :], atol=2e-3)
     assert torch.allclose(labels["smpl_joint_img"][0][..., 2], 0.5 + made["body_joint_cam"][..., at, 2] / 2, atol=1e-3)
     assert labels["smpl_joint_img"][1].all()
+    for count in (6, 5):  # points that place a fit, and too few
+        few = replace(targets, points2d_weight=one * (torch.arange(30) < count))
+        assert bool(jotr_labels(body, made, few, crops)["smpl_joint_img"][1].any()) == (count == 6)
     half = torch.ones(2, 1, 24).index_fill(2, torch.tensor([4]), 0.0)
     for weights in ({"shape_weight": nothing}, {"pose_weight": half}):
         assert not jotr_labels(body, made, replace(targets, **weights), crops)["smpl_joint_img"][1].any()
