@@ -35,6 +35,15 @@ _JOTR, _ROI = "methods/test_jotr.py -k authors_sums", "methods/test_multi_roi_lo
 _CONTACT = "fitting/test_contact.py -k 'contacts or touch'"
 _IK, _INT = "methods/test_ik_refine.py -k losses_are", "methods/test_int_tokens.py -k 'losses_are or labels_say'"
 
+_TERMS = "losses tests/methods/test_multi_roi_loss.py -k 'not processes'"
+_JOTR_UNITS, _CONTRAST = (
+    "methods/test_jotr.py -k 'authors_sums or place or nearer or warped or 3d'",
+    "losses/test_contrast.py -k 'not processes'",
+)
+_IK_ALL = "methods/test_ik_refine.py -k 'losses or labels or centred or teach or least_squares'"
+_INT_ALL = "methods/test_int_tokens.py -k 'losses_are or labels_say or two_batches'"
+_VIDEO, _LIFTER = "methods/test_lifter_video.py -k terms", "methods/test_lifter.py -k 'laplaces or ray'"
+
 MUTANTS = (
     # JOTR's loss and its contrasts
     Mutant("methods/jotr_loss.py", '"body_joint_proj": 8.0', '"body_joint_proj": 4.0', _JOTR),
@@ -95,6 +104,180 @@ MUTANTS = (
     Mutant("scene/mocap.py", "options.scale * rest", "rest", "scene/test_options.py"),
     Mutant("data/detector_errors.py", "/ _MEDIAN", "* _MEDIAN", "data/test_detector_errors.py"),
     Mutant("data/detector_errors.py", "scale = errors.harder *", "scale =", "data/test_detector_errors.py"),
+    # each loss's kind, reduction, mask, centre and unit: what losses share
+    Mutant("losses.py", "(prediction - target).abs()", "(prediction - target).square()", _TERMS),
+    Mutant("losses.py", "(prediction - target).square()", "(prediction - target).abs()", _TERMS),
+    Mutant("losses.py", "weight[..., 1:, :] * weight[..., :-1, :]", "weight[..., 1:, :]", _TERMS),
+    Mutant("losses.py", "list(centre), :].mean(-2", "list(centre), :].sum(-2", _TERMS),
+    Mutant("losses.py", "(scores - 1).square().sum(-1)", "scores.square().sum(-1)", _IK_ALL),
+    Mutant("losses.py", "(scores - 1).square().sum(-1)", "(scores - 1).square().mean(-1)", _IK_ALL),
+    Mutant("losses.py", "predicted.square().sum(-1)", "(predicted - 1).square().sum(-1)", _IK_ALL),
+    Mutant("losses.py", "(error * weight).mean()", "(error * weight).sum() / weight.sum()", _TERMS),
+    Mutant("losses.py", "(error * weight * counted)", "(error * counted)", _TERMS),
+    Mutant("losses.py", "term[1] > 0)", "term[1] >= 0)", _TERMS),
+    Mutant("losses.py", 'left_hip", "right_hip")', 'left_hip", "left_hip")', _TERMS),
+    Mutant("losses.py", "size[::-1]", "size", _TERMS),
+    Mutant("losses.py", "/ 2) - 1", "/ 2)", _TERMS),
+    Mutant("losses.py", "half = size[0] / 2", "half = size[0]", _TERMS),
+    Mutant("losses.py", "absolute(_about_mean(points, weight3d), ", "absolute(points, ", _TERMS),
+    Mutant("losses.py", "targets.pose_weight[..., None, None])", "torch.ones(()))", _TERMS),
+    Mutant("losses.py", "targets.shape_weight[..., None])", "torch.ones(()))", _TERMS),
+    # JOTR
+    Mutant("methods/jotr_loss.py", "reduced(absolute(", "reduced(squared(", _JOTR_UNITS),
+    Mutant("methods/jotr_loss.py", '"body_joint_cam": 5.0', '"body_joint_cam": 1.0', _JOTR_UNITS),
+    Mutant("methods/jotr_loss.py", "crops.camera) / crops.size[0]", "crops.camera) / 2 / crops.size[0]", _JOTR_UNITS),
+    Mutant(
+        "methods/jotr_loss.py", '"body_joint_cam": centred(points, _PELVIS)', '"body_joint_cam": points', _JOTR_UNITS
+    ),
+    Mutant(
+        "methods/jotr_loss.py",
+        "(centred(targets.points3d, _PELVIS), weight3d)",
+        "(targets.points3d, weight3d)",
+        _JOTR_UNITS,
+    ),
+    Mutant("methods/jotr_loss.py", " * targets.points3d_weight[..., _PELVIS, None, None]", "", _JOTR_UNITS),
+    Mutant("methods/jotr_loss.py", "weight2d * weight3d]", "weight2d]", _JOTR_UNITS),
+    Mutant("methods/jotr_loss.py", "known * targets.pose_weight.amin(-1) *", "known *", _JOTR_UNITS),
+    Mutant(
+        "methods/jotr_loss.py",
+        "known * targets.pose_weight.amin(-1) * targets.shape_weight)",
+        "known * targets.pose_weight.amin(-1))",
+        _JOTR_UNITS,
+    ),
+    Mutant("methods/jotr_loss.py", "pose_weight[..., None]),", "torch.ones(())),", _JOTR_UNITS),
+    Mutant("methods/jotr_loss.py", "targets.shape_weight[..., None]),", "torch.ones(())),", _JOTR_UNITS),
+    Mutant("methods/jotr_loss.py", "(joints < 1)", "(joints < 2)", _JOTR_UNITS),
+    Mutant("methods/jotr_loss.py", "DEPTH_BOX_M = 2.0", "DEPTH_BOX_M = 4.0", _JOTR_UNITS),
+    Mutant("methods/jotr_loss.py", " | (weight3d == 0)", "", _JOTR_UNITS),
+    Mutant("methods/jotr_loss.py", "(usable.sum(-1) >= 6)", "(usable.sum(-1) >= 16)", _JOTR_UNITS),
+    Mutant("methods/jotr_loss.py", "(1 - 2 * torch.pi", "(1 - torch.pi", _JOTR_UNITS),
+    Mutant("methods/jotr_loss.py", "(tensor[known] for", "(tensor for", _CONTRAST),
+    Mutant("methods/jotr_loss.py", "TEMPERATURE = 0.07", "TEMPERATURE = 0.7", _CONTRAST),
+    Mutant("methods/jotr_loss.py", "info_nce(pull / TEMPERATURE, ", "info_nce(pull, ", _CONTRAST),
+    Mutant("methods/jotr_loss.py", "kept), kept)", "kept), torch.ones_like(kept))", _CONTRAST),
+    Mutant(
+        "methods/jotr_loss.py",
+        "return normalize(interpolation(points, cells) @ volume, dim=-1)",
+        "return interpolation(points, cells) @ volume",
+        _CONTRAST,
+    ),
+    Mutant(
+        "methods/jotr_loss.py",
+        "normalize(voxels.flatten(0, 1)[draw.negatives], dim=-1)",
+        "voxels.flatten(0, 1)[draw.negatives]",
+        _CONTRAST,
+    ),
+    Mutant("methods/jotr_loss.py", "same.any(-1))", "same.any(-1) | True)", _CONTRAST),
+    Mutant("methods/jotr.py", "weight[..., 0] > 0", "weight[..., 0] >= 0", _JOTR_UNITS),
+    # Multi-RoI
+    Mutant("methods/multi_roi_loss.py", 'absolute if name == "vertices" else squared', "squared", _ROI),
+    Mutant("methods/multi_roi_loss.py", 'absolute if name == "vertices" else squared', "absolute", _ROI),
+    Mutant("methods/multi_roi_loss.py", "[0.1, 0.1, 1e-4]", "[0.1, 0.1, 1e-3]", _ROI),
+    Mutant(
+        "methods/multi_roi_loss.py",
+        "torch.where(both, error, 0).sum((-2, -1)) / 2",
+        "torch.where(both, error, 0).sum((-2, -1))",
+        _ROI,
+    ),
+    Mutant("methods/multi_roi_loss.py", "torch.where(both, error, 0)", "error", _ROI),
+    Mutant("methods/multi_roi_loss.py", "present.any(-1))", "torch.ones_like(present.any(-1)))", _ROI),
+    Mutant("methods/multi_roi_loss.py", "(1e-4 * size)", "(1e-3 * size)", _ROI),
+    Mutant("methods/multi_roi_loss.py", "2 * focal_px.to", "focal_px.to", _ROI),
+    Mutant("methods/multi_roi_loss.py", " & ~torch.eye(", " | ~torch.eye(", _ROI),
+    Mutant("methods/multi_roi_loss.py", "normalize(z.flatten(0, 1), dim=-1)", "z.flatten(0, 1)", _ROI),
+    Mutant("methods/multi_roi_loss.py", "return temperature * crop", "return crop", _ROI),
+    Mutant(
+        "methods/multi_roi_loss.py",
+        "torch.ones_like(sums)), usable)",
+        "torch.ones_like(sums)), torch.ones_like(usable))",
+        _ROI,
+    ),
+    Mutant(
+        "methods/multi_roi_loss.py",
+        '{"vertices": bodies.vertices - bodies.joints[..., :1, :]}',
+        '{"vertices": bodies.vertices}',
+        _ROI,
+    ),
+    Mutant(
+        "methods/multi_roi_loss.py",
+        "vertices = bodies.vertices - bodies.joints[..., :1, :]",
+        "vertices = bodies.vertices",
+        _ROI,
+    ),
+    Mutant("methods/multi_roi_loss.py", ".any(-1) & present", ".any(-1)", _ROI),
+    Mutant("losses.py", "about_hips(points, joint_set)", "points", _ROI),
+    Mutant(
+        "losses.py",
+        "targets.points2d_weight[..., None], in_2d",
+        "torch.ones_like(targets.points2d_weight[..., None]), in_2d",
+        _ROI,
+    ),
+    Mutant("losses.py", "confidence3d[..., None], in_3d", "torch.ones_like(confidence3d[..., None]), in_3d", _ROI),
+    Mutant("losses.py", " & (targets.shape_weight > 0)", "", _ROI),
+    Mutant("losses.py", "pose_weight.amin(-1)", "pose_weight.amax(-1)", _ROI),
+    # IK-refine
+    Mutant("methods/ik_refine.py", "weight.amax((-2, -1)).sign()", "torch.ones_like(weight.amax((-2, -1)))", _IK_ALL),
+    Mutant("methods/ik_refine.py", "(made - true) * known)", "(made - true))", _IK_ALL),
+    Mutant(
+        "methods/ik_refine.py",
+        ".flatten(-2).norm(dim=-1), known.amax",
+        ".flatten(-2).square().sum(-1), known.amax",
+        _IK_ALL,
+    ),
+    Mutant("methods/ik_refine.py", "in3d * targets.metric_weight[..., None, None]", "in3d", _IK_ALL),
+    Mutant("methods/ik_refine.py", "absolute(_centred(relative, in3d), ", "absolute(relative, ", _IK_ALL),
+    Mutant("methods/ik_refine.py", "absolute(metre * pixels, metre * points2d", "absolute(pixels, points2d", _IK_ALL),
+    Mutant("methods/ik_refine.py", "absolute(metre * flat, metre * points2d", "absolute(flat, points2d", _IK_ALL),
+    Mutant(
+        "methods/ik_refine.py", "from_middle * ratio.clamp(min=1e-12).sqrt()[..., None, None]", "from_middle", _IK_ALL
+    ),
+    Mutant("methods/ik_refine.py", "(weight * targets.body_weight[..., None, None] for", "(weight for", _IK_ALL),
+    Mutant(
+        "methods/ik_refine.py", "targets.pose_weight * targets.body_weight[..., None]", "targets.pose_weight", _IK_ALL
+    ),
+    Mutant("methods/ik_refine.py", "targets.shape_weight * targets.body_weight", "targets.shape_weight", _IK_ALL),
+    Mutant("methods/ik_refine.py", "squared(_centred(joints, in3d)", "squared(joints", _IK_ALL),
+    Mutant("methods/ik_refine.py", '"refined_3d": summed(squared(', '"refined_3d": summed(absolute(', _IK_ALL),
+    Mutant("methods/ik_refine.py", '"refined_2d": summed(squared(', '"refined_2d": summed(absolute(', _IK_ALL),
+    Mutant("methods/ik_refine.py", "scale * (joints[..., :2] + shift)", "scale * joints[..., :2] + shift", _IK_ALL),
+    Mutant(
+        "methods/ik_refine.py",
+        "rotation_to_6d(label.rotations), in_pose[..., None]",
+        "rotation_to_6d(label.rotations), torch.ones_like(in_pose[..., None])",
+        _IK_ALL,
+    ),
+    Mutant(
+        "methods/ik_refine.py",
+        "twist_of(pose.rotations[..., 1:, :, :], bones)).norm(dim=-1)",
+        "twist_of(pose.rotations[..., 1:, :, :], bones)).square().sum(-1)",
+        _IK_ALL,
+    ),
+    Mutant("methods/ik_refine.py", "in_pose[..., LEAVES])", "torch.ones_like(in_pose[..., LEAVES]))", _IK_ALL),
+    Mutant("methods/ik_refine.py", "VOLUME_M / side)", "1 / side)", _IK_ALL),
+    Mutant("methods/ik_refine.py", "known.sum(-2, keepdim=True)", "len(SMPL24)", _IK_ALL),
+    # INT
+    Mutant("methods/int_tokens.py", "counted[:, 1:] & counted[:, :-1]", "counted[:, 1:]", _INT_ALL),
+    Mutant("methods/int_tokens.py", "confidence[..., 0])", "torch.ones_like(confidence[..., 0]))", _INT_ALL),
+    Mutant("methods/int_tokens.py", "torch.where(counted[..., 0], vectors, 0)", "vectors", _INT_ALL),
+    Mutant("methods/int_tokens.py", " | (present.sum(-1) == 1)", "", _INT_ALL),
+    Mutant("methods/int_tokens.py", "counted = present & in_3d[:, None]", "counted = present", _INT_ALL),
+    Mutant(
+        "methods/int_tokens.py",
+        'rotation_to_axis_angle(made["pose"]).flatten(-2), made["shape"]]',
+        'rotation_to_axis_angle(made["pose"]).flatten(-2)]',
+        _INT_ALL,
+    ),
+    # ours
+    Mutant("methods/lifter_video.py", "both = there[:, 1:] * there[:, :-1]", "both = there[:, 1:]", _VIDEO),
+    Mutant("methods/lifter_video.py", "/ seconds[..., None] for points", "for points", _VIDEO),
+    Mutant(
+        "methods/lifter_video.py", "wanted.diff(dim=1) / seconds / deep[:, 1:]", "wanted.diff(dim=1) / seconds", _VIDEO
+    ),
+    Mutant("methods/lifter_video.py", "min=_NEAR_M).log(), deep.log()", "min=_NEAR_M), deep", _VIDEO),
+    Mutant("methods/lifter_video.py", "points - points.mean(-2, keepdim=True) for", "points for", _VIDEO),
+    Mutant("methods/lifter_video.py", "error = 10 * ", "error = ", _VIDEO),
+    Mutant("methods/lifter_video.py", "(error * (-log_error).exp() + log_error", "(error * (-log_error).exp()", _VIDEO),
+    Mutant("methods/lifter_video.py", "weight[..., :_JOINTS].amin(-1, keepdim=True)", "torch.ones_like(error)", _VIDEO),
 )
 
 

@@ -137,11 +137,25 @@ def test_its_terms_are_zero_for_the_truth_and_count_what_moves(small_body: BodyM
     depth = (small_body.rest_joints(still.shape)[..., 0, 2] + still.translation[..., 2])[:, 0]
     assert reduced(terms["path"]) == pytest.approx(float((1 / depth / 3).mean()), rel=1e-4)
     assert reduced(terms["velocity"]) < 1e-6
+    placed = dataclasses.replace(targets, translation_weight=torch.tensor([0.0, 1.0, 1.0]).expand(2, 3))
+    later = method.own_terms(crops, dataclasses.replace(prediction, pose=moved), placed)  # one step of two counts
+    assert reduced(later["path"]) == pytest.approx(float(reduced(terms["path"])) / 2, rel=1e-4)
+    walking = dataclasses.replace(targets, pose=moved)
+    assert reduced(method.own_terms(crops, dataclasses.replace(prediction, pose=moved), walking)["path"]) < 1e-6
     turned = still.rotations.clone()
     turned[:, 1:, 0] = rotation_from_axis_angle(torch.tensor([0.0, 0.3, 0.0])) @ turned[:, 1:, 0]
     pose = BodyPose(turned, still.shape, still.translation)
     turning = method.own_terms(crops, dataclasses.replace(prediction, pose=pose), targets)
     assert reduced(turning["velocity"]) > 0.1
+    away = BodyPose(turned, still.shape, still.translation + torch.tensor([0.0, 0.0, 1.0]))
+    doubt = torch.linspace(-1, 1, 24).expand(2, 3, 24)
+    terms = method.own_terms(crops, dataclasses.replace(prediction, pose=away, log_error=doubt), targets)
+    assert reduced(terms["depth"]) == pytest.approx(float(((depth + 1) / depth).log().mean()), rel=1e-4)
+    joints, true = (small_body.joints(pose) for pose in (away, still))
+    apart = (joints - joints.mean(-2, keepdim=True) - true + true.mean(-2, keepdim=True)).norm(dim=-1)
+    error, weight = terms["log_error"]  # Laplace's, of decimetres
+    assert torch.allclose(error, 10 * apart / doubt.exp() + doubt, atol=1e-3)
+    assert torch.equal(weight, targets.points3d_weight[..., :24].amin(-1, keepdim=True))
 
 
 def test_times_are_those_of_the_crops_or_thirty_a_second(small_body: BodyModel, made_up_batch: Made) -> None:
