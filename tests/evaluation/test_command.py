@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -53,8 +54,8 @@ def test_truth_scores_0_and_an_offset_itself(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, expected in (("truth", 0.0), ("moved", 30.0)):
-        words = (f"{name}.npz", "3dpw", "--root", place, *NEEDED, "-o", f"{name}.json", "--against", "jotr")
-        assert run(monkeypatch, *words) == 0
+        files = ("-o", f"{name}.json", "--report", f"{name}.html")
+        assert run(monkeypatch, f"{name}.npz", "3dpw", "--root", place, *NEEDED, *files, "--against", "jotr") == 0
         got = json.loads((place / f"{name}.json").read_text())
         numbers = {number["name"]: number for number in got["numbers"]}
         assert numbers["mpjpe"]["ours"] == pytest.approx(expected, abs=1e-3)
@@ -66,6 +67,18 @@ def test_truth_scores_0_and_an_offset_itself(
         table = capsys.readouterr().out
         assert f"| mpjpe, mm | {expected:.1f} | {expected:.1f} to {expected:.1f} | 76.4 | " in table
         assert PROTOCOLS["3dpw"].fingerprint in table
+        page = (place / f"{name}.html").read_text()
+        assert page.count("data:image/jpeg;base64,") == 24  # two people of each of four tracks, three views
+        assert f"<tr><td>right ankle<td>{expected:.1f}<" in page
+        for group in ("all", "courtyard_hug_00", "1 to 25 %"):  # every fourth point is hidden, or one less
+            assert f"<tr><td>{group}<td>" in page
+        assert "the network was fed: unknown (predictions of a file)" in page
+        assert "src='http" not in page
+    assert run(monkeypatch, "moved.npz", "3dpw", "--root", place, *NEEDED, "-o", "n.csv") == 0
+    with (place / "n.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [float(row["mpjpe"]) for row in rows] == pytest.approx([30] * 16, abs=1e-3)
+    assert [row["accel"] == "" for row in rows] == 2 * [True, True, False, False, False, False, True, True]
     assert run(monkeypatch, "moved.npz", "3dpw-crowd", "--root", place, *NEEDED) == 0
     with np.load(next(place.glob("humesh_evaluation/3dpw-crowd-*/people.npz"))) as kept:
         assert kept["people/mpjpe"] == pytest.approx(np.full(16, 30.0), abs=1e-3)
@@ -211,7 +224,8 @@ def test_what_is_wrong_is_named_in_one_sentence(
         (("truth.npz", "3dwp", *root), "did you mean 3dpw"),
         (("truth.npz", "3dpw"), "expected the dataset's folder, got none; give it with --root"),
         (("truth.npz",), "expected a method and a benchmark"),
-        (("truth.npz", "3dpw", *root, "-o", "n.txt"), "ends in .json"),
+        (("truth.npz", "3dpw", *root, "-o", "n.txt"), "ends in .json or .csv"),
+        (("truth.npz", "3dpw", *root, "--report", "n.pdf"), "ends in .html"),
         (("truth.npz", "3dpw-oc", *root, *NEEDED, "--subset", "no.txt"), "no.txt: expected lines `PREFIX` or"),
         (("truth.npz", "3dpw-oc", *root, *NEEDED), "3dpw-oc: expected people to evaluate, found none"),
         (("truth.npz", "3dpw", *root), "expected SMPL's file for 'smpl-neutral'"),

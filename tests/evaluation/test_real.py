@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from dataclasses import replace
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from humesh.body.joints import COCO17, LIMBS12, MEDIAPIPE33, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.commands.main import main
+from humesh.crops.crops import GroupError
 from humesh.evaluation.protocols import EvaluationError
 from humesh.evaluation.real import UNITS, WITHIN, Label, LabelledPhoto, Score, by_set, read_labels, run, scored
 from humesh.media.photo import Photo
@@ -24,6 +27,11 @@ from humesh.people.given import GivenPeople
 from humesh.people.person import Mask, Person
 from humesh.recover import Recoverer
 from humesh.scene.result import Result
+from humesh.training.loop import Place
+from humesh.training.prepare import prepare
+from humesh.training.recipe import Source
+from humesh.training.recipes import RECIPES
+from humesh.training.validation import real_errors
 
 LIMBS = SMPL24.indices(*LIMBS12.names)
 SIZE = (240, 320)
@@ -130,7 +138,7 @@ def test_ranges_are_those_of_students_distribution_in_space() -> None:
 
 def _score(photo: LabelledPhoto, error: float, mm: float | None, found: bool = True) -> Score:
     errors_mm = None if mm is None else np.full(12, mm)
-    return Score(photo, photo.labels[0], 0 if found else None, np.full(12, error), errors_mm)
+    return Score(photo, photo.labels[0], [], 0 if found else None, np.full(12, error), errors_mm)
 
 
 def test_numbers_of_sets_their_mean_and_intervals() -> None:
@@ -338,7 +346,7 @@ def test_the_command_scores_what_a_recoverer_gives(
     labelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("lifter", "real", "--root", labelled, "--detections", "found.json")
-    assert evaluate(monkeypatch, *words, "-o", "n.json") == 0
+    assert evaluate(monkeypatch, *words, "-o", "n.json", "--report", "n.html") == 0
     out = capsys.readouterr().out
     got = json.loads((labelled / "n.json").read_text())
     rows = {row["set"]: row for row in got["sets"]}
@@ -362,6 +370,22 @@ def test_the_command_scores_what_a_recoverer_gives(
     assert rows["set 0"]["pa_mpjpe"]["ours"] == pytest.approx(first, abs=0.01)
     assert rows["mean of the sets"]["pa_mpjpe"]["ours"] == pytest.approx((first + second) / 2, abs=0.01)
     assert f"| set 0 | 2 | 100.0 | {first:.1f} | {first:.1f} |" in out
+    page = (labelled / "n.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 2 + 2 * 3 + 2 * 3  # one who is missed, then both photos twice
+    assert "set 1, b.png: missed" in page
+    assert "the network was fed: the people of found.json" in page
+    assert "http" not in page
+    by_joint = re.findall(r"<tr><td>(\w+ \w+)<td>([\d.]+)<td>([\d.]+)(?=<tr>|</table>)", page)
+    assert [name.replace(" ", "_") for name, *_ in by_joint] == list(LIMBS12.names)
+    found = [person for person in got["people"] if person["found"]]
+    for column, key, factor in ((1, "error_2d", 100), (2, "pa_mpjpe_mm", 1)):
+        mean = factor * np.mean([person[key] for person in found])
+        assert np.mean([float(row[column]) for row in by_joint]) == pytest.approx(mean, abs=0.05)
+    assert evaluate(monkeypatch, *words, "-o", "n.csv") == 0
+    with (labelled / "n.csv").open(newline="") as stream:
+        rows_of_people = list(csv.DictReader(stream))
+    assert [row["found"] for row in rows_of_people] == ["True", "True", "False", "True"]
+    assert [float(row["error_2d"]) for row in rows_of_people] == [person["error_2d"] for person in got["people"]]
 
 
 def test_what_is_wrong_is_named_in_one_sentence(
@@ -378,7 +402,7 @@ def test_what_is_wrong_is_named_in_one_sentence(
             "--subset, --against, --count: expected no such option for the benchmark real",
         ),
         (("lifter", "synthetic", "--root", "x"), "--root: expected no such option for the benchmark synthetic"),
-        (("lifter", "real", *root, "-o", "n.txt"), "ends in .json"),
+        (("lifter", "real", *root, "-o", "n.txt"), "ends in .json or .csv"),
     ):
         assert evaluate(monkeypatch, *words) == 2, words
         got = capsys.readouterr().err.strip()
@@ -386,3 +410,58 @@ def test_what_is_wrong_is_named_in_one_sentence(
         assert len(got.splitlines()) == 1
     assert evaluate(monkeypatch, "--explain", "real") == 0
     assert "250 mm" in capsys.readouterr().out
+
+
+def test_a_training_is_validated_on_real_photos(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each validation has the numbers of the evaluate command; people are found once; training stays the same."""
+    looked: list[str] = []
+
+    def find(photo: Photo) -> list[Person]:
+        looked.append(photo.path)
+        return GivenPeople("found.json").on(photo, photo.path)[0]
+
+    monkeypatch.setattr(Recoverer, "finder", property(lambda recoverer: find))
+    config = {"decoder_layers": 1, "encoder_layers": 0, "width": 16, "hidden": 16}
+    small = replace(
+        RECIPES["debug"],
+        steps=2,
+        batch=2,
+        data=(Source("drawn", options={"count": 6}),),
+        config={**RECIPES["debug"].config, **config},
+        held_out=2,
+        validate_every=1,
+    )
+    said: list[str] = []
+    scores = prepare("debug", small, Place(labelled / "run", say=said.append, real=labelled)).run()
+    assert not [name for name in scores if name.startswith("real")], "they are not held-out samples"
+    assert len(looked) == 2
+    with (labelled / "run" / "validation.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["step"] for row in rows] == ["1", "2"]
+    assert evaluate(monkeypatch, "run/weights.safetensors", "real", "--root", labelled, "-o", "n.json") == 0
+    (means,) = (row for row in json.loads(Path("n.json").read_text())["sets"] if row["set"] == "mean of the sets")
+    for name, key in (("PA-MPJPE", "pa_mpjpe"), ("PCK@0.05", "pck@0.05"), ("PCK@0.1", "pck@0.1")):
+        assert float(rows[-1][f"real {name}"]) == pytest.approx(means[key]["ours"], rel=1e-6)
+    last = next(sentence for sentence in said if sentence.startswith("step 2: "))
+    assert f"real PA-MPJPE {means['pa_mpjpe']['ours']:.1f} mm" in last
+    assert f"real PCK@0.1 {means['pck@0.1']['ours']:.1f} %" in last
+    prepare("debug", small, Place(labelled / "without")).run()
+    with_real, without = (load_file(labelled / run / "weights.safetensors") for run in ("run", "without"))
+    assert all(torch.equal(with_real[name], without[name]) for name in {**with_real, **without})
+
+    def too_many(*_: object) -> None:
+        raise GroupError("expected at most 3 people in a group, got 4; give fewer boxes.")
+
+    monkeypatch.setattr(Recoverer, "__call__", too_many)
+    assert real_errors(labelled, labelled / "run" / "weights.safetensors", "open-low", "cpu", said.append) == {}
+    assert said[-1].startswith("the real photos are not validated on: expected at most 3 people")
+    (labelled / "labels.json").write_text("[]")
+    monkeypatch.setattr("sys.argv", ["humesh", "train", "debug", "-o", "another", "--real", str(labelled)])
+    with pytest.raises(SystemExit):
+        main()
+    assert "expected people with 6 or more labelled limb joints, found none" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert not (labelled / "another").exists()

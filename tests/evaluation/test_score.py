@@ -20,6 +20,7 @@ from humesh.data.sample import Sample
 from humesh.evaluation.errors import Ruler
 from humesh.evaluation.predictions import Detections, Predictions, PredictionsFile
 from humesh.evaluation.protocols import PROTOCOLS, EvaluationError, Protocol, Stretch, read_stretches
+from humesh.evaluation.report import benchmark_details
 from humesh.evaluation.run import Chained, Records, check_complete, parts_of, run, scored
 from humesh.evaluation.summary import Summary, summary
 
@@ -119,6 +120,14 @@ def test_none_and_more_than_present_are_matched(name: str, files: Path) -> None:
     assert np.nanmax(twice.people["joints_mm"]) < 1e-3
     broken = run(dataset, ruler, lambda sample, _: _predictions(sample, ruler, 1, broken=True))
     assert broken.people["missed"].sum() == 8  # one of two in each photo is no body
+    details = benchmark_details(broken, dataset, lambda sample, _: _predictions(sample, ruler, 1, broken=True), ruler)
+    page = "".join(details)
+    assert page.count("data:image/jpeg") == 3 * page.count("<figcaption>") >= 12  # of at least two people two photos
+    assert "nan mm" not in page
+    assert "<td>50.0<td>" in page  # of each sequence a half is found
+    empty = "".join(benchmark_details(nobody, dataset, lambda sample, _: _predictions(sample, ruler, 0), ruler))
+    assert "<figure>" not in empty
+    assert "By joint" not in empty
 
 
 @settings(max_examples=5)

@@ -123,7 +123,7 @@ def _make_records(folder: Path) -> None:
     from humesh.evaluation.run import Records
 
     photo = {"sequence": "walk", "sample": 3, "extra": 1}
-    who = {"name": "walk/3", "person": 0, "frame": 3, "identity": 0, "slices": "", "missed": False}
+    who = {"name": "walk/3", "person": 0, "frame": 3, "identity": 0, "hidden": 0.5, "slices": "", "missed": False}
     protocol = PROTOCOLS["3dpw"]
     errors = dict.fromkeys(protocol.metrics, 1.0) | {"joints_mm": [1.0] * len(protocol.joints)}
     Records.of(protocol, [photo | who | errors] * 3, [photo]).save(folder / "part.npz")

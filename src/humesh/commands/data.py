@@ -17,8 +17,8 @@ from humesh.data import DATASETS, Reader
 from humesh.data.sample import Dataset, Sample
 from humesh.data.synthetic.scenes import SyntheticPeople
 from humesh.data.synthetic.shards import Plan, ShardedPeople, write_shards
+from humesh.evaluation.report import draw_bones
 from humesh.files import parse_json, writing
-from humesh.training.validation import draw_bones
 
 _TILE = 320  # px, side of a picture on the sheet
 _SIDES = {"left": (220, 90, 60), "right": (60, 120, 220)}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
+import io
 import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -35,11 +38,15 @@ def evaluate(evaluation: tyro.conf.OmitArgPrefixes[Options]) -> int:
     from humesh.commands.prediction import limit_threads
     from humesh.evaluation import benchmark
 
+    if options.submission is not None:
+        pictures, people = benchmark.submit(options, options.submission, _progress)
+        say(f"wrote {options.submission}: {people} people in {pictures} pictures")
+        return 0
     if options.benchmark == REAL:
         outcome = benchmark.evaluate_real(options, _progress, limit_threads)
     else:
         outcome = benchmark.evaluate(options, _progress)
-    _report(options, outcome)
+    _show(options, outcome)
     return 0
 
 
@@ -49,11 +56,18 @@ def _check(options: Options) -> None:
         raise UserError("evaluate: expected a method and a benchmark; `humesh evaluate --explain` lists these.")
     if options.benchmark != REAL:
         _known(options.benchmark)
-    if options.out is not None and options.out.suffix != ".json":
-        raise UserError(f"-o {options.out}: expected a name that ends in .json.")
-    nameable("-o", options.out)
+    for option, path, endings in (
+        ("-o", options.out, (".json", ".csv")),
+        ("--report", options.report, (".html", ".htm")),
+        ("--submission", options.submission, (".zip",)),
+    ):
+        if path is not None and path.suffix not in endings:
+            raise UserError(f"{option} {path}: expected a name that ends in {' or '.join(endings)}.")
+        nameable(option, path)
+    if options.submission is not None and options.benchmark != "agora":
+        raise UserError(f"--submission: expected the benchmark agora, got {options.benchmark}; leave it out.")
     if unused := options.unused():
-        where = f"the benchmark {options.benchmark}"
+        where = f"the benchmark {options.benchmark}" if options.submission is None else "--submission"
         raise UserError(f"{', '.join(unused)}: expected no such option for {where}; leave it out.")
     within("--count", options.count, 1, 1_000_000)
     within("--frames", options.frames, 1, 1024)
@@ -95,24 +109,36 @@ def _progress(photos: int) -> Iterator[Callable[[int], None]]:
         yield lambda more: progress.advance(task, more)
 
 
-def _report(options: Options, outcome: Outcome) -> None:
-    """Prints the table and writes the file."""
+def _show(options: Options, outcome: Outcome) -> None:
+    """Prints the table and writes the files."""
     say("\n".join(outcome.heading) + "\n")
     head, *lines = outcome.table
     for line in (head, ["---"] * len(head), *lines):
         say(f"| {' | '.join(line)} |")
     for note in outcome.notes:
         say(note)
-    if options.out is not None:
-        from humesh.files import write_text
+    if options.out is not None and options.out.suffix == ".csv":
+        stream = io.StringIO()
+        rows = csv.DictWriter(stream, outcome.people[0])
+        rows.writeheader()
+        rows.writerows(_plain(outcome.people))
+        _write(options.out, stream.getvalue())
+    elif options.out is not None:
+        _write(options.out, json.dumps(_plain(outcome.content), indent=1, ensure_ascii=False) + "\n")
+    if options.report is not None:
+        _write(options.report, outcome.report())
 
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(options.out, json.dumps(_plain(outcome.content), indent=1, ensure_ascii=False) + "\n")
-        say(f"wrote {options.out}")
+
+def _write(path: Path, text: str) -> None:
+    from humesh.files import write_text
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text)
+    say(f"wrote {path}")
 
 
 def _plain(value: Any) -> Any:
-    """The same with None for NaN, which JSON does not know."""
+    """The same with None for NaN, which JSON does not know and CSV leaves empty."""
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -41,6 +41,7 @@ def train(
     weights: Annotated[tuple[str, ...], Append] = (),
     init: str = "",
     pretrained: Annotated[tuple[str, ...], Append] = (),
+    real: Path | None = None,
     dry_run: bool = False,
 ) -> int:
     """Train a method after a recipe; the same command goes on after it was stopped or killed.
@@ -72,11 +73,14 @@ def train(
             from another's weights starts without.
         pretrained: What the encoder starts from: timm (its own download) or a file of ImageNet or COCO-pose weights in
             their authors' names; smpl_mean_params.npz for regressors. May be repeated.
+        real: A folder of labelled photos (see docs/benchmarks.md): each validation also measures on these what
+            `humesh evaluate WEIGHTS real` does.
         dry_run: Only print the recipe; with data also counts and labels.
     """
     import torch
 
     from humesh.commands.describe import describe
+    from humesh.evaluation.real import read_labels
     from humesh.recover import device_named
     from humesh.training.data import Given
     from humesh.training.files import checkpoints
@@ -95,7 +99,9 @@ def train(
     rank, local = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
     where = device_named(device or (f"cuda:{local}" if torch.cuda.is_available() else "cpu"))
     speak = say if rank == 0 else lambda sentence: None
-    place = Place(out or Path("run"), where, workers, speak)
+    place = Place(out or Path("run"), where, workers, speak, real=real)
+    if real is not None:
+        read_labels(real)  # before the first step, as a validation only says what is wrong with them
     start = None if init in ("", "none") else Path(init)
     given = Given(_places(data), _places(labels), backgrounds, start, pretrained)
     if dry_run:

@@ -21,13 +21,17 @@ from humesh.evaluation.options import Options
 from humesh.evaluation.predictions import Detections, MethodPredictor, PredictionsFile, Predictor, Window
 from humesh.evaluation.protocols import PROTOCOLS, EvaluationError, Protocol, read_stretches
 from humesh.evaluation.published import Published, published, to_compare
+from humesh.evaluation.report import benchmark_details, page, real_details
 from humesh.evaluation.run import Chained, check_complete, run
+from humesh.evaluation.submission import pictures_below, write_submission
 from humesh.evaluation.summary import Row, Summary, comparison, grouped, summary, table
 from humesh.evaluation.synthetic import ClipFrames
+from humesh.media.photo import Photo
 from humesh.methods.weights import read_weights, shipped
 from humesh.people.given import GivenPeople
 from humesh.recover import Recoverer
 from humesh.scene.record import humesh_version
+from humesh.scene.result import Result
 
 _OF_METHODS = ("refine", "detections", "frames", "stage", "detector", "device")  # options
 Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
@@ -36,12 +40,18 @@ Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What an evaluation prints (lines before a table, the table, lines after it), and its JSON."""
+    """What an evaluation prints (lines before a table, the table, lines after it), and what its files hold.
+
+    `content`: of JSON; `people`: of CSV, a row for each person; `report`: makes the HTML page, for which the worst
+    cases are predicted again.
+    """
 
     heading: list[str]
     table: list[list[str]]
     notes: list[str]
     content: dict[str, Any]
+    people: list[dict[str, Any]]
+    report: Callable[[], str]
 
 
 def evaluate(options: Options, progress: Progress) -> Outcome:
@@ -87,7 +97,18 @@ def evaluate(options: Options, progress: Progress) -> Outcome:
         lines, content = table(rows, "slice"), content | {"slices": _rows(rows)}
     after = [f"{row.system}: {row.source}"] if row else []
     after += [*(f"note: {note}" for note in notes), f"everybody's errors: {keep / 'people.npz'}"]
-    return Outcome(heading, lines, after, content)
+    names = [name for name in records.people if name != "joints_mm"]
+    columns = (records.people[name].tolist() for name in names)
+    people = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    shown = [*heading[1:], *notes]
+    if isinstance(predictor, MethodPredictor) and predictor.window is not None:
+        shown.append("the pictures show what the method predicts of each frame by itself, not in its window")
+
+    def report() -> str:
+        details = benchmark_details(records, dataset, predictor, ruler)
+        return page(f"{options.what} on {protocol.name}", lines, shown, details)
+
+    return Outcome(heading, lines, after, content, people, report)
 
 
 def evaluate_real(options: Options, progress: Progress, prepare: Callable[[Recoverer], None]) -> Outcome:
@@ -107,12 +128,14 @@ def evaluate_real(options: Options, progress: Progress, prepare: Callable[[Recov
     prepare(recoverer)
     with progress(len(photos)) as advance:
         if options.detections is None:
+            fed = "the people found by humesh's own finder"
             scores = real.run(photos, recoverer, recoverer.finder, options.keep / "real", advance)
         else:
-            given = GivenPeople(options.detections)
+            given, fed = GivenPeople(options.detections), f"the people of {options.detections}"
             notes = given.match([photo.path for photo in photos])
             scores = real.run(photos, recoverer, lambda photo: given.on(photo, photo.path)[0], None, advance)
     rows = real.by_set(scores)
+    lines = table(rows, "set")
     title = f"{options.what} on the labelled photos of {options.root}"
     people = [
         {
@@ -128,7 +151,28 @@ def evaluate_real(options: Options, progress: Progress, prepare: Callable[[Recov
         "people": people,
     }  # fmt: skip
     heading = f"{title}: {len(photos)} photos, {len(scores)} people; 95 % intervals: bootstrap over photos"
-    return Outcome([heading], table(rows, "set"), notes, content)
+
+    def report() -> str:
+        return page(title, lines, (heading, f"the network was fed: {fed}", *notes), real_details(scores, recoverer))
+
+    return Outcome([heading], lines, notes, content, people, report)
+
+
+def submit(options: Options, path: Path, progress: Progress) -> tuple[int, int]:
+    """Writes the file for AGORA's test server from the pictures below the root; the numbers of pictures and people."""
+    if options.what.endswith(".npz"):
+        raise EvaluationError(f"{options.what}: expected a method or weights for --submission, not predictions.")
+    pictures = pictures_below(options.root)
+    body = _predicted_body(options, BodyFiles(options.body))
+    recoverer = Recoverer(body, weights=options.what, refine=options.refine, device=options.device)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with progress(len(pictures)) as advance:
+
+        def recover(photo: Photo) -> Result:
+            advance(1)
+            return recoverer(photo)
+
+        return len(pictures), write_submission(path, pictures, recover)
 
 
 def _dataset(options: Options, protocol: Protocol) -> Chained:

@@ -15,7 +15,8 @@ _USED = {
     REAL: {"root", "detections"},
 }
 _USED_BY_OTHERS = {"root", "detections", "subset", "against", "refine", "frames", "stage"}
-_USED_BY_ALL = {"what", "benchmark", "body", "device", "keep", "out"}
+_USED_BY_ALL = {"what", "benchmark", "body", "device", "keep", "report", "out"}
+_USED_BY_SUBMISSION = {"what", "benchmark", "body", "device", "root", "refine", "submission"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Options:
             J_regressor_h36m_correct.npy beside them.
         explain: Print the protocol (of all benchmarks: their names) and do nothing.
         against: Whose published row to compare with (a part of its name), instead of the same method's.
+        report: An .html file with worst cases as pictures, and errors by joint, sequence and occlusion.
+        submission: Instead of scoring: write AGORA's test server's .zip of everybody in the pictures of --root.
         keep: Where finished sequences, and people found in real photos, are kept.
         device: Where networks run: cpu, cuda, cuda:1, mps; auto: a GPU where there is one.
         motion: Motion files that nothing was trained on (.npz with `poses`).
@@ -42,7 +45,7 @@ class Options:
         frames: T, the frames that a temporal method sees together; default: the protocol's, or as it was trained.
         stage: Score an intermediate result: jotr's layer0, layer1, ...; ik_refine's skeleton or inverse_kinematics.
         seed: Another seed is another test set; default: 2026.
-        out: A .json file for the numbers.
+        out: A .json file for the numbers, or a .csv file with a row for each person.
     """
 
     what: tyro.conf.Positional[str] = ""
@@ -53,6 +56,8 @@ class Options:
     body: str = "open"
     explain: bool = False
     against: str = ""
+    report: Path | None = None
+    submission: Path | None = None
     keep: Path = Path("humesh_evaluation")
     device: str = "auto"
     motion: tuple[Path, ...] = ()
@@ -67,5 +72,7 @@ class Options:
     def unused(self) -> list[str]:
         """The options that are given, but that this benchmark does not use."""
         used = _USED_BY_ALL | _USED.get(self.benchmark, _USED_BY_OTHERS)
+        if self.submission is not None:
+            used = _USED_BY_SUBMISSION
         given = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
         return [f"--{name}" for name in given if name not in used]

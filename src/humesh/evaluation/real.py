@@ -80,12 +80,13 @@ class LabelledPhoto:
 class Score:
     """One labelled person's errors of the labelled joints: `errors` in sizes, `errors_mm` after the best similarity.
 
-    `row`: which of the photo's predictions it is, None if missed. `errors_mm`: None where fewer than 8 joints
+    `row`: which of the photo's `people` it is, None if missed. `errors_mm`: None where fewer than 8 joints
     have a 3D label; `expected_mm`: None where the method expects no errors.
     """
 
     photo: LabelledPhoto
     label: Label
+    people: list[Person]
     row: int | None
     errors: Float[np.ndarray, " K"]
     errors_mm: Float[np.ndarray, " D"] | None = None
@@ -210,7 +211,7 @@ def scored(photo: LabelledPhoto, result: Result) -> list[Score]:
                 errors_mm = 1000 * point_errors(aligned(predicted, true), true).numpy()
                 if result.expected_error_m is not None:
                     expected_mm = 1000 * exact(result.expected_error_m[row, _LIMBS]).numpy()[in_3d]
-        scores.append(Score(photo, label, row, errors_2d, errors_mm, expected_mm))
+        scores.append(Score(photo, label, result.people, row, errors_2d, errors_mm, expected_mm))
     return scores
 
 

@@ -27,7 +27,7 @@ _PART = 200  # photos that are kept together where a dataset has no videos
 _READERS = 2  # threads that read photos ahead
 _PEOPLE = {
     "name": "text", "sequence": "text", "sample": "integer", "person": "integer", "frame": "integer",
-    "identity": "integer", "slices": "text", "missed": "truth", "joints_mm": "float",
+    "identity": "integer", "hidden": "float", "slices": "text", "missed": "truth", "joints_mm": "float",
 }  # fmt: skip
 _PHOTOS = {"sequence": "text", "sample": "integer", "extra": "integer"}
 _TYPES = {"text": np.str_, "integer": np.int64, "float": np.float64, "truth": np.bool_}
@@ -47,8 +47,9 @@ class Records:
     """Everybody's errors as two tables.
 
     `people`, missed ones included (their errors are NaN): `sample` and `person` find somebody again in the dataset;
-    `slices` are the names of what makes synthetic people difficult, with commas between; `joints_mm` P K; then the
-    metrics by name, unreduced. `photos`: `extra` is the number of predictions that belong to nobody.
+    `hidden` is the share of the labelled points that are not visible; `slices` are the names of what makes synthetic
+    people difficult, with commas between; `joints_mm` P K; then the metrics by name, unreduced. `photos`: `extra` is
+    the number of predictions that belong to nobody.
     """
 
     people: Columns
@@ -189,7 +190,7 @@ def scored(
             person = sample.people[i]
             slices = difficulties(sample, person) if ruler.protocol.dataset == "synthetic" else ()
             row = photo | {"name": sample.name, "person": i, "frame": sample.frame, "identity": person.identity}
-            row |= unknown | {"slices": ",".join(sorted(slices)), "missed": True}
+            row |= unknown | {"hidden": _hidden(person), "slices": ",".join(sorted(slices)), "missed": True}
             people.append(row)
             if i in matched:
                 waiting.append((row, person, predictions.of([matched[i]])))
@@ -227,6 +228,11 @@ def _add_acceleration(measured: list[tuple[dict[str, Any], Tensor, Tensor]]) -> 
         if len(known) == 3:
             predicted, truth = (torch.stack(part) for part in zip(*known, strict=True))
             row["accel"] = 1000 * float(acceleration_error(predicted, truth)[0])
+
+
+def _hidden(person: LabelledPerson) -> float:
+    known = person.points2d_weight > 0
+    return float(1 - person.visible[known].mean()) if known.any() else 0.0
 
 
 def check_complete(protocol: Protocol, records: Records) -> None:

@@ -26,7 +26,7 @@ from humesh.training.data import loaded
 from humesh.training.files import Table, check_same, checkpoints, read_checkpoint, write_checkpoint
 from humesh.training.learner import PRECISIONS, Discriminators, Learner, in_half_precision, optimiser_of
 from humesh.training.recipe import Recipe, TrainingError
-from humesh.training.validation import held_out_errors
+from humesh.training.validation import held_out_errors, real_errors
 
 _BAD_STEPS = 3  # steps in a row without finite gradients after which training stops
 
@@ -35,7 +35,8 @@ _BAD_STEPS = 3  # steps in a row without finite gradients after which training s
 class Place:
     """Where and how a training runs; nothing of it decides the result but the rounding of the device.
 
-    `say` gets sentences for the user, `watch` the step and its losses after each step.
+    `say` gets sentences for the user, `watch` the step and its losses after each step. `real`: a folder of labelled
+    photos that each validation is also on.
     """
 
     out: Path
@@ -43,6 +44,7 @@ class Place:
     workers: int = 0
     say: Callable[[str], None] = field(default_factory=lambda: lambda sentence: None)
     watch: Callable[[int, Mapping[str, float]], None] = field(default_factory=lambda: lambda step, means: None)
+    real: Path | None = None
 
     @property
     def rank(self) -> int:
@@ -218,15 +220,21 @@ class Training:
             method.train()
 
     def _validate(self) -> None:
-        """Errors and pictures of the running mean on what was held out."""
+        """Errors and pictures of the running mean on what was held out, and errors on real photos."""
         place, size, count = self.place, self.recipe.batch // self.place.world, self.recipe.held_out
         numbers = ([*range(n, min(n + size, count))] for n in range(0, count, size))
         with self.averaged() as method:
             batches = (b.to(place.device) for b in loaded(self.check, numbers, place.workers, place.device))
             sheet = place.out / "pictures" / f"step-{self.step:07d}.jpg"
             self.scores = held_out_errors(method, self.learner.bodies[0], batches, self.recipe.seed, sheet)
-        Table(place.out / "validation.csv", self.step - 1).write(self.step, self.scores)
-        place.say(f"step {self.step}: " + ", ".join(f"{k} {v:.1f} mm" for k, v in self.scores.items()))
+        found = dict(self.scores)
+        if place.real is not None:
+            self.save_weights()
+            weights = place.out / "weights.safetensors"
+            found |= real_errors(place.real, weights, self.recipe.body, str(place.device), place.say)
+        Table(place.out / "validation.csv", self.step - 1).write(self.step, found)
+        named = (f"{name} {error:.1f} {'%' if 'PCK' in name else 'mm'}" for name, error in found.items())
+        place.say(f"step {self.step}: {', '.join(named)}")
 
     def save(self) -> None:
         """Writes a checkpoint; it appears only when it is complete, and the last two are kept."""

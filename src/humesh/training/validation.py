@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
-from humesh.body.joints import LIMBS12, SMPL24, JointSet
+from humesh.body.files import SHIPPED
+from humesh.body.joints import LIMBS12
+from humesh.body.label_bodies import BodyFiles
 from humesh.body.model import BodyModel
 from humesh.data.batch import Batch
+from humesh.errors import HumeshError
 from humesh.evaluation.metrics import acceleration_error, mpjpe, pa_mpjpe
+from humesh.evaluation.real import by_set, read_labels, run
+from humesh.evaluation.report import draw_bones
 from humesh.files import writing
 from humesh.methods.base import Method
+from humesh.recover import Recoverer
 
 _PICTURED, _WIDTH = 8, 192  # groups, and px of a crop in the picture
 _LABEL, _PREDICTION = (255, 255, 255), (255, 120, 0)
+_OF_REAL = {"pa_mpjpe": "real PA-MPJPE", "pck@0.05": "real PCK@0.05", "pck@0.1": "real PCK@0.1"}
 _HIPS = LIMBS12.indices("left_hip", "right_hip")
 
 
@@ -73,13 +81,17 @@ def _contact_sheet(batch: Batch, points: Float[Tensor, "B N K 3"]) -> Image.Imag
     return Image.fromarray(np.concatenate(columns, axis=1))
 
 
-def draw_bones(
-    picture: Image.Image, points: Float[Tensor, "K 2"], joint_set: JointSet, colour: tuple[int, int, int]
-) -> None:
-    """Draws the bones (SMPL's) between points in pixels; those with a point that is NaN are left out."""
-    draw = ImageDraw.Draw(picture)
-    at = {name: points[i].tolist() for i, name in enumerate(joint_set.names)}
-    for name, parent in zip(SMPL24.names, SMPL24.parent_names or (), strict=True):
-        if parent is not None and name in at and parent in at and all(map(np.isfinite, at[name] + at[parent])):
-            ends = np.clip([*at[parent], *at[name]], -1e4, 1e4)
-            draw.line([float(x) for x in ends], fill=colour, width=2)
+def real_errors(folder: Path, weights: Path, body: str, device: str, say: Callable[[str], None]) -> dict[str, float]:
+    """PA-MPJPE (mm) and PCK (%) of a weights file on labelled photos, as `humesh evaluate WEIGHTS real` has them.
+
+    The photos' people are found once and kept in the folder `real` beside the weights. `say` gets what keeps the photos
+    from being scored, such as more people than the method takes; there are no errors then.
+    """
+    try:
+        recoverer = Recoverer("open" if body in SHIPPED else BodyFiles(body).predicted, weights=weights, device=device)
+        # The finder's networks are loaded only where its people are not kept yet.
+        scores = run(read_labels(folder), recoverer, lambda photo: recoverer.finder(photo), weights.parent / "real")
+    except HumeshError as error:
+        say(f"the real photos are not validated on: {error}")
+        return {}
+    return {_OF_REAL[n.name]: n.ours for n in by_set(scores)[-1].numbers if n.name in _OF_REAL and isfinite(n.ours)}
