@@ -22,6 +22,7 @@ from humesh.media.video import Frame, Video
 from humesh.people.finder import PeopleFinder
 from humesh.people.person import Person, VideoDetections
 from humesh.people.video_people import VideoPeople
+from tests.media.videos import make_video, picture
 
 FRAMES = 9
 
@@ -64,6 +65,15 @@ def test_a_video_of_nobody(
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
     assert run(monkeypatch, "predict", clip, "-o", out) == 0
     assert "finished and skipped" in capsys.readouterr().out
+
+
+def test_what_became_of_the_sound_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(VideoPeople, "__call__", lambda *_: [])
+    clip = make_video(tmp_path / "clip.avi", [picture(number) for number in range(3)], sound="pcm_s16le")
+    assert run(monkeypatch, "predict", clip, "-o", tmp_path / "out", "--video.formats", "mp4") == 0
+    assert "  The sound was pcm_s16le, which MP4 does not hold; it was encoded as AAC." in capsys.readouterr().out
 
 
 def test_a_stopped_run_goes_on_where_it_was(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

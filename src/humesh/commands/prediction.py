@@ -180,20 +180,20 @@ def _video(each: Input, job: Job, results: Results, chosen: Options, layout: Fil
         detections = _detected(video, claim, options, recoverer, camera, progress)
         result = pose_video(video, detections, recoverer, options, camera, progress)
         result = replace(result, path=each.public)  # without the password of an address
-        files = {"people": [Path(f"{claim.target}{PEOPLE}")]}
+        files, on_sound = {"people": [Path(f"{claim.target}{PEOPLE}")]}, list[str]()
         for name, format in VIDEO_FORMATS.items():
             target = Path(f"{claim.target}{format.ending}")
             if name == "mp4" and name in options.formats:
-                write_film(result, target, options.beside, lambda done: progress("film", done, len(result.times)))
+                done_frames = partial(progress, "film", total=len(result.times))
+                on_sound = write_film(result, target, options.beside, done_frames)
                 files[name] = [target]
             elif name in options.formats:
                 files[name] = write(result, format, target, layout)
         written = claim.finish(record(result), files)
     seconds = float(result.times[-1]) if len(result.times) else 0.0
     found = f"in {len(result.times)} frames, {seconds:.1f} s"
-    return _report(
-        each.public, len(result.tracks), found, [*result.notes, *_late(result, options.formats, layout)], written
-    )
+    notes = [*result.notes, *on_sound, *_late(result, options.formats, layout)]
+    return _report(each.public, len(result.tracks), found, notes, written)
 
 
 def _report(where: str, count: int, found: str, notes: Iterable[str], written: list[Path]) -> str:

@@ -19,7 +19,7 @@ from humesh.media.video import Video
 TICKS = 90_000
 """Time stamps a second, the clock of MPEG: 24, 25, 30, 30000/1001, 60 and 120 frames a second are whole ticks."""
 COPIED_SOUND = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus"})
-"""Sound that MP4 may hold and players play: it is copied bit by bit, any other is left out."""
+"""Sound that MP4 may hold and players play: it is copied bit by bit, any other is encoded anew as AAC."""
 # Without B-frames, with which MP4 cannot say how long the last one lasts.
 _X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
 
@@ -28,11 +28,13 @@ class Film:
     """Writes an MP4 (H.264, crf 18) that appears when it is complete, with the times given and the source's sound.
 
     `size` (width, height) px of the pictures, odd sides are padded by repeating the edge; `fps` says how long the last
-    picture lasts; the first picture begins the film. Sound that MP4 does not hold is left out. Raises VideoError.
+    picture lasts; the first picture begins the film. `notes`, complete at the end: what became of the sound. Raises
+    VideoError.
     """
 
     def __init__(self, path: str | Path, size: tuple[int, int], fps: float | int, source: Video | None = None) -> None:
         self.path, self.size, self.fps, self.source = Path(path), size, float(fps), source
+        self.notes: list[str] = []
         self._held: tuple[Any, int] | None = None  # the last picture and its stamp: the next one ends it
         self._durations: dict[int, int] = {}  # ticks of the pictures inside the encoder, by their stamps
         self._zero = 0.0  # time_s of the first picture
@@ -94,11 +96,20 @@ class Film:
         if self.source is not None and self.source.sound is not None:
             media = self._opened.enter_context(open_media(self.source.sound))
             sound = next((stream for stream in media.streams.audio if stream.codec_context is not None), None)
-            if sound is not None and sound.codec_context.name in COPIED_SOUND:
-                out = self._container.add_stream_from_template(sound)
-                self._sound = _packets(media, sound, out, self.source.zero_s + zero_s, 1.0 if zero_s > 2 else 0.0)
+            if sound is not None:
+                start_s, early_s = self.source.zero_s + zero_s, 1.0 if zero_s > 2 else 0.0
+                self._sound = _packets(media, sound, self._add_sound(sound), start_s, early_s, self.notes)
         self._container.start_encoding()
         self._next_sound = next(self._sound, None)
+
+    def _add_sound(self, sound: Any) -> Any:
+        """The film's stream for a source's sound."""
+        context = sound.codec_context
+        if context.name in COPIED_SOUND:
+            return self._container.add_stream_from_template(sound)
+        self.notes.append(f"The sound was {context.name}, which MP4 does not hold; it was encoded as AAC.")
+        layout = "mono" if context.channels == 1 else "stereo"
+        return self._container.add_stream("aac", rate=min(48_000, context.rate), layout=layout)  # players' limit
 
     def write(self, pixels: UInt8[np.ndarray, "H W 3"], time_s: float | int) -> None:
         """Adds an RGB picture that is shown from time_s on, in seconds of the source; times increase."""
@@ -148,19 +159,31 @@ class Film:
         return max(end, last + 1)
 
 
-def _packets(media: Any, stream: Any, out: Any, start_s: float, early_s: float) -> Iterator[Any]:
+def _packets(media: Any, stream: Any, out: Any, start_s: float, early_s: float, notes: list[str]) -> Iterator[Any]:
     """A stream's packets in the time of a film that begins at start_s of the media's clock, as those of stream `out`.
 
     `early_s`: how much earlier to begin reading, as not every file has an index of its sound; 0: at the media's
-    beginning. Sound before the film's beginning has a negative time, which the file's edit list leaves out.
+    beginning. Sound before the film's beginning has a negative time, which the file's edit list leaves out. `notes`
+    gets a sentence where the sound cannot be read to its end.
     """
-    shift = round(start_s / stream.time_base)
-    with suppress(av.FFmpegError):  # damaged sound ends early
+    shift, copied = round(start_s / stream.time_base), stream.codec_context.name in COPIED_SOUND
+    try:
         if early_s:
             media.seek(round((start_s - early_s) / stream.time_base), stream=stream)
         for packet in media.demux(stream):
+            if not copied:
+                with suppress(av.FFmpegError):  # a damaged packet is a short silence
+                    for frame in stream.decode(packet):
+                        ticks = frame.samples / frame.sample_rate / stream.time_base
+                        if frame.pts is not None and frame.pts + ticks > shift:
+                            frame.pts -= shift
+                            yield from out.encode(frame)
             # One packet more, because decoders of AAC and MP3 overlap two.
-            if packet.pts is not None and packet.pts + 2 * (packet.duration or 0) > shift:
+            elif packet.pts is not None and packet.pts + 2 * (packet.duration or 0) > shift:
                 packet.dts = packet.pts = packet.pts - shift
                 packet.stream = out
                 yield packet
+        if not copied:
+            yield from out.encode(None)
+    except av.FFmpegError as error:
+        notes.append(f"The sound ends early: it could not be read to its end ({error.strerror}).")

@@ -192,8 +192,11 @@ class LivePictures:
 
 def write_film(
     result: VideoResult, path: str | Path, beside: bool = True, progress: Callable[[int], None] | None = None
-) -> None:
-    """Writes an MP4 of a video with everybody's mesh on it, with its sound; `progress` gets the frames done."""
+) -> list[str]:
+    """Writes an MP4 of a video with everybody's mesh on it; returns sentences on what became of its sound.
+
+    `progress` gets the number of frames done.
+    """
     result = replace(result, body=_film_body(result.body, result.size))
     pictures = MotionPictures(result, beside)
     # Small products of matrices wait longer for BLAS's own threads than they take: films twice as fast.
@@ -203,6 +206,7 @@ def write_film(
             film.write(picture.result(), time_s)
             if progress is not None:
                 progress(number + 1)
+    return film.notes
 
 
 def _film_body(body: BodyModel, size: tuple[int, int]) -> BodyModel:
