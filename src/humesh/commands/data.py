@@ -117,7 +117,7 @@ def _tile(sample: Sample) -> Image.Image:
         points, known = _near(person.points2d.numpy() * scale), person.points2d_weight.numpy() > 0
         for side, colour in _SIDES.items():
             here = known & [name.startswith(side) for name in person.joint_set.names]
-            draw_bones(image, torch.from_numpy(np.where(here[:, None], points, np.nan)), person.joint_set, colour)
+            draw_bones(image, torch.from_numpy(np.where(here[:, None], points, np.nan)), person.joint_set.names, colour)
         for (x, y), visible in zip(points[known], person.visible.numpy()[known], strict=True):
             brush.ellipse((x - 2, y - 2, x + 2, y + 2), fill=(0, 230, 0) if visible else (230, 0, 0))
         ahead = (person.points3d_weight.numpy() > 0) & (person.points3d[:, 2].numpy() > 0)

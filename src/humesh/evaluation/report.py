@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from humesh.body.joints import LIMBS12, SMPL24, JointSet
+from humesh.body.joints import LIMBS12, SMPL24
 from humesh.body.pose import Bodies
 from humesh.crops.crops import cut
 from humesh.data.sample import Dataset
@@ -49,7 +49,7 @@ figcaption{font-size:13px;color:#555}pre{white-space:pre-wrap;background:#f6f6f4
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """One labelled person and what was predicted, NaN for joints without a label; no `predicted_px`: missed.
+    """One labelled person and what was predicted: joints by name, NaN without a label; no `predicted_px`: missed.
 
     `metres`: the labelled and predicted joints in 3D, None without 3D labels.
     """
@@ -58,9 +58,9 @@ class _Case:
     photo: Photo
     box: Float[np.ndarray, "4"]
     bodies: Bodies
-    label_px: tuple[JointSet, Float[Tensor, "K 2"]]
-    predicted_px: tuple[JointSet, Float[Tensor, "J 2"]] | None = None
-    metres: tuple[JointSet, Float[Tensor, "M 3"], Float[Tensor, "M 3"]] | None = None
+    label_px: tuple[Sequence[str], Float[Tensor, "K 2"]]
+    predicted_px: tuple[Sequence[str], Float[Tensor, "J 2"]] | None = None
+    metres: tuple[Sequence[str], Float[Tensor, "M 3"], Float[Tensor, "M 3"]] | None = None
 
 
 def page(title: str, lines: Sequence[Sequence[str]], notes: Iterable[str], details: Iterable[str]) -> str:
@@ -108,20 +108,20 @@ def _benchmark_case(
     sample = dataset[number]
     person, places = sample.people[place], [i for i, p in enumerate(sample.people) if ruler.evaluates(p)]
     predictions = predictor(sample, places).finite()
-    own = predictions.of([ruler.matched(sample, places, predictions)[place]])
+    label_px = torch.where(person.points2d_weight[:, None] > 0, person.points2d, torch.nan)
+    bodies = Bodies(predictions.vertices, predictions.joints, ruler.body.faces)
+    case = _Case(caption, sample.photo, person.seen.box, bodies, (person.joint_set.names, label_px))
+    row = ruler.matched(sample, places, predictions).get(place)
+    if row is None:  # possible where kept errors are of a run on another device
+        return case
+    own = predictions.of([row])
     errors = ruler(own, [person])
-    return _Case(
-        caption,
-        sample.photo,
-        person.seen.box,
-        Bodies(own.vertices, own.joints, ruler.body.faces),
-        (person.joint_set, torch.where(person.points2d_weight[:, None] > 0, person.points2d, torch.nan)),
-        (JointSet("predicted", own.joint_names), pixels_of(sample.photo.camera, exact(own.joints[0]))),
-        (
-            JointSet("evaluated", ruler.protocol.joints),
-            torch.where(errors.joints_mm[0, :, None].isfinite(), errors.truth[0], torch.nan),
-            errors.predicted[0],
-        ),
+    truth = torch.where(errors.joints_mm[0, :, None].isfinite(), errors.truth[0], torch.nan)
+    return replace(
+        case,
+        bodies=Bodies(own.vertices, own.joints, ruler.body.faces),
+        predicted_px=(own.joint_names, pixels_of(sample.photo.camera, exact(own.joints[0]))),
+        metres=(ruler.protocol.joints, truth, errors.predicted[0]),
     )
 
 
@@ -158,15 +158,15 @@ def _real_case(score: Score, recover: Recover) -> _Case:
     result, label = recover(Photo.read(score.photo.path), score.people), score.label
     where = f"{score.photo.set}, {score.photo.path.name}: "
     box = np.concatenate([np.nanmin(label.pixels, axis=0), np.nanmax(label.pixels, axis=0) + 1])
-    case = _Case(f"{where}missed", result.photo, box, result.bodies, (LIMBS12, torch.from_numpy(label.pixels)))
+    case = _Case(f"{where}missed", result.photo, box, result.bodies, (LIMBS12.names, torch.from_numpy(label.pixels)))
     if score.row is None:
         return case
     joints, metres = exact(result.bodies.joints[score.row, _LIMBS]), None
     caption = f"{where}2D error {100 * score.errors.mean():.1f} % of the size"
     if score.pa_mpjpe is not None:
         caption += f", PA-MPJPE {score.pa_mpjpe:.0f} mm"
-        metres = LIMBS12, torch.from_numpy(label.metres), joints
-    predicted_px = LIMBS12, pixels_of(result.photo.camera, joints)
+        metres = LIMBS12.names, torch.from_numpy(label.metres), joints
+    predicted_px = LIMBS12.names, pixels_of(result.photo.camera, joints)
     return replace(case, caption=caption, predicted_px=predicted_px, metres=metres)
 
 
@@ -217,11 +217,11 @@ def _image(pixels: UInt8[np.ndarray, "H W 3"]) -> str:
 
 
 def draw_bones(
-    picture: Image.Image, points: Float[Tensor, "K 2"], joint_set: JointSet, colour: tuple[int, int, int]
+    picture: Image.Image, points: Float[Tensor, "K 2"], names: Sequence[str], colour: tuple[int, int, int]
 ) -> None:
-    """Draws the bones (SMPL's) between points in pixels; those with a point that is NaN are left out."""
+    """Draws the bones (SMPL's) between named points in pixels; those with a point that is NaN are left out."""
     draw = ImageDraw.Draw(picture)
-    at = {name: points[i].tolist() for i, name in enumerate(joint_set.names)}
+    at = dict(zip(names, points.tolist(), strict=True))
     for name, parent in zip(SMPL24.names, SMPL24.parent_names or (), strict=True):
         if parent is not None and name in at and parent in at and all(map(np.isfinite, at[name] + at[parent])):
             ends = np.clip([*at[parent], *at[name]], -1e4, 1e4)

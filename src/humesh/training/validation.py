@@ -73,10 +73,10 @@ def _contact_sheet(batch: Batch, points: Float[Tensor, "B N K 3"]) -> Image.Imag
         top = Image.fromarray(picture).resize((_WIDTH, round(zoom * picture.shape[0])))
         side = Image.new("RGB", (_WIDTH, _WIDTH), (40, 40, 40))
         for flat, solid, colour in ((targets.points2d, targets.points3d, _LABEL), (pixels, points, _PREDICTION)):
-            draw_bones(top, zoom * flat[group, crop].cpu(), targets.joint_set, colour)
+            draw_bones(top, zoom * flat[group, crop].cpu(), targets.joint_set.names, colour)
             shape = solid[group, crop].cpu() - solid[group, crop].cpu().mean(0)
             from_side = torch.stack([shape[:, 2], shape[:, 1]], dim=-1)  # depth to the right
-            draw_bones(side, _WIDTH * (0.5 + from_side / 2.4), targets.joint_set, colour)  # 2.4 m across
+            draw_bones(side, _WIDTH * (0.5 + from_side / 2.4), targets.joint_set.names, colour)  # 2.4 m across
         columns.append(np.concatenate([np.asarray(top), np.asarray(side)]))
     return Image.fromarray(np.concatenate(columns, axis=1))
 
