@@ -40,7 +40,7 @@ _JOTR_UNITS, _CONTRAST = (
     "methods/test_jotr.py -k 'authors_sums or place or nearer or warped or 3d'",
     "losses/test_contrast.py -k 'not processes'",
 )
-_IK_ALL = "methods/test_ik_refine.py -k 'losses or labels or centred or teach or least_squares'"
+_IK_ALL = "methods/test_ik_refine.py -k 'losses or labels or centred or teach or least_squares or norm'"
 _INT_ALL = "methods/test_int_tokens.py -k 'losses_are or labels_say or two_batches'"
 _VIDEO, _LIFTER = "methods/test_lifter_video.py -k terms", "methods/test_lifter.py -k 'laplaces or ray'"
 
