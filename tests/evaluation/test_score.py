@@ -125,8 +125,13 @@ def test_none_and_more_than_present_are_matched(name: str, files: Path) -> None:
     assert page.count("data:image/jpeg") == 3 * page.count("<figcaption>") >= 12  # of at least two people two photos
     assert "nan mm" not in page
     assert "<td>50.0<td>" in page  # of each sequence a half is found
-    changed = "".join(benchmark_details(twice, dataset, lambda sample, _: _predictions(sample, ruler, 0), ruler))
-    assert changed.count("data:image/jpeg") == 2 * changed.count("<figcaption>") > 0, "the labels alone are drawn"
+    assert "courtyard_hug_00/0000" in page
+    assert "By sequence" in page
+    photos = replace(twice, people={**twice.people, "sequence": np.full(16, "")})
+    changed = "".join(benchmark_details(photos, dataset, lambda sample, _: _predictions(sample, ruler, 0), ruler))
+    assert changed.count("<figcaption>") == 12, "photos without sequences are not alike"
+    assert changed.count("data:image/jpeg") == 24, "of who is not predicted again the labels are drawn"
+    assert "By sequence" not in changed
     empty = "".join(benchmark_details(nobody, dataset, lambda sample, _: _predictions(sample, ruler, 0), ruler))
     assert "<figure>" not in empty
     assert "By joint" not in empty

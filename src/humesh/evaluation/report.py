@@ -79,23 +79,26 @@ def benchmark_details(records: Records, dataset: Dataset, predictor: Predictor, 
     each[found] = np.nanmean(people["joints_mm"][found], axis=1)
     yield "<h2>Worst cases</h2>"
     for row in _worst_rows(records, each):
-        where = f"{people['sequence'][row]} frame {people['frame'][row]}, person {people['person'][row]}"
+        where = f"{people['name'][row]}, person {people['person'][row]}"
         caption = f"{where}: {each[row]:.0f} mm, {100 * people['hidden'][row]:.0f} % of the points hidden"
         number, place = int(people["sample"][row]), int(people["person"][row])
         yield _figure(_benchmark_case(caption, dataset, number, place, predictor, ruler))
     yield _by_joint(protocol.joints, {"error, mm": people["joints_mm"]})
     hidden = [{_HIDDEN[k]} for k in np.searchsorted([0.0, 0.25, 0.5], people["hidden"]).tolist()]
-    for head, groups in (("hidden points", hidden), ("sequence", [{name} for name in people["sequence"].tolist()])):
-        yield f"<h2>By {head}</h2>" + _table(table(grouped(protocol, records, groups), head))
+    sequences = [{name} - {""} for name in people["sequence"].tolist()]
+    for head, groups in (("hidden points", hidden), ("sequence", sequences)):
+        if any(groups):  # photos are of no sequence
+            yield f"<h2>By {head}</h2>" + _table(table(grouped(protocol, records, groups), head))
     yield f"<h2>Protocol</h2><pre>{html.escape(explain(protocol))}</pre>"
 
 
 def _worst_rows(records: Records, errors: Float[np.ndarray, " P"]) -> list[int]:
-    """The rows of the largest errors, at most two of a track: neighbouring frames fail alike."""
+    """The rows of the largest errors, at most two of a track, as neighbouring frames fail alike."""
     rows: list[int] = []
     tracks: list[tuple[str, int]] = []
     for row in np.argsort(-np.nan_to_num(errors, nan=-1.0), kind="stable").tolist():
-        track = str(records.people["sequence"][row]), int(records.people["identity"][row])
+        video = records.people["sequence"][row] or records.people["name"][row]
+        track = str(video), int(records.people["identity"][row])
         if len(rows) < _WORST and np.isfinite(errors[row]) and tracks.count(track) < _EACH:
             rows.append(row)
             tracks.append(track)

@@ -232,7 +232,7 @@ def _add_acceleration(measured: list[tuple[dict[str, Any], Tensor, Tensor]]) -> 
 
 def _hidden(person: LabelledPerson) -> float:
     known = person.points2d_weight > 0
-    return float(1 - person.visible[known].mean()) if known.any() else 0.0
+    return float(1 - person.visible[known].double().mean()) if known.any() else 0.0
 
 
 def check_complete(protocol: Protocol, records: Records) -> None:
