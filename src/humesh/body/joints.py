@@ -128,6 +128,13 @@ OPENPOSE25 = _joints(
     f"nose neck {_RIGHT_ARM} {_LEFT_ARM} pelvis {_RIGHT_LEG} {_LEFT_LEG} right_eye left_eye right_ear left_ear {_FEET}",
 )
 
+HALPE26 = _joints(
+    "halpe26",
+    f"{_FACE} {_ARMS} {_LEGS} head_top neck pelvis left_big_toe right_big_toe left_small_toe right_small_toe left_heel "
+    "right_heel",
+)
+"""The body points of Halpe, which rtmlib's BodyWithFeet gives."""
+
 MEDIAPIPE33 = _joints(
     "mediapipe33",
     """

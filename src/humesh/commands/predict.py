@@ -11,7 +11,7 @@ import tyro
 from humesh.commands.errors import UserError
 from humesh.video_options import VideoOptions
 
-Finder = Literal["accurate", "fast"]
+Finder = Literal["accurate", "fast", "rtmlib"]
 Format = Literal["jpg", "views", "glb", "obj", "npz", "json", "bvh"]
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 VideoFormat = Literal["mp4", "glb", "bvh", "amass", "usd", "npz"]

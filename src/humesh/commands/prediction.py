@@ -29,12 +29,12 @@ from humesh.media.kinds import is_url
 from humesh.media.photo import Photo
 from humesh.media.video import Video
 from humesh.methods.weights import shipped
-from humesh.people.finder import PeopleFinder
+from humesh.people.finder import PeopleFinder, RtmlibPeople
 from humesh.people.given import GivenPeople
 from humesh.people.mot import TracksGiven
 from humesh.people.person import VideoDetections
 from humesh.people.video_people import VideoPeople
-from humesh.recover import DEFAULT, IN_VIDEOS, Recoverer, camera_with, device_named
+from humesh.recover import DEFAULT, IN_VIDEOS, PersonFinder, Recoverer, camera_with, device_named
 from humesh.recover_video import Finder, Progress, pose_video, track_people
 from humesh.scene.export import PHOTO_FORMATS, VIDEO_FORMATS, write
 from humesh.scene.mocap import clock, start_frame
@@ -325,8 +325,11 @@ def _with_digest(name: str | Path) -> str:
 
 
 def _recoverer(options: Options, weights: str, has_people: bool) -> Recoverer:
-    fast, device = options.finder == "fast", str(device_named(options.device))
-    finder = None if has_people else PeopleFinder(fast=fast, device=device)
+    finder: PersonFinder | None = None
+    if not has_people and options.finder == "rtmlib":
+        finder = RtmlibPeople()
+    elif not has_people:
+        finder = PeopleFinder(fast=options.finder == "fast", device=str(device_named(options.device)))
     recoverer = Recoverer(options.body, finder, options.device, weights, options.refine)
     limit_threads(recoverer)
     return recoverer
