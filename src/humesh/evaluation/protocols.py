@@ -255,7 +255,7 @@ _ALL = (
         name="agora", dataset="agora", readings=_VALIDATION, joints=SMPL24.names, source="body joints", root=_HIPS,
         title="AGORA, validation part (Patel et al., CVPR 2021): SMPL, 24 joints, F1 and what it normalises",
         mesh_root="root of the joints", truth="annotated points", metrics=("mpjpe", "pve"), matching="agora",
-        unlike="papers print the test server's numbers; these are of the validation part",
+        unlike="papers print the test server's numbers (see --submission); these are of the validation part",
         assumes=(
             "people are found by humesh's finder where the paper of ik_refine has YOLOv4's boxes",
             "people are valid by the annotation's flag and an occlusion of 0 to 90 %; the others cost nothing",
