@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from humesh.body.joints import COCO17, MEDIAPIPE33
 from humesh.media.photo import Photo
-from humesh.people.finder import PeopleFinder, person_of
+from humesh.people.finder import LIMBS, PeopleFinder, person_of
 from humesh.people.mot import TrackCount, TracksError, TracksGiven, count_switches, read_mot
 from humesh.people.networks import Pose, Roi
 from humesh.people.person import Person
@@ -142,6 +142,34 @@ def test_displacement_is_the_slope_of_the_last_detections() -> None:
     np.testing.assert_allclose(
         displacement(point[None])[0], displacement.centre + displacement.shift + [10 * displacement.zoom, 0]
     )
+
+
+def test_a_keypoint_that_is_lost_from_sight_is_no_movement() -> None:
+    """Somebody stands, and from the fourth frame on nothing is seen below the knees: the box is shorter at once."""
+    points = np.random.default_rng(0).uniform([0, 0], [40, 100], (17, 2))
+    tracker = Tracker()
+    for i in range(6):
+        confidence = np.where((points[:, 1] > 60) & (i > 3), 0.0, 0.9)
+        shown = points[confidence > 0]
+        box = np.array([*shown.min(0), *shown.max(0)])
+        person = Person(box, 0.9, np.c_[points, confidence], COCO17)
+        assert tracker([person], i / 25)[0].track == 1
+    displacement = tracker.displacements(6 / 25)[1]
+    np.testing.assert_allclose(displacement(points), points, atol=1e-9)
+
+
+def test_displacement_is_that_of_the_keypoints_which_two_detections_share() -> None:
+    """Right by 50 px/s and larger by a tenth a second about the middle of the keypoints, in boxes that say nothing."""
+    points = np.random.default_rng(1).uniform([0, 0], [40, 100], (17, 2))
+    points -= points.mean(0)
+    tracker = Tracker()
+    for i in range(26):
+        now = points * np.exp(0.1 * i / 25) + [50 * i / 25, 0]
+        tracker([Person(np.array([-60.0, -80, 140, 80]), 0.9, np.c_[now, np.full(17, 0.9)], COCO17)], i / 25)
+    displacement = tracker.displacements(1.1)[1]
+    np.testing.assert_allclose(displacement.centre, [50, 0], atol=1e-6)
+    np.testing.assert_allclose(displacement.shift, [5, 0], atol=0.2)
+    assert displacement.zoom == pytest.approx(np.exp(0.01), abs=1e-3)
 
 
 def test_keypoints_tell_apart_whose_boxes_cannot() -> None:
@@ -295,6 +323,21 @@ def test_a_man_is_followed_as_a_search_would_find_him(finder: PeopleFinder, smal
         assert np.median(apart) < 0.02  # three more passes settle him a little more
         assert seen.track == 1
     assert finder.search(Photo.of(small), [man]) == [man]  # the known one is not found a second time
+
+
+def test_what_a_still_video_hides_stays_where_the_photo_has_it(finder: PeopleFinder, cameraman: np.ndarray) -> None:
+    """The man's shins are outside of the picture, so every look at it predicts them elsewhere.
+
+    Followed by the boxes of believed points, which end at the hips as soon as the knees are doubted, an ankle was half
+    a body away in the second frame.
+    """
+    people, photo = VideoPeople(finder, every_s=10.0), Photo.of(cameraman)
+    (first,) = people(photo, 0.0)
+    size = float(np.ptp(first.keypoints[:, 1]))
+    for i in range(1, 6):
+        (now,) = people(photo, i / 25)
+        apart = np.linalg.norm(now.keypoints[LIMBS, :2] - first.keypoints[LIMBS, :2], axis=1) / size
+        assert apart.max() < 0.2, i
 
 
 # --- MOT files

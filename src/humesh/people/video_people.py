@@ -55,45 +55,47 @@ class Displacement:
 
 
 class _Track:
-    """One person through time: the last detection and the boxes of the last moments."""
+    """One person through time: the last detection, and how it moved in the last moments."""
 
     def __init__(self, number: int) -> None:
         self.number, self.detections = number, 0
         self.missed_at: float | None = None  # time of the first frame since in which it was not detected
-        self.boxes: deque[tuple[float, float, float, float]] = deque()  # time, centre x, y, log of the size
+        self.path: deque[Float[np.ndarray, "4"]] = deque()  # time; x, y, log of the size since the first detection
         self.colours: _Colours | None = None
         self.person: Person
 
     def add(self, person: Person, time_s: float, colours: _Colours | None) -> None:
-        box = np.asarray(person.box, dtype=np.float64)
-        centre, size = (box[:2] + box[2:]) / 2, np.maximum(box[2:] - box[:2], 1)
-        self.boxes.append((time_s, *centre.tolist(), float(np.log(size).mean())))
-        while self.boxes[0][0] < time_s - _MEMORY_S and len(self.boxes) > 2:
-            self.boxes.popleft()
+        moved = self.path[-1][1:] + _movement(self.person, person) if self.path else np.zeros(3)
+        self.path.append(np.array([time_s, *moved]))
+        while self.path[0][0] < time_s - _MEMORY_S and len(self.path) > 2:
+            self.path.popleft()
         self.detections, self.person, self.missed_at = self.detections + 1, person, None
         if colours is not None:
             self.colours = colours if self.colours is None else self.colours * 0.9 + colours * 0.1
 
     def waits(self, time_s: float) -> bool:
         """Whether somebody not detected may come back, counted from the first frame in which it was missed."""
-        if self.boxes[-1][0] != time_s and self.missed_at is None:
+        if self.path[-1][0] != time_s and self.missed_at is None:
             self.missed_at = time_s
         keep_s = KEEP_S if self.detections >= CONFIRM else _KEEP_NEW_S
         return self.missed_at is None or time_s - self.missed_at < keep_s
 
     def displacement(self, time_s: float) -> Displacement:
         """At constant velocity, which is the slope of the straight line through the last detections."""
-        times, states = np.array(self.boxes)[:, 0], np.array(self.boxes)[:, 1:]
-        since, offsets = time_s - times[-1], times - times.mean()
+        times, states = np.split(np.array(self.path), [1], axis=1)
+        since, offsets = time_s - times[-1, 0], times[:, 0] - times.mean()
         rate = offsets @ (states - states[-1]) / (offsets @ offsets + _PRIOR_S2)
-        return Displacement(states[-1, :2], rate[:2] * since, float(np.exp(rate[2] * min(since, _MEMORY_S))))
+        centre, keypoints = np.asarray(self.person.box, dtype=np.float64).reshape(2, 2).mean(0), self.person.keypoints
+        if keypoints is not None and keypoints[:, 2].any():
+            centre = np.average(keypoints[:, :2], axis=0, weights=keypoints[:, 2])
+        return Displacement(centre, rate[:2] * since, float(np.exp(rate[2] * min(since, _MEMORY_S))))
 
     def similarity(
         self, people: Sequence[Person], colours: Sequence[_Colours | None], time_s: float
     ) -> Float[np.ndarray, " P"]:
         """How much each person is this one, up to 1: boxes and keypoints, less the costs."""
         displacement = self.displacement(time_s)
-        slack = min(_SLACK + _SLACK_PER_S * (time_s - self.boxes[-1][0]), _MOST_SLACK)
+        slack = min(_SLACK + _SLACK_PER_S * (time_s - self.path[-1][0]), _MOST_SLACK)
         boxes = np.stack([np.asarray(person.box, dtype=np.float64) for person in people])
         expected = displacement(np.asarray(self.person.box, dtype=np.float64).reshape(2, 2)).ravel()
         room = slack * np.max(expected[2:] - expected[:2]) * np.array([-1, -1, 1, 1])
@@ -175,16 +177,43 @@ def keypoint_similarity(before: Person, now: Person, displacement: Displacement,
 
     None where either has no keypoints or they share none.
     """
+    shared = _shared(before, now)
+    if shared is None:
+        return None
+    one, other, weight = shared
+    squared = np.sum((displacement(one) - other) ** 2, axis=1)
+    reach = sigma * float(np.max(now.box[2:] - now.box[:2]))
+    return float(weight @ np.exp(-squared / (2 * reach**2)) / weight.sum())
+
+
+def _movement(before: Person, now: Person) -> Float[np.ndarray, "3"]:
+    """How far somebody went between two detections, x and y in px, and the logarithm of how much larger they became.
+
+    Of the keypoints that both show: a box also changes where a foot leaves the picture or an arm is believed again,
+    and regions that followed it would leave the body.
+    """
+    shared = _shared(before, now)
+    if shared is None:
+        one, other = (np.asarray(person.box, dtype=np.float64).reshape(2, 2) for person in (before, now))
+        grown = np.log(np.maximum(np.ptp(other, axis=0), 1) / np.maximum(np.ptp(one, axis=0), 1)).mean()
+        return np.append(other.mean(0) - one.mean(0), grown)
+    one, other, weight = shared
+    middles = [np.average(points, axis=0, weights=weight) for points in (one, other)]
+    spreads = [
+        max(float(weight @ np.sum((points - middle) ** 2, axis=1) / weight.sum()) ** 0.5, 1.0)
+        for points, middle in zip((one, other), middles, strict=True)
+    ]
+    return np.append(middles[1] - middles[0], np.log(spreads[1] / spreads[0]))
+
+
+def _shared(before: Person, now: Person) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """The keypoints `K 2` that two detections share, and the lesser confidences; None where they share none."""
     if before.keypoints is None or now.keypoints is None or before.keypoint_set is None or now.keypoint_set is None:
         return None
     old, new = before.keypoint_set.map_to(now.keypoint_set)
     one, other = before.keypoints[old], now.keypoints[new]
     weight = np.minimum(one[:, 2], other[:, 2])
-    if not weight.sum():
-        return None
-    squared = np.sum((displacement(one[:, :2]) - other[:, :2]) ** 2, axis=1)
-    reach = sigma * float(np.max(now.box[2:] - now.box[:2]))
-    return float(weight @ np.exp(-squared / (2 * reach**2)) / weight.sum())
+    return (one[:, :2], other[:, :2], weight) if weight.sum() > 0 else None
 
 
 def colour_histogram(pixels: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, "4"]) -> _Colours | None:
