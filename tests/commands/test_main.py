@@ -217,7 +217,7 @@ def test_nothing_is_written_but_results(tmp_path: Path) -> None:
     Image.fromarray(photo_of_cameraman()).save(photo)
     with Film(clip, (64, 48), 25.0) as film:
         film.write(np.zeros((48, 64, 3), np.uint8), 0.0)
-    formats = ["jpg", "views", "glb", "obj", "npz", "json", "bvh"]
+    formats = ["jpg", "views", "glb", "obj", "ply", "npz", "json", "bvh"]
     words = [sys.executable, "-c", READ_ONLY, out, "predict", photo, clip, "-o", out, "--formats", *formats]
     environment = {"PATH": os.environ["PATH"], "HOME": "/proc/nowhere", "TMPDIR": "/proc/nowhere"}
     out.mkdir()

@@ -47,10 +47,10 @@ def grey(tmp_path: Path) -> Path:
 
 def test_a_photo_gives_its_files(monkeypatch: pytest.MonkeyPatch, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
-    formats = ["jpg", "views", "glb", "obj", "npz", "json", "bvh"]
+    formats = ["jpg", "views", "glb", "obj", "ply", "npz", "json", "bvh"]
     assert run(monkeypatch, "predict", photo, "-o", out, "--formats", *formats) == 0
     assert {p.name for p in out.iterdir()} == {
-        "man_overlay.jpg", "man_views.jpg", "man.glb", "man.obj", "man.npz", "man.json", "man.bvh",
+        "man_overlay.jpg", "man_views.jpg", "man.glb", "man.obj", "man.ply", "man.npz", "man.json", "man.bvh",
     }  # fmt: skip
     record = json.loads((out / "man.json").read_text())
     assert record["image"] == {"path": str(photo), "width": 512, "height": 512}

@@ -47,13 +47,19 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return ["predict", tmp_path / "clip.mp4", "-o", tmp_path / "out", *given]
 
 
-def test_people_who_come_later_are_named(
+def test_people_who_come_later_are_named_or_padded(
     words: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, *words, "--video.formats", "bvh", "amass") == 0
-    assert "starts when its person comes: person 2 at frame 4 (0.16 s)." in capsys.readouterr().out
+    assert "starts when its person comes: person 2 at frame 4 (0.16 s); --video.pad" in capsys.readouterr().out
     with np.load(tmp_path / "out" / "clip_amass_person2.npz") as file:
         assert (len(file["poses"]), int(file["start_frame"])) == (10, 4)
+    assert run(monkeypatch, *words, "--video.formats", "bvh", "amass", "--video.pad") == 0
+    assert "--video.pad" not in capsys.readouterr().out
+    for person in (1, 2):
+        assert len(read_bvh(tmp_path / "out" / f"clip_person{person}.bvh").rotations) == 14
+        with np.load(tmp_path / "out" / f"clip_amass_person{person}.npz") as file:
+            assert (len(file["poses"]), int(file["start_frame"])) == (14, 0)
 
 
 def test_units_and_floor_reach_the_files(
@@ -97,7 +103,7 @@ def test_rig_rate_and_axis_reach_the_files(
     [
         (("--fps", "30"), "fps: expected a video, whose motion it is for, got a photo"),
         (("--no-root-motion",), "root_motion: expected a video"),
-        (("--up", "z"), "up: expected one of the formats it is for, bvh, obj, got glb; glTF is y up"),
+        (("--up", "z"), "up: expected one of the formats it is for, bvh, obj, ply, got glb; glTF is y up"),
         (("--rig", "mixamo", "--formats", "obj"), "rig: expected one of the formats it is for, glb, bvh, got obj"),
     ],
 )
@@ -115,7 +121,7 @@ def test_options_that_change_no_file_of_a_photo_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("more", [("--units", "cm"), ("--floor",), ("--fps", "30"), ("--up", "z")])
+@pytest.mark.parametrize("more", [("--units", "cm"), ("--floor",), ("--video.pad",), ("--fps", "30"), ("--up", "z")])
 def test_options_that_change_no_file_are_refused(
     words: list[object],
     tmp_path: Path,

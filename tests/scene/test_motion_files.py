@@ -24,7 +24,7 @@ from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle
 from humesh.scene.export import VIDEO_FORMATS, write
 from humesh.scene.gltf import continuous
-from humesh.scene.mocap import clock, motion_of, retimed, start_frame
+from humesh.scene.mocap import Z_UP, clock, motion_of, retimed, start_frame, write_amass, write_bvh
 from humesh.scene.record import load
 from humesh.scene.result import FileOptions, Motion, ResultError, VideoResult
 
@@ -367,6 +367,24 @@ def test_amass_files_hold_the_same_motion_in_a_world_with_z_up(two: VideoResult,
             np.testing.assert_allclose(world[k], np.stack([x, z, -y], axis=1), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", PER_PERSON)
+def test_padded_files_stay_in_step(two: VideoResult, tmp_path: Path, name: str) -> None:
+    """Each file is as long as the video: frame k is the video's, before and after a person its nearest pose is held."""
+    for row, person in enumerate(two.tracks):
+        path, joints = tmp_path / f"{person.track}.{name}", two.body.joints(person.pose).numpy()
+        if name == "bvh":
+            write_bvh(two, row, path, FileOptions(pad=True))
+            clip = read_bvh(path)
+            got = clip.joints()[:, [clip.names.index(joint) for joint in SMPL24.names]] * Y_UP
+        else:
+            write_amass(two, row, path, FileOptions(pad=True))
+            data, world = amass_joints(two.body, path, 12)
+            got = world @ Z_UP
+            assert data["start_frame"] == 0
+        rows = np.searchsorted(person.frames, np.arange(12), side="right") - 1
+        np.testing.assert_allclose(got, joints[rows.clip(0)], atol=1e-5)
+
+
 def test_our_motion_reader_reads_amass_files(two: VideoResult, tmp_path: Path) -> None:
     path = write(two, VIDEO_FORMATS["amass"], tmp_path / "clip_amass.npz")[0]
     read, ours = MotionFiles.read([path]), two.tracks[0].pose
@@ -413,16 +431,18 @@ def test_rates_are_what_was_meant(body: BodyModel, times: np.ndarray, rate: floa
 
 
 def test_people_of_uneven_videos_share_one_clock(two: VideoResult) -> None:
-    """Who comes later starts on a frame of the common grid."""
+    """Who comes later starts on a frame of the common grid, so that padded files and offsets agree."""
     times = np.cumsum(np.array([0, 1, 1, 3, 1, 1, 2, 1, 1, 4, 1, 1]) / 25)
     uneven = replace(two, times=times)
     common = retimed(uneven, FileOptions(fps=25))
     for row, person in enumerate(two.tracks):
         pose, fps = motion_of(uneven, row)
+        whole, same = motion_of(uneven, row, FileOptions(pad=True))
         start = start_frame(uneven, person)
-        assert fps == 25
+        assert fps == same == 25
         assert start == pytest.approx(25 * times[person.frames[0]]) == common.tracks[row].frames[0]
-        torch.testing.assert_close(pose.translation[0], common.tracks[row].pose.translation[0])
+        assert len(whole.translation) == 18
+        torch.testing.assert_close(whole.translation[start : start + len(pose.translation)], pose.translation)
 
 
 def test_uneven_videos_are_resampled(body: BodyModel) -> None:

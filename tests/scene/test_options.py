@@ -40,9 +40,10 @@ def joints_of(path: Path) -> np.ndarray:
     return clip.joints()[:, [clip.names.index(name) for name in SMPL24.names]]
 
 
+@pytest.mark.parametrize("name", ["obj", "ply"])
 @pytest.mark.parametrize("floor", [False, True])
-def test_meshes_in_centimetres_on_the_floor(recovery: Result, tmp_path: Path, floor: bool) -> None:
-    [path] = recovery.save(tmp_path / "photo", ["obj"], units="cm", floor=floor)
+def test_meshes_in_centimetres_on_the_floor(recovery: Result, tmp_path: Path, name: str, floor: bool) -> None:
+    [path] = recovery.save(tmp_path / "photo", [name], units="cm", floor=floor)
     points = recovery.bodies.vertices.double().numpy() * Y_UP
     wanted = 100 * (points - [0, points[..., 1].min() if floor else 0, 0])
     read = trimesh.load_scene(path, process=False).to_geometry().vertices
@@ -110,14 +111,14 @@ def test_records_stay_as_they_are(recovery: Result, clip: VideoResult, tmp_path:
     recovery.save(tmp_path / "a", ["json", "obj"], units="cm", floor=True)
     recovery.save(tmp_path / "b", ["json"])
     assert json.loads((tmp_path / "a.json").read_text()) == json.loads((tmp_path / "b.json").read_text())
-    one = clip.save(tmp_path / "a", ["bvh", "npz"], units="cm", floor=True)[-1]
+    one = clip.save(tmp_path / "a", ["bvh", "npz"], units="cm", floor=True, pad=True)[-1]
     [other] = clip.save(tmp_path / "b", ["npz"])
     np.testing.assert_array_equal(np.load(one)["person1/translation_m"], np.load(other)["person1/translation_m"])
 
 
 def test_nobody_stands_on_any_floor(nobody: Result, tmp_path: Path) -> None:
-    paths = nobody.save(tmp_path / "photo", ["glb", "obj", "bvh"], units="cm", floor=True)
-    assert [path.suffix for path in paths] == [".glb", ".obj"]
+    paths = nobody.save(tmp_path / "photo", ["glb", "obj", "ply", "bvh"], units="cm", floor=True)
+    assert [path.suffix for path in paths] == [".glb", ".obj", ".ply"]
 
 
 @pytest.mark.parametrize(
@@ -126,9 +127,10 @@ def test_nobody_stands_on_any_floor(nobody: Result, tmp_path: Path) -> None:
         (
             {"units": "cm"},
             ["glb", "amass"],
-            "units: expected one of the formats it is for, bvh, obj, got glb, amass.",
+            "units: expected one of the formats it is for, bvh, obj, ply, got glb, amass.",
         ),
         ({"floor": True}, ["npz"], "floor: expected one of the formats .*, got npz."),
+        ({"pad": True}, ["glb"], "pad: expected one of the formats it is for, bvh, amass, got glb."),
     ],
 )
 def test_options_without_effect_are_refused(
@@ -140,7 +142,7 @@ def test_options_without_effect_are_refused(
 
 
 def test_options_of_photos_without_effect_are_refused(recovery: Result, tmp_path: Path) -> None:
-    with pytest.raises(OptionsError, match="units: expected one of the formats it is for, bvh, obj, got glb"):
+    with pytest.raises(OptionsError, match="units: expected one of the formats it is for, bvh, obj, ply, got glb"):
         recovery.save(tmp_path / "a", ["glb"], units="cm")
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import torch
 
 from humesh.scene.pictures import (
     BACKGROUND,
@@ -15,9 +18,11 @@ from humesh.scene.pictures import (
     FloorView,
     LivePictures,
     contact_sheet,
+    error_rings,
     facing,
     framing,
     overlay,
+    write_turntable,
 )
 from humesh.scene.render import PALETTE, Stage, colours
 from humesh.scene.result import Result
@@ -34,12 +39,13 @@ def test_overlay_changes_the_photo_only_under_the_bodies(recovery: Result) -> No
     assert (changed <= np.ceil(corners.max(0))).all()
 
 
-def test_nobody(nobody: Result) -> None:
+def test_nobody(nobody: Result, tmp_path: Path) -> None:
     assert np.array_equal(overlay(nobody), nobody.photo.pixels)
     sheet = contact_sheet(nobody)
     assert sheet.shape == (120, 160 + 2 + 90 + 2 + 90, 3)  # the photo's height; views are 3 : 4
     assert (sheet[:, -90:] == BACKGROUND.astype(np.uint8)).all()
     assert (sheet[:, 162:252] == BACKGROUND.astype(np.uint8)).all()
+    write_turntable(nobody, tmp_path / "nobody.mp4", seconds=0.2, size=(32, 32))
 
 
 def test_somebody_live_keeps_their_colour_when_others_come_and_go(recovery: Result, nobody: Result) -> None:
@@ -105,3 +111,35 @@ def test_the_first_colours_differ_for_colour_blind_viewers(kind: str) -> None:
     seen = np.clip(PALETTE[:5] ** 2.2 @ np.array(_BLINDNESS[kind]).T, 0, 1) ** (1 / 2.2)
     nearest = min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2))
     assert nearest > 0.08  # 20 of 255 steps
+
+
+def test_error_rings_are_as_large_as_the_errors_and_red_where_these_are(recovery: Result) -> None:
+    pelvis = recovery.bodies.joints[0, 0]
+    middle = recovery.photo.camera.project(pelvis[None])[0].numpy()
+    for error_m, colour in ((0.05, (170, 220, 40)), (0.15, (255, 0, 40)), (0.3, (255, 0, 40))):
+        errors = torch.full((2, 24), 1e-4)
+        errors[0, 0] = error_m
+        rings = error_rings(replace(recovery, expected_error_m=errors))
+        ring = np.argwhere((abs(rings.astype(int) - colour) <= 1).all(-1))[:, ::-1] + 0.5
+        radius = error_m * float(recovery.photo.camera.focal_px / pelvis[2])
+        away = np.linalg.norm(ring - middle, axis=1)
+        assert len(ring) > 3 * radius
+        assert (abs(away - radius) < 2.5).all()
+
+
+def test_without_expected_errors_the_picture_says_so(recovery: Result) -> None:
+    where = (error_rings(recovery) != overlay(recovery)).any(-1)
+    assert where[:20].any()
+    assert not where[20:].any()
+
+
+def test_turntable(recovery: Result, tmp_path: Path) -> None:
+    write_turntable(recovery, tmp_path / "t.mp4", seconds=0.4, fps=20, size=(65, 49))
+    with av.open(str(tmp_path / "t.mp4")) as film:
+        stream = film.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(stream)]
+        assert float(film.duration / av.time_base) == pytest.approx(0.4, abs=0.01)
+    assert len(frames) == 8
+    assert frames[0].shape == (50, 66, 3)
+    assert np.abs(frames[0].astype(int) - frames[4]).max() > 30

@@ -190,14 +190,15 @@ def test_rigged_glb_rests_in_a_t_pose_and_moves(clip: VideoResult, rig: str, tmp
             assert read.times[frame] == pytest.approx(frame / 25, abs=1e-6)
 
 
-def test_people_who_are_gone_are_held_in_rigged_glbs_as_in_bvh(clip: VideoResult, tmp_path: Path) -> None:
-    glb, bvh = (clip.save(tmp_path / name, [name], rig="unity")[1] for name in ("glb", "bvh"))
-    frames = clip.tracks[1].frames
+@pytest.mark.parametrize("pad", [False, True])
+def test_people_who_are_gone_are_held_in_rigged_glbs_as_in_bvh(clip: VideoResult, tmp_path: Path, pad: bool) -> None:
+    glb, bvh = (clip.save(tmp_path / name, [name], rig="unity", pad=pad)[1] for name in ("glb", "bvh"))
+    frames = np.arange(12) if pad else np.arange(clip.tracks[1].frames[0], clip.tracks[1].frames[-1] + 1)
     read, clip_read = Rigged(glb), read_bvh(bvh)
     order = [clip_read.names.index(name) for name in RIGS["unity"].names]
-    assert len(read.times) == len(clip_read.rotations) == frames[-1] - frames[0] + 1 > len(frames)
+    assert len(read.times) == len(clip_read.rotations) == len(frames) > len(clip.tracks[1].frames)
     assert read.file.extras["start_frame"] == frames[0]
-    for frame in range(len(read.times)):
+    for frame in range(len(frames)):
         np.testing.assert_allclose(read.joints(frame), clip_read.joints()[frame, order], atol=1e-5)
     assert {path for _, path in read.curves} == {"rotation", "translation"}, "a humanoid knows no scales"
 
@@ -313,8 +314,9 @@ def test_glb_and_amass_without_root_motion(clip: VideoResult, tmp_path: Path) ->
         assert np.ptp(file["trans"][:, 2]) > 0.01
 
 
-def test_meshes_with_z_up(recovery: Result, tmp_path: Path) -> None:
-    [path] = recovery.save(tmp_path / "photo", ["obj"], up="z", units="cm", floor=True)
+@pytest.mark.parametrize("name", ["obj", "ply"])
+def test_meshes_with_z_up(recovery: Result, name: str, tmp_path: Path) -> None:
+    [path] = recovery.save(tmp_path / "photo", [name], up="z", units="cm", floor=True)
     x, y, z = np.moveaxis(recovery.bodies.vertices.double().numpy(), -1, 0)
     wanted = 100 * np.stack([x, z, y.max() - y], axis=-1)
     read = trimesh.load_scene(path, process=False).to_geometry()
@@ -327,10 +329,11 @@ def test_meshes_with_z_up(recovery: Result, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "formats", "sentence"),
     [
-        ({"up": "z"}, ["glb"], "up: expected one of the formats it is for, bvh, obj, got glb; glTF is y up"),
+        ({"up": "z"}, ["glb"], "up: expected one of the formats it is for, bvh, obj, ply, got glb; glTF is y up"),
         ({"rig": "mixamo"}, ["amass"], "rig: expected one of the formats it is for, glb, bvh, got amass"),
         ({"fps": 30}, ["npz"], "fps: expected one of the formats it is for, glb, bvh, amass, usd, got npz"),
         ({"root_motion": False}, ["mp4"], "root_motion: expected one of the formats"),
+        ({"pad": True}, ["glb"], "pad: expected one of the formats it is for, bvh, amass, got glb"),
         ({"fps": 0}, ["glb"], r"fps: expected from 1 to 1000 frames a second, got 0\."),
         ({"fps": float("nan")}, ["glb"], "fps: expected from 1 to 1000 frames a second, got nan"),
         ({"rig": "rigify"}, ["glb"], r"rig: expected smpl, mixamo or unity, got 'rigify'\."),
@@ -345,7 +348,7 @@ def test_options_that_cannot_be_honoured_are_refused(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("options", [{"fps": 30}, {"root_motion": False}])
+@pytest.mark.parametrize("options", [{"fps": 30}, {"root_motion": False}, {"pad": True}])
 def test_a_photo_has_no_motion(recovery: Result, options: dict, tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="expected a video, whose motion it is for, got a photo"):
         recovery.save(tmp_path / "a.bvh", **options)

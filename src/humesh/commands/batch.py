@@ -15,7 +15,7 @@ from humesh.commands.errors import UserError, say, within
 from humesh.files import locked
 
 _PATIENCE_S = 5.0  # for a cluster's answer; Ray itself would wait for minutes
-BatchFormat = Literal["jpg", "views", "mp4", "glb", "obj", "npz", "json", "bvh", "amass", "usd"]
+BatchFormat = Literal["jpg", "views", "errors", "mp4", "glb", "obj", "ply", "npz", "json", "bvh", "amass", "usd"]
 
 
 def batch(

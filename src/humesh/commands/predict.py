@@ -12,7 +12,7 @@ from humesh.commands.errors import UserError
 from humesh.video_options import VideoOptions
 
 Finder = Literal["accurate", "fast", "rtmlib"]
-Format = Literal["jpg", "views", "glb", "obj", "npz", "json", "bvh"]
+Format = Literal["jpg", "views", "errors", "mp4", "glb", "obj", "ply", "npz", "json", "bvh"]
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 VideoFormat = Literal["mp4", "glb", "bvh", "amass", "usd", "npz"]
 
@@ -29,6 +29,9 @@ class VideoFiles(VideoOptions):
     """Tracks in MOT's text format, instead of finding and following people."""
     folders: bool = False
     """Folders are videos: their pictures in order are the frames."""
+    pad: bool = False
+    """BVH, AMASS and rigged GLB files of everybody are as long as the video: before and after a person its nearest pose
+    is held."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,14 @@ class Options:
     focal_px: float | None = None
     """The focal length in pixels, where you know it better than EXIF does."""
     formats: tuple[Format, ...] = ("jpg", "glb", "json")
-    """What to write of photos; views is a picture from the side and from above."""
+    """What to write of photos; views is a picture from the side and from above, errors the overlay with each joint's
+    expected error, mp4 a turntable film."""
     units: Literal["m", "cm"] = "m"
-    """Of BVH and OBJ files: metres or centimetres; GLB, USD and AMASS files are in metres by definition."""
+    """Of BVH, OBJ and PLY files: metres or centimetres; GLB, USD and AMASS files are in metres by definition."""
     floor: bool = False
     """Files for other programs have their lowest point at height 0 instead of the camera at the origin."""
     up: Literal["y", "z"] = "y"
-    """The axis of BVH and OBJ files that points up; of GLB and USD it is y, of AMASS z."""
+    """The axis of BVH, OBJ and PLY files that points up; of GLB and USD it is y, of AMASS z."""
     rig: Literal["smpl", "mixamo", "unity"] = "smpl"
     """Of GLB and BVH files, the skeleton's bone names; with mixamo and unity each person is a GLB of its own, which
     rests in a T-pose, ready for retargeting."""

@@ -105,7 +105,7 @@ def _job(each: Input, options: Options) -> Job:
     used: dict[str, Any] = {"weights": _with_digest(_weights(each, options)), "finder": options.finder}
     used |= {"refine": options.refine, "body": _with_digest(options.body), "focal_px": options.focal_px}
     used |= {"units": options.units, "floor": options.floor}
-    of_motion = ("fps", "root_motion") if each.kind == "photo" else ()
+    of_motion = ("pad", "fps", "root_motion") if each.kind == "photo" else ("pad",)
     used |= {name: value for name, value in _layout(options).changed().items() if name not in of_motion}
     if each.kind != "photo":
         if each.kind == "video" and options.video.tracks is not None:
@@ -120,7 +120,7 @@ def _job(each: Input, options: Options) -> Job:
 
 def _layout(options: Options) -> FileOptions:
     placed, moving = (options.units, options.floor), (options.root_motion, options.fps)
-    return FileOptions(*placed, options.rig, *moving, options.up)
+    return FileOptions(*placed, options.video.pad, options.rig, *moving, options.up)
 
 
 def _photo(
@@ -239,10 +239,10 @@ def _late(result: VideoResult, formats: Iterable[str], layout: FileOptions) -> l
     starts = [(motion.track, start_frame(result, motion, layout.fps)) for motion in result.tracks]
     rate, _ = clock(result, layout.fps)
     late = [f"person {who} at frame {at} ({at / rate:.2f} s)" for who, at in starts if at]
-    if not late or not own:
+    if layout.pad or not late or not own:
         return []
     kinds = " or ".join(name.upper() for name in own)
-    return [f"Each {kinds} file starts when its person comes: {', '.join(late)}."]
+    return [f"Each {kinds} file starts when its person comes: {', '.join(late)}; --video.pad starts all at once."]
 
 
 def _unfinished(results: Results, jobs: Sequence[tuple[Input, Job]]) -> list[tuple[Input, Job]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from humesh.body.mesh import vertex_normals
@@ -17,8 +17,9 @@ from humesh.errors import ArgumentError
 from humesh.files import write_text, writing
 from humesh.scene.gltf import write_glb, write_rigged_glb
 from humesh.scene.mocap import write_amass, write_bvh
-from humesh.scene.pictures import contact_sheet, overlay, write_film
+from humesh.scene.pictures import contact_sheet, error_rings, overlay, write_film, write_turntable
 from humesh.scene.record import json_text, record, write_npz
+from humesh.scene.render import colours
 from humesh.scene.result import PLAIN, Y_TO_Z, FileOptions, OptionsError, Result, VideoResult, exact
 from humesh.scene.usd import write_usd
 
@@ -32,10 +33,10 @@ class Format:
     """
 
     ending: str
-    write: Callable[..., None]
+    write: Callable[..., object]
     per_person: bool = False
     needs: tuple[str, str] | None = None
-    rigged: Callable[..., None] | None = None
+    rigged: Callable[..., object] | None = None
 
     def laid_out(self, options: FileOptions) -> Format:
         """The format as the options ask for it."""
@@ -54,14 +55,11 @@ def _picture(draw: Callable[[Result], UInt8[np.ndarray, "H W 3"]]) -> Callable[.
 
 def _write_obj(result: Result, path: Path, options: FileOptions) -> None:
     """Writes one object and group for each person (person0, person1, ...), with normals, y up or z up, as text."""
-    vertices, faces = exact(result.bodies.vertices).numpy() * np.array([1.0, -1.0, -1.0]), result.bodies.faces
-    vertices[..., 1] += options.lift(result.body, result.pose)
-    if options.up == "z":
-        vertices = vertices @ Y_TO_Z.T
     turned = "turned by diag(1, -1, -1)" if options.up == "y" else "as x, z, -y"
     lines = [f"# humesh: {options.units}, {options.up} up; camera frame {turned}"]
-    for person, points in enumerate(options.scale * vertices):
-        corners = (faces.astype(np.int64) + 1 + person * len(points)).tolist()  # OBJ counts from 1 over all objects
+    vertices, faces = _surfaces(result, options)
+    for person, points in enumerate(vertices):
+        corners = (faces + 1 + person * len(points)).tolist()  # OBJ counts from 1 over all objects
         lines += [f"o person{person}", f"g person{person}"]
         lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in points.tolist()]
         lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in vertex_normals(points, faces).tolist()]
@@ -69,11 +67,57 @@ def _write_obj(result: Result, path: Path, options: FileOptions) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
+_PLY = """ply
+format binary_little_endian 1.0
+comment humesh: {units}, {up} up
+element vertex {vertices}
+property float x
+property float y
+property float z
+property float nx
+property float ny
+property float nz
+property uchar red
+property uchar green
+property uchar blue
+element face {triangles}
+property list uchar int vertex_indices
+end_header
+"""
+
+
+def _write_ply(result: Result, path: Path, options: FileOptions) -> None:
+    """Writes all people as one binary mesh, with normals and a colour for each person."""
+    points, faces = _surfaces(result, options)
+    people, count = points.shape[:2]
+    # Packed as the header says.
+    vertices = np.zeros((people, count), [("place", "<f4", 3), ("normal", "<f4", 3), ("colour", "u1", 3)])
+    triangles = np.zeros((people, len(faces)), [("count", "u1"), ("corners", "<i4", 3)])
+    vertices["place"], triangles["count"] = points, 3
+    vertices["colour"] = np.rint(255 * colours(people))[:, None]
+    for person in range(people):
+        vertices["normal"][person] = vertex_normals(points[person], faces)
+        triangles["corners"][person] = faces + person * count
+    header = _PLY.format(units=options.units, up=options.up, vertices=vertices.size, triangles=triangles.size)
+    path.write_bytes(header.encode() + vertices.tobytes() + triangles.tobytes())
+
+
+def _surfaces(result: Result, options: FileOptions) -> tuple[Float[np.ndarray, "P V 3"], Int[np.ndarray, "F 3"]]:
+    vertices = exact(result.bodies.vertices).numpy() * np.array([1.0, -1.0, -1.0])
+    vertices[..., 1] += options.lift(result.body, result.pose)
+    if options.up == "z":
+        vertices = vertices @ Y_TO_Z.T
+    return options.scale * vertices, np.asarray(result.bodies.faces, dtype=np.int64)
+
+
 PHOTO_FORMATS = {
     "jpg": Format("_overlay.jpg", _picture(overlay)),
     "views": Format("_views.jpg", _picture(contact_sheet)),
+    "errors": Format("_errors.jpg", _picture(error_rings)),
+    "mp4": Format(".mp4", lambda result, path, _: write_turntable(result, path)),
     "glb": Format(".glb", write_glb, rigged=write_rigged_glb),
     "obj": Format(".obj", _write_obj),
+    "ply": Format(".ply", _write_ply),
     "npz": Format(".npz", lambda result, path, _: write_npz(result, path)),
     "bvh": Format(".bvh", write_bvh, per_person=True),
     "json": Format(".json", lambda result, path, _: write_text(path, json_text(record(result)))),

@@ -65,7 +65,7 @@ def write_rigged_glb(result: Result | VideoResult, person: int, path: str | Path
     if isinstance(result, VideoResult):
         motion, count = result.tracks[person], len(result.tracks)
         number, score = motion.track, motion.score
-        about = {"start_frame": start_frame(result, motion, options.fps)}
+        about = {"start_frame": 0 if options.pad else start_frame(result, motion, options.fps)}
     else:
         number, score, count = person, result.people[person].score, len(result.people)
     shape, name = pose.shape[0], f"person{number}"

@@ -119,13 +119,13 @@ def _in_place(pose: BodyPose, options: FileOptions) -> BodyPose:
 def motion_of(result: Result | VideoResult, person: int, options: FileOptions = PLAIN) -> tuple[BodyPose, float]:
     """One person (their place in the result) as poses [F] (float64, CPU) and a rate in frames a second.
 
-    Of a video from their first frame to their last at the constant rate of `clock`; where they are not there their last
-    pose is held. Of a photo one frame.
+    Of a video from their first frame to their last, with `options.pad` through all of it, at the constant rate of
+    `clock`; where they are not there their last pose, or the first that comes, is held. Of a photo one frame.
     """
     if isinstance(result, Result):
         return result.pose.map(lambda tensor: exact(tensor[person : person + 1])), 30.0
     motion, (fps, at) = result.tracks[person], clock(result, options.fps)
-    pose, _ = _sampled(motion, at[_present(at, motion)])
+    pose, _ = _sampled(motion, at if options.pad else at[_present(at, motion)])
     return _in_place(pose, options), fps
 
 
@@ -207,7 +207,7 @@ def write_amass(result: VideoResult, person: int, path: str | Path, options: Fil
     level. Betas are those of the result's body: the open body's mean nothing to SMPL.
     """
     pose, fps = motion_of(result, person, options)
-    start = start_frame(result, result.tracks[person], options.fps)
+    start = 0 if options.pad else start_frame(result, result.tracks[person], options.fps)
     root, turn, rotations = SMPL24.index("pelvis"), torch.from_numpy(Z_UP), pose.rotations.clone()
     rest = result.body.rest_joints(pose.shape[0])[root]
     rotations[:, root] = turn @ rotations[:, root]

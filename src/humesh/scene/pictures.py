@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +20,12 @@ from humesh.geometry.camera import Camera
 from humesh.media.film import Film
 from humesh.media.photo import Photo
 from humesh.scene.render import EDGE_RAYS, Stage, View, colours
-from humesh.scene.result import Result, ResultError, VideoResult
+from humesh.scene.result import Result, ResultError, VideoResult, pixels_of
 from humesh.threads import ahead
 
 SHEET_HEIGHT = 540  # px at most; a contact sheet is for a quick look, the overlay keeps the photo's size
 _OPACITY = 0.9  # of the meshes over the photo
+_RED_M = 0.15  # the expected error from which a ring is red
 _SMALL_PX = 720  # height of a film up to which 2,400 triangles a body look as 14,000 do
 _FILM_RAYS = EDGE_RAYS // 4  # nobody sees the difference in a moving picture
 
@@ -34,6 +36,7 @@ _LINE = np.array([196.0, 198.0, 200.0])
 _SHADOW = np.array([120.0, 122.0, 128.0])
 _CELL = 0.02  # metres; of the map of shadows
 _GRID = 0.5  # metres between the floor's lines
+_ELEVATION = 0.14  # radians that the turntable's camera is above the people
 _CROWD = 8000  # points are enough to frame a group
 
 
@@ -54,13 +57,21 @@ VIEWS = {
 
 
 class FloorView:
-    """A virtual camera that frames some points (metres), above a floor at the lowest of them; y is the vertical."""
+    """A virtual camera that frames some points (metres), above a floor at the lowest of them; y is the vertical.
 
-    def __init__(self, points: Float[np.ndarray, "K 3"], turn: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> None:
+    `centre`: of the camera, instead of the nearest from which all is visible.
+    """
+
+    def __init__(
+        self,
+        points: Float[np.ndarray, "K 3"],
+        turn: Float[np.ndarray, "3 3"],
+        size: tuple[int, int],
+        centre: Float[np.ndarray, "3"] | None = None,
+    ) -> None:
         points = points[:: max(1, len(points) // _CROWD)]
         self.size, self.floor = size, points[:, 1].max()
-        slope = math.tan(_FIELD_OF_VIEW / 2) * (1 - 2 * _MARGIN) / max(size)
-        self.view = View(turn, framing(points, turn, slope * size[0], slope * size[1]))
+        self.view = View(turn, framing(points, turn, *_half_views(size)) if centre is None else centre)
         self.camera = Camera.virtual(max(size) / 2 / math.tan(_FIELD_OF_VIEW / 2), size)
         columns, rows = np.meshgrid(*(np.arange(length, dtype=np.float32) + 0.5 for length in size))
         focal, (x, y) = float(self.camera.focal_px), self.camera.principal_point_px.tolist()
@@ -106,6 +117,12 @@ class FloorView:
         return self._pixels[inside], map_coordinates(dark, spots[inside].T, order=1)
 
 
+def _half_views(size: tuple[int, int]) -> tuple[float, float]:
+    """Half the width and half the height, at a distance of 1, of what a picture shows within its margins."""
+    slope = math.tan(_FIELD_OF_VIEW / 2) * (1 - 2 * _MARGIN) / max(size)
+    return slope * size[0], slope * size[1]
+
+
 def framing(
     points: Float[np.ndarray, "K 3"], turn: Float[np.ndarray, "3 3"], across: float, along: float
 ) -> Float[np.ndarray, "3"]:
@@ -145,6 +162,46 @@ def contact_sheet(result: Result) -> UInt8[np.ndarray, "H W 3"]:
     gap = np.full((height, max(2, height // 150), 3), 255, np.uint8)
     parts = [_over(stage, photo), gap, _from("side", stage, height), gap, _from("top", stage, height)]
     return np.concatenate(parts, axis=1)
+
+
+def error_rings(result: Result) -> UInt8[np.ndarray, "H W 3"]:
+    """The overlay with a ring around each joint, as large as its expected error, from green to red (150 mm or more).
+
+    Without expected errors the picture says so.
+    """
+    image, expected = Image.fromarray(overlay(result)), result.expected_error_m
+    letter, pen = max(11, image.height // 40), ImageDraw.Draw(image)
+    legend = f"{result.method} estimates no errors"
+    if expected is not None:
+        legend, camera = "rings: expected error; red: 15 cm or more", result.photo.camera
+        joints = result.bodies.joints.double()
+        places = pixels_of(camera, joints).flatten(0, 1).tolist()
+        radii = expected.double() * camera.focal_px.double() / joints[..., 2].clamp(min=0.05)
+        reds = (expected / _RED_M).clamp(0, 1).flatten().tolist()
+        for (x, y), radius, red in zip(places, radii.clamp(2, max(image.size)).flatten().tolist(), reds, strict=True):
+            colour = (int(255 * min(1, 2 * red)), int(220 * min(1, 2 - 2 * red)), 40)
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=max(2, letter // 8))
+    _write(pen, (letter / 2, letter / 2), legend, letter)
+    return np.asarray(image)
+
+
+def write_turntable(
+    result: Result, path: str | Path, seconds: float = 4, fps: int = 25, size: tuple[int, int] = (640, 640)
+) -> None:
+    """Writes an MP4 (H.264) of a camera that goes once round the group."""
+    count, stage = max(1, round(seconds * fps)), _stage(result)
+    low, high = (stage.points.min(0), stage.points.max(0)) if result.people else (np.zeros(3), np.zeros(3))
+    middle, slope = (low + high) / 2, min(_half_views(size))
+    radius = np.linalg.norm(stage.points - middle, axis=1).max(initial=0.0)
+    away = radius * math.hypot(1, 1 / slope)  # from there a ball around everybody just fits
+
+    def around(number: int) -> UInt8[np.ndarray, "H W 3"]:
+        turn = facing(2 * math.pi * number / count, _ELEVATION)
+        if not result.people:
+            return _empty(size)
+        return FloorView(stage.points, turn, size, middle - away * turn[:, 2]).picture(stage, EDGE_RAYS // 2)
+
+    _write_frames(Film(path, size, fps), around, range(count), [number / fps for number in range(count)])
 
 
 class MotionPictures:
@@ -199,14 +256,25 @@ def write_film(
     """
     result = replace(result, body=_film_body(result.body, result.size))
     pictures = MotionPictures(result, beside)
+    film = Film(path, pictures.size, result.fps, source=result.video)
+    _write_frames(film, pictures, result.frames, result.times.tolist(), progress)
+    return film.notes
+
+
+def _write_frames(
+    film: Film,
+    draw: Callable[[Any], UInt8[np.ndarray, "H W 3"]],
+    items: Iterable[Any],
+    times: list[float],
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Writes the pictures of items in order, several drawn at a time."""
     # Small products of matrices wait longer for BLAS's own threads than they take: films twice as fast.
-    with Film(path, pictures.size, result.fps, source=result.video) as film, threadpool_limits(1, "blas"):
-        frames = zip(ahead(pictures, result.frames), result.times.tolist(), strict=True)
-        for number, (picture, time_s) in enumerate(frames):
+    with film, threadpool_limits(1, "blas"):
+        for number, (picture, time_s) in enumerate(zip(ahead(draw, items), times, strict=True)):
             film.write(picture.result(), time_s)
             if progress is not None:
                 progress(number + 1)
-    return film.notes
 
 
 def _film_body(body: BodyModel, size: tuple[int, int]) -> BodyModel:
@@ -219,9 +287,19 @@ def _tracked(stage: Stage, frame: Result, paint: Float[np.ndarray, "P 3"]) -> UI
     letter, pen = max(11, image.height // 32), ImageDraw.Draw(image)
     for person, colour in zip(frame.people, paint, strict=True):
         x, y = (person.box[0] + person.box[2]) / 2, max(person.box[1] - 0.3 * letter, 1.2 * letter)
-        fill, font = tuple(int(255 * value) for value in colour), ImageFont.load_default(letter)
-        pen.text((x, y), str(person.track), fill, font, "ms", stroke_width=2, stroke_fill="black")
+        _write(pen, (x, y), str(person.track), letter, tuple(int(255 * value) for value in colour), "ms")
     return np.asarray(image)
+
+
+def _write(
+    pen: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    letter: int,
+    fill: Any = "white",
+    anchor: str | None = None,
+) -> None:
+    pen.text(place, text, fill, ImageFont.load_default(letter), anchor, stroke_width=2, stroke_fill="black")
 
 
 def _over(stage: Stage, photo: Photo, rays: int = EDGE_RAYS) -> UInt8[np.ndarray, "H W 3"]:

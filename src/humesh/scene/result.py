@@ -42,14 +42,15 @@ _AT_ONCE = 64  # bodies posed together
 _UNITS = {"m": 1.0, "cm": 100.0}  # of which make a metre
 _FASTEST = 1000  # frames a second
 _FORMATS_OF = {
-    "units": ("bvh", "obj"),
-    "floor": ("glb", "bvh", "obj", "amass", "usd"),
+    "units": ("bvh", "obj", "ply"),
+    "floor": ("glb", "bvh", "obj", "ply", "amass", "usd"),
+    "pad": ("bvh", "amass"),
     "rig": ("glb", "bvh"),
     "root_motion": ("glb", "bvh", "amass", "usd"),
     "fps": ("glb", "bvh", "amass", "usd"),
-    "up": ("bvh", "obj"),
+    "up": ("bvh", "obj", "ply"),
 }  # that an option is for
-_OF_MOTION = ("root_motion", "fps")  # options of videos
+_OF_MOTION = ("pad", "root_motion", "fps")  # options of videos
 _REASONS = {
     "units": "GLB, USD and AMASS files are in metres by definition",
     "up": "glTF is y up and AMASS z up by definition, USD is written y up",
@@ -70,9 +71,11 @@ class FileOptions:
     """The layout of files for other programs; records (JSON, NPZ) are always in metres in the camera frame."""
 
     units: str = "m"
-    """Of BVH and OBJ, "m" or "cm"; GLB, USD and AMASS files are in metres by their definition."""
+    """Of BVH, OBJ and PLY, "m" or "cm"; GLB, USD and AMASS files are in metres by their definition."""
     floor: bool = False
     """The lowest point of a file's bodies, over all its frames, is at height 0; else the camera is at the origin."""
+    pad: bool = False
+    """BVH, AMASS and rigged GLB files of a video hold the first and last pose, to be as long as the video."""
     rig: str = "smpl"
     """Of GLB and BVH, the bones' names: "smpl", "mixamo" or "unity". The last two make a GLB a file for each person,
     which rests in a T-pose on the floor, y up, without a camera."""
@@ -81,7 +84,7 @@ class FileOptions:
     fps: int | float | None = None
     """The constant rate at which GLB, BVH, AMASS and USD files sample a video's motion; None: the video's."""
     up: str = "y"
-    """The axis of BVH and OBJ that points up, "y" or "z"; of GLB and USD it is y, of AMASS z."""
+    """The axis of BVH, OBJ and PLY that points up, "y" or "z"; of GLB and USD it is y, of AMASS z."""
 
     def __post_init__(self) -> None:
         for name, known in (("units", _UNITS), ("rig", RIGS), ("up", ("y", "z"))):
@@ -90,6 +93,10 @@ class FileOptions:
                 raise OptionsError(f"{name}: expected {', '.join(others)} or {last}, got {getattr(self, name)!r}.")
         if self.fps is not None and not (isinstance(self.fps, Real) and 1 <= self.fps <= _FASTEST):
             raise OptionsError(f"fps: expected from 1 to {_FASTEST} frames a second, got {self.fps}.")
+
+    def formats_of(self, name: str) -> tuple[str, ...]:
+        """The formats that an option is for."""
+        return _FORMATS_OF[name] + (("glb",) if name == "pad" and self.rig != PLAIN.rig else ())
 
     def changed(self) -> dict[str, object]:
         """The options that differ from the default, by name."""
@@ -101,8 +108,8 @@ class FileOptions:
             formats = [*video] if name in _OF_MOTION else [*photo, *video]
             if name in _OF_MOTION and photo and not video:
                 raise OptionsError(f"{name}: expected a video, whose motion it is for, got a photo.")
-            if not set(_FORMATS_OF[name]) & set(formats):
-                usable, got = ", ".join(_FORMATS_OF[name]), ", ".join(formats) or "none"
+            if not set(self.formats_of(name)) & set(formats):
+                usable, got = ", ".join(self.formats_of(name)), ", ".join(formats) or "none"
                 reason = f"; {_REASONS[name]}" if name in _REASONS else ""
                 raise OptionsError(f"{name}: expected one of the formats it is for, {usable}, got {got}{reason}.")
 
@@ -134,6 +141,7 @@ class _Saved:
         *,
         units: str = "m",
         floor: bool = False,
+        pad: bool = False,
         rig: str = "smpl",
         root_motion: bool = True,
         fps: int | float | None = None,
@@ -145,7 +153,7 @@ class _Saved:
         """
         from humesh.scene.export import save
 
-        options = FileOptions(units, floor, rig, root_motion, fps, up)
+        options = FileOptions(units, floor, pad, rig, root_motion, fps, up)
         return save(self, path, formats, options)  # type: ignore[arg-type]
 
 
