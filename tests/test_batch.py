@@ -30,6 +30,8 @@ from humesh.errors import BatchError, HumeshError, RunError  # noqa: E402
 
 ENDINGS = frozenset({".jpg", ".mp4"})
 
+pytestmark = pytest.mark.xdist_group("ray")  # one after the other: a Ray takes all cores
+
 
 class Quick(Worker):
     """Recovers nothing: two people in every photo; "bad" ones are refused, "deadly" ones end the process."""
