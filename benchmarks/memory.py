@@ -16,8 +16,8 @@ from humesh.body.joints import JOTR30
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.losses import Targets
+from humesh.methods.deploy import example_crops
 from humesh.methods.weights import build
-from networks import example_crops
 
 
 def peak_gb() -> float:

@@ -26,12 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from humesh.body.joints import MEDIAPIPE33
 from humesh.body.model import BodyModel
-from humesh.crops.crops import Crops
-from humesh.geometry.boxes import crop_around
-from humesh.geometry.camera import Camera
-from humesh.methods.base import Method
+from humesh.methods.deploy import example_crops
 from humesh.methods.weights import build
 from humesh.networks.attention import Attention
 from humesh.networks.encoders import StandardisedConv
@@ -100,29 +96,6 @@ def _last(format_: torch.memory_format) -> Callable[[Tensor], Tensor]:
         return pixels.flatten(0, 1).contiguous(memory_format=format_).unflatten(0, pixels.shape[:2])
 
     return moved
-
-
-def example_crops(method: Method, batch: int = 1, count: int | None = None) -> Crops:
-    """Made-up crops of the right shapes: noise seen by a camera of 1,000 px, all present."""
-    spec = method.spec
-    count = (spec.count or 1) if count is None or spec.group in ("single", "rois") else count
-    height, width = spec.size
-    generator = torch.Generator().manual_seed(0)
-    centre = torch.tensor([320.0, 240.0]) + 20 * torch.rand(batch, count, 2, generator=generator)
-    copies = torch.tensor(spec.copies)[:, 2] if spec.group == "rois" else torch.ones(count)
-    points = torch.rand(batch, count, len(spec.keypoints or ()), 3, generator=generator)
-    present, pictures = torch.ones(batch, count, dtype=torch.bool), (batch, count, 3, height, width)
-    camera = Camera.virtual(1000.0, (640, 480)).matrix.float().expand(batch, count, 3, 3).contiguous()
-    landmarks = torch.rand(batch, count, len(MEDIAPIPE33) if spec.landmarks else 0, 4, generator=generator) - 0.5
-    return Crops(
-        torch.rand(pictures, generator=generator),
-        crop_around(centre, 200.0 * copies.expand(batch, count), spec.size),
-        Camera(camera),
-        points * torch.tensor([width, height, 1.0]),
-        present,
-        present,
-        landmarks,
-    )
 
 
 def measure(row: Row, seconds: float, gains: bool) -> str:

@@ -25,6 +25,7 @@ from humesh.media.photo import Photo as Photo
 from humesh.media.photo import PhotoError as PhotoError
 from humesh.media.photo import PhotoTypeError as PhotoTypeError
 from humesh.media.video import Video as Video
+from humesh.methods.deploy import DeployError as DeployError
 from humesh.methods.weights import WeightsError as WeightsError
 from humesh.people.given import DetectionsError as DetectionsError
 from humesh.people.mot import TracksError as TracksError

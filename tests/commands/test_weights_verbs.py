@@ -1,8 +1,9 @@
-"""`convert` and `predict --weights` as a user meets them."""
+"""`convert`, `predict --weights` and `export-model` as a user meets them."""
 
 import json
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -94,3 +95,42 @@ def test_convert_says_what_it_did(
         printed = capsys.readouterr().err.strip()
         assert sentence in printed
         assert len(printed.splitlines()) == 1
+
+
+def test_export_model_writes_what_onnxruntime_reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    weights, out = tmp_path / "lifter.safetensors", tmp_path / "new" / "model.onnx"
+    save_weights(weights, "lifter", build("lifter", {"width": 32, "blocks": 1}, BodyModel.load("open-low")))
+    assert run(monkeypatch, "export-model", "lifter", "--weights", weights, "-o", out, "--batch", 2) == 0
+    outputs = {entry.name: entry.shape for entry in onnxruntime.InferenceSession(out).get_outputs()}
+    assert outputs == {"rotations": [2, 1, 24, 3, 3], "shape": [2, 1, 10], "translation": [2, 1, 3]}
+    assert [path.name for path in out.parent.iterdir()] == ["model.onnx"]
+
+
+def test_export_model_tells_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "jotr.safetensors"
+    save_weights(weights, "jotr", build("jotr", TINY, BodyModel.load("open-low")))
+    for words, sentence in (
+        (("magic", "-o", tmp_path / "m.onnx"), "expected one of jotr"),
+        (("jotr", "-o", tmp_path / "m.bin"), "ends in .onnx"),
+        (("jotr", "-o", tmp_path / f"{'ä' * 150}.onnx"), "expected a name of at most 255 bytes"),
+        (("jotr", "-o", tmp_path / "m.onnx", "--batch", 0), "--batch: expected a number from 1 to 100,000, got 0."),
+        (
+            ("jotr", "-o", tmp_path / "m.onnx", "--batch", 10**9),
+            "--batch: expected a number from 1 to 100,000, got 1,0",
+        ),
+        (("int", "-o", tmp_path / "m.onnx", "--crops", -1), "--crops: expected a number from 1 to 10,000, got -1."),
+        (("lifter", "-o", tmp_path / "m.onnx", "--batch", 90_000), "take at most 1 GB, 90,000 of them would take"),
+        (
+            ("lifter_video", "-o", tmp_path / "m.onnx", "--crops", 9_000, "--batch", 100),
+            "100 of them would take 11.1; give a smaller",
+        ),
+        (("int", "--weights", weights, "-o", tmp_path / "m.onnx"), "they are of 'jotr'"),
+    ):
+        assert run(monkeypatch, "export-model", *words) == 2
+        assert sentence in capsys.readouterr().err
+    monkeypatch.setattr("humesh.methods.deploy.find_spec", lambda _: None)
+    assert run(monkeypatch, "export-model", "lifter", "-o", tmp_path / "m.onnx") == 2
+    assert 'pip install "humesh[export]"' in capsys.readouterr().err
+    assert not (tmp_path / "m.onnx").exists()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from humesh.geometry.rotations import (
     cross_matrix,
+    horn_rotation,
     nearest_rotation,
     rotation_about,
     rotation_about_z,
@@ -94,6 +95,31 @@ def test_nearest_rotation_of_hard_matrices_is_a_rotation_with_finite_gradients()
     rotations.square().sum().backward()
     assert hard.grad is not None
     assert hard.grad.isfinite().all()
+
+
+@given(seeds, st.sampled_from([1.0, 1e-6, 1e6]))
+def test_horns_rotation_is_the_nearest_one(seed: int, length: float) -> None:
+    """Equal to the SVD's wherever the answer is well defined: noisy bones of a pelvis, also mirrored ones."""
+    generator = torch.Generator().manual_seed(seed)
+    rest = torch.randn(50, 3, 3, generator=generator, dtype=torch.float64)
+    target = _random_rotations(seed, 50) @ rest.mT + 0.1 * torch.randn(50, 3, 3, generator=generator).double()
+    matrix = length * target @ rest
+    matrix[1::2] *= torch.tensor([-1.0, 1.0, 1.0]).double()
+    _, s, _ = torch.linalg.svd(matrix)
+    defined = (s[:, 1] + torch.linalg.det(matrix).sign() * s[:, 2]) > 0.01 * s[:, 0]
+    assert defined.sum() > 40
+    assert torch.allclose(horn_rotation(matrix)[defined], nearest_rotation(matrix)[defined], atol=1e-9)
+    single = horn_rotation(matrix.float())
+    assert single.dtype == torch.float32
+    assert _is_rotation(single.double(), 1e-5)
+
+
+def test_horns_rotation_of_hard_matrices_is_a_rotation() -> None:
+    eye = torch.eye(3).double()
+    mirror, turned = torch.diag(torch.tensor([1.0, 1.0, -0.5])).double(), _random_rotations(3)
+    assert torch.equal(horn_rotation(torch.zeros(2, 3, 3).double()), eye.expand(2, 3, 3))
+    assert torch.allclose(horn_rotation(torch.stack([mirror, eye, turned])), torch.stack([eye, eye, turned]))
+    assert _is_rotation(horn_rotation(torch.stack([-eye, torch.ones(3, 3).double(), 1e-30 * turned])))
 
 
 @given(seeds, st.floats(0.01, 100))

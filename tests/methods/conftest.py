@@ -59,6 +59,11 @@ def settings() -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
+def counts() -> dict[str, int]:
+    return COUNTS
+
+
+@pytest.fixture(scope="session")
 def made_up_batch(small_body: BodyModel) -> Callable[..., Batch]:
     """`made_up_batch(method, name, groups, seed)`: rendered people in the groups that a method wants."""
 

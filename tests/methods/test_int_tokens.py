@@ -14,10 +14,9 @@ from humesh.body.joints import COCO17, JOINT_SETS, SMPL24
 from humesh.body.model import BodyModel
 from humesh.body.pose import BodyPose
 from humesh.crops.crops import Crops
-from humesh.geometry.boxes import crop_around
-from humesh.geometry.camera import Camera
 from humesh.geometry.rotations import rotation_from_axis_angle, rotation_to_axis_angle
 from humesh.losses import Label, Targets, spin_estimates
+from humesh.methods.deploy import Deployed, example_crops, inputs_of
 from humesh.methods.int_tokens import IntConfig, IntTokens, int_labels, int_losses, person_square, resized
 from humesh.networks.encoders import HYBRID, PLAIN, PatchEmbed, StandardisedConv
 from humesh.people.person import Person
@@ -32,13 +31,7 @@ def _small(body: BodyModel, temporal: str = "per_joint") -> IntTokens:
 
 
 def _crops(network: IntTokens, batch: int = 2, count: int = 3) -> Crops:
-    generator, group = torch.Generator().manual_seed(0), (batch, count)
-    centre = torch.tensor([320.0, 240.0]) + 20 * torch.rand(*group, 2, generator=generator)
-    affine, present = crop_around(centre, torch.full(group, 200.0), network.spec.size), torch.ones(group).bool()
-    pixels = torch.rand(*group, 3, *network.spec.size, generator=generator)
-    camera = Camera(Camera.virtual(1000.0, (640, 480)).matrix.float().expand(*group, 3, 3))
-    nothing = torch.zeros(*group, 0, 3), torch.zeros(*group, 0, 4)
-    return Crops(pixels, affine, camera, nothing[0], present, present, nothing[1])
+    return example_crops(network, batch, count)
 
 
 def _targets(body: BodyModel, count: int = 3) -> Targets:
@@ -312,6 +305,15 @@ def test_the_crop_is_a_square_of_the_diagonal() -> None:
     assert np.allclose(person_square(person, (640, 480)), [25 - 27.5, 40 - 27.5, 25 + 27.5, 40 + 27.5])
     box_only = Person(np.array([0.0, 0.0, 30.0, 40.0]), 1.0)
     assert np.allclose(person_square(box_only, (640, 480)), [15 - 27.5, 20 - 27.5, 15 + 27.5, 20 + 27.5])
+
+
+def test_it_becomes_a_plain_graph(open_body: BodyModel) -> None:
+    network = _small(open_body)
+    inputs = tuple(inputs_of(_crops(network, 1, 6)).values())
+    with torch.no_grad():
+        graph = torch.export.export(Deployed(network), inputs).module()
+        for a, b in zip(graph(*inputs), Deployed(network)(*inputs), strict=True):
+            assert torch.allclose(a, b, atol=1e-6)
 
 
 def test_frames_looked_at_one_by_one_are_the_clip(open_body: BodyModel) -> None:

@@ -21,6 +21,7 @@ VERBS = {
     "demo": "Recover the body in scikit-image's photo `camera` (CC0) and say where the pictures are.",
     "convert": "Convert a checkpoint that a method's authors released; nothing in it is executed.",
     "data": "Check that a dataset that you downloaded is complete, and draw 16 of its samples with their labels.",
+    "export-model": "Write a method's network as ONNX, for a fixed number of groups and crops.",
     "evaluate": "Score a method by a benchmark's protocol; "
     "`humesh evaluate --explain 3dpw` prints what the number means.",
     "info": "Say version, device, bodies, and the methods with their weights' licences.",
@@ -31,7 +32,7 @@ VERBS = {
 """Each verb and the first sentence of its function, which is imported, and torch with it, only when it is called."""
 
 _MODULES = {  # where it is not the module of their name
-    "convert": "weights", "info": "weights",
+    "convert": "weights", "export-model": "weights", "info": "weights",
     "demo": "predict", "synth": "data", "view": "app",
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""`humesh info` and `convert`: what is here, and weights from authors' checkpoints."""
+"""`humesh info`, `convert` and `export-model`: what is here, weights from authors, networks for other programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from humesh.commands.errors import UserError, say
+from humesh.commands.errors import UserError, nameable, say, within
 
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
@@ -38,6 +38,47 @@ def convert(
         say(f"left out {len(keys)} entries ({keys[0]}{', ...' if len(keys) > 1 else ''}): {reason}")
     say(f"wrote {out}: {method}")
     say(f"run it: humesh predict PHOTO --weights {out} --body YOUR_SMPL_FILE")
+    return 0
+
+
+def export_model(
+    name: tyro.conf.Positional[str],
+    out: Out,
+    weights: Path | None = None,
+    crops: int | None = None,
+    batch: int = 1,
+) -> int:
+    """Write a method's network as ONNX, for a fixed number of groups and crops.
+
+    Its inputs are those of `humesh.methods.deploy.inputs_of`: pixels, crop_from_photo, camera, keypoints, present,
+    landmarks; its outputs rotations, shape and translation of every crop.
+
+    Args:
+        name: The method: jotr, multi_roi, multi_roi_authors, int, ik_refine, lifter, lifter_video.
+        out: The .onnx file to write.
+        weights: Trained weights (.safetensors), or shipped ones by their name (lifter); without, the network is
+            untrained and only good for trying.
+        crops: Crops in a group, where the method takes any number: people of ik_refine (default 1), frames of int
+            (default 1) and lifter_video (default 32).
+        batch: Groups in a batch.
+    """
+    from humesh.methods.deploy import export_onnx
+    from humesh.methods.weights import build, load_method
+
+    if out.suffix != ".onnx":
+        raise UserError(f"-o {out}: expected a name that ends in .onnx.")
+    nameable("-o", out)
+    within("--batch", batch, 1, 100_000)
+    within("--crops", crops, 1, 10_000)
+    if weights is None:
+        method = build(name)
+        say(f"no weights given: the network of {name} is untrained.")
+    else:
+        header, method = load_method(weights)
+        if header.method != name:
+            raise UserError(f"weights {weights}: expected those of {name!r}, they are of {header.method!r}.")
+    export_onnx(method, out, batch, crops)
+    say(f"wrote {out}")
     return 0
 
 

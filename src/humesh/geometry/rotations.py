@@ -97,7 +97,31 @@ def rotation_from_quaternion(wxyz: Float[Tensor, "*g 4"]) -> Float[Tensor, "*g 3
 def nearest_rotation(matrix: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 3 3"]:
     """The rotation closest to a matrix (identity for zeros); of M = sum_i target_i rest_i^T it solves Wahba's problem.
 
-    Gradients stay finite where singular values coincide (roma's own backward).
+    Gradients stay finite where singular values coincide (roma's own backward). While exporting, `horn_rotation`.
     """
     empty = (matrix == 0).all(-1).all(-1)[..., None, None]
-    return roma.special_procrustes(torch.where(empty, identity(matrix), matrix))
+    matrix = torch.where(empty, identity(matrix), matrix)
+    return horn_rotation(matrix) if torch.compiler.is_exporting() else roma.special_procrustes(matrix)
+
+
+def horn_rotation(matrix: Float[Tensor, "*g 3 3"]) -> Float[Tensor, "*g 3 3"]:
+    """`nearest_rotation` from products alone, for formats without an SVD (ONNX); for inference, not for gradients.
+
+    Horn, JOSA A 1987: the rotation's quaternion is the top eigenvector of a symmetric 4 x 4 matrix; here by squaring
+    that matrix 16 times in float64, to 1e-9 where the two largest eigenvalues differ by a thousandth of its norm.
+    """
+    m = matrix.double()
+    skew = m - m.mT
+    axial = torch.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], dim=-1)
+    trace = m.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    top = torch.cat([trace, axial[..., None, :]], dim=-1)
+    below = torch.cat([axial[..., :, None], m + m.mT - trace * identity(m)], dim=-1)
+    power = torch.cat([top, below], dim=-2)
+    norm = power.square().sum((-2, -1), keepdim=True).sqrt().clamp(min=1e-150)
+    power = power / norm + identity(m, 4)  # no eigenvalue is below -1 times the norm
+    for _ in range(16):
+        power = power @ power
+        power = power / power.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    best = power.diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None]
+    quaternion = power.gather(-2, best.expand(*best.shape[:-1], 4))[..., 0, :]
+    return rotation_from_quaternion(quaternion).to(matrix)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -138,8 +139,11 @@ class ClipMethod(Method):
 def of_present(
     encode: Callable[[Tensor], Tensor], pixels: Float[Tensor, "B N 3 H W"], present: Bool[Tensor, "B N"]
 ) -> Tensor:
-    """What an encoder makes of the crops that are present, `B N ...`, which are all it gets; a stand-in for others."""
-    if bool(present.all()) or not bool(present.any()):
+    """What an encoder makes of the crops that are present, `B N ...`; of the others, which it never gets, a stand-in.
+
+    All are encoded where a graph is traced, which must not depend on data.
+    """
+    if torch.compiler.is_compiling() or bool(present.all()) or not bool(present.any()):
         return encode(pixels.flatten(0, 1)).unflatten(0, present.shape)
     found = encode(pixels[present])
     # No zeros: of people all whose joints are in one place no body can be made.

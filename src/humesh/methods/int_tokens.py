@@ -231,7 +231,7 @@ class IntTokens(ClipMethod):
     def moved(self, temporal: nn.Module, joints: Float[Tensor, "B N J C"], present: Bool[Tensor, "B N"]) -> Tensor:
         """The joint tokens after the temporal part; groups with one frame are images, clips of T = 1 (authors)."""
         image = present.sum(-1) == 1
-        if joints.shape[1] == 1 or not bool(image.any()):
+        if joints.shape[1] == 1 or torch.compiler.is_compiling() or not bool(image.any()):
             return temporal(joints, present)
         at, clips = (image[:, None] & present).nonzero(as_tuple=True), (~image).nonzero(as_tuple=True)
         moved = joints.index_put(at, temporal(joints[at][:, None], present[at][:, None])[:, 0])

@@ -20,10 +20,10 @@ def token_linear(
 ) -> Float[Tensor, "*g D"]:
     """`torch.nn.functional.linear`, of many tokens on a CPU as a 1x1 convolution, where MKL is slow on AMD processors.
 
-    torch gives inputs of up to 20,480 numbers to MKL in any case.
+    Exported it stays a product; torch gives inputs of up to 20,480 numbers to MKL in any case.
     """
     many = tokens.numel() >= max(_MANY * tokens.shape[-1], 20481)
-    if not many or tokens.device.type != "cpu" or tokens.dtype != torch.float32:
+    if not many or tokens.device.type != "cpu" or tokens.dtype != torch.float32 or torch.compiler.is_exporting():
         return linear(tokens, weight, bias)
     column = tokens.contiguous().view(1, -1, 1, tokens.shape[-1]).permute(0, 3, 1, 2)  # pixels, channels last
     product = conv2d(column, weight[:, :, None, None], bias).permute(0, 2, 3, 1)
