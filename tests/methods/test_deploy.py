@@ -22,6 +22,9 @@ from humesh.methods.weights import build
 every_method = pytest.mark.parametrize("name", METHODS)
 SHORT: dict[str, dict[str, Any]] = {
     "ik_refine": {"depth": 1},  # blocks that repeat make the graph longer and nothing else
+    "int": {"depth": 1},
+    "jotr": {"decoder_layers": 1},
+    "lifter": {"blocks": 1},
     "lifter_video": {"depth": 1, "lifter_blocks": 1},
     "multi_roi": {"frequencies": 8},  # with 32 the last bit of a box changes its code, see `rounding`
 }
@@ -94,7 +97,7 @@ def in_plain_process(call: str) -> None:
 def traced_whole(settings: dict[str, dict[str, Any]], counts: dict[str, int]) -> None:
     for name in METHODS:
         torch.manual_seed(0)
-        deployed = Deployed(build(name, settings[name], BodyModel.load("open-low"))).eval()
+        deployed = Deployed(build(name, settings[name] | SHORT.get(name, {}), BodyModel.load("open-low"))).eval()
         inputs = inputs_of(example_crops(deployed.method, 2, counts.get(name)))
         with torch.no_grad():
             expected, found = deployed(**inputs), torch.compile(deployed, fullgraph=True, backend="eager")(**inputs)
