@@ -131,7 +131,7 @@ def test_saved_and_loaded_it_is_the_same(
 def test_one_batch_is_learned_by_heart(
     name: str, method: Method, small_body: BodyModel, made_up_batch: Callable[..., Any], counts: dict[str, int]
 ) -> None:
-    """Four rendered people, of groups two: what can fall to zero of the loss falls to a tenth of what it was at first."""
+    """Four rendered people, or two groups: what can fall to zero of the loss falls to a tenth of what it was."""
     method.train()
     for module in method.modules():
         if isinstance(module, torch.nn.Dropout):
